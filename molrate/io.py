@@ -1,0 +1,123 @@
+"""Tables in and out, their format told by the suffix."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from molrate.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+READABLE = (".csv", ".tsv", ".smi", ".parquet")
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
+def _suffix(path: str | Path) -> str:
+    """Suffix that tells the format, without a trailing ``.gz``."""
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a table of molecules.
+
+    Cells of text formats stay text: what is a number and what is missing is for the target to say.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        ``.csv``, ``.tsv``, ``.smi`` (SMILES, then optionally a name, no header) or ``.parquet``, text
+        formats also as ``.gz``; ``-`` reads CSV from standard input.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, malformed or of an unknown format; the message names the line
+        where the parser can tell it.
+    """
+    import pandas as pd
+
+    suffix = ".csv" if str(path) == "-" else _suffix(path)
+    if suffix not in READABLE:
+        known = ", ".join(READABLE)
+        raise InputError(f"{path}: unknown table format {suffix!r}; molrate reads {known}, also as .gz")
+    try:
+        if suffix == ".parquet":
+            table = pd.read_parquet(path)
+        elif suffix == ".smi":
+            table = _read_smi(path)
+        else:
+            source = sys.stdin if str(path) == "-" else path
+            table = pd.read_csv(source, sep=_SEPARATORS[suffix], dtype=str, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except pd.errors.EmptyDataError as error:
+        raise InputError(f"{path}: the file is empty; a header line and rows are expected") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {str(error).strip()}") from error
+    if table.empty:
+        raise InputError(f"{path}: the table has no rows")
+    return table
+
+
+def _read_smi(path: str | Path) -> pd.DataFrame:
+    import gzip
+
+    import pandas as pd
+
+    opener = gzip.open if str(path).lower().endswith(".gz") else open
+    with opener(path, "rt", encoding="utf-8") as stream:
+        lines = [line.rstrip("\n").split(None, 1) for line in stream]
+    return pd.DataFrame(
+        {
+            "smiles": [fields[0] if fields else "" for fields in lines],
+            "id": [fields[1] if len(fields) > 1 else "" for fields in lines],
+        }
+    )
+
+
+def check_output(path: str | Path, formats: tuple[str, ...]) -> Path:
+    """Make sure, before any work is done, that a result can be written to `path`.
+
+    Raises
+    ------
+    UsageError
+        If the suffix is not one of `formats`.
+    InputError
+        If the folder does not exist or cannot be written to.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in formats:
+        raise UsageError(f"-o {path}: the suffix must be one of {', '.join(formats)}")
+    if not path.parent.is_dir():
+        raise InputError(f"-o {path}: the folder {path.parent} does not exist; create it first")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InputError(f"-o {path}: cannot be written; choose another place or change its permissions")
+    return path
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is either the old one or the whole new one, never a part.
+
+    Raises
+    ------
+    InputError
+        If the file system refuses, for example because it is full.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error

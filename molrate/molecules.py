@@ -1,0 +1,148 @@
+"""SMILES to standardised molecules, one result per input row, with the reason for each failure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from rdkit import Chem, rdBase
+from rdkit.Chem import rdmolops
+
+from molrate.errors import InputError, UsageError
+
+STANDARDISATIONS = ("largest-fragment", "none")
+
+
+@dataclass(frozen=True)
+class Molecules:
+    """Parsed molecules in input order; every array has one entry per input row.
+
+    Attributes
+    ----------
+    smiles : ndarray of str, shape (n,)
+        As given.
+    canonical : ndarray of str, shape (n,)
+        RDKit canonical SMILES after standardisation; empty where the row is invalid. Encoders see
+        this form, so that equal molecules get equal embeddings however their SMILES was written.
+    errors : ndarray of str, shape (n,)
+        Why the row is invalid; empty where it is valid.
+    standardisation : str
+        The policy applied, one of ``STANDARDISATIONS``.
+    n_stripped : int
+        How many valid rows lost a counter-ion, solvent or other smaller fragment.
+    """
+
+    smiles: npt.NDArray[np.object_]
+    canonical: npt.NDArray[np.object_]
+    errors: npt.NDArray[np.object_]
+    standardisation: str
+    n_stripped: int
+
+    def __len__(self) -> int:
+        return len(self.smiles)
+
+    @property
+    def valid(self) -> npt.NDArray[np.bool_]:
+        """Mask of usable rows, shape (n,)."""
+        return np.asarray(self.errors == "", dtype=bool)
+
+    @property
+    def n_duplicates(self) -> int:
+        """Valid rows whose molecule already stands in an earlier row."""
+        valid = self.canonical[self.valid]
+        return len(valid) - len(set(valid))
+
+    def describe_invalid(self, limit: int = 3) -> str:
+        """The first invalid rows with their reasons, counted from 1, for messages."""
+        rows = np.flatnonzero(~self.valid)
+        shown = [f"row {row + 1} {self.smiles[row]!r}: {self.errors[row]}" for row in rows[:limit]]
+        more = f"; and {len(rows) - limit} more" if len(rows) > limit else ""
+        return "; ".join(shown) + more
+
+
+def standardise(
+    smiles: Sequence[str], standardisation: str = "largest-fragment"
+) -> Molecules:
+    """Parse SMILES and bring each molecule into its standard form.
+
+    Parameters
+    ----------
+    smiles : sequence of str, length n
+    standardisation : {"largest-fragment", "none"}
+        ``largest-fragment`` keeps the fragment with most heavy atoms (then the heaviest, then the
+        first in SMILES order) and so drops counter-ions; ``none`` keeps all. Charges, tautomers and
+        stereo marks are left as written under both.
+
+    Raises
+    ------
+    UsageError
+        If the standardisation is unknown.
+    """
+    if standardisation not in STANDARDISATIONS:
+        known = ", ".join(STANDARDISATIONS)
+        raise UsageError(f"unknown standardisation {standardisation!r}; known: {known}")
+    canonical = np.full(len(smiles), "", dtype=object)
+    errors = np.full(len(smiles), "", dtype=object)
+    n_stripped = 0
+    with rdBase.BlockLogs():
+        for row, text in enumerate(smiles):
+            molecule = _parse(text)
+            if molecule is None:
+                errors[row] = explain_failure(text)
+                continue
+            if standardisation == "largest-fragment" and "." in text:
+                largest = _largest_fragment(molecule)
+                n_stripped += largest.GetNumAtoms() < molecule.GetNumAtoms()
+                molecule = largest
+            canonical[row] = Chem.MolToSmiles(molecule)
+    given = np.array([str(text) for text in smiles], dtype=object)
+    return Molecules(given, canonical, errors, standardisation, n_stripped)
+
+
+def parse_canonical(canonical: str) -> Chem.Mol:
+    """Molecule of a canonical SMILES that :func:`standardise` wrote.
+
+    Raises
+    ------
+    InputError
+        If RDKit cannot read back its own SMILES (seen for rare valence models only).
+    """
+    with rdBase.BlockLogs():
+        molecule = _parse(canonical)
+    if molecule is None:
+        raise InputError(f"RDKit wrote {canonical!r} but cannot read it: {explain_failure(canonical)}")
+    return molecule
+
+
+def _parse(text: object) -> Chem.Mol | None:
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        return None
+    molecule = Chem.MolFromSmiles(text)
+    return molecule if molecule is not None and molecule.GetNumAtoms() else None
+
+
+def explain_failure(text: object) -> str:
+    """Say why a SMILES is not a usable molecule, in RDKit's words where it has any."""
+    if not isinstance(text, str) or not text.strip():
+        return "no SMILES"
+    if "\0" in text:
+        return "SMILES contains a NUL character"
+    with rdBase.BlockLogs():
+        unchecked = Chem.MolFromSmiles(text, sanitize=False)
+        if unchecked is None:
+            return "SMILES syntax error"
+        if not unchecked.GetNumAtoms():
+            return "SMILES has no atoms"
+        problems = rdmolops.DetectChemistryProblems(unchecked)
+    return problems[0].Message() if problems else "RDKit cannot sanitise this molecule"
+
+
+def _largest_fragment(molecule: Chem.Mol) -> Chem.Mol:
+    fragments = rdmolops.GetMolFrags(molecule, asMols=True)
+    return max(fragments, key=lambda part: (part.GetNumHeavyAtoms(), _mass(part)))
+
+
+def _mass(molecule: Chem.Mol) -> float:
+    return sum(atom.GetMass() for atom in molecule.GetAtoms())

@@ -1,0 +1,56 @@
+"""Names to objects, imported only when asked for, open to other packages through entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from molrate.errors import UsageError
+
+
+class Registry:
+    """Names mapped to ``"module:attribute"`` references, resolved on first use.
+
+    Parameters
+    ----------
+    noun : str
+        What the names stand for, used in error messages ("measure", "encoder family").
+    group : str
+        Entry-point group through which other installed packages add names.
+    builtin : dict of str to str
+        molrate's own names. They win over entry points of the same name.
+    """
+
+    def __init__(self, noun: str, group: str, builtin: dict[str, str]) -> None:
+        self.noun = noun
+        self.group = group
+        self._builtin = dict(builtin)
+
+    def _plugins(self) -> dict[str, Any]:
+        found = {point.name: point for point in entry_points(group=self.group)}
+        return {name: point for name, point in found.items() if name not in self._builtin}
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._builtin
+        yield from sorted(self._plugins())
+
+    def __contains__(self, name: object) -> bool:
+        return name in set(self)
+
+    def __getitem__(self, name: str) -> Any:
+        """Import and return what `name` stands for.
+
+        Raises
+        ------
+        UsageError
+            If no such name is registered; the message lists the known ones.
+        """
+        if name in self._builtin:
+            module, attribute = self._builtin[name].split(":")
+            return getattr(import_module(module), attribute)
+        plugins = self._plugins()
+        if name in plugins:
+            return plugins[name].load()
+        raise UsageError(f"unknown {self.noun} {name!r}; known: {', '.join(self)}")
