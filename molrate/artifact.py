@@ -14,6 +14,11 @@ from molrate.resources import cache_folder, search, user_folders
 logger = logging.getLogger(__name__)
 
 
+def github_address(source: dict[str, str]) -> str:
+    """Download address of a file pinned by the keys repository, commit and path."""
+    return "https://raw.githubusercontent.com/{repository}/{commit}/{path}".format(**source)
+
+
 @dataclass(frozen=True)
 class Artifact:
     """One published file and how to recognise it.

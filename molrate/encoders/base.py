@@ -1,0 +1,133 @@
+"""What an encoder is: SMILES in, named layers of embeddings out of one forward pass."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from molrate.errors import UsageError
+from molrate.graphs.batch import MoleculeBatch
+from molrate.registry import Registry
+from molrate.weights import EncoderCard, encoder_cards
+
+if TYPE_CHECKING:
+    from rdkit import Chem
+
+POOLING_NAMES = ("mean", "sum", "max")
+
+FAMILIES = Registry(
+    "encoder family",
+    "molrate.encoder_families",
+    {
+        "pretrain-gnns": "molrate.encoders.pretrain_gnns:PretrainGNNEncoder",
+        "ecfp": "molrate.encoders.controls:ECFPEncoder",
+        "rdkit-descriptors": "molrate.encoders.controls:DescriptorEncoder",
+    },
+)
+
+_PLUGIN_GROUP = "molrate.encoders"
+
+
+class Encoder(ABC):
+    """A fixed function from molecules to embeddings, one matrix for each of its layers.
+
+    Attributes
+    ----------
+    card : EncoderCard
+    layers : tuple of str
+        Layer names in the order data flows, in the family's own words.
+    level : {"node", "molecule"}
+        Whether :meth:`forward` returns one row per atom, to be pooled, or one per molecule.
+    convention : str
+        Name and version of the input convention. Encoders of one convention share their batches.
+    """
+
+    card: EncoderCard
+    layers: tuple[str, ...]
+    level: str
+    convention: str
+
+    @property
+    def name(self) -> str:
+        """The name by which it is registered."""
+        return self.card.name
+
+    @abstractmethod
+    def identity(self) -> dict[str, str]:
+        """All of the encoder that changes its numbers; known without loading anything heavy."""
+
+    @abstractmethod
+    def graphs(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
+        """Bring molecules into the encoder's input form."""
+
+    @abstractmethod
+    def forward(self, content: Any, device: str = "cpu") -> dict[str, Any]:
+        """Embeddings of every layer, from one pass.
+
+        Returns
+        -------
+        dict of str to array
+            For each layer name a tensor of shape (n_nodes, d) if :attr:`level` is ``node``, else an
+            array of shape (n_molecules, d).
+        """
+
+    def select_layers(self, layer: str) -> tuple[str, ...]:
+        """Resolve ``last``, ``all`` or a layer's name.
+
+        An encoder with a single layer answers with it to every name, so that fingerprints stay in a
+        comparison of one named layer.
+
+        Raises
+        ------
+        UsageError
+            If the encoder has no layer of that name.
+        """
+        if layer == "all":
+            return self.layers
+        if layer == "last" or len(self.layers) == 1:
+            return self.layers[-1:]
+        if layer in self.layers:
+            return (layer,)
+        raise UsageError(
+            f"{self.name} has no layer {layer!r} (--layer); it has last, all, {', '.join(self.layers)}"
+        )
+
+
+def encoder_names() -> list[str]:
+    """Names of all encoders: those with a card, then those of other installed packages."""
+    cards = encoder_cards()
+    plugins = {point.name for point in entry_points(group=_PLUGIN_GROUP)}
+    return [*cards, *sorted(plugins - set(cards))]
+
+
+def load_encoder(name: str, weights: str | Path | None = None, seed: int = 0) -> Encoder:
+    """Get an encoder by name. Its weights are found and verified here, and read at first use.
+
+    Parameters
+    ----------
+    name : str
+        As ``molrate list encoders`` prints it.
+    weights : str or pathlib.Path, optional
+        A checkpoint of the same architecture to use in place of the published one. Its digest goes
+        into the record but is not compared with the card's.
+    seed : int
+        Initialises the weights of untrained encoders; trained ones do not depend on it.
+
+    Raises
+    ------
+    UsageError
+        If no encoder has that name.
+    WeightsError
+        If the weights are missing and cannot be downloaded, or are not the published ones.
+    """
+    cards = encoder_cards()
+    if name in cards:
+        card = cards[name]
+        return FAMILIES[card.family](card, weights=Path(weights) if weights else None, seed=seed)
+    plugins = {point.name: point for point in entry_points(group=_PLUGIN_GROUP)}
+    if name in plugins:
+        return plugins[name].load()(weights=weights, seed=seed)
+    raise UsageError(f"unknown encoder {name!r} (--encoder); known: {', '.join(encoder_names())}")

@@ -1,0 +1,98 @@
+"""Controls without learned weights: what a pretrained encoder has to beat."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from molrate.encoders.base import Encoder
+from molrate.errors import UsageError
+from molrate.graphs.batch import MoleculeBatch
+from molrate.resources import shipped
+from molrate.weights import EncoderCard
+
+if TYPE_CHECKING:
+    from rdkit import Chem
+
+
+class _MoleculeEncoder(Encoder):
+    """An encoder with one layer of one vector a molecule, computed by RDKit."""
+
+    level = "molecule"
+
+    def __init__(self, card: EncoderCard, weights: Path | None = None, seed: int = 0) -> None:
+        if weights is not None:
+            raise UsageError(f"{card.name} has no weights; --weights cannot be used with it")
+        self.card = card
+        self.layers = (card.config["layer"],)
+        self.convention = card.family
+
+    def identity(self) -> dict[str, str]:
+        """Settings of the control; RDKit's version is part of every cache key already."""
+        return {"weights": "none", "config": json.dumps(self.card.config, sort_keys=True)}
+
+    def graphs(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
+        """The molecules themselves."""
+        return MoleculeBatch(list(molecules), list(range(len(molecules))), {})
+
+
+class ECFPEncoder(_MoleculeEncoder):
+    """Extended-connectivity fingerprint bits (Rogers & Hahn 2010), as RDKit's Morgan generator."""
+
+    def forward(
+        self, content: list[Chem.Mol], device: str = "cpu"
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Fingerprints, shape (n_molecules, n_bits); always computed on the CPU."""
+        from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
+
+        config = self.card.config
+        generator = GetMorganGenerator(radius=config["radius"], fpSize=config["n_bits"])
+        bits = np.zeros((len(content), config["n_bits"]), dtype=np.float32)
+        for row, molecule in enumerate(content):
+            bits[row] = generator.GetFingerprintAsNumPy(molecule)
+        return {self.layers[0]: bits}
+
+
+class DescriptorEncoder(_MoleculeEncoder):
+    """RDKit's 2D descriptors, standardised with fixed means and deviations.
+
+    The descriptors, and their means and standard deviations over a reference sample of drug-like
+    molecules, stand in ``normalisation.json`` beside the card, so that the vector of a molecule does
+    not depend on the dataset it is in. Standardised values are cut at +-``limit``.
+    """
+
+    @cached_property
+    def _normalisation(self) -> dict[str, list[float]]:
+        path = shipped("pretrained") / self.card.name / "normalisation.json"
+        normalisation: dict[str, list[float]] = json.loads(path.read_text(encoding="utf-8"))
+        return normalisation["descriptors"]  # type: ignore[return-value]
+
+    def identity(self) -> dict[str, str]:
+        """Settings, descriptors and normalisation."""
+        normalisation = json.dumps(self._normalisation, sort_keys=True)
+        digest = hashlib.sha256(normalisation.encode()).hexdigest()
+        return {**super().identity(), "normalisation": f"sha256:{digest}"}
+
+    def forward(
+        self, content: list[Chem.Mol], device: str = "cpu"
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Standardised descriptors, shape (n_molecules, n_descriptors); computed on the CPU."""
+        raw = descriptors(content, list(self._normalisation))
+        mean, deviation = np.array(list(self._normalisation.values())).T
+        limit = self.card.config["limit"]
+        return {self.layers[0]: np.clip((raw - mean) / deviation, -limit, limit).astype(np.float32)}
+
+
+def descriptors(molecules: Sequence[Chem.Mol], names: list[str]) -> npt.NDArray[np.float64]:
+    """RDKit descriptors by name, shape (n_molecules, n_names); NaN where one is undefined."""
+    from rdkit.Chem import Descriptors
+
+    functions = dict(Descriptors.descList)
+    return np.array([[functions[name](molecule) for name in names] for molecule in molecules])

@@ -1,0 +1,89 @@
+"""The pretrain-gnns encoders of Hu et al. (2020), published or untrained.
+
+The network itself is imported at first use: an encoder whose embeddings are cached needs no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from molrate.encoders.base import Encoder
+from molrate.graphs.batch import PRETRAIN_GNNS, MoleculeBatch
+from molrate.weights import EncoderCard, load_state, load_strictly
+
+if TYPE_CHECKING:
+    from rdkit import Chem
+    from torch import Tensor
+    from torch_geometric.data import Data
+
+    from molrate.encoders.pretrain_gnns_network import PretrainGNN
+
+
+class PretrainGNNEncoder(Encoder):
+    """The pretrain-gnns network with published, given or untrained weights.
+
+    Layers are ``input`` (the atom embeddings) and ``layer-1`` ... ``layer-5``.
+
+    Parameters
+    ----------
+    card : EncoderCard
+    weights : pathlib.Path, optional
+        Used in place of the published file, without comparing digests.
+    seed : int
+        Draws the weights where the card has none.
+    """
+
+    level = "node"
+    convention = PRETRAIN_GNNS
+
+    def __init__(self, card: EncoderCard, weights: Path | None = None, seed: int = 0) -> None:
+        self.card = card
+        self.seed = seed
+        self.layers = ("input", *(f"layer-{depth + 1}" for depth in range(card.config["n_layers"])))
+        self.weights = weights
+        if weights is None and card.artifact is not None:
+            self.weights = card.artifact.locate()
+
+    @cached_property
+    def _digest(self) -> str:
+        if self.weights is None:
+            return f"untrained, seed {self.seed}"
+        return "sha256:" + hashlib.sha256(self.weights.read_bytes()).hexdigest()
+
+    def identity(self) -> dict[str, str]:
+        """Weights, architecture and input convention."""
+        config = ", ".join(f"{key}={value}" for key, value in sorted(self.card.config.items()))
+        return {"weights": self._digest, "config": config, "convention": self.convention}
+
+    @cached_property
+    def module(self) -> PretrainGNN:
+        """The network in evaluation mode, read from the weights or drawn with the seed."""
+        import torch
+
+        from molrate.encoders.pretrain_gnns_network import PretrainGNN
+
+        if self.weights is None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.seed)
+                return PretrainGNN(**self.card.config).eval()
+        module = PretrainGNN(**self.card.config)
+        load_strictly(module, load_state(self.weights), self.weights)
+        return module.eval()
+
+    def graphs(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
+        """One PyG graph of all molecules; see :func:`molrate.graphs.pretrain_gnns.batch_molecules`."""
+        from molrate.graphs.pretrain_gnns import batch_molecules
+
+        return batch_molecules(molecules)
+
+    def forward(self, content: Data, device: str = "cpu") -> dict[str, Tensor]:
+        """Node embeddings of every layer, each of shape (n_atoms, 300), from one pass."""
+        import torch
+
+        with torch.inference_mode():
+            hidden = self.module.to(device)(content.to(device))
+        return dict(zip(self.layers, hidden, strict=True))

@@ -1,0 +1,28 @@
+"""Molecules in the form an encoder reads, and the names of those forms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+PRETRAIN_GNNS = "pretrain-gnns/1"
+"""Convention of :mod:`molrate.graphs.pretrain_gnns`; its number changes when the numbers it gives do."""
+
+
+@dataclass(frozen=True)
+class MoleculeBatch:
+    """Molecules in the form an encoder reads.
+
+    Attributes
+    ----------
+    content : object
+        The family's own form: a PyG ``Data`` of all molecules, or a list of RDKit molecules.
+    rows : list of int
+        Positions, within the molecules given, of those that are in `content`.
+    errors : dict of int to str
+        Position and reason of those the convention has no code for.
+    """
+
+    content: Any
+    rows: list[int]
+    errors: dict[int, str]

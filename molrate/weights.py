@@ -1,0 +1,116 @@
+"""Encoder cards, and weights that are hashed, tensors only and complete before they are used."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from molrate.artifact import Artifact, github_address
+from molrate.errors import WeightsError
+from molrate.resources import shipped
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class EncoderCard:
+    """What is known of an encoder: a ``card.json`` in ``pretrained/``.
+
+    Attributes
+    ----------
+    name, title, description : str
+    family : str
+        Name of the code that runs it, one of :data:`molrate.encoders.base.FAMILIES`.
+    kind : {"pretrained", "control"}
+        Controls (fingerprints, descriptors, untrained weights) are what pretraining has to beat.
+    config : dict
+        The family's own settings.
+    weights : dict or None
+        File, digest and source of the published weights; None for controls.
+    licence, citation : str
+    """
+
+    name: str
+    title: str
+    description: str
+    family: str
+    kind: str
+    config: dict[str, Any] = field(default_factory=dict)
+    weights: dict[str, Any] | None = None
+    licence: str = ""
+    citation: str = ""
+
+    @property
+    def artifact(self) -> Artifact | None:
+        """The weights file, or None where there is none to load."""
+        if self.weights is None:
+            return None
+        return Artifact(
+            file=self.weights["file"],
+            kind="weights",
+            aliases=tuple(self.weights.get("aliases", ())),
+            sha256=self.weights.get("sha256"),
+            git_blob=self.weights.get("git_blob"),
+            urls=(github_address(self.weights["source"]),),
+        )
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether the encoder can run without a download."""
+        return self.artifact is None or self.artifact.find() is not None
+
+
+@cache
+def encoder_cards() -> dict[str, EncoderCard]:
+    """Cards of all encoders that molrate knows, by name."""
+    paths = sorted(shipped("pretrained").glob("*/card.json"))
+    cards = [EncoderCard(**json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+    return {card.name: card for card in cards}
+
+
+def load_state(path: Path) -> dict[str, torch.Tensor]:
+    """Read a checkpoint as tensors; nothing stored in it is ever executed.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A file that ``torch.save`` wrote, in the present or the legacy format, from any device.
+
+    Raises
+    ------
+    WeightsError
+        If the file is damaged, holds anything but tensors, or carries code.
+    """
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path}: refused, it is damaged or holds more than tensors, possibly code; nothing in it was "
+            f"run. Use the published file. ({str(error).splitlines()[0]})"
+        ) from error
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+        raise WeightsError(f"{path}: cannot be read as a checkpoint: {error}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise WeightsError(f"{path}: a dictionary of tensors is expected, not {type(state).__name__}")
+    return state
+
+
+def load_strictly(module: torch.nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+    """Put tensors into a module; every name and shape must agree.
+
+    Raises
+    ------
+    WeightsError
+        Listing the missing, unexpected and misshapen tensors.
+    """
+    try:
+        module.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise WeightsError(f"{path}: not weights of this architecture. {error}") from error
