@@ -1,0 +1,317 @@
+"""Molecules through encoders: batches, one pass for all layers, pooling, and the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from molrate.encoders.base import POOLING_NAMES, Encoder
+from molrate.errors import InputError, UsageError
+from molrate.molecules import Molecules, parse_canonical
+from molrate.resources import cache_folder
+
+if TYPE_CHECKING:
+    from rdkit import Chem
+
+logger = logging.getLogger(__name__)
+
+_BATCH_ATOMS = 4096
+"""Atoms in a batch. Larger batches are slower on a CPU: their arrays leave its cache."""
+
+Progress = Callable[[int], None]
+
+
+@dataclass
+class Embedding:
+    """Embeddings of molecules by the layers of one encoder.
+
+    Attributes
+    ----------
+    layers : dict of str to ndarray of float32, shape (n, d)
+        NaN in the rows of molecules that are invalid or that the encoder has no code for.
+    errors : dict of int to str
+        Row and reason of the molecules the encoder has no code for.
+    seconds : float
+        Wall time this run spent on them, reading from the cache included. Work that several encoders
+        share (parsing, graphs) counts for each of them.
+    cached : bool
+        Whether no layer had to be computed.
+    """
+
+    layers: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    errors: dict[int, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    cached: bool = True
+
+
+def choose_device(device: str) -> str:
+    """Resolve ``auto`` to ``cuda`` where there is a GPU and ``cpu`` elsewhere.
+
+    Raises
+    ------
+    UsageError
+        If the device named is not there.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"--device {device}: {str(error).splitlines()[0]}; use cpu or auto") from error
+    return device
+
+
+def embed_molecules(
+    molecules: Molecules,
+    requests: Sequence[tuple[Encoder, Sequence[str]]],
+    pooling: str = "mean",
+    device: str = "auto",
+    cache: bool = True,
+    progress: Progress | None = None,
+) -> list[Embedding]:
+    """Embed molecules with several encoders at once.
+
+    Molecules are parsed once for all encoders and turned into graphs once for those of the same
+    convention; each encoder then gives all its layers in one pass.
+
+    Parameters
+    ----------
+    molecules : Molecules
+    requests : sequence of (Encoder, layer names)
+    pooling : {"mean", "sum", "max"}
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
+    cache : bool
+        Whether to read and keep embeddings on disk.
+    progress : callable, optional
+        Called with the number of molecules finished since the last call.
+
+    Returns
+    -------
+    list of Embedding
+        One for each request, in order.
+
+    Raises
+    ------
+    UsageError
+        If the pooling or the device is unknown.
+    """
+    if pooling not in POOLING_NAMES:
+        raise UsageError(f"unknown pooling {pooling!r} (--pooling); known: {', '.join(POOLING_NAMES)}")
+    embeddings = [Embedding() for _ in requests]
+    missing: list[_Task] = []
+    for (encoder, layers), embedding in zip(requests, embeddings, strict=True):
+        started = time.perf_counter()
+        paths = {layer: _cache_path(encoder, layer, pooling, molecules) for layer in layers}
+        absent = [layer for layer in layers if not (cache and _read(paths[layer], layer, embedding))]
+        embedding.seconds += time.perf_counter() - started
+        if absent:
+            embedding.cached = False
+            missing.append(_Task(encoder, embedding, {layer: paths[layer] for layer in absent}))
+    if missing:
+        _compute(molecules, missing, pooling, device, progress)
+        if cache:
+            for task in missing:
+                task.write()
+    return embeddings
+
+
+@dataclass
+class _Task:
+    """An encoder's layers that are not in the cache, collected batch by batch."""
+
+    encoder: Encoder
+    embedding: Embedding
+    paths: dict[str, Path]
+
+    def add(self, layer: str, n_molecules: int, rows: npt.NDArray[np.intp], vectors: Any) -> None:
+        """Put a batch's vectors into their rows of the layer's matrix."""
+        layers = self.embedding.layers
+        if layer not in layers:
+            layers[layer] = np.full((n_molecules, vectors.shape[1]), np.nan, dtype=np.float32)
+        layers[layer][rows] = vectors
+
+    def write(self) -> None:
+        """Keep the computed layers in the cache."""
+        for layer, path in self.paths.items():
+            if layer in self.embedding.layers:
+                _write(path, self.embedding.layers[layer], self.embedding.errors)
+
+
+def _compute(
+    molecules: Molecules, tasks: list[_Task], pooling: str, device: str, progress: Progress | None
+) -> None:
+    needs_torch = any(task.encoder.level == "node" for task in tasks)
+    device = choose_device(device) if needs_torch else "cpu"
+    for rows, parsed in _batches(molecules, tasks):
+        graphs: dict[str, Any] = {}
+        graph_seconds: dict[str, float] = {}
+        for task in tasks:
+            convention = task.encoder.convention
+            if convention not in graphs:
+                started = time.perf_counter()
+                graphs[convention] = task.encoder.graphs(parsed)
+                graph_seconds[convention] = time.perf_counter() - started
+            started = time.perf_counter()
+            _encode(task, graphs[convention], rows, len(molecules), pooling, device)
+            task.embedding.seconds += time.perf_counter() - started + graph_seconds[convention]
+        if progress is not None:
+            progress(len(rows))
+
+
+def _encode(
+    task: _Task, batch: Any, rows: npt.NDArray[np.intp], n: int, pooling: str, device: str
+) -> None:
+    """Run one encoder on one batch and keep the pooled layers that are wanted."""
+    for position, reason in batch.errors.items():
+        task.embedding.errors[int(rows[position])] = reason
+    if not batch.rows:
+        return
+    encoder = task.encoder
+    hidden = encoder.forward(batch.content, device)
+    for layer in task.paths:
+        vectors = hidden[layer]
+        if encoder.level == "node":
+            from molrate.pooling import POOLINGS
+
+            graph = batch.content
+            vectors = POOLINGS[pooling](vectors, graph.batch, graph.num_graphs).cpu().numpy()
+        task.add(layer, n, rows[batch.rows], vectors)
+
+
+def _batches(
+    molecules: Molecules, tasks: list[_Task]
+) -> Iterator[tuple[npt.NDArray[np.intp], list[Chem.Mol]]]:
+    """Valid rows with their molecules, in batches of about ``_BATCH_ATOMS`` atoms."""
+    rows: list[int] = []
+    parsed: list[Chem.Mol] = []
+    n_atoms = 0
+    for row in np.flatnonzero(molecules.valid):
+        try:
+            molecule = parse_canonical(molecules.canonical[row])
+        except InputError as error:
+            for task in tasks:
+                task.embedding.errors[int(row)] = str(error)
+            continue
+        rows.append(int(row))
+        parsed.append(molecule)
+        n_atoms += molecule.GetNumAtoms()
+        if n_atoms >= _BATCH_ATOMS:
+            yield np.array(rows), parsed
+            rows, parsed, n_atoms = [], [], 0
+    if rows:
+        yield np.array(rows), parsed
+
+
+def _cache_path(encoder: Encoder, layer: str, pooling: str, molecules: Molecules) -> Path:
+    """File of one layer's embeddings, named by the digest of all that changes its numbers."""
+    key = {
+        "encoder": encoder.identity(),
+        "convention": encoder.convention,
+        "layer": layer,
+        "pooling": pooling if encoder.level == "node" else "none",
+        "rdkit": version("rdkit"),
+        "standardisation": molecules.standardisation,
+        "molecules": hashlib.sha256("\n".join(molecules.canonical).encode()).hexdigest(),
+    }
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    return cache_folder("embeddings") / f"{encoder.name}-{layer}-{digest[:24]}.safetensors"
+
+
+def _read(path: Path, layer: str, embedding: Embedding) -> bool:
+    """Fill `embedding` from the cache; False where the file is absent or damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return False
+    try:
+        with safe_open(path, framework="np") as stored:
+            embedding.layers[layer] = stored.get_tensor("embedding")
+            errors = json.loads(stored.metadata()["errors"])
+    except SafetensorError as error:
+        logger.warning("%s is damaged (%s); computing it again", path, error)
+        return False
+    embedding.errors.update({int(row): reason for row, reason in errors.items()})
+    return True
+
+
+def _write(path: Path, vectors: npt.NDArray[np.float32], errors: dict[int, str]) -> None:
+    """Keep a layer in the cache; a cache that cannot be written costs time, not the result."""
+    from safetensors.numpy import save_file
+
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"embedding": vectors}, partial, metadata={"errors": json.dumps(errors)})
+        os.replace(partial, path)
+    except OSError as error:
+        logger.warning("the cache %s cannot be written (%s); going on without it", path.parent, error)
+
+
+def embed(
+    smiles: Sequence[str],
+    encoder: str | Encoder,
+    layer: str = "last",
+    pooling: str = "mean",
+    *,
+    standardisation: str = "largest-fragment",
+    device: str = "auto",
+    seed: int = 0,
+) -> npt.NDArray[np.float32]:
+    """Embed SMILES with a pretrained encoder.
+
+    Parameters
+    ----------
+    smiles : sequence of str, length n
+    encoder : str or Encoder
+        A name that ``molrate list encoders`` prints.
+    layer : str
+        ``last`` or the name of a layer.
+    pooling : {"mean", "sum", "max"}
+    standardisation : {"largest-fragment", "none"}
+    device : str
+    seed : int
+        Draws the weights of untrained encoders.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, d)
+        One row per SMILES in the same order; NaN where a SMILES is invalid or the encoder has no code
+        for the molecule.
+
+    Raises
+    ------
+    UsageError
+        If the encoder, layer, pooling, standardisation or device is unknown.
+    InputError
+        If no SMILES is a molecule the encoder can read.
+    WeightsError
+        If the encoder's weights are missing or not the published ones.
+    """
+    from molrate.encoders.base import load_encoder
+    from molrate.molecules import standardise
+
+    if layer == "all":
+        raise UsageError("embed gives one layer: name it, or take 'last'")
+    if isinstance(encoder, str):
+        encoder = load_encoder(encoder, seed=seed)
+    molecules = standardise(smiles, standardisation)
+    (name,) = encoder.select_layers(layer)
+    (embedding,) = embed_molecules(molecules, [(encoder, [name])], pooling, device)
+    if name not in embedding.layers:
+        reasons = molecules.describe_invalid() or "; ".join(list(embedding.errors.values())[:3])
+        raise InputError(f"none of the {len(molecules)} SMILES can be embedded: {reasons or 'none was given'}")
+    return embedding.layers[name]
