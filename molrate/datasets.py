@@ -176,6 +176,13 @@ def copy_artifact(copy: dict[str, Any]) -> Artifact:
     return Artifact(copy["file"], "datasets", sha256=copy["sha256"], urls=(github_address(copy),))
 
 
+def dataset_at_hand(card: dict[str, Any]) -> bool:
+    """Whether the dataset can be loaded without a download."""
+    return any(
+        copy["origin"] == "shipped" or copy_artifact(copy).find() is not None for copy in card["copies"]
+    )
+
+
 def _locate_copy(card: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
     """First copy at hand in the card's order: shipped, the user's folders, the cache, a download."""
     for copy in card["copies"]:

@@ -154,6 +154,7 @@ def score(
     if not isinstance(dataset, Dataset):
         dataset = load_dataset(dataset, target, smiles_column, task)
     molecules = standardise(dataset.smiles.tolist(), standardisation)
+    _check_policies(on_invalid, duplicates)
     _check_molecules(dataset, molecules, on_invalid)
     requests, failures = _load_all(default_encoders() if encoders is None else encoders, layer, seed)
     for item in dataset.targets:
@@ -186,9 +187,14 @@ def score(
     return Ranking(frame, notes + _control_notes(frame), _run_record(arguments, requests))
 
 
-def _check_molecules(dataset: Dataset, molecules: Molecules, on_invalid: str) -> None:
+def _check_policies(on_invalid: str, duplicates: str) -> None:
     if on_invalid not in ("skip", "fail"):
         raise UsageError(f"unknown policy {on_invalid!r} (--on-invalid); known: skip, fail")
+    if duplicates not in ("keep", "merge"):
+        raise UsageError(f"unknown policy {duplicates!r} (--duplicates); known: keep, merge")
+
+
+def _check_molecules(dataset: Dataset, molecules: Molecules, on_invalid: str) -> None:
     if not molecules.valid.any():
         raise InputError(
             f"{dataset.name}: none of the {len(molecules)} SMILES is valid: {molecules.describe_invalid()}. "
@@ -256,8 +262,6 @@ def _labelled_rows(
     rows = np.flatnonzero(common & target.labelled)
     if duplicates == "keep":
         return target.take(rows), rows
-    if duplicates != "merge":
-        raise UsageError(f"unknown policy {duplicates!r} (--duplicates); known: keep, merge")
     _, first, group = np.unique(molecules.canonical[rows], return_index=True, return_inverse=True)
     values = target.values[rows]
     mean = np.bincount(group, weights=values) / np.bincount(group)

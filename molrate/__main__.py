@@ -1,0 +1,5 @@
+"""``python -m molrate``."""
+
+from molrate.cli import main
+
+main()

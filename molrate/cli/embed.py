@@ -1,0 +1,63 @@
+"""``molrate embed``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from molrate.cli.main import embedding_options, logging_options, set_up_logging
+from molrate.errors import PARTIAL_EXIT_CODE
+
+
+@click.command("embed")
+@click.argument("table")
+@click.option("-e", "--encoder", required=True, metavar="NAME", help="See molrate list encoders.")
+@click.option("-o", "--output", required=True, metavar="FILE", help="FILE.csv, .parquet or .npz.")
+@embedding_options
+@click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint in place of the published one.")
+@click.option(
+    "--on-invalid",
+    type=click.Choice(["keep", "skip", "fail"]),
+    default="keep",
+    show_default=True,
+    help="Invalid SMILES: keep as empty rows with the reason, leave out, or stop.",
+)
+@logging_options
+def command(
+    table: str,
+    encoder: str,
+    output: str,
+    layer: str,
+    pooling: str,
+    smiles_column: str | None,
+    standardisation: str,
+    seed: int,
+    device: str,
+    weights: Path | None,
+    on_invalid: str,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Embed the molecules of TABLE (csv, tsv, smi, parquet, each also .gz; - for CSV from standard input).
+
+    The output has one row per input row, in order, with the row number, the SMILES as given and as
+    encoded, a status and the reason of each failure.
+    """
+    set_up_logging(quiet, verbose)
+    from molrate.cli.progress import molecule_progress
+    from molrate.embedding import embed_table
+    from molrate.encoders.base import load_encoder
+    from molrate.io import check_output
+
+    path = check_output(output, (".csv", ".parquet", ".npz"))
+    model = load_encoder(encoder, weights, seed)
+    with molecule_progress(quiet) as progress:
+        embedded = embed_table(
+            table, model, layer, pooling, smiles_column, standardisation, device, on_invalid, progress
+        )
+    embedded.write(path)
+    if not quiet:
+        click.echo(embedded.summary(path), err=True)
+    if embedded.n_failed:
+        raise click.exceptions.Exit(PARTIAL_EXIT_CODE)

@@ -1,0 +1,63 @@
+"""``molrate list``."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+_KINDS = ("encoders", "datasets", "measures")
+
+
+@click.command("list")
+@click.argument("kind", type=click.Choice(_KINDS))
+@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def command(kind: str, output_format: str) -> None:
+    """List encoders, datasets or measures, and which are at hand without a download."""
+    rows = {"encoders": _encoders, "datasets": _datasets, "measures": _measures}[kind]()
+    if output_format == "json":
+        click.echo(json.dumps(rows, indent=2))
+        return
+    headings = list(rows[0])
+    widths = [max(len(str(row[heading])) for row in [*rows, dict(zip(headings, headings))]) for heading in headings]
+    for row in [dict(zip(headings, headings)), *rows]:
+        cells = [str(row[heading]).ljust(width) for heading, width in zip(headings, widths)]
+        click.echo("  ".join(cells).rstrip())
+
+
+def _encoders() -> list[dict[str, str]]:
+    from molrate.encoders.base import encoder_names
+    from molrate.weights import encoder_cards
+
+    cards = encoder_cards()
+    rows = []
+    for name in encoder_names():
+        card = cards.get(name)
+        at_hand = "yes" if card is None or card.at_hand else "download"
+        kind = card.kind if card else "plugin"
+        rows.append({"encoder": name, "kind": kind, "at hand": at_hand, "what": card.title if card else ""})
+    return rows
+
+
+def _datasets() -> list[dict[str, str]]:
+    from molrate.datasets import dataset_at_hand, dataset_cards
+
+    return [
+        {
+            "dataset": name,
+            "task": card["task"],
+            "rows": str(card["rows"]),
+            "targets": ", ".join(card["targets"]),
+            "at hand": "yes" if dataset_at_hand(card) else "download",
+        }
+        for name, card in dataset_cards().items()
+    ]
+
+
+def _measures() -> list[dict[str, str]]:
+    from molrate.measures.base import MEASURES
+
+    return [
+        {"measure": name, "tasks": ", ".join(MEASURES[name].tasks), "reference": MEASURES[name].reference}
+        for name in MEASURES
+    ]

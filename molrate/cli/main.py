@@ -1,0 +1,103 @@
+"""The command group, its exit codes, and the options commands share."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import click
+
+from molrate import __version__
+from molrate.errors import INTERRUPTED_EXIT_CODE, MolrateError
+
+_COMMANDS = {
+    "score": "Rank encoders for a dataset by how well they should transfer.",
+    "embed": "Embed molecules with an encoder, one output row per input row.",
+    "list": "List encoders, datasets or measures.",
+}
+
+_EPILOG = """Exit codes: 0 done; 1 unexpected error; 2 wrong use; 3 bad input; 4 weights missing or corrupt;
+5 partial (some encoders or molecules failed, the rest is written); 130 interrupted."""
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported when called, so that ``--help`` is immediate."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"molrate.cli.{name}").command
+        return command
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_EPILOG,
+)
+@click.version_option(__version__, prog_name="molrate")
+def cli() -> None:
+    """Which pretrained molecular encoder, and which of its layers, will transfer best to your data."""
+
+
+def main() -> None:
+    """Run the command line; deliberate errors end with their exit code and no traceback."""
+    try:
+        cli.main(prog_name="molrate", standalone_mode=False)
+    except click.exceptions.Exit as exit_request:
+        sys.exit(exit_request.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except MolrateError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted; nothing was written.", err=True)
+        sys.exit(INTERRUPTED_EXIT_CODE)
+
+
+def logging_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``-q`` and ``-v``: how much is said on standard error."""
+    function = click.option("-v", "--verbose", is_flag=True, help="Say more on standard error.")(function)
+    return click.option("-q", "--quiet", is_flag=True, help="Only errors on standard error.")(function)
+
+
+def set_up_logging(quiet: bool, verbose: bool) -> None:
+    """Send the log to standard error at the level asked for."""
+    level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr, force=True)
+    logging.getLogger("molrate").setLevel(level)
+
+
+def embedding_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every command that embeds molecules."""
+    options = (
+        click.option("--layer", default="last", show_default=True, help="last, all or a layer's name."),
+        click.option(
+            "--pooling",
+            type=click.Choice(["mean", "sum", "max"]),
+            default="mean",
+            show_default=True,
+            help="Atoms to molecule.",
+        ),
+        click.option("--smiles-column", metavar="NAME", help="Found by its usual names if not given."),
+        click.option(
+            "--standardisation",
+            type=click.Choice(["largest-fragment", "none"]),
+            default="largest-fragment",
+            show_default=True,
+            help="Keep the largest fragment only, or all of them.",
+        ),
+        click.option("--seed", default=0, show_default=True, help="Draws untrained weights and permutations."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ..."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function

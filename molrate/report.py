@@ -1,0 +1,145 @@
+"""Rankings for people: a table in the terminal, in a notebook, and in files."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from molrate.io import write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from molrate.ranking import Ranking
+
+WRITABLE = (".csv", ".json", ".parquet")
+FORMATS = ("table", "csv", "json")
+_WIDTH = 80
+
+_READING = (
+    "Ranked by excess = value - null, the null being TransRate under permuted labels: raw values grow with "
+    "the dimension d. s: seconds."
+)
+
+
+def to_text(ranking: Ranking, width: int = _WIDTH) -> str:
+    """Ranked tables, one a target, then the notes, for a terminal `width` columns wide."""
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, highlight=False, markup=False)
+    for target, rows in ranking.frame.groupby("target", sort=False):
+        console.print(_table(str(target), rows))
+    for line in _reading(ranking):
+        console.print(line, soft_wrap=False)
+    return stream.getvalue().rstrip("\n")
+
+
+def _table(target: str, rows: pd.DataFrame) -> Table:
+    first = rows.iloc[0]
+    title = f"{first['dataset']}: {target} ({first['task']})"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("#", justify="right")
+    table.add_column("encoder", overflow="fold")
+    table.add_column("layer", overflow="fold")
+    for heading in ("d", "n", "value", "null", "excess", "s"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for _, row in rows.iterrows():
+        table.add_row(*_cells(row))
+    return table
+
+
+def _cells(row: pd.Series) -> list[str]:
+    control = " (control)" if row["kind"] == "control" else ""
+    unreliable = " *" if row["status"] == "unreliable" else ""
+    name = f"{row['encoder']}{control}"
+    if row["status"] == "failed":
+        return ["-", name, row["layer"] or "-", "", "", "failed", "", "", ""]
+    return [
+        str(row["rank"]),
+        name,
+        str(row["layer"]),
+        str(row["dimension"]),
+        str(row["n"]),
+        f"{row['value']:.3f}{unreliable}",
+        f"{row['null_mean']:.3f}",
+        f"{row['excess']:.3f}",
+        f"{row['seconds']:.1f}",
+    ]
+
+
+def _reading(ranking: Ranking) -> list[str]:
+    """How to read the table, then the ranking's notes."""
+    lines = [_READING]
+    frame = ranking.frame
+    if (frame["status"] == "unreliable").any():
+        lines.append(
+            "* The smallest class or range has fewer molecules than the encoder has dimensions: the raw "
+            "value then measures the dimension more than the label; only the excess can be read."
+        )
+    failed = frame[frame["status"] == "failed"]
+    lines += [f"{row['encoder']} failed: {row['note']}" for _, row in failed.iterrows()]
+    return lines + ranking.notes
+
+
+def to_html(ranking: Ranking) -> str:
+    """The tables and notes as HTML, for notebooks."""
+    from html import escape
+
+    shown = ["rank", "encoder", "layer", "dimension", "n", "value", "null_mean", "excess", "seconds", "status"]
+    parts = []
+    for target, rows in ranking.frame.groupby("target", sort=False):
+        first = rows.iloc[0]
+        parts.append(f"<h4>{escape(str(first['dataset']))}: {escape(str(target))} ({first['task']})</h4>")
+        parts.append(rows[shown].to_html(index=False, float_format="{:.3f}".format, na_rep="", border=0))
+    notes = "".join(f"<li>{escape(line)}</li>" for line in _reading(ranking))
+    return "".join(parts) + f"<ul>{notes}</ul>"
+
+
+def to_csv(ranking: Ranking) -> str:
+    """The tidy rows as CSV."""
+    return str(ranking.frame.to_csv(index=False))
+
+
+def to_json(ranking: Ranking) -> str:
+    """Rows, notes and run record as one JSON document."""
+    rows: list[dict[str, Any]] = json.loads(ranking.frame.to_json(orient="records"))
+    document = {"ranking": rows, "notes": ranking.notes, "run": ranking.run}
+    return json.dumps(document, indent=2) + "\n"
+
+
+def write_ranking(ranking: Ranking, path: Path) -> None:
+    """Write a ranking to ``.csv``, ``.json`` or ``.parquet``, with the record of the run.
+
+    JSON holds the record; Parquet has it in its schema's metadata under ``molrate``; beside a CSV it
+    goes into ``PATH.run.json``.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        write_atomically(path, to_json(ranking).encode())
+    elif suffix == ".parquet":
+        write_atomically(path, parquet_bytes(ranking.frame, ranking.run))
+    else:
+        write_atomically(path, to_csv(ranking).encode())
+        record = path.with_name(f"{path.name}.run.json")
+        write_atomically(record, (json.dumps(ranking.run, indent=2) + "\n").encode())
+
+
+def parquet_bytes(frame: pd.DataFrame, run: dict[str, Any]) -> bytes:
+    """A frame as Parquet, with the record of the run in the metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    metadata = {**(table.schema.metadata or {}), b"molrate": json.dumps(run).encode()}
+    sink = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(metadata), sink)
+    return sink.getvalue()
