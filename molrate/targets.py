@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from molrate.errors import InputError
 
@@ -152,6 +151,8 @@ def quantile_bins(values: npt.ArrayLike, n_bins: int = 10) -> npt.NDArray[np.int
     ----------
     Frustratingly Easy Transferability Estimation, appendix A.5.
     """
-    midranks = rankdata(np.asarray(values, dtype=np.float64), method="average")
-    bins = np.floor(n_bins * (midranks - 0.5) / len(midranks))
+    _, level, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
+    # Mid-rank minus 1/2 of each distinct value: those below it and half of those equal to it.
+    position = (np.cumsum(counts) - counts / 2)[level]
+    bins = np.floor(n_bins * position / len(level))
     return np.unique(bins, return_inverse=True)[1]

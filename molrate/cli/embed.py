@@ -10,7 +10,7 @@ from molrate.cli.main import embedding_options, logging_options, set_up_logging
 from molrate.errors import PARTIAL_EXIT_CODE
 
 
-@click.command("embed")
+@click.command("embed", short_help="Embed molecules, one output row per input row.")
 @click.argument("table")
 @click.option("-e", "--encoder", required=True, metavar="NAME", help="See molrate list encoders.")
 @click.option("-o", "--output", required=True, metavar="FILE", help="FILE.csv, .parquet or .npz.")
@@ -46,11 +46,11 @@ def command(
     """
     set_up_logging(quiet, verbose)
     from molrate.cli.progress import molecule_progress
-    from molrate.embedding import embed_table
+    from molrate.embedded import WRITABLE, embed_table
     from molrate.encoders.base import load_encoder
     from molrate.io import check_output
 
-    path = check_output(output, (".csv", ".parquet", ".npz"))
+    path = check_output(output, WRITABLE)
     model = load_encoder(encoder, weights, seed)
     with molecule_progress(quiet) as progress:
         embedded = embed_table(

@@ -9,7 +9,7 @@ import click
 _KINDS = ("encoders", "datasets", "measures")
 
 
-@click.command("list")
+@click.command("list", short_help="List encoders, datasets or measures.")
 @click.argument("kind", type=click.Choice(_KINDS))
 @click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(kind: str, output_format: str) -> None:

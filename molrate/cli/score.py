@@ -11,7 +11,7 @@ from molrate.cli.main import embedding_options, logging_options, set_up_logging
 from molrate.errors import PARTIAL_EXIT_CODE
 
 
-@click.command("score")
+@click.command("score", short_help="Rank encoders for a dataset by how well they should transfer.")
 @click.argument("dataset")
 @click.option(
     "-e",

@@ -6,8 +6,6 @@ released with it. Modules are named as in those state dicts, so that they load s
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -30,9 +28,8 @@ def _adjacency(edge_index: Tensor, weights: Tensor, n_nodes: int) -> Tensor:
     source, target = edge_index
     start = torch.zeros(n_nodes + 1, dtype=torch.long, device=source.device)
     start[1:] = torch.bincount(target, minlength=n_nodes).cumsum(0)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(start, source, weights, size=(n_nodes, n_nodes))
+    size = (n_nodes, n_nodes)
+    return torch.sparse_csr_tensor(start, source, weights, size=size, check_invariants=False)
 
 
 def _bond_weights(edge_index: Tensor, bonds: Tensor, weights: Tensor, n_nodes: int) -> Tensor:
@@ -142,7 +139,7 @@ class GATConvolution(_BondConvolution):
         heads = [
             self.head_sum(head, x, edge_index, bonds, attention[:, head]) for head in range(self.n_heads)
         ]
-        return torch.stack(heads).mean(dim=0) + self.bias
+        return sum(heads) / self.n_heads + self.bias
 
     def attention(self, x: Tensor, edge_index: Tensor, bonds: Tensor) -> Tensor:
         """Attention of each edge, shape (n_edges, n_heads).
@@ -150,17 +147,19 @@ class GATConvolution(_BondConvolution):
         The score of an edge is linear in the target, the source and the bond, so each of the three
         is projected once per node or kind of bond and not once per edge.
         """
-        of_target, of_source = self.att[0].split(self.width, dim=-1)
-        nodes = x.view(-1, self.n_heads, self.width)
-        table = self.bond_table().view(-1, self.n_heads, self.width)
+        table = self.bond_table()
+        of_target, of_source = self._project(x, 0), self._project(x, 1)
+        of_bond = self._project(table, 1)
         source, target = edge_index
-        scores = (
-            (nodes * of_target).sum(-1)[target]
-            + (nodes * of_source).sum(-1)[source]
-            + (table * of_source).sum(-1)[bonds]
-        )
+        scores = of_target[target] + of_source[source] + of_bond[bonds]
         scores = functional.leaky_relu(scores, self.negative_slope)
         return softmax(scores, source, num_nodes=len(x))
+
+    def _project(self, x: Tensor, end: int) -> Tensor:
+        """Score of vectors as target (0) or source (1) of an edge, shape (len(x), n_heads)."""
+        heads = x.view(-1, self.n_heads, self.width)
+        attention = self.att[0, :, end * self.width : (end + 1) * self.width]
+        return torch.einsum("nhw,hw->nh", heads, attention)
 
     def head_sum(
         self, head: int, x: Tensor, edge_index: Tensor, bonds: Tensor, attention: Tensor

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cholesky
 
 from molrate.errors import InputError
 from molrate.measures.base import Measure, Score, label_codes
@@ -57,7 +56,8 @@ def _rate(gram: _Matrix, n: int, d: int, epsilon_squared: float) -> float:
     matrix = gram * (d / (n * epsilon_squared))
     matrix.flat[:: len(matrix) + 1] += 1.0
     # log det = 2 sum log diag of the Cholesky factor; the matrix is positive definite by construction.
-    factor = cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
+    # NumPy's, as SciPy brings a second BLAS whose threads would contend with those of the products.
+    factor = np.linalg.cholesky(matrix)
     return float(np.log(np.diagonal(factor)).sum())
 
 
@@ -156,11 +156,19 @@ class TransRate(Measure):
     def _conditional(self, rows: _Matrix, codes: npt.NDArray[np.intp], gram: _Matrix) -> float:
         """R(Z | Y) of eq. 4; `gram` is ZZ' where n < d, else Z'Z."""
         n, d = rows.shape
+        *others, largest = sorted(_members(codes), key=len)
+        # A class that holds most rows has what the others leave of Z'Z: the costliest product is spared.
+        rest = gram.copy() if n >= d and 2 * len(largest) > n else None
         total = 0.0
-        for members in _members(codes):
-            class_gram = _class_gram(rows, members, gram)
-            total += len(members) / n * _rate(class_gram, len(members), d, self.epsilon_squared)
-        return total
+        for members in others:
+            part = rows[members]
+            class_gram = _class_gram(part, members, gram)
+            if rest is not None:
+                rest -= class_gram if len(part) >= d else part.T @ part
+            total += len(part) / n * _rate(class_gram, len(part), d, self.epsilon_squared)
+        if rest is None:
+            rest = _class_gram(rows[largest], largest, gram)
+        return total + len(largest) / n * _rate(rest, len(largest), d, self.epsilon_squared)
 
 
 def _members(codes: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
@@ -169,18 +177,12 @@ def _members(codes: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
     return np.split(order, np.cumsum(np.bincount(codes))[:-1])
 
 
-def _class_gram(rows: _Matrix, members: npt.NDArray[np.intp], gram: _Matrix) -> _Matrix:
-    """Smaller Gram matrix of a class, by the cheapest way to it."""
-    n, d = rows.shape
-    if n < d:
+def _class_gram(part: _Matrix, members: npt.NDArray[np.intp], gram: _Matrix) -> _Matrix:
+    """Smaller Gram matrix of a class with rows `part`, a block of `gram` where that is ZZ'."""
+    n_c, d = part.shape
+    if len(gram) < d:
         return gram[np.ix_(members, members)]
-    part = rows[members]
-    if len(members) < d:
-        return part @ part.T
-    if 2 * len(members) <= n:
-        return part.T @ part
-    rest = np.delete(rows, members, axis=0)
-    return gram - rest.T @ rest
+    return part @ part.T if n_c < d else part.T @ part
 
 
 def unit_rows(features: npt.ArrayLike) -> _Matrix:

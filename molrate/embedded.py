@@ -1,0 +1,174 @@
+"""A table of molecules with their embeddings: one output row per input row."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from molrate.datasets import find_smiles_column
+from molrate.embedding import Embedding, Progress, embed_molecules
+from molrate.encoders.base import Encoder
+from molrate.errors import InputError, UsageError
+from molrate.io import read_table, write_atomically
+from molrate.molecules import standardise
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WRITABLE = (".csv", ".parquet", ".npz")
+_VERSIONS = ("molrate", "torch", "torch-geometric", "rdkit", "numpy")
+
+
+@dataclass(frozen=True)
+class EmbeddedTable:
+    """Rows of a table with status, reason and embedding.
+
+    Attributes
+    ----------
+    rows : pandas.DataFrame
+        Columns row (from 1), id (where the table has one), smiles, canonical_smiles, status (``ok``,
+        ``invalid`` or ``unsupported``), error.
+    embedding : Embedding
+        Its matrices have a row for each of `rows`.
+    run : dict
+        Versions, digests and arguments.
+    """
+
+    rows: pd.DataFrame
+    embedding: Embedding
+    run: dict[str, Any]
+
+    @property
+    def n_failed(self) -> int:
+        """Rows without an embedding."""
+        return int((self.rows["status"] != "ok").sum())
+
+    def summary(self, path: Path) -> str:
+        """One line: what was written and what failed first."""
+        text = f"{path}: {len(self.rows) - self.n_failed} of {len(self.rows)} rows embedded"
+        if not self.n_failed:
+            return text + "."
+        first = self.rows[self.rows["status"] != "ok"].iloc[0]
+        return f"{text}; {self.n_failed} without, the first in row {first['row']}: {first['error']}."
+
+    def write(self, path: Path) -> None:
+        """Write ``.csv`` or ``.parquet`` with a column per dimension, or ``.npz`` with an array per layer.
+
+        Raises
+        ------
+        UsageError
+            If several layers should go into a table of one.
+        InputError
+            If the file cannot be written.
+        """
+        suffix = path.suffix.lower()
+        if suffix == ".npz":
+            write_atomically(path, self._npz())
+            return
+        if len(self.embedding.layers) > 1:
+            raise UsageError(f"-o {path}: {suffix} holds one layer; name it with --layer, or write .npz")
+        frame = self._wide()
+        if suffix == ".parquet":
+            from molrate.report import parquet_bytes
+
+            write_atomically(path, parquet_bytes(frame, self.run))
+        else:
+            write_atomically(path, frame.to_csv(index=False).encode())
+
+    def _wide(self) -> pd.DataFrame:
+        import pandas as pd
+
+        (vectors,) = self.embedding.layers.values()
+        columns = [f"x{dimension}" for dimension in range(vectors.shape[1])]
+        return pd.concat([self.rows, pd.DataFrame(vectors, columns=columns)], axis=1)
+
+    def _npz(self) -> bytes:
+        stream = io.BytesIO()
+        columns = {name: self.rows[name].to_numpy() for name in self.rows}
+        texts = {name: column.astype(str) for name, column in columns.items() if name != "row"}
+        arrays = {"row": columns["row"], **texts, **self.embedding.layers}
+        np.savez_compressed(stream, run=np.array(json.dumps(self.run)), **arrays)
+        return stream.getvalue()
+
+
+def embed_table(
+    path: str | Path,
+    encoder: Encoder,
+    layer: str = "last",
+    pooling: str = "mean",
+    smiles_column: str | None = None,
+    standardisation: str = "largest-fragment",
+    device: str = "auto",
+    on_invalid: str = "keep",
+    progress: Progress | None = None,
+) -> EmbeddedTable:
+    """Embed the molecules of a table file.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        See :func:`molrate.io.read_table`.
+    encoder : Encoder
+    layer : str
+        ``last``, ``all`` or a layer's name.
+    pooling, standardisation, device : str
+        As for :func:`molrate.embed`.
+    smiles_column : str, optional
+    on_invalid : {"keep", "skip", "fail"}
+        Rows without an embedding: keep them with NaN and the reason, leave them out, or stop.
+    progress : callable, optional
+
+    Raises
+    ------
+    InputError
+        If the table cannot be used, or holds an invalid SMILES and `on_invalid` is ``fail``.
+    """
+    import pandas as pd
+
+    table = read_table(path)
+    column = find_smiles_column(table, str(path), smiles_column)
+    texts = [value.strip() if isinstance(value, str) else "" for value in table[column]]
+    molecules = standardise(texts, standardisation)
+    if not molecules.valid.any():
+        raise InputError(f"{path}: no valid SMILES in column {column!r}: {molecules.describe_invalid()}")
+    if on_invalid == "fail" and not molecules.valid.all():
+        raise InputError(f"{path}: invalid SMILES: {molecules.describe_invalid()} (--on-invalid fail)")
+    layers = encoder.select_layers(layer)
+    (embedding,) = embed_molecules(molecules, [(encoder, layers)], pooling, device, progress=progress)
+    errors = molecules.errors.copy()
+    status = np.where(molecules.valid, "ok", "invalid").astype(object)
+    for row, reason in embedding.errors.items():
+        errors[row], status[row] = reason, "unsupported"
+    rows = pd.DataFrame({"row": np.arange(1, len(texts) + 1)})
+    if "id" in table:
+        rows["id"] = table["id"].astype(str).to_numpy()
+    rows["smiles"], rows["canonical_smiles"] = molecules.smiles, molecules.canonical
+    rows["status"], rows["error"] = status, errors
+    if on_invalid == "skip":
+        rows, embedding = _only_embedded(rows, embedding)
+    run = {
+        "encoder": encoder.name,
+        "identity": encoder.identity(),
+        "arguments": {
+            "table": str(path),
+            "layer": layer,
+            "pooling": pooling,
+            "standardisation": standardisation,
+            "on_invalid": on_invalid,
+            "device": device,
+        },
+        "versions": {name: version(name) for name in _VERSIONS},
+    }
+    return EmbeddedTable(rows, embedding, run)
+
+
+def _only_embedded(rows: pd.DataFrame, embedding: Embedding) -> tuple[pd.DataFrame, Embedding]:
+    keep = np.flatnonzero(rows["status"] == "ok")
+    layers = {name: vectors[keep] for name, vectors in embedding.layers.items()}
+    return rows.iloc[keep].reset_index(drop=True), Embedding(layers, {}, embedding.seconds, embedding.cached)
