@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,13 @@ logger = logging.getLogger(__name__)
 def github_address(source: dict[str, str]) -> str:
     """Download address of a file pinned by the keys repository, commit and path."""
     return "https://raw.githubusercontent.com/{repository}/{commit}/{path}".format(**source)
+
+
+def _short(error: OSError) -> str:
+    """A network error in a few words; the full chain of causes is of no use to a reader."""
+    return (
+        str(error)[:120] if type(error).__name__ == "HTTPError" else f"no connection ({type(error).__name__})"
+    )
 
 
 @dataclass(frozen=True)
@@ -116,10 +122,10 @@ class Artifact:
             try:
                 self._fetch(url, partial)
             except OSError as error:
-                problems.append(f"{url}: {error}")
+                problems.append(f"{url}: {_short(error)}")
                 continue
             if self.matches(partial):
-                os.replace(partial, self._cached)
+                partial.replace(self._cached)
                 return self._cached
             partial.unlink()
             problems.append(f"{url}: the file there has another digest than {self.digest}")

@@ -6,11 +6,11 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -132,13 +132,13 @@ def _names(table: pd.DataFrame) -> str:
     return ", ".join(map(str, table.columns))
 
 
-def _load_table(
-    path: str, wanted: list[str], smiles_column: str | None, task: str | None
-) -> Dataset:
+def _load_table(path: str, wanted: list[str], smiles_column: str | None, task: str | None) -> Dataset:
     table = read_table(path)
     smiles = find_smiles_column(table, path, smiles_column)
     if not wanted:
-        raise InputError(f"{path}: say which column to predict with --target; its columns are {_names(table)}")
+        raise InputError(
+            f"{path}: say which column to predict with --target; its columns are {_names(table)}"
+        )
     _require_columns(table, path, wanted, "--target")
     targets = tuple(parse_target(name, table[name].tolist(), task) for name in wanted)
     digest = "" if path == "-" else f" (sha256:{hashlib.sha256(Path(path).read_bytes()).hexdigest()})"
@@ -198,8 +198,9 @@ def _load_moleculenet(name: str, wanted: list[str], task: str | None) -> Dataset
     smiles, values, tasks = _read_moleculenet(name)
     unknown = [column for column in wanted if column not in tasks]
     if unknown:
+        known = ", ".join(tasks)
         raise InputError(
-            f"{MOLECULENET_PREFIX}{name} has no target {', '.join(unknown)} (--target); it has {', '.join(tasks)}"
+            f"{MOLECULENET_PREFIX}{name} has no target {', '.join(unknown)} (--target); it has {known}"
         )
     targets = tuple(
         parse_target(column, values[:, tasks.index(column)].tolist(), task) for column in wanted or tasks

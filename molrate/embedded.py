@@ -89,11 +89,12 @@ class EmbeddedTable:
         return pd.concat([self.rows, pd.DataFrame(vectors, columns=columns)], axis=1)
 
     def _npz(self) -> bytes:
+        arrays: dict[str, Any] = {"run": np.array(json.dumps(self.run))}
+        for name in self.rows:
+            column = self.rows[name].to_numpy()
+            arrays[str(name)] = column if name == "row" else column.astype(str)
         stream = io.BytesIO()
-        columns = {name: self.rows[name].to_numpy() for name in self.rows}
-        texts = {name: column.astype(str) for name, column in columns.items() if name != "row"}
-        arrays = {"row": columns["row"], **texts, **self.embedding.layers}
-        np.savez_compressed(stream, run=np.array(json.dumps(self.run)), **arrays)
+        np.savez_compressed(stream, **arrays, **self.embedding.layers)
         return stream.getvalue()
 
 

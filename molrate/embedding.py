@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_BATCH_ATOMS = 4096
+_BATCH_ATOMS = 2048
 """Atoms in a batch. Larger batches are slower on a CPU: their arrays leave its cache."""
 
 Progress = Callable[[int], None]
@@ -68,8 +68,8 @@ def choose_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(0, device=device, dtype=torch.float64)
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise UsageError(f"--device {device}: {str(error).splitlines()[0]}; use cpu or auto") from error
     return device
 
@@ -172,9 +172,7 @@ def _compute(
             progress(len(rows))
 
 
-def _encode(
-    task: _Task, batch: Any, rows: npt.NDArray[np.intp], n: int, pooling: str, device: str
-) -> None:
+def _encode(task: _Task, batch: Any, rows: npt.NDArray[np.intp], n: int, pooling: str, device: str) -> None:
     """Run one encoder on one batch and keep the pooled layers that are wanted."""
     for position, reason in batch.errors.items():
         task.embedding.errors[int(rows[position])] = reason
@@ -256,7 +254,7 @@ def _write(path: Path, vectors: npt.NDArray[np.float32], errors: dict[int, str])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({"embedding": vectors}, partial, metadata={"errors": json.dumps(errors)})
-        os.replace(partial, path)
+        partial.replace(path)
     except OSError as error:
         logger.warning("the cache %s cannot be written (%s); going on without it", path.parent, error)
 
@@ -313,5 +311,7 @@ def embed(
     (embedding,) = embed_molecules(molecules, [(encoder, [name])], pooling, device)
     if name not in embedding.layers:
         reasons = molecules.describe_invalid() or "; ".join(list(embedding.errors.values())[:3])
-        raise InputError(f"none of the {len(molecules)} SMILES can be embedded: {reasons or 'none was given'}")
+        raise InputError(
+            f"none of the {len(molecules)} SMILES can be embedded: {reasons or 'none was given'}"
+        )
     return embedding.layers[name]

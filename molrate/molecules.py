@@ -62,9 +62,7 @@ class Molecules:
         return "; ".join(shown) + more
 
 
-def standardise(
-    smiles: Sequence[str], standardisation: str = "largest-fragment"
-) -> Molecules:
+def standardise(smiles: Sequence[str], standardisation: str = "largest-fragment") -> Molecules:
     """Parse SMILES and bring each molecule into its standard form.
 
     Parameters

@@ -6,21 +6,16 @@ from collections.abc import Callable
 
 import torch
 
+from molrate.sparse import compressed_rows
+
 Pooling = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
 
 
 def sum_pooling(nodes: torch.Tensor, index: torch.Tensor, size: int) -> torch.Tensor:
-    """Sum of each molecule's nodes, (n_nodes, d) to (size, d).
-
-    A product with a sparse matrix adds the nodes of a molecule in their order on every device and in
-    every batch, which scattered additions would not.
-    """
-    lengths = torch.bincount(index, minlength=size)
-    start = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-    columns = torch.arange(len(nodes), device=nodes.device)
+    """Sum of each molecule's nodes, (n_nodes, d) to (size, d)."""
+    nodes_in_order = torch.arange(len(nodes), device=nodes.device)
     ones = nodes.new_ones(len(nodes))
-    shape = (size, len(nodes))
-    return torch.sparse_csr_tensor(start, columns, ones, size=shape, check_invariants=False) @ nodes
+    return compressed_rows(index, nodes_in_order, ones, (size, len(nodes))) @ nodes
 
 
 def mean_pooling(nodes: torch.Tensor, index: torch.Tensor, size: int) -> torch.Tensor:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from molrate.datasets import Dataset, load_dataset
 from molrate.embedding import Embedding, Progress, embed_molecules
@@ -30,10 +33,28 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = (
-    "rank dataset target task encoder kind layer pooling measure value null_mean null_sd excess "
-    "n dimension classes smallest_class seconds status note"
-).split()
+COLUMNS = [
+    "rank",
+    "dataset",
+    "target",
+    "task",
+    "encoder",
+    "kind",
+    "layer",
+    "pooling",
+    "measure",
+    "value",
+    "null_mean",
+    "null_sd",
+    "excess",
+    "n",
+    "dimension",
+    "classes",
+    "smallest_class",
+    "seconds",
+    "status",
+    "note",
+]
 
 PERMUTATIONS = 5
 """Label permutations for the null. Its spread is tiny beside the differences that matter."""
@@ -66,9 +87,8 @@ class Ranking:
     def best(self) -> pd.Series:
         """The row of the best encoder and layer; over several targets, that of best mean rank."""
         ranked = self.frame[self.frame["rank"].notna()]
-        mean_rank = ranked.groupby(["encoder", "layer"], sort=False)["rank"].mean()
-        encoder, layer = mean_rank.idxmin()
-        return ranked[(ranked["encoder"] == encoder) & (ranked["layer"] == layer)].iloc[0]
+        mean_rank = ranked.groupby(["encoder", "layer"], sort=False)["rank"].transform("mean")
+        return ranked.loc[mean_rank.idxmin()]
 
     @property
     def complete(self) -> bool:
@@ -167,8 +187,7 @@ def score(
     for item in dataset.targets:
         labelled, kept = _labelled_rows(item, molecules, common, duplicates)
         notes += _target_notes(labelled, len(dataset))
-        labels = _labels(labelled)
-        rows += _score_target(labelled, labels, kept, requests, embeddings, measure, pooling, seed)
+        rows += _score_target(labelled, kept, requests, embeddings, measure, pooling, seed)
         rows += [_failed_row(labelled, name, error, pooling) for name, error in failures]
     frame = _rank(dataset.name, rows)
     arguments = {
@@ -284,7 +303,6 @@ def _labels(target: Target) -> npt.NDArray[np.intp]:
 
 def _score_target(
     target: Target,
-    labels: npt.NDArray[np.intp],
     rows: npt.NDArray[np.intp],
     requests: Sequence[tuple[Encoder, tuple[str, ...]]],
     embeddings: Sequence[Embedding],
@@ -292,36 +310,55 @@ def _score_target(
     pooling: str,
     seed: int,
 ) -> list[dict[str, Any]]:
+    """One row per encoder and layer."""
     _check_target(target)
-    smallest = int(np.bincount(labels).min())
-    scored = []
-    for (encoder, layers), embedding in zip(requests, embeddings, strict=True):
-        for layer in layers:
-            started = time.perf_counter()
-            features = embedding.layers[layer][rows]
-            row = _row(target, encoder.name, layer, pooling if encoder.level == "node" else "none")
-            row |= {
-                "kind": encoder.card.kind,
-                "measure": measure.name,
-                "n": len(rows),
-                "dimension": features.shape[1],
-                "classes": len(np.unique(labels)),
-                "smallest_class": smallest,
-            }
-            try:
-                result = measure.score(features, labels, permutations=PERMUTATIONS, seed=seed)
-            except InputError as error:
-                row |= {"status": "failed", "note": str(error)}
-            else:
-                row |= {
-                    "value": result.value,
-                    "null_mean": result.null_mean,
-                    "null_sd": result.null_sd,
-                    "excess": result.excess,
-                } | _reliability(smallest, features.shape[1], target.task)
-            row["seconds"] = embedding.seconds + time.perf_counter() - started
-            scored.append(row)
-    return scored
+    labels = _labels(target)
+
+    def score_layer(encoder: Encoder, layer: str, embedding: Embedding) -> dict[str, Any]:
+        started = time.perf_counter()
+        features = embedding.layers[layer][rows]
+        row = _row(target, encoder.name, layer, pooling if encoder.level == "node" else "none")
+        row |= {"kind": encoder.card.kind, "measure": measure.name}
+        row |= _measured(measure, features, labels, target.task, seed)
+        row["seconds"] = embedding.seconds + time.perf_counter() - started
+        return row
+
+    jobs = [
+        (encoder, layer, embedding)
+        for (encoder, layers), embedding in zip(requests, embeddings, strict=True)
+        for layer in layers
+    ]
+    n_cores = os.cpu_count() or 1
+    if len(jobs) < n_cores:
+        return [score_layer(*job) for job in jobs]
+    # Matrices of a few hundred dimensions gain little from threads inside BLAS, and much from one
+    # thread for each layer.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_cores) as executor:
+        return list(executor.map(lambda job: score_layer(*job), jobs))
+
+
+def _measured(
+    measure: Measure,
+    features: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.intp],
+    task: str,
+    seed: int,
+) -> dict[str, Any]:
+    """The columns that the measure fills."""
+    sizes = np.bincount(labels)
+    n, dimension = features.shape
+    row = {"n": n, "dimension": dimension, "classes": len(sizes), "smallest_class": int(sizes.min())}
+    try:
+        result = measure.score(features, labels, permutations=PERMUTATIONS, seed=seed)
+    except InputError as error:
+        return row | {"status": "failed", "note": str(error)}
+    row |= {
+        "value": result.value,
+        "null_mean": result.null_mean,
+        "null_sd": result.null_sd,
+        "excess": result.excess,
+    }
+    return row | _reliability(int(sizes.min()), dimension, task)
 
 
 def _row(target: Target, encoder: str, layer: str | None, pooling: str) -> dict[str, Any]:
@@ -406,14 +443,13 @@ def _target_notes(target: Target, n_rows: int) -> list[str]:
     else:
         bins = _labels(target)
         sizes = np.bincount(bins)
-        notes.append(
-            f"{target.name}: regression, cut into {len(sizes)} ranges of {sizes.min()}-{sizes.max()} molecules."
-        )
+        spread = f"{sizes.min()}-{sizes.max()}"
+        notes.append(f"{target.name}: regression, cut into {len(sizes)} ranges of {spread} molecules.")
     return notes
 
 
 def _control_notes(frame: pd.DataFrame) -> list[str]:
-    """Say for each target whether pretraining beats the best control."""
+    """Say for each target whether pretraining beats the controls."""
     notes = []
     ranked = frame[frame["rank"].notna()]
     for target, rows in ranked.groupby("target", sort=False):
@@ -422,19 +458,31 @@ def _control_notes(frame: pd.DataFrame) -> list[str]:
         if pretrained.empty or controls.empty:
             continue
         best, control = pretrained.iloc[0], controls.iloc[0]
-        verdict = "above" if best["excess"] > control["excess"] else "NOT above"
-        notes.append(
-            f"{target}: the best pretrained encoder, {best['encoder']} ({best['layer']}), is {verdict} the best "
-            f"control, {control['encoder']}: excess {best['excess']:.3f} and {control['excess']:.3f}."
-        )
+        note = f"{target}: best pretrained encoder {_named(best)}; it is {_against(best, control)}"
+        same = controls[controls["dimension"] == best["dimension"]]
+        if control["dimension"] != best["dimension"] and not same.empty:
+            note += f", and {_against(best, same.iloc[0])}"
+        notes.append(note + ".")
     return notes
+
+
+def _named(row: pd.Series) -> str:
+    return f"{row['encoder']}, {row['layer']} (excess {row['excess']:.2f}, d = {row['dimension']})"
+
+
+def _against(best: pd.Series, control: pd.Series) -> str:
+    if best["dimension"] == control["dimension"]:
+        verdict = "above" if best["excess"] > control["excess"] else "NOT above"
+        return f"{verdict} the best control of its dimension, {_named(control)}"
+    verdict = "above" if best["excess"] > control["excess"] else "NOT above"
+    return f"{verdict} the best control, {_named(control)}, as far as unequal dimensions compare"
 
 
 def _run_record(
     arguments: dict[str, Any], requests: Sequence[tuple[Encoder, tuple[str, ...]]]
 ) -> dict[str, Any]:
     return {
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "arguments": arguments,
         "encoders": {encoder.name: encoder.identity() for encoder, _ in requests},
         "versions": {"python": platform.python_version()} | {name: version(name) for name in _VERSIONS},

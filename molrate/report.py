@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,33 +19,39 @@ if TYPE_CHECKING:
     from molrate.ranking import Ranking
 
 WRITABLE = (".csv", ".json", ".parquet")
-FORMATS = ("table", "csv", "json")
 _WIDTH = 80
 
 _READING = (
-    "Ranked by excess = value - null, the null being TransRate under permuted labels: raw values grow with "
-    "the dimension d. s: seconds."
+    "Ranked by excess = value - null. value: TransRate; null: its mean under permuted labels, what the "
+    "features score by their dimension d alone; s: seconds."
+)
+_UNRELIABLE = (
+    "*: the smallest class or range has fewer molecules than d, so the raw value says more of d than of the "
+    "labels; read the excess."
 )
 
 
 def to_text(ranking: Ranking, width: int = _WIDTH) -> str:
-    """Ranked tables, one a target, then the notes, for a terminal `width` columns wide."""
+    """Ranked tables, one a target, then how to read them and the notes, `width` columns wide."""
     stream = io.StringIO()
-    console = Console(file=stream, width=width, highlight=False, markup=False)
+    console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
     for target, rows in ranking.frame.groupby("target", sort=False):
         console.print(_table(str(target), rows))
-    for line in _reading(ranking):
-        console.print(line, soft_wrap=False)
-    return stream.getvalue().rstrip("\n")
+        console.print()
+    lines = [textwrap.fill(line, width, subsequent_indent="  ") for line in _reading(ranking)]
+    text = "\n".join([stream.getvalue().rstrip(), "", *lines])
+    return "\n".join(line.rstrip() for line in text.split("\n"))
 
 
 def _table(target: str, rows: pd.DataFrame) -> Table:
     first = rows.iloc[0]
     title = f"{first['dataset']}: {target} ({first['task']})"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("#", justify="right")
+    table = Table(
+        title=title, title_justify="left", title_style="", box=None, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    table.add_column("#", justify="right", no_wrap=True)
     table.add_column("encoder", overflow="fold")
-    table.add_column("layer", overflow="fold")
+    table.add_column("layer", no_wrap=True)
     for heading in ("d", "n", "value", "null", "excess", "s"):
         table.add_column(heading, justify="right", no_wrap=True)
     for _, row in rows.iterrows():
@@ -54,7 +61,6 @@ def _table(target: str, rows: pd.DataFrame) -> Table:
 
 def _cells(row: pd.Series) -> list[str]:
     control = " (control)" if row["kind"] == "control" else ""
-    unreliable = " *" if row["status"] == "unreliable" else ""
     name = f"{row['encoder']}{control}"
     if row["status"] == "failed":
         return ["-", name, row["layer"] or "-", "", "", "failed", "", "", ""]
@@ -64,9 +70,9 @@ def _cells(row: pd.Series) -> list[str]:
         str(row["layer"]),
         str(row["dimension"]),
         str(row["n"]),
-        f"{row['value']:.3f}{unreliable}",
-        f"{row['null_mean']:.3f}",
-        f"{row['excess']:.3f}",
+        f"{row['value']:.2f}" + ("*" if row["status"] == "unreliable" else " "),
+        f"{row['null_mean']:.2f}",
+        f"{row['excess']:.2f}",
         f"{row['seconds']:.1f}",
     ]
 
@@ -76,20 +82,28 @@ def _reading(ranking: Ranking) -> list[str]:
     lines = [_READING]
     frame = ranking.frame
     if (frame["status"] == "unreliable").any():
-        lines.append(
-            "* The smallest class or range has fewer molecules than the encoder has dimensions: the raw "
-            "value then measures the dimension more than the label; only the excess can be read."
-        )
+        lines.append(_UNRELIABLE)
     failed = frame[frame["status"] == "failed"]
     lines += [f"{row['encoder']} failed: {row['note']}" for _, row in failed.iterrows()]
-    return lines + ranking.notes
+    return lines + [f"- {note}" for note in ranking.notes]
 
 
 def to_html(ranking: Ranking) -> str:
     """The tables and notes as HTML, for notebooks."""
     from html import escape
 
-    shown = ["rank", "encoder", "layer", "dimension", "n", "value", "null_mean", "excess", "seconds", "status"]
+    shown = [
+        "rank",
+        "encoder",
+        "layer",
+        "dimension",
+        "n",
+        "value",
+        "null_mean",
+        "excess",
+        "seconds",
+        "status",
+    ]
     parts = []
     for target, rows in ranking.frame.groupby("target", sort=False):
         first = rows.iloc[0]

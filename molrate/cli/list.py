@@ -7,22 +7,27 @@ import json
 import click
 
 _KINDS = ("encoders", "datasets", "measures")
+_WIDTH = 120
 
 
 @click.command("list", short_help="List encoders, datasets or measures.")
 @click.argument("kind", type=click.Choice(_KINDS))
-@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option(
+    "--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True
+)
 def command(kind: str, output_format: str) -> None:
     """List encoders, datasets or measures, and which are at hand without a download."""
     rows = {"encoders": _encoders, "datasets": _datasets, "measures": _measures}[kind]()
     if output_format == "json":
         click.echo(json.dumps(rows, indent=2))
         return
-    headings = list(rows[0])
-    widths = [max(len(str(row[heading])) for row in [*rows, dict(zip(headings, headings))]) for heading in headings]
-    for row in [dict(zip(headings, headings)), *rows]:
-        cells = [str(row[heading]).ljust(width) for heading, width in zip(headings, widths)]
-        click.echo("  ".join(cells).rstrip())
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*rows[0], box=None, pad_edge=False, header_style="")
+    for row in rows:
+        table.add_row(*row.values())
+    Console(width=_WIDTH, highlight=False, markup=False).print(table)
 
 
 def _encoders() -> list[dict[str, str]]:

@@ -91,7 +91,9 @@ def embedding_options(function: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Keep the largest fragment only, or all of them.",
         ),
-        click.option("--seed", default=0, show_default=True, help="Draws untrained weights and permutations."),
+        click.option(
+            "--seed", default=0, show_default=True, help="Draws untrained weights and permutations."
+        ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ..."),
     )
     for option in reversed(options):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def command(
     verbose: bool,
     **options: Any,
 ) -> None:
-    """Rank encoders for DATASET: a name (molrate list datasets), a table such as my.csv with --target,
+    r"""Rank encoders for DATASET: a name (molrate list datasets), a table such as my.csv with --target,
     - for CSV from standard input, or moleculenet:NAME.
 
     \b
@@ -89,7 +90,9 @@ def command(
         ranking = score(dataset, target, encoders=chosen or None, progress=progress, **options)
     if path is not None:
         write_ranking(ranking, path)
-    show = {"table": to_text, "csv": to_csv, "json": to_json}[output_format]
-    click.echo(show(ranking).rstrip("\n"))
+    if output_format == "table":
+        click.echo(to_text(ranking, shutil.get_terminal_size().columns))
+    else:
+        click.echo({"csv": to_csv, "json": to_json}[output_format](ranking), nl=False)
     if not ranking.complete:
         raise click.exceptions.Exit(PARTIAL_EXIT_CODE)

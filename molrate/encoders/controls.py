@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from rdkit import Chem
 
 
+_MOLECULES_PER_PROCESS = 50
+
+
 class _MoleculeEncoder(Encoder):
     """An encoder with one layer of one vector a molecule, computed by RDKit."""
 
@@ -46,9 +49,7 @@ class _MoleculeEncoder(Encoder):
 class ECFPEncoder(_MoleculeEncoder):
     """Extended-connectivity fingerprint bits (Rogers & Hahn 2010), as RDKit's Morgan generator."""
 
-    def forward(
-        self, content: list[Chem.Mol], device: str = "cpu"
-    ) -> dict[str, npt.NDArray[np.float32]]:
+    def forward(self, content: list[Chem.Mol], device: str = "cpu") -> dict[str, npt.NDArray[np.float32]]:
         """Fingerprints, shape (n_molecules, n_bits); always computed on the CPU."""
         from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 
@@ -80,9 +81,7 @@ class DescriptorEncoder(_MoleculeEncoder):
         digest = hashlib.sha256(normalisation.encode()).hexdigest()
         return {**super().identity(), "normalisation": f"sha256:{digest}"}
 
-    def forward(
-        self, content: list[Chem.Mol], device: str = "cpu"
-    ) -> dict[str, npt.NDArray[np.float32]]:
+    def forward(self, content: list[Chem.Mol], device: str = "cpu") -> dict[str, npt.NDArray[np.float32]]:
         """Standardised descriptors, shape (n_molecules, n_descriptors); computed on the CPU."""
         raw = descriptors(content, list(self._normalisation))
         mean, deviation = np.array(list(self._normalisation.values())).T
@@ -91,8 +90,25 @@ class DescriptorEncoder(_MoleculeEncoder):
 
 
 def descriptors(molecules: Sequence[Chem.Mol], names: list[str]) -> npt.NDArray[np.float64]:
-    """RDKit descriptors by name, shape (n_molecules, n_names); NaN where one is undefined."""
+    """RDKit descriptors by name, shape (n_molecules, n_names); NaN where one is undefined.
+
+    They cost milliseconds a molecule, so larger batches are shared out over all cores.
+    """
+    from joblib import Parallel, cpu_count, delayed
+
+    n_parts = min(cpu_count(), len(molecules) // _MOLECULES_PER_PROCESS)
+    if n_parts < 2:
+        return np.array(_descriptor_rows(molecules, names))
+    parts = [list(molecules[start::n_parts]) for start in range(n_parts)]
+    rows = np.empty((len(molecules), len(names)))
+    results = Parallel(n_jobs=n_parts)(delayed(_descriptor_rows)(part, names) for part in parts)
+    for start, result in enumerate(results):
+        rows[start::n_parts] = result
+    return rows
+
+
+def _descriptor_rows(molecules: Sequence[Chem.Mol], names: list[str]) -> list[list[float]]:
     from rdkit.Chem import Descriptors
 
     functions = dict(Descriptors.descList)
-    return np.array([[functions[name](molecule) for name in names] for molecule in molecules])
+    return [[functions[name](molecule) for name in names] for molecule in molecules]

@@ -61,7 +61,11 @@ class PretrainGNNEncoder(Encoder):
 
     @cached_property
     def module(self) -> PretrainGNN:
-        """The network in evaluation mode, read from the weights or drawn with the seed."""
+        """The network in evaluation mode, read from the weights or drawn with the seed.
+
+        In float64: the released networks amplify rounding, in float32 up to 1e-3 of a node embedding,
+        and what else is in a batch decides how sums round.
+        """
         import torch
 
         from molrate.encoders.pretrain_gnns_network import PretrainGNN
@@ -69,10 +73,10 @@ class PretrainGNNEncoder(Encoder):
         if self.weights is None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.seed)
-                return PretrainGNN(**self.card.config).eval()
+                return PretrainGNN(**self.card.config).double().eval()
         module = PretrainGNN(**self.card.config)
         load_strictly(module, load_state(self.weights), self.weights)
-        return module.eval()
+        return module.double().eval()
 
     def graphs(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
         """One PyG graph of all molecules; see :func:`molrate.graphs.pretrain_gnns.batch_molecules`."""

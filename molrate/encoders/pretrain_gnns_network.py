@@ -19,17 +19,9 @@ from molrate.graphs.pretrain_gnns import (
     N_BOND_TYPES,
     N_CHIRALITY_TAGS,
 )
+from molrate.sparse import compressed_rows
 
 _N_BONDS = N_BOND_TYPES * N_BOND_DIRECTIONS
-
-
-def _adjacency(edge_index: Tensor, weights: Tensor, n_nodes: int) -> Tensor:
-    """Sparse (target, source) matrix; edges must be sorted by target, then source."""
-    source, target = edge_index
-    start = torch.zeros(n_nodes + 1, dtype=torch.long, device=source.device)
-    start[1:] = torch.bincount(target, minlength=n_nodes).cumsum(0)
-    size = (n_nodes, n_nodes)
-    return torch.sparse_csr_tensor(start, source, weights, size=size, check_invariants=False)
 
 
 def _bond_weights(edge_index: Tensor, bonds: Tensor, weights: Tensor, n_nodes: int) -> Tensor:
@@ -65,7 +57,8 @@ class _BondConvolution(MessagePassing):
         if torch.is_grad_enabled():
             return self.propagate(edge_index, x=x, bond=table[bonds], weight=weights)
         n_nodes = len(x)
-        sums = _adjacency(edge_index, weights, n_nodes) @ x
+        source, target = edge_index
+        sums = compressed_rows(target, source, weights, (n_nodes, n_nodes)) @ x
         return sums.addmm_(_bond_weights(edge_index, bonds, weights, n_nodes), table)
 
     def message(self, x_j: Tensor, bond: Tensor, weight: Tensor) -> Tensor:
@@ -115,10 +108,14 @@ class GraphSAGEConvolution(_BondConvolution):
 
 
 class GATConvolution(_BondConvolution):
-    """Attention over messages, averaged over heads.
+    """Attention over the messages a node receives, averaged over heads.
 
-    The released code normalises attention over the edges that leave a node (the first row of
-    ``edge_index``), not over those that arrive at it; the checkpoints were trained so.
+    The released code normalises attention over edges that share the first row of ``edge_index``. In
+    the PyG it was written for (1.0) that row held the receiving node; in later versions it holds the
+    sending one, and the same line run there normalises over the wrong edges. The checkpoints' own
+    batch-norm statistics tell the two apart: on molecules of the pretraining corpora, hidden
+    variances agree with the stored ones within a factor of about two for the receiving node, and
+    exceed them up to a thousandfold for the sending one.
     """
 
     n_heads = 2
@@ -153,7 +150,7 @@ class GATConvolution(_BondConvolution):
         source, target = edge_index
         scores = of_target[target] + of_source[source] + of_bond[bonds]
         scores = functional.leaky_relu(scores, self.negative_slope)
-        return softmax(scores, source, num_nodes=len(x))
+        return softmax(scores, target, num_nodes=len(x))
 
     def _project(self, x: Tensor, end: int) -> Tensor:
         """Score of vectors as target (0) or source (1) of an edge, shape (len(x), n_heads)."""
@@ -161,16 +158,15 @@ class GATConvolution(_BondConvolution):
         attention = self.att[0, :, end * self.width : (end + 1) * self.width]
         return torch.einsum("nhw,hw->nh", heads, attention)
 
-    def head_sum(
-        self, head: int, x: Tensor, edge_index: Tensor, bonds: Tensor, attention: Tensor
-    ) -> Tensor:
+    def head_sum(self, head: int, x: Tensor, edge_index: Tensor, bonds: Tensor, attention: Tensor) -> Tensor:
         """Sum of one head's messages at each node, shape (n_nodes, width)."""
         columns = slice(head * self.width, (head + 1) * self.width)
         table = self.bond_table()[:, columns]
         if torch.is_grad_enabled():
             return self.propagate(edge_index, x=x[:, columns], bond=table[bonds], weight=attention)
         n_nodes = len(x)
-        sums = _adjacency(edge_index, attention, n_nodes) @ x[:, columns]
+        source, target = edge_index
+        sums = compressed_rows(target, source, attention, (n_nodes, n_nodes)) @ x[:, columns]
         return sums.addmm_(_bond_weights(edge_index, bonds, attention, n_nodes), table)
 
 

@@ -11,9 +11,7 @@ import numpy.typing as npt
 
 from molrate.registry import Registry
 
-MEASURES = Registry(
-    "measure", "molrate.measures", {"transrate": "molrate.measures.transrate:TransRate"}
-)
+MEASURES = Registry("measure", "molrate.measures", {"transrate": "molrate.measures.transrate:TransRate"})
 
 
 @dataclass(frozen=True)
@@ -57,9 +55,7 @@ class Measure(ABC):
     reference: ClassVar[str]
 
     @abstractmethod
-    def score(
-        self, features: npt.ArrayLike, labels: npt.ArrayLike, *, permutations: int, seed: int
-    ) -> Score:
+    def score(self, features: npt.ArrayLike, labels: npt.ArrayLike, *, permutations: int, seed: int) -> Score:
         """Score features (n, d) against class labels or bins (n,), with `permutations` for the null.
 
         Raises

@@ -48,7 +48,8 @@ def coding_rate(features: npt.ArrayLike, *, epsilon_squared: float = EPSILON_SQU
     """
     rows = np.asarray(features, dtype=np.float64)
     gram = rows @ rows.T if rows.shape[0] < rows.shape[1] else rows.T @ rows
-    return _rate(gram, *rows.shape, epsilon_squared)
+    n, d = rows.shape
+    return _rate(gram, n, d, epsilon_squared)
 
 
 def _rate(gram: _Matrix, n: int, d: int, epsilon_squared: float) -> float:
@@ -115,9 +116,7 @@ class TransRate(Measure):
     higher_is_better = True
     reference = "Huang et al., Frustratingly Easy Transferability Estimation, arXiv:2106.09362, eqs. 2-4"
 
-    def __init__(
-        self, *, epsilon_squared: float = EPSILON_SQUARED, scale_by_dimension: bool = False
-    ) -> None:
+    def __init__(self, *, epsilon_squared: float = EPSILON_SQUARED, scale_by_dimension: bool = False) -> None:
         self.epsilon_squared = epsilon_squared
         self.scale_by_dimension = scale_by_dimension
 

@@ -30,14 +30,20 @@ def main(path: str, step: int) -> None:
     with rdBase.BlockLogs():
         values = descriptors([Chem.MolFromSmiles(text) for text in smiles], names)
     if not np.isfinite(values).all():
-        undefined = [name for name, column in zip(names, values.T, strict=True) if not np.isfinite(column).all()]
+        undefined = [
+            name for name, column in zip(names, values.T, strict=True) if not np.isfinite(column).all()
+        ]
         raise SystemExit(f"not finite for every molecule: {', '.join(undefined)}; add them to LEFT_OUT")
     moments = {
         name: [round(float(column.mean()), 6), round(float(column.std()), 6)]
         for name, column in zip(names, values.T, strict=True)
         if column.std() > 0
     }
-    record = {"reference": f"{len(smiles)} ChEMBL molecules", "rdkit": rdBase.rdkitVersion, "descriptors": moments}
+    record = {
+        "reference": f"{len(smiles)} ChEMBL molecules",
+        "rdkit": rdBase.rdkitVersion,
+        "descriptors": moments,
+    }
     Path(__file__).with_name("normalisation.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
