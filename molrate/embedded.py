@@ -93,8 +93,9 @@ class EmbeddedTable:
         for name in self.rows:
             column = self.rows[name].to_numpy()
             arrays[str(name)] = column if name == "row" else column.astype(str)
+        arrays.update(self.embedding.layers)
         stream = io.BytesIO()
-        np.savez_compressed(stream, **arrays, **self.embedding.layers)
+        np.savez_compressed(stream, **arrays)
         return stream.getvalue()
 
 

@@ -88,7 +88,7 @@ class Ranking:
         """The row of the best encoder and layer; over several targets, that of best mean rank."""
         ranked = self.frame[self.frame["rank"].notna()]
         mean_rank = ranked.groupby(["encoder", "layer"], sort=False)["rank"].transform("mean")
-        return ranked.loc[mean_rank.idxmin()]
+        return ranked.iloc[int(mean_rank.to_numpy().argmin())]
 
     @property
     def complete(self) -> bool:

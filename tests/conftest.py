@@ -1,0 +1,54 @@
+"""Where tests find data: a cache of their own, and the real published files where they exist."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def published_folder(variable: str) -> str | None:
+    """The folder a developer names, else the one beside the checkout."""
+    return os.environ.get(variable) or (str(SHARED) if SHARED.is_dir() else None)
+
+
+PUBLISHED = {variable: published_folder(variable) for variable in ("MOLRATE_DATA", "MOLRATE_WEIGHTS")}
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _own_surroundings(monkeypatch, session_cache):
+    monkeypatch.setenv("MOLRATE_CACHE", str(session_cache))
+    for variable in PUBLISHED:
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture
+def fresh_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("MOLRATE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def published_data(monkeypatch):
+    folder = PUBLISHED["MOLRATE_DATA"]
+    if folder is None:
+        pytest.skip("NOT TESTED: the paper's datasets are not here; name their folder in MOLRATE_DATA")
+    monkeypatch.setenv("MOLRATE_DATA", folder)
+    return Path(folder)
+
+
+@pytest.fixture
+def published_weights(monkeypatch):
+    folder = PUBLISHED["MOLRATE_WEIGHTS"]
+    if folder is None:
+        pytest.skip(
+            "NOT TESTED: the published checkpoints are not here; name their folder in MOLRATE_WEIGHTS"
+        )
+    monkeypatch.setenv("MOLRATE_WEIGHTS", folder)
+    return Path(folder)
