@@ -105,7 +105,9 @@ def gat(x, edges, own):
             scores[target, source] = score if score > 0 else 0.2 * score
             vectors[target, source] = message
         for (target, source), score in scores.items():
-            norm = sum(np.exp(other - score) for (end, _), other in scores.items() if end == target)
+            # Scores of trained attention reach hundreds: an overflow to infinity is a weight of zero.
+            with np.errstate(over="ignore"):
+                norm = sum(np.exp(other - score) for (end, _), other in scores.items() if end == target)
             output[target] += vectors[target, source] / norm
     return output / 2 + own["bias"]
 

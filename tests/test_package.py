@@ -17,7 +17,8 @@ HEAVY = ("torch", "rdkit", "deepchem", "pandas", "sklearn")
 def test_light_imports_stay_light(statement):
     code = (
         "import sys, json, atexit; sys.argv = ['molrate', '--help'];"
-        f"atexit.register(lambda: print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]), file=sys.stderr));"
+        f"loaded = lambda: [name for name in {HEAVY!r} if name in sys.modules];"
+        "atexit.register(lambda: print(json.dumps(loaded()), file=sys.stderr));"
         f"{statement}"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

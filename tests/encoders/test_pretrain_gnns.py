@@ -1,6 +1,5 @@
 """pretrain-gnns encoders against the dense float64 reference, and what a checkpoint may not do."""
 
-import pickle
 from pathlib import Path
 
 import dense_reference
@@ -128,8 +127,8 @@ def test_code_in_a_checkpoint_is_refused_and_does_not_run(tmp_path, legacy):
     with pytest.raises(WeightsError, match="nothing in it was run"):
         load_encoder("gin-masking", weights=path).module  # noqa: B018
     assert not proof.exists()
-    with path.open("rb") as stream, pytest.raises(Exception):  # noqa: B017, PT011
-        pickle.load(stream)
+    torch.load(path, weights_only=False)
+    assert proof.exists(), "the payload is harmless, so this test proved nothing"
 
 
 def test_truncated_files_are_refused(tmp_path):

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+
+import molrate
+from molrate.embedding import embed_molecules
+from molrate.encoders.base import load_encoder
+from molrate.encoders.controls import ECFPEncoder
+from molrate.errors import InputError, UsageError
+from molrate.molecules import standardise
+
+SMILES = ["CCO", "not a molecule", "c1ccccc1", "N->[Fe]", "[Na+].CC(=O)[O-]"]
+
+
+def test_rows_stay_in_place_and_failures_are_nan_never_zero():
+    vectors = molrate.embed(SMILES, "gin-untrained")
+    assert vectors.shape == (5, 300)
+    assert vectors.dtype == np.float32
+    assert np.isnan(vectors).all(axis=1).tolist() == [False, True, False, True, False]
+    assert not (vectors == 0).all(axis=1).any()
+
+
+@pytest.mark.parametrize("encoder", ["gin-untrained", "gat-untrained", "ecfp4", "rdkit-descriptors"])
+def test_company_and_batches_change_nothing(encoder, monkeypatch, fresh_cache):
+    smiles = molrate.load_dataset("esol").smiles[:120].tolist()
+    together = molrate.embed(smiles, encoder)
+    alone = np.concatenate([molrate.embed([text], encoder) for text in smiles[:20]])
+    np.testing.assert_allclose(together[:20], alone, rtol=1e-5, atol=1e-6)
+    monkeypatch.setattr("molrate.embedding._BATCH_ATOMS", 50)
+    monkeypatch.setenv("MOLRATE_CACHE", str(fresh_cache / "other"))
+    np.testing.assert_allclose(molrate.embed(smiles, encoder), together, rtol=1e-5, atol=1e-6)
+
+
+def test_poolings_by_hand():
+    encoder = load_encoder("gcn-untrained")
+    molecules = standardise(["CCO", "C"])
+    from molrate.molecules import parse_canonical
+
+    nodes = encoder.forward(encoder.graphs([parse_canonical("CCO")]).content)["layer-5"].numpy()
+    for pooling, expected in {"mean": nodes.mean(0), "sum": nodes.sum(0), "max": nodes.max(0)}.items():
+        (embedding,) = embed_molecules(molecules, [(encoder, ["layer-5"])], pooling, cache=False)
+        np.testing.assert_allclose(embedding.layers["layer-5"][0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_equal_molecules_get_equal_embeddings_however_written():
+    first, second = molrate.embed(["C[C@H](N)C(=O)O", "[C@H](C)(C(O)=O)N"], "gin-untrained")
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    calls = []
+    forward = ECFPEncoder.forward
+    monkeypatch.setattr(
+        ECFPEncoder, "forward", lambda self, *arguments: calls.append(1) or forward(self, *arguments)
+    )
+    return calls
+
+
+def test_a_second_run_computes_nothing_and_gives_the_same(counted, fresh_cache):
+    first = molrate.embed(SMILES[:3], "ecfp4")
+    second = molrate.embed(SMILES[:3], "ecfp4")
+    assert len(counted) == 1
+    np.testing.assert_array_equal(first, second)
+
+
+def test_every_ingredient_of_the_numbers_is_in_the_key(counted, fresh_cache, monkeypatch):
+    def run(smiles=("CCO",), standardisation="largest-fragment"):
+        molrate.embed(list(smiles), "ecfp4", standardisation=standardisation)
+        return len(counted)
+
+    assert run() == 1
+    assert run(("CCN",)) == 2
+    assert run(standardisation="none") == 3
+    monkeypatch.setattr("molrate.embedding.version", lambda name: "another RDKit")
+    assert run() == 4
+    monkeypatch.setattr(ECFPEncoder, "identity", lambda self: {"weights": "others"})
+    assert run() == 5
+    assert run() == 5
+
+
+def test_layers_poolings_and_seeds_are_kept_apart(fresh_cache):
+    files = fresh_cache / "embeddings"
+    for count, arguments in enumerate(({}, {"layer": "layer-2"}, {"pooling": "sum"}, {"seed": 1}), 1):
+        molrate.embed(["CCO"], "gin-untrained", **arguments)
+        assert len(list(files.iterdir())) == count
+
+
+def test_a_damaged_cache_file_is_computed_again(counted, fresh_cache, caplog):
+    expected = molrate.embed(["CCO"], "ecfp4")
+    (path,) = (fresh_cache / "embeddings").iterdir()
+    path.write_bytes(path.read_bytes()[:40])
+    np.testing.assert_array_equal(molrate.embed(["CCO"], "ecfp4"), expected)
+    assert len(counted) == 2
+    assert "is damaged" in caplog.text
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MOLRATE_CACHE", str(tmp_path / "file"))
+    assert molrate.embed(["CCO"], "ecfp4").shape == (1, 2048)
+    assert "going on without it" in caplog.text
+
+
+def test_errors():
+    with pytest.raises(InputError, match="row 1 'x': SMILES syntax error"):
+        molrate.embed(["x"], "ecfp4")
+    with pytest.raises(UsageError, match="unknown pooling"):
+        molrate.embed(["C"], "ecfp4", pooling="median")
+    with pytest.raises(UsageError, match="--device cuda:77"):
+        molrate.embed(["C"], "gin-untrained", device="cuda:77")
+    with pytest.raises(UsageError, match="one layer"):
+        molrate.embed(["C"], "gin-untrained", layer="all")
+
+
+def test_a_molecule_of_a_thousand_atoms():
+    assert np.isfinite(molrate.embed(["C" * 1000], "gat-untrained")).all()
