@@ -45,9 +45,8 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; deliberate errors end with their exit code and no traceback."""
     try:
-        cli.main(prog_name="molrate", standalone_mode=False)
-    except click.exceptions.Exit as exit_request:
-        sys.exit(exit_request.exit_code)
+        # Outside click's standalone mode a requested exit code comes back as the return value.
+        sys.exit(cli.main(prog_name="molrate", standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
