@@ -361,7 +361,7 @@ def _measured(
     return row | _reliability(int(sizes.min()), dimension, task)
 
 
-def _row(target: Target, encoder: str, layer: str | None, pooling: str) -> dict[str, Any]:
+def _row(target: Target, encoder: str, layer: str, pooling: str) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     return row | {
         "target": target.name,
@@ -375,7 +375,7 @@ def _row(target: Target, encoder: str, layer: str | None, pooling: str) -> dict[
 def _failed_row(target: Target, encoder: str, error: MolrateError, pooling: str) -> dict[str, Any]:
     card = encoder_cards().get(encoder)
     kind = card.kind if card else "pretrained"
-    return _row(target, encoder, None, pooling) | {"kind": kind, "status": "failed", "note": str(error)}
+    return _row(target, encoder, "", pooling) | {"kind": kind, "status": "failed", "note": str(error)}
 
 
 def _reliability(smallest: int, dimension: int, task: str) -> dict[str, str]:
