@@ -64,7 +64,7 @@ _ROWS_PER_BIN = 20
 _VERSIONS = ("molrate", "torch", "torch-geometric", "rdkit", "numpy", "scipy")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ranking:
     """Encoders and layers ranked for the targets of a dataset.
 
@@ -100,7 +100,7 @@ class Ranking:
 
         return to_html(self)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         from molrate.report import to_text
 
         return to_text(self)

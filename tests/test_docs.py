@@ -1,0 +1,55 @@
+"""Documentation that cannot drift from the program."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from molrate.cli.main import cli
+from molrate.errors import INTERRUPTED_EXIT_CODE, PARTIAL_EXIT_CODE, InputError, UsageError, WeightsError
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def options(command):
+    found = {option for parameter in command.params for option in getattr(parameter, "opts", [])}
+    return {option for option in found if option.startswith("-")}
+
+
+def test_every_command_is_in_the_readme():
+    for name in cli.list_commands(None):
+        assert f"molrate {name}" in README
+
+
+def test_every_option_the_readme_names_exists():
+    known = set().union(*(options(cli.get_command(None, name)) for name in cli.list_commands(None)))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
+    assert named <= known
+
+
+@pytest.mark.parametrize("name", cli.list_commands(None))
+def test_every_option_has_help(name):
+    command = cli.get_command(None, name)
+    assert command.help
+    assert all(
+        parameter.help for parameter in command.params if hasattr(parameter, "help") and parameter.opts
+    )
+
+
+def test_exit_codes_are_those_of_the_readme():
+    codes = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.M)}
+    assert codes == {
+        0,
+        1,
+        UsageError.exit_code,
+        InputError.exit_code,
+        WeightsError.exit_code,
+        PARTIAL_EXIT_CODE,
+        INTERRUPTED_EXIT_CODE,
+    }
+
+
+def test_make_targets_are_those_of_the_readme():
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
+    assert set(targets) == set(re.findall(r"make ([a-z]+)  +#", README)) == {"score", "test"}
