@@ -34,7 +34,8 @@ _UNRELIABLE = (
 def to_text(ranking: Ranking, width: int = _WIDTH) -> str:
     """Ranked tables, one a target, then how to read them and the notes, `width` columns wide."""
     stream = io.StringIO()
-    console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    # In a notebook rich would display what it prints here instead of writing it.
+    console = Console(file=stream, width=width, highlight=False, markup=False, force_jupyter=False)
     for target, rows in ranking.frame.groupby("target", sort=False):
         console.print(_table(str(target), rows))
         console.print()

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import click
 import pytest
 
 from molrate.cli.main import cli
@@ -32,9 +33,8 @@ def test_every_option_the_readme_names_exists():
 def test_every_option_has_help(name):
     command = cli.get_command(None, name)
     assert command.help
-    assert all(
-        parameter.help for parameter in command.params if hasattr(parameter, "help") and parameter.opts
-    )
+    options_of = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    assert [option.name for option in options_of if not option.help] == []
 
 
 def test_exit_codes_are_those_of_the_readme():

@@ -13,7 +13,12 @@ _WIDTH = 120
 @click.command("list", short_help="List encoders, datasets or measures.")
 @click.argument("kind", type=click.Choice(_KINDS))
 @click.option(
-    "--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Format on standard output.",
 )
 def command(kind: str, output_format: str) -> None:
     """List encoders, datasets or measures, and which are at hand without a download."""
