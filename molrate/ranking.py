@@ -61,6 +61,10 @@ PERMUTATIONS = 5
 MIN_LABELLED = 20
 _BINS = 10
 _ROWS_PER_BIN = 20
+_NO_PRETRAINED = (
+    "These are controls only: no published checkpoint is on this machine. Name one with --encoder to download "
+    "it (molrate list encoders), or the folder of those you have in MOLRATE_WEIGHTS."
+)
 _VERSIONS = ("molrate", "torch", "torch-geometric", "rdkit", "numpy", "scipy")
 
 
@@ -203,7 +207,10 @@ def score(
         "seed": seed,
         "device": device,
     }
-    return Ranking(frame, notes + _control_notes(frame), _run_record(arguments, requests))
+    notes += _control_notes(frame)
+    if encoders is None and not (frame["kind"] == "pretrained").any():
+        notes.append(_NO_PRETRAINED)
+    return Ranking(frame, notes, _run_record(arguments, requests))
 
 
 def _check_policies(on_invalid: str, duplicates: str) -> None:

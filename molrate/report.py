@@ -35,7 +35,9 @@ def to_text(ranking: Ranking, width: int = _WIDTH) -> str:
     """Ranked tables, one a target, then how to read them and the notes, `width` columns wide."""
     stream = io.StringIO()
     # In a notebook rich would display what it prints here instead of writing it.
-    console = Console(file=stream, width=width, highlight=False, markup=False, force_jupyter=False)
+    console = Console(
+        file=stream, width=width, highlight=False, markup=False, color_system=None, force_jupyter=False
+    )
     for target, rows in ranking.frame.groupby("target", sort=False):
         console.print(_table(str(target), rows))
         console.print()
