@@ -62,8 +62,8 @@ MIN_LABELLED = 20
 _BINS = 10
 _ROWS_PER_BIN = 20
 _NO_PRETRAINED = (
-    "These are controls only: no published checkpoint is on this machine. Name one with --encoder to download "
-    "it (molrate list encoders), or the folder of those you have in MOLRATE_WEIGHTS."
+    "These are controls only: no published checkpoint is on this machine. Name one with --encoder to "
+    "download it (molrate list encoders), or the folder of those you have in MOLRATE_WEIGHTS."
 )
 _VERSIONS = ("molrate", "torch", "torch-geometric", "rdkit", "numpy", "scipy")
 
