@@ -1,8 +1,9 @@
 """molrate: which pretrained molecular encoder, and which of its layers, will transfer best.
 
 >>> import molrate
->>> ranking = molrate.score("freesolv")
+>>> ranking = molrate.score("freesolv", encoders=["ecfp4", "gin-untrained"])
 >>> ranking.best["encoder"]
+'ecfp4'
 """
 
 from __future__ import annotations

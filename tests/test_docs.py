@@ -1,5 +1,7 @@
 """Documentation that cannot drift from the program."""
 
+import doctest
+import importlib
 import re
 from pathlib import Path
 
@@ -53,3 +55,10 @@ def test_exit_codes_are_those_of_the_readme():
 def test_make_targets_are_those_of_the_readme():
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
     assert set(targets) == set(re.findall(r"make ([a-z]+)  +#", README)) == {"score", "test"}
+
+
+@pytest.mark.parametrize("module", ["molrate", "molrate.transformer"])
+def test_examples_in_docstrings_run(module):
+    result = doctest.testmod(importlib.import_module(module))
+    assert result.attempted > 0
+    assert result.failed == 0
