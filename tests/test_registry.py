@@ -19,7 +19,7 @@ from molrate.weights import EncoderCard
 
 
 class Counter(Encoder):
-    card = EncoderCard("atom-count", "Atom counts", "Counts of heavy atoms and bonds.", "plugin", "pretrained")
+    card = EncoderCard("atom-count", "Counts", "Counts of atoms and bonds.", "plugin", "pretrained")
     layers = ("counts",)
     level = "molecule"
     convention = "atom-count"
@@ -31,7 +31,8 @@ class Counter(Encoder):
         return MoleculeBatch(list(molecules), list(range(len(molecules))), {})
 
     def forward(self, content, device="cpu"):
-        return {"counts": np.array([[m.GetNumAtoms(), m.GetNumBonds(), 1] for m in content], dtype=np.float32)}
+        counts = [[molecule.GetNumAtoms(), molecule.GetNumBonds(), 1] for molecule in content]
+        return {"counts": np.array(counts, dtype=np.float32)}
 
 
 def load(weights=None, seed=0):
@@ -59,7 +60,7 @@ def plugin(tmp_path):
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: atomcount\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(
-        "[molrate.encoders]\natom-count = atomcount:load\n\n[molrate.measures]\nconstant = atomcount:Constant\n"
+        "[molrate.encoders]\natom-count = atomcount:load\n[molrate.measures]\nconstant = atomcount:Constant\n"
     )
     return tmp_path
 
