@@ -12,6 +12,8 @@ from molrate.resources import cache_folder, search, user_folders
 
 logger = logging.getLogger(__name__)
 
+_TIMEOUT = 30
+
 
 def github_address(source: dict[str, str]) -> str:
     """Download address of a file pinned by the keys repository, commit and path."""
@@ -57,8 +59,8 @@ class Artifact:
 
     @property
     def _cached(self) -> Path:
-        digest = self.sha256 or self.git_blob
-        return cache_folder(self.kind) / f"{(digest or 'unhashed')[:12]}-{self.file}"
+        digest = self.digest.split(":")[1]
+        return cache_folder(self.kind) / f"{digest[:12]}-{self.file}"
 
     @property
     def digest(self) -> str:
@@ -74,13 +76,11 @@ class Artifact:
         blob = hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
         return blob == self.git_blob
 
-    def find(self) -> Path | None:
-        """First copy in the user's folders or the cache, whatever its content."""
+    def find(self) -> list[Path]:
+        """Files of this name in the user's folders and the cache, in order, whatever their content."""
         folders = user_folders(self.variable)
-        for name in (self.file, *self.aliases):
-            for path in search(folders, name):
-                return path
-        return self._cached if self._cached.is_file() else None
+        found = [path for name in (self.file, *self.aliases) for path in search(folders, name)]
+        return [*found, self._cached] if self._cached.is_file() else found
 
     def locate(self, download: bool = True) -> Path:
         """Path of a verified copy: user's folders, then the cache, then a download.
@@ -88,19 +88,25 @@ class Artifact:
         Raises
         ------
         WeightsError or InputError
-            If the copy found has another digest, or none can be had.
+            If the copies found have another digest, or none can be had.
         """
-        path = self.find()
-        if path is None:
-            if not download:
-                raise self._error(f"{self.file} is not on this machine. {self._advice()}")
-            path = self._download()
-        if not self.matches(path):
+        found = self.find()
+        for path in found:
+            if self.matches(path):
+                return path
+        if found:
             raise self._error(
-                f"{path} is not the published file: its digest differs from {self.digest} "
+                f"{found[0]} is not the published file: its digest differs from {self.digest} "
                 f"(truncated or altered). Remove it, or {self._advice(start='put')}"
             )
-        return path
+        if not download:
+            raise self._error(f"{self.file} is not on this machine. {self._advice()}")
+        try:
+            return self._download()
+        except OSError as error:
+            raise self._error(
+                f"cannot keep {self._cached}: {error}. Set MOLRATE_CACHE to another folder"
+            ) from error
 
     def _error(self, message: str) -> MolrateError:
         return WeightsError(message) if self.kind == "weights" else InputError(message)
@@ -135,20 +141,21 @@ class Artifact:
     def _fetch(self, url: str, partial: Path) -> None:
         """Fetch `url` into `partial`, asking only for the bytes it lacks.
 
-        A server may ignore the range and send everything again, so a continued file that does not
-        verify is fetched once more from its beginning.
+        A server may refuse the range or ignore it and send everything again, so what does not verify
+        is fetched once more from its beginning.
         """
         from pooch import HTTPDownloader
 
         start = partial.stat().st_size if partial.is_file() else 0
-        if start and self.matches(partial):
-            return
         if start:
             logger.warning("continuing at byte %d", start)
-            with partial.open("ab") as stream:
-                headers = {"Range": f"bytes={start}-"}
-                HTTPDownloader(headers=headers, timeout=30)(url, stream, None)
+            try:
+                with partial.open("ab") as stream:
+                    headers = {"Range": f"bytes={start}-"}
+                    HTTPDownloader(headers=headers, timeout=_TIMEOUT)(url, stream, None)
+            except OSError as error:
+                logger.warning("cannot be continued (%s); starting again", _short(error))
             if self.matches(partial):
                 return
         with partial.open("wb") as stream:
-            HTTPDownloader(timeout=30)(url, stream, None)
+            HTTPDownloader(timeout=_TIMEOUT)(url, stream, None)

@@ -38,7 +38,7 @@ class Dataset:
     smiles : ndarray of str, shape (n,)
     targets : tuple of Target
     ids : ndarray of str, shape (n,)
-        The table's own identifiers, or row numbers from 1.
+        The column ``id`` where there is one, else row numbers from 1.
     source : str
         Where the rows came from, with a digest, for the record of a run.
     """
@@ -86,9 +86,11 @@ def load_dataset(
     InputError
         If the file or a column cannot be used.
     """
-    wanted = [target] if isinstance(target, str) else list(target or [])
+    wanted = [target] if isinstance(target, str) else list(dict.fromkeys(target or []))
     name = str(source)
     cards = dataset_cards()
+    if smiles_column is not None and (name in cards or name.startswith(MOLECULENET_PREFIX)):
+        raise UsageError(f"--smiles-column is for tables; the SMILES of {name} are known")
     if name in cards:
         return _load_card(cards[name], wanted, task)
     if name.startswith(MOLECULENET_PREFIX):
@@ -142,9 +144,13 @@ def _load_table(path: str, wanted: list[str], smiles_column: str | None, task: s
     _require_columns(table, path, wanted, "--target")
     targets = tuple(parse_target(name, table[name].tolist(), task) for name in wanted)
     digest = "" if path == "-" else f" (sha256:{hashlib.sha256(Path(path).read_bytes()).hexdigest()})"
-    ids = np.array([str(row + 1) for row in range(len(table))], dtype=object)
+    ids = _text(table["id"]) if "id" in table else _row_numbers(len(table))
     name = "stdin" if path == "-" else Path(path).name.split(".")[0]
     return Dataset(name, _text(table[smiles]), targets, ids, f"{path}{digest}")
+
+
+def _row_numbers(n: int) -> npt.NDArray[np.object_]:
+    return np.array([str(row + 1) for row in range(n)], dtype=object)
 
 
 def _text(column: pd.Series) -> npt.NDArray[np.object_]:
@@ -163,10 +169,7 @@ def _load_card(card: dict[str, Any], wanted: list[str], task: str | None) -> Dat
         parse_target(name, table[copy["targets"][name]].tolist(), task or card["task"])
         for name in wanted or card["targets"]
     )
-    if copy["id_column"]:
-        ids = _text(table[copy["id_column"]])
-    else:
-        ids = np.array([str(row + 1) for row in range(len(table))], dtype=object)
+    ids = _text(table[copy["id_column"]]) if copy["id_column"] else _row_numbers(len(table))
     smiles = _text(table[copy["smiles_column"]])
     return Dataset(card["name"], smiles, targets, ids, f"{path.name} (sha256:{copy['sha256']})")
 
@@ -178,9 +181,7 @@ def copy_artifact(copy: dict[str, Any]) -> Artifact:
 
 def dataset_at_hand(card: dict[str, Any]) -> bool:
     """Whether the dataset can be loaded without a download."""
-    return any(
-        copy["origin"] == "shipped" or copy_artifact(copy).find() is not None for copy in card["copies"]
-    )
+    return any(copy["origin"] == "shipped" or copy_artifact(copy).find() for copy in card["copies"])
 
 
 def _locate_copy(card: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
@@ -190,6 +191,8 @@ def _locate_copy(card: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
             return copy_artifact(copy).locate(), copy
         path = shipped("datasets") / card["name"] / copy["file"]
         if path.is_file():
+            if hashlib.sha256(path.read_bytes()).hexdigest() != copy["sha256"]:
+                raise InputError(f"{path} was altered: its digest is not that of its card; reinstall molrate")
             return path, copy
     raise InputError(f"the shipped file of dataset {card['name']} is missing; reinstall molrate")
 
@@ -205,7 +208,7 @@ def _load_moleculenet(name: str, wanted: list[str], task: str | None) -> Dataset
     targets = tuple(
         parse_target(column, values[:, tasks.index(column)].tolist(), task) for column in wanted or tasks
     )
-    ids = np.array([str(row + 1) for row in range(len(smiles))], dtype=object)
+    ids = _row_numbers(len(smiles))
     digest = hashlib.sha256("\n".join(smiles).encode()).hexdigest()
     return Dataset(
         name,
@@ -253,7 +256,7 @@ def _import_deepchem() -> tuple[Any, Any]:
     except ImportError as error:
         raise UsageError(
             "MoleculeNet datasets are read by deepchem, which is not installed; "
-            "install molrate with its extra: pip install 'molrate[moleculenet]'"
+            "install molrate with its extra, on Python below 3.12: pip install 'molrate[moleculenet]'"
         ) from error
     finally:
         logging.disable(logging.NOTSET)

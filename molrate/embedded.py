@@ -14,8 +14,8 @@ import numpy as np
 from molrate.datasets import find_smiles_column
 from molrate.embedding import Embedding, Progress, embed_molecules
 from molrate.encoders.base import Encoder
-from molrate.errors import InputError, UsageError
-from molrate.io import read_table, write_atomically
+from molrate.errors import InputError
+from molrate.io import parquet_bytes, read_table, write_atomically, write_record
 from molrate.molecules import standardise
 
 if TYPE_CHECKING:
@@ -49,37 +49,39 @@ class EmbeddedTable:
         """Rows without an embedding."""
         return int((self.rows["status"] != "ok").sum())
 
-    def summary(self, path: Path) -> str:
-        """One line: what was written and what failed first."""
-        text = f"{path}: {len(self.rows) - self.n_failed} of {len(self.rows)} rows embedded"
+    def summary(self) -> str:
+        """One line: how many rows were embedded and which failed first."""
+        text = f"{len(self.rows) - self.n_failed} of {len(self.rows)} rows embedded"
         if not self.n_failed:
             return text + "."
         first = self.rows[self.rows["status"] != "ok"].iloc[0]
         return f"{text}; {self.n_failed} without, the first in row {first['row']}: {first['error']}."
 
+    def only_embedded(self) -> EmbeddedTable:
+        """The table without the rows that have no embedding."""
+        keep = np.flatnonzero(self.rows["status"] == "ok")
+        layers = {name: vectors[keep] for name, vectors in self.embedding.layers.items()}
+        return EmbeddedTable(self.rows.iloc[keep].reset_index(drop=True), Embedding(layers), self.run)
+
     def write(self, path: Path) -> None:
         """Write ``.csv`` or ``.parquet`` with a column per dimension, or ``.npz`` with an array per layer.
 
+        The record of the run is in the metadata of Parquet, in the array ``run`` of NPZ, and beside a
+        CSV in ``PATH.run.json``.
+
         Raises
         ------
-        UsageError
-            If several layers should go into a table of one.
         InputError
             If the file cannot be written.
         """
         suffix = path.suffix.lower()
         if suffix == ".npz":
             write_atomically(path, self._npz())
-            return
-        if len(self.embedding.layers) > 1:
-            raise UsageError(f"-o {path}: {suffix} holds one layer; name it with --layer, or write .npz")
-        frame = self._wide()
-        if suffix == ".parquet":
-            from molrate.report import parquet_bytes
-
-            write_atomically(path, parquet_bytes(frame, self.run))
+        elif suffix == ".parquet":
+            write_atomically(path, parquet_bytes(self._wide(), self.run))
         else:
-            write_atomically(path, frame.to_csv(index=False).encode())
+            write_atomically(path, self._wide().to_csv(index=False).encode())
+            write_record(path, self.run)
 
     def _wide(self) -> pd.DataFrame:
         import pandas as pd
@@ -122,8 +124,8 @@ def embed_table(
     pooling, standardisation, device : str
         As for :func:`molrate.embed`.
     smiles_column : str, optional
-    on_invalid : {"keep", "skip", "fail"}
-        Rows without an embedding: keep them with NaN and the reason, leave them out, or stop.
+    on_invalid : {"keep", "fail"}
+        Rows without an embedding: keep them with NaN and the reason, or stop.
     progress : callable, optional
 
     Raises
@@ -137,40 +139,38 @@ def embed_table(
     column = find_smiles_column(table, str(path), smiles_column)
     texts = [value.strip() if isinstance(value, str) else "" for value in table[column]]
     molecules = standardise(texts, standardisation)
-    if not molecules.valid.any():
-        raise InputError(f"{path}: no valid SMILES in column {column!r}: {molecules.describe_invalid()}")
     if on_invalid == "fail" and not molecules.valid.all():
         raise InputError(f"{path}: invalid SMILES: {molecules.describe_invalid()} (--on-invalid fail)")
     layers = encoder.select_layers(layer)
     (embedding,) = embed_molecules(molecules, [(encoder, layers)], pooling, device, progress=progress)
+    if embedding.failure is not None:
+        raise embedding.failure
     errors = molecules.errors.copy()
     status = np.where(molecules.valid, "ok", "invalid").astype(object)
     for row, reason in embedding.errors.items():
         errors[row], status[row] = reason, "unsupported"
+    if not (status == "ok").any():
+        raise InputError(f"{path}: no molecule in column {column!r} can be embedded; row 1: {errors[0]}")
+    if on_invalid == "fail" and embedding.errors:
+        row, reason = min(embedding.errors.items())
+        raise InputError(f"{path}: row {row + 1} {texts[row]!r}: {reason} (--on-invalid fail)")
     rows = pd.DataFrame({"row": np.arange(1, len(texts) + 1)})
     if "id" in table:
         rows["id"] = table["id"].astype(str).to_numpy()
     rows["smiles"], rows["canonical_smiles"] = molecules.smiles, molecules.canonical
     rows["status"], rows["error"] = status, errors
-    if on_invalid == "skip":
-        rows, embedding = _only_embedded(rows, embedding)
     run = {
         "encoder": encoder.name,
         "identity": encoder.identity(),
+        "device": embedding.device,
+        "molecules": molecules.digest,
         "arguments": {
             "table": str(path),
             "layer": layer,
             "pooling": pooling,
             "standardisation": standardisation,
             "on_invalid": on_invalid,
-            "device": device,
         },
         "versions": {name: version(name) for name in _VERSIONS},
     }
     return EmbeddedTable(rows, embedding, run)
-
-
-def _only_embedded(rows: pd.DataFrame, embedding: Embedding) -> tuple[pd.DataFrame, Embedding]:
-    keep = np.flatnonzero(rows["status"] == "ok")
-    layers = {name: vectors[keep] for name, vectors in embedding.layers.items()}
-    return rows.iloc[keep].reset_index(drop=True), Embedding(layers, {}, embedding.seconds, embedding.cached)

@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.encoders.base import POOLING_NAMES, Encoder
-from molrate.errors import InputError, UsageError
+from molrate.errors import InputError, MolrateError, UsageError
 from molrate.molecules import Molecules, parse_canonical
 from molrate.resources import cache_folder
 
@@ -45,14 +46,17 @@ class Embedding:
     seconds : float
         Wall time this run spent on them, reading from the cache included. Work that several encoders
         share (parsing, graphs) counts for each of them.
-    cached : bool
-        Whether no layer had to be computed.
+    device : str
+        Where layers were computed; ``cache`` if none had to be.
+    failure : MolrateError or None
+        Why the encoder could not run; its layers are then missing.
     """
 
     layers: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     errors: dict[int, str] = field(default_factory=dict)
     seconds: float = 0.0
-    cached: bool = True
+    device: str = "cache"
+    failure: MolrateError | None = None
 
 
 def choose_device(device: str) -> str:
@@ -119,7 +123,6 @@ def embed_molecules(
         absent = [layer for layer in layers if not (cache and _read(paths[layer], layer, embedding))]
         embedding.seconds += time.perf_counter() - started
         if absent:
-            embedding.cached = False
             missing.append(_Task(encoder, embedding, {layer: paths[layer] for layer in absent}))
     if missing:
         _compute(molecules, missing, pooling, device, progress)
@@ -156,17 +159,24 @@ def _compute(
 ) -> None:
     needs_torch = any(task.encoder.level == "node" for task in tasks)
     device = choose_device(device) if needs_torch else "cpu"
+    names = ", ".join(task.encoder.name for task in tasks)
+    logger.info("embedding %d molecules on %s with %s", molecules.valid.sum(), device, names)
+    for task in tasks:
+        task.embedding.device = device if task.encoder.level == "node" else "cpu"
     for rows, parsed in _batches(molecules, tasks):
         graphs: dict[str, Any] = {}
         graph_seconds: dict[str, float] = {}
-        for task in tasks:
+        for task in (task for task in tasks if task.embedding.failure is None):
             convention = task.encoder.convention
             if convention not in graphs:
                 started = time.perf_counter()
                 graphs[convention] = task.encoder.graphs(parsed)
                 graph_seconds[convention] = time.perf_counter() - started
             started = time.perf_counter()
-            _encode(task, graphs[convention], rows, len(molecules), pooling, device)
+            try:
+                _encode(task, graphs[convention], rows, len(molecules), pooling, device)
+            except MolrateError as error:
+                task.embedding.failure = error
             task.embedding.seconds += time.perf_counter() - started + graph_seconds[convention]
         if progress is not None:
             progress(len(rows))
@@ -223,7 +233,7 @@ def _cache_path(encoder: Encoder, layer: str, pooling: str, molecules: Molecules
         "pooling": pooling if encoder.level == "node" else "none",
         "rdkit": version("rdkit"),
         "standardisation": molecules.standardisation,
-        "molecules": hashlib.sha256("\n".join(molecules.canonical).encode()).hexdigest(),
+        "molecules": molecules.digest,
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     return cache_folder("embeddings") / f"{encoder.name}-{layer}-{digest[:24]}.safetensors"
@@ -248,6 +258,7 @@ def _read(path: Path, layer: str, embedding: Embedding) -> bool:
 
 def _write(path: Path, vectors: npt.NDArray[np.float32], errors: dict[int, str]) -> None:
     """Keep a layer in the cache; a cache that cannot be written costs time, not the result."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -255,8 +266,10 @@ def _write(path: Path, vectors: npt.NDArray[np.float32], errors: dict[int, str])
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({"embedding": vectors}, partial, metadata={"errors": json.dumps(errors)})
         partial.replace(path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         logger.warning("the cache %s cannot be written (%s); going on without it", path.parent, error)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def embed(
@@ -302,6 +315,8 @@ def embed(
     from molrate.encoders.base import load_encoder
     from molrate.molecules import standardise
 
+    if isinstance(smiles, str):
+        raise UsageError("embed takes a sequence of SMILES; put the one SMILES into a list")
     if layer == "all":
         raise UsageError("embed gives one layer: name it, or take 'last'")
     if isinstance(encoder, str):
@@ -309,6 +324,8 @@ def embed(
     molecules = standardise(smiles, standardisation)
     (name,) = encoder.select_layers(layer)
     (embedding,) = embed_molecules(molecules, [(encoder, [name])], pooling, device)
+    if embedding.failure is not None:
+        raise embedding.failure
     if name not in embedding.layers:
         reasons = molecules.describe_invalid() or "; ".join(list(embedding.errors.values())[:3])
         raise InputError(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import warnings
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from molrate.errors import InputError, UsageError
 
@@ -54,7 +57,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
             table = _read_smi(path)
         else:
             source = sys.stdin if str(path) == "-" else path
-            table = pd.read_csv(source, sep=_SEPARATORS[suffix], dtype=str, keep_default_na=False)
+            table = _read_separated(source, _SEPARATORS[suffix])
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except pd.errors.EmptyDataError as error:
@@ -63,11 +66,25 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise InputError(
             f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
         ) from error
+    except pd.errors.ParserWarning as error:
+        raise InputError(f"{path}: the rows have more fields than the header has names") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {str(error).strip()}") from error
     if table.empty:
         raise InputError(f"{path}: the table has no rows")
     return table
+
+
+def _read_separated(source: Any, separator: str) -> pd.DataFrame:
+    import pandas as pd
+
+    with warnings.catch_warnings():
+        # pandas only warns when it cuts rows that are longer than the header.
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        # An empty line is a row without values: dropping it would shift the numbers of all rows below.
+        return pd.read_csv(
+            source, sep=separator, dtype=str, keep_default_na=False, index_col=False, skip_blank_lines=False
+        )
 
 
 def _read_smi(path: str | Path) -> pd.DataFrame:
@@ -121,3 +138,20 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def write_record(path: Path, run: dict[str, Any]) -> None:
+    """Write the record of a run beside a format that has no place for it, as ``PATH.run.json``."""
+    write_atomically(path.with_name(f"{path.name}.run.json"), (json.dumps(run, indent=2) + "\n").encode())
+
+
+def parquet_bytes(frame: pd.DataFrame, run: dict[str, Any]) -> bytes:
+    """A frame as Parquet, with the record of the run in the metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    metadata = {**(table.schema.metadata or {}), b"molrate": json.dumps(run).encode()}
+    sink = BytesIO()
+    pq.write_table(table.replace_schema_metadata(metadata), sink)
+    return sink.getvalue()

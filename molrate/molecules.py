@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,6 +48,11 @@ class Molecules:
     def valid(self) -> npt.NDArray[np.bool_]:
         """Mask of usable rows, shape (n,)."""
         return np.asarray(self.errors == "", dtype=bool)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical SMILES in order."""
+        return hashlib.sha256("\n".join(self.canonical).encode()).hexdigest()
 
     @property
     def n_duplicates(self) -> int:

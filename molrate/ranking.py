@@ -22,7 +22,7 @@ from molrate.datasets import Dataset, load_dataset
 from molrate.embedding import Embedding, Progress, embed_molecules
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.errors import InputError, MolrateError, UsageError
-from molrate.measures.base import Measure
+from molrate.measures.base import Measure, label_codes
 from molrate.measures.transrate import TransRate
 from molrate.molecules import Molecules, standardise
 from molrate.targets import Target, quantile_bins
@@ -56,6 +56,9 @@ COLUMNS = [
     "note",
 ]
 
+_Request = tuple[Encoder, tuple[str, ...]]
+_Failure = tuple[str, MolrateError]
+
 PERMUTATIONS = 5
 """Label permutations for the null. Its spread is tiny beside the differences that matter."""
 MIN_LABELLED = 20
@@ -65,7 +68,11 @@ _NO_PRETRAINED = (
     "These are controls only: no published checkpoint is on this machine. Name one with --encoder to "
     "download it (molrate list encoders), or the folder of those you have in MOLRATE_WEIGHTS."
 )
-_VERSIONS = ("molrate", "torch", "torch-geometric", "rdkit", "numpy", "scipy")
+_NO_CONTROL = (
+    "No control was ranked, so this does not say whether pretraining helps at all; add --encoder ecfp4 and "
+    "the untrained architecture."
+)
+_VERSIONS = ("molrate", "torch", "torch-geometric", "rdkit", "numpy")
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,10 +96,22 @@ class Ranking:
 
     @property
     def best(self) -> pd.Series:
-        """The row of the best encoder and layer; over several targets, that of best mean rank."""
+        """The row of the best encoder and layer; over several targets, that of best mean rank.
+
+        Only encoders and layers that were ranked for every target are compared.
+
+        Raises
+        ------
+        InputError
+            If nothing was ranked.
+        """
         ranked = self.frame[self.frame["rank"].notna()]
-        mean_rank = ranked.groupby(["encoder", "layer"], sort=False)["rank"].transform("mean")
-        return ranked.iloc[int(mean_rank.to_numpy().argmin())]
+        ranks = ranked.groupby(["encoder", "layer"], sort=False)["rank"]
+        everywhere = ranked[ranks.transform("count") == ranked["target"].nunique()]
+        if everywhere.empty:
+            raise InputError("no encoder was ranked for every target; see the notes and the status column")
+        mean_rank = ranks.transform("mean")[everywhere.index]
+        return everywhere.iloc[int(mean_rank.to_numpy().argmin())]
 
     @property
     def complete(self) -> bool:
@@ -175,24 +194,28 @@ def score(
         If nothing can be ranked. An encoder that fails beside others becomes a row of status
         ``failed``.
     """
+    if isinstance(encoders, str):
+        raise UsageError("encoders takes a sequence of names; put the one name into a list")
     if not isinstance(dataset, Dataset):
         dataset = load_dataset(dataset, target, smiles_column, task)
     molecules = standardise(dataset.smiles.tolist(), standardisation)
     _check_policies(on_invalid, duplicates)
     _check_molecules(dataset, molecules, on_invalid)
     requests, failures = _load_all(default_encoders() if encoders is None else encoders, layer, seed)
-    for item in dataset.targets:
-        _check_target(item.take(np.flatnonzero(molecules.valid)))
+    targets, unusable = _usable_targets(dataset, molecules)
     embeddings = embed_molecules(molecules, requests, pooling, device, progress=progress)
+    requests, embeddings, failed = _split_failures(requests, embeddings)
+    failures += failed
     common = _common_rows(molecules, embeddings)
     measure = TransRate(scale_by_dimension=scale_by_dimension)
     notes = _molecule_notes(molecules, embeddings, common, duplicates)
     rows = []
-    for item in dataset.targets:
+    for item in targets:
         labelled, kept = _labelled_rows(item, molecules, common, duplicates)
         notes += _target_notes(labelled, len(dataset))
         rows += _score_target(labelled, kept, requests, embeddings, measure, pooling, seed)
-        rows += [_failed_row(labelled, name, error, pooling) for name, error in failures]
+        rows += [_failed_row(item, name, error) for name, error in failures]
+    rows += [_failed_row(item, "", error) for item, error in unusable]
     frame = _rank(dataset.name, rows)
     arguments = {
         "dataset": dataset.source,
@@ -205,12 +228,13 @@ def score(
         "scale_by_dimension": scale_by_dimension,
         "permutations": PERMUTATIONS,
         "seed": seed,
-        "device": device,
     }
     notes += _control_notes(frame)
     if encoders is None and not (frame["kind"] == "pretrained").any():
         notes.append(_NO_PRETRAINED)
-    return Ranking(frame, notes, _run_record(arguments, requests))
+    if not (frame["kind"] == "control").any():
+        notes.append(_NO_CONTROL)
+    return Ranking(frame, notes, _run_record(arguments, requests, embeddings))
 
 
 def _check_policies(on_invalid: str, duplicates: str) -> None:
@@ -235,7 +259,7 @@ def _check_molecules(dataset: Dataset, molecules: Molecules, on_invalid: str) ->
 
 def _load_all(
     encoders: Sequence[str | Encoder], layer: str, seed: int
-) -> tuple[list[tuple[Encoder, tuple[str, ...]]], list[tuple[str, MolrateError]]]:
+) -> tuple[list[_Request], list[_Failure]]:
     """Encoders with their layers, and those that cannot be loaded with the reason.
 
     Raises
@@ -244,7 +268,7 @@ def _load_all(
         The first encoder's error, if none can be loaded.
     """
     requests = []
-    failures: list[tuple[str, MolrateError]] = []
+    failures: list[_Failure] = []
     for item in encoders:
         try:
             encoder = load_encoder(item, seed=seed) if isinstance(item, str) else item
@@ -257,6 +281,53 @@ def _load_all(
     if not requests:
         raise failures[0][1] if failures else UsageError("no encoder to score (--encoder)")
     return requests, failures
+
+
+def _usable_targets(
+    dataset: Dataset, molecules: Molecules
+) -> tuple[list[Target], list[tuple[Target, InputError]]]:
+    """Targets that can be ranked by, and the others with the reason.
+
+    Raises
+    ------
+    InputError
+        The first target's error, if none can be used.
+    """
+    usable, unusable = [], []
+    for target in dataset.targets:
+        try:
+            _check_target(target.take(np.flatnonzero(molecules.valid)))
+            usable.append(target)
+        except InputError as error:
+            unusable.append((target, error))
+    if not usable:
+        raise unusable[0][1]
+    for _, reason in unusable:
+        logger.error("%s", reason)
+    return usable, unusable
+
+
+def _split_failures(
+    requests: list[_Request], embeddings: list[Embedding]
+) -> tuple[list[_Request], list[Embedding], list[_Failure]]:
+    """Encoders that ran with their embeddings, and those that failed in running.
+
+    Raises
+    ------
+    MolrateError
+        The first encoder's error, if all failed.
+    """
+    ran: list[tuple[_Request, Embedding]] = []
+    failures: list[_Failure] = []
+    for request, embedding in zip(requests, embeddings, strict=True):
+        if embedding.failure is None:
+            ran.append((request, embedding))
+        else:
+            logger.error("%s", embedding.failure)
+            failures.append((request[0].name, embedding.failure))
+    if not ran:
+        raise failures[0][1]
+    return [request for request, _ in ran], [embedding for _, embedding in ran], failures
 
 
 def _check_target(target: Target) -> None:
@@ -303,7 +374,7 @@ def _labelled_rows(
 def _labels(target: Target) -> npt.NDArray[np.intp]:
     """Class codes, or the quantile bins of a regression target."""
     if target.task == "classification":
-        return target.values.astype(np.intp)
+        return label_codes(target.values)
     n_bins = max(2, min(_BINS, len(target.values) // _ROWS_PER_BIN))
     return quantile_bins(target.values, n_bins)
 
@@ -311,7 +382,7 @@ def _labels(target: Target) -> npt.NDArray[np.intp]:
 def _score_target(
     target: Target,
     rows: npt.NDArray[np.intp],
-    requests: Sequence[tuple[Encoder, tuple[str, ...]]],
+    requests: Sequence[_Request],
     embeddings: Sequence[Embedding],
     measure: Measure,
     pooling: str,
@@ -379,10 +450,11 @@ def _row(target: Target, encoder: str, layer: str, pooling: str) -> dict[str, An
     }
 
 
-def _failed_row(target: Target, encoder: str, error: MolrateError, pooling: str) -> dict[str, Any]:
+def _failed_row(target: Target, encoder: str, error: MolrateError) -> dict[str, Any]:
+    """Row of an encoder that failed, or (without a name) of a target that cannot be ranked by."""
     card = encoder_cards().get(encoder)
-    kind = card.kind if card else "pretrained"
-    return _row(target, encoder, "", pooling) | {"kind": kind, "status": "failed", "note": str(error)}
+    row = _row(target, encoder, "", "none")
+    return row | {"kind": card.kind if card else "", "status": "failed", "note": str(error)}
 
 
 def _reliability(smallest: int, dimension: int, task: str) -> dict[str, str]:
@@ -424,7 +496,10 @@ def _molecule_notes(
     if molecules.n_stripped:
         notes.append(f"{molecules.n_stripped} molecules reduced to their largest fragment.")
     if molecules.n_duplicates:
-        done = {"keep": "kept as they are", "merge": "merged with the first"}[duplicates]
+        done = {
+            "keep": "kept as they are",
+            "merge": "merged: the mean of their values, or their class where all agree",
+        }[duplicates]
         notes.append(f"{molecules.n_duplicates} rows repeat an earlier molecule; {done}.")
     unsupported = {row: reason for one in embeddings for row, reason in one.errors.items()}
     if unsupported:
@@ -486,11 +561,14 @@ def _against(best: pd.Series, control: pd.Series) -> str:
 
 
 def _run_record(
-    arguments: dict[str, Any], requests: Sequence[tuple[Encoder, tuple[str, ...]]]
+    arguments: dict[str, Any], requests: Sequence[_Request], embeddings: Sequence[Embedding]
 ) -> dict[str, Any]:
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "arguments": arguments,
-        "encoders": {encoder.name: encoder.identity() for encoder, _ in requests},
+        "encoders": {
+            encoder.name: encoder.identity() | {"device": embedding.device}
+            for (encoder, _), embedding in zip(requests, embeddings, strict=True)
+        },
         "versions": {"python": platform.python_version()} | {name: version(name) for name in _VERSIONS},
     }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from molrate.io import write_atomically
+from molrate.io import parquet_bytes, write_atomically, write_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +87,7 @@ def _reading(ranking: Ranking) -> list[str]:
     if (frame["status"] == "unreliable").any():
         lines.append(_UNRELIABLE)
     failed = frame[frame["status"] == "failed"]
-    lines += [f"{row['encoder']} failed: {row['note']}" for _, row in failed.iterrows()]
+    lines += [f"{row['encoder'] or row['target']} failed: {row['note']}" for _, row in failed.iterrows()]
     return lines + [f"- {note}" for note in ranking.notes]
 
 
@@ -146,17 +146,4 @@ def write_ranking(ranking: Ranking, path: Path) -> None:
         write_atomically(path, parquet_bytes(ranking.frame, ranking.run))
     else:
         write_atomically(path, to_csv(ranking).encode())
-        record = path.with_name(f"{path.name}.run.json")
-        write_atomically(record, (json.dumps(ranking.run, indent=2) + "\n").encode())
-
-
-def parquet_bytes(frame: pd.DataFrame, run: dict[str, Any]) -> bytes:
-    """A frame as Parquet, with the record of the run in the metadata."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    metadata = {**(table.schema.metadata or {}), b"molrate": json.dumps(run).encode()}
-    sink = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(metadata), sink)
-    return sink.getvalue()
+        write_record(path, ranking.run)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from molrate.errors import InputError
+from molrate.errors import InputError, UsageError
 
 TASKS = ("classification", "regression")
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
+MISSING = frozenset({"", "na", "n/a", "<na>", "nan", "nat", "null", "none"})
 _MAX_CLASSES = 20
 
 
@@ -60,10 +60,14 @@ def parse_target(name: str, column: Sequence[object], task: str | None = None) -
 
     Raises
     ------
+    UsageError
+        If the task is unknown.
     InputError
         If nothing was measured, a regression target has cells that are not finite numbers, or a text
         column has too many different values to be class labels.
     """
+    if task is not None and task not in TASKS:
+        raise UsageError(f"unknown task {task!r} (--task); known: {', '.join(TASKS)}")
     texts = ["" if value is None else str(value).strip() for value in column]
     measured = [row for row, text in enumerate(texts) if text.casefold() not in MISSING]
     if not measured:
@@ -117,11 +121,11 @@ def _classes(
     name: str, texts: list[str], measured: list[int], numbers: npt.NDArray[np.float64] | None
 ) -> Target:
     # "1" and "1.0" are one class, so numeric labels are told apart by value and not by spelling.
-    labels = [f"{numbers[row]:g}" if numbers is not None else texts[row] for row in measured]
+    labels = [numbers[row] if numbers is not None else texts[row] for row in measured]
     classes, codes = np.unique(labels, return_inverse=True)
     values = np.full(len(texts), np.nan)
     values[measured] = codes
-    return Target(name, "classification", values, tuple(str(label) for label in classes))
+    return Target(name, "classification", values, tuple(str(label).removesuffix(".0") for label in classes))
 
 
 def _show(texts: list[str], rows: list[int], limit: int = 3) -> str:

@@ -102,7 +102,7 @@ class MoleculeEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Raises
         ------
         InputError
-            If a SMILES is invalid and `on_invalid` is ``fail``.
+            If a SMILES is invalid, or the encoder has no code for the molecule, and `on_invalid` is ``fail``.
         """
         check_is_fitted(self)
         smiles = self._smiles(X)
@@ -110,7 +110,12 @@ class MoleculeEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             molecules = standardise(smiles, self.standardisation)
             if not molecules.valid.all():
                 raise InputError(f"invalid SMILES: {molecules.describe_invalid()}; correct or remove them")
-        return self._embed(smiles)
+        vectors = self._embed(smiles)
+        unsupported = np.flatnonzero(np.isnan(vectors).any(axis=1))
+        if self.on_invalid == "fail" and len(unsupported):
+            row = unsupported[0]
+            raise InputError(f"row {row + 1} {smiles[row]!r}: {self.encoder} has no code for this molecule")
+        return vectors
 
     def _embed(self, smiles: list[str]) -> npt.NDArray[np.float32]:
         return embed(

@@ -62,7 +62,7 @@ class EncoderCard:
     @property
     def at_hand(self) -> bool:
         """Whether the encoder can run without a download."""
-        return self.artifact is None or self.artifact.find() is not None
+        return self.artifact is None or bool(self.artifact.find())
 
 
 @cache
@@ -95,8 +95,9 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
             f"{path}: refused, it is damaged or holds more than tensors, possibly code; nothing in it was "
             f"run. Use the published file. ({str(error).splitlines()[0]})"
         ) from error
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        raise WeightsError(f"{path}: cannot be read as a checkpoint: {error}") from error
+    except Exception as error:
+        # A damaged file fails wherever its parser happens to be, with any of a dozen exceptions.
+        raise WeightsError(f"{path}: cannot be read as a checkpoint, it is damaged: {error!r}") from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise WeightsError(f"{path}: a dictionary of tensors is expected, not {type(state).__name__}")
     return state

@@ -24,6 +24,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         body, status = (b"other" if self.path == "/other" else CONTENT), 200
         asked = self.headers.get("Range")
+        if asked and self.path == "/refusing":
+            self.send_error(416)
+            return
         if asked and self.path == "/ranges":
             body, status = CONTENT[int(asked.removeprefix("bytes=").removesuffix("-")) :], 206
         self.send_response(status)
@@ -60,7 +63,7 @@ def test_download_is_verified_kept_and_not_repeated(server, fresh_cache, known):
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("place", ["ranges", "whole"])
+@pytest.mark.parametrize("place", ["ranges", "whole", "refusing"])
 def test_a_cut_off_download_is_continued(server, fresh_cache, place):
     wanted = artifact(f"{server.url}/{place}")
     partial = fresh_cache / "weights" / f"{SHA256[:12]}-file.pth.part"
@@ -68,7 +71,7 @@ def test_a_cut_off_download_is_continued(server, fresh_cache, place):
     partial.write_bytes(CONTENT[:5000])
     assert wanted.locate().read_bytes() == CONTENT
     assert server.requests[0] == (f"/{place}", "bytes=5000-")
-    # A server without ranges sends everything again, which is noticed and put right.
+    # A server without ranges sends everything again or refuses, which is noticed and put right.
     assert len(server.requests) == (1 if place == "ranges" else 2)
 
 
@@ -87,6 +90,21 @@ def test_folders_are_searched_below_and_before_the_cache(tmp_path, fresh_cache, 
     monkeypatch.setenv("MOLRATE_WEIGHTS", str(tmp_path / "data"))
     found = Artifact("gin_masking.pth", "weights", ("model_gin/masking.pth",), sha256=SHA256)
     assert found.locate() == below / "masking.pth"
+
+
+def test_another_file_of_the_same_name_does_not_hide_the_right_one(tmp_path, monkeypatch, fresh_cache):
+    for folder, content in (("a", b"mine"), ("b", CONTENT)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "file.pth").write_bytes(content)
+    monkeypatch.setenv("MOLRATE_WEIGHTS", str(tmp_path))
+    assert artifact().locate() == tmp_path / "b" / "file.pth"
+
+
+def test_a_cache_that_cannot_be_written_is_named(server, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MOLRATE_CACHE", str(tmp_path / "file"))
+    with pytest.raises(WeightsError, match="Set MOLRATE_CACHE"):
+        artifact(f"{server.url}/whole").locate()
 
 
 def test_an_altered_file_is_refused_at_every_use(server, tmp_path, fresh_cache, monkeypatch):

@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,20 @@ def test_unknown_names_are_refused_with_the_known_ones():
         load_dataset("freesol")
     with pytest.raises(InputError, match="it has freesolv"):
         load_dataset("freesolv", "logP")
+
+
+def test_named_datasets_take_no_smiles_column():
+    with pytest.raises(UsageError, match="--smiles-column is for tables"):
+        load_dataset("freesolv", smiles_column="mol")
+
+
+def test_an_altered_shipped_file_is_refused(tmp_path, monkeypatch):
+    shutil.copytree(shipped("datasets"), tmp_path / "datasets")
+    path = tmp_path / "datasets" / "freesolv" / "data.csv"
+    path.write_text(path.read_text().replace("-11.01", "-11.02"))
+    monkeypatch.setattr("molrate.datasets.shipped", lambda kind: tmp_path / kind)
+    with pytest.raises(InputError, match="was altered"):
+        load_dataset("freesolv")
 
 
 def test_moleculenet_through_deepchem(fresh_cache):

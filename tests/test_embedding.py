@@ -101,7 +101,22 @@ def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path, monkeypatch, c
     assert "going on without it" in caplog.text
 
 
+def test_a_full_disk_costs_time_only(monkeypatch, fresh_cache, caplog):
+    from safetensors import SafetensorError
+
+    def full(tensors, path, metadata):
+        path.write_bytes(b"part")
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    assert molrate.embed(["CCO"], "ecfp4").shape == (1, 2048)
+    assert "No space left" in caplog.text
+    assert list((fresh_cache / "embeddings").iterdir()) == []
+
+
 def test_errors():
+    with pytest.raises(UsageError, match="put the one SMILES into a list"):
+        molrate.embed("CCO", "ecfp4")
     with pytest.raises(InputError, match="row 1 'x': SMILES syntax error"):
         molrate.embed(["x"], "ecfp4")
     with pytest.raises(UsageError, match="unknown pooling"):

@@ -35,6 +35,7 @@ def test_smi_files_have_no_header_and_keep_empty_lines_as_rows(tmp_path):
         ("a.csv", b"smiles,y\n", "the table has no rows"),
         ("a.csv", b"smiles,y\nC,1\nC,1,2,3\n", "line 3"),
         ("a.csv", b"smiles,y\n\xff\xfeC,1\n", "not UTF-8"),
+        ("a.csv", b"smiles,y\nC,1,\nCC,2,\n", "more fields than the header has names"),
         ("a.parquet", b"PAR1 but not really", "cannot be read"),
         ("a.csv.gz", b"not gzip", "cannot be read"),
         ("a.xlsx", b"", "unknown table format '.xlsx'; molrate reads .csv"),
@@ -45,6 +46,11 @@ def test_bad_files_are_named_with_the_reason(tmp_path, name, content, message):
     with pytest.raises(InputError, match=message) as raised:
         read_table(tmp_path / name)
     assert name in str(raised.value)
+
+
+def test_empty_lines_are_rows_so_that_row_numbers_hold(tmp_path):
+    (tmp_path / "a.csv").write_text("smiles\nC\n\nCC\n")
+    assert read_table(tmp_path / "a.csv")["smiles"].tolist() == ["C", "", "CC"]
 
 
 def test_missing_file(tmp_path):

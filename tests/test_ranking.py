@@ -111,6 +111,33 @@ def test_one_failed_encoder_does_not_stop_the_others(esol, tmp_path, monkeypatch
         molrate.score(mine, encoders=["gcn-contextpred"])
 
 
+def test_weights_that_fail_in_running_are_one_failed_row(esol, tmp_path):
+    from molrate import load_encoder
+
+    (tmp_path / "w.pth").write_bytes(b"broken")
+    broken = load_encoder("gcn-contextpred", weights=tmp_path / "w.pth")
+    mine = dataset(esol[0], y=esol[1])
+    ranking = molrate.score(mine, encoders=[broken, "ecfp4"])
+    assert ranking.frame["status"].tolist() == ["unreliable", "failed"]
+    with pytest.raises(WeightsError, match="damaged"):
+        molrate.score(mine, encoders=[broken])
+
+
+def test_one_unusable_target_does_not_stop_the_others(esol):
+    smiles, values = esol
+    ranking = molrate.score(dataset(smiles, bad=["1"] * 200, good=values), encoders=["ecfp4"])
+    failed = ranking.frame[ranking.frame["status"] == "failed"]
+    assert failed["target"].tolist() == ["bad"]
+    assert "bad failed: target 'bad' has one value only (1)" in str(ranking)
+    assert not ranking.complete
+    assert ranking.best["target"] == "good"
+
+
+def test_without_controls_the_ranking_says_what_it_cannot(published_weights):
+    ranking = molrate.score("freesolv", encoders=["gcn-supervised"])
+    assert any("No control was ranked" in note for note in ranking.notes)
+
+
 def test_too_few_molecules_for_the_dimension_are_flagged(esol):
     smiles, values = esol
     row = molrate.score(dataset(smiles, y=values), encoders=["ecfp4"]).frame.iloc[0]
@@ -142,6 +169,11 @@ def test_invalid_molecules():
 def test_unknown_policies_are_refused(esol, option):
     with pytest.raises(UsageError, match="unknown policy 'maybe'"):
         molrate.score(dataset(esol[0], y=esol[1]), encoders=["ecfp4"], **{option: "maybe"})
+
+
+def test_a_plain_name_is_not_taken_for_a_sequence(esol):
+    with pytest.raises(UsageError, match="put the one name into a list"):
+        molrate.score(dataset(esol[0], y=esol[1]), encoders="ecfp4")
 
 
 def test_shows_in_a_notebook_and_as_text(esol):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molrate.errors import InputError
+from molrate.errors import InputError, UsageError
 from molrate.targets import parse_target, quantile_bins
 
 
@@ -46,9 +46,19 @@ def test_text_labels_are_classes_and_missing_cells_are_missing():
 
 
 def test_other_numbers_are_a_regression():
-    target = parse_target("y", ["-1.5", "2e3", "n/a", "3"])
+    target = parse_target("y", ["-1.5", "2e3", "<NA>", "3"])
     assert target.task == "regression"
     np.testing.assert_array_equal(target.values, [-1.5, 2000, np.nan, 3])
+
+
+def test_large_numeric_labels_stay_apart():
+    target = parse_target("y", [1000000, 1000001, 0.5], "classification")
+    assert target.classes == ("0.5", "1000000", "1000001")
+
+
+def test_an_unknown_task_is_refused():
+    with pytest.raises(UsageError, match="unknown task 'clasification'"):
+        parse_target("y", [1, 2], "clasification")
 
 
 def test_the_task_can_be_set():

@@ -52,12 +52,20 @@ def command(
 
     path = check_output(output, WRITABLE)
     model = load_encoder(encoder, weights, seed)
+    if path.suffix.lower() != ".npz" and len(model.select_layers(layer)) > 1:
+        raise click.UsageError(
+            f"-o {path}: {path.suffix} holds one layer; name it with --layer, or write .npz"
+        )
+    policy = "fail" if on_invalid == "fail" else "keep"
     with molecule_progress(quiet) as progress:
         embedded = embed_table(
-            table, model, layer, pooling, smiles_column, standardisation, device, on_invalid, progress
+            table, model, layer, pooling, smiles_column, standardisation, device, policy, progress
         )
-    embedded.write(path)
     if not quiet:
-        click.echo(embedded.summary(path), err=True)
+        click.echo(f"{path}: {embedded.summary()}", err=True)
+    if on_invalid == "skip":
+        embedded.only_embedded().write(path)
+        return
+    embedded.write(path)
     if embedded.n_failed:
         raise click.exceptions.Exit(PARTIAL_EXIT_CODE)

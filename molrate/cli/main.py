@@ -54,7 +54,7 @@ def main() -> None:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted; nothing was written.", err=True)
+        click.echo("Interrupted; no result was written.", err=True)
         sys.exit(INTERRUPTED_EXIT_CODE)
 
 

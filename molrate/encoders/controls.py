@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rdkit import Chem
 
 
-_MOLECULES_PER_PROCESS = 50
+_MOLECULES_PER_PROCESS = 20
 
 
 class _MoleculeEncoder(Encoder):
@@ -35,7 +35,7 @@ class _MoleculeEncoder(Encoder):
             raise UsageError(f"{card.name} has no weights; --weights cannot be used with it")
         self.card = card
         self.layers = (card.config["layer"],)
-        self.convention = card.family
+        self.convention = f"{card.family}/1"
 
     def identity(self) -> dict[str, str]:
         """Settings of the control; RDKit's version is part of every cache key already."""
@@ -81,18 +81,28 @@ class DescriptorEncoder(_MoleculeEncoder):
         digest = hashlib.sha256(normalisation.encode()).hexdigest()
         return {**super().identity(), "normalisation": f"sha256:{digest}"}
 
-    def forward(self, content: list[Chem.Mol], device: str = "cpu") -> dict[str, npt.NDArray[np.float32]]:
-        """Standardised descriptors, shape (n_molecules, n_descriptors); computed on the CPU."""
-        raw = descriptors(content, list(self._normalisation))
+    def graphs(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
+        """Raw descriptors, shape (n_described, n_descriptors), of the molecules that have them all."""
+        raw = descriptors(molecules, list(self._normalisation))
+        described = np.isfinite(raw).all(axis=1)
+        rows = [int(row) for row in np.flatnonzero(described)]
+        reason = "RDKit leaves some 2D descriptors of this molecule undefined"
+        errors = {int(row): reason for row in np.flatnonzero(~described)}
+        return MoleculeBatch(raw[described], rows, errors)
+
+    def forward(
+        self, content: npt.NDArray[np.float64], device: str = "cpu"
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Standardised descriptors, shape (n_described, n_descriptors)."""
         mean, deviation = np.array(list(self._normalisation.values())).T
         limit = self.card.config["limit"]
-        return {self.layers[0]: np.clip((raw - mean) / deviation, -limit, limit).astype(np.float32)}
+        return {self.layers[0]: np.clip((content - mean) / deviation, -limit, limit).astype(np.float32)}
 
 
 def descriptors(molecules: Sequence[Chem.Mol], names: list[str]) -> npt.NDArray[np.float64]:
     """RDKit descriptors by name, shape (n_molecules, n_names); NaN where one is undefined.
 
-    They cost milliseconds a molecule, so larger batches are shared out over all cores.
+    They cost milliseconds a molecule, so they are shared out over all cores.
     """
     from joblib import Parallel, cpu_count, delayed
 
@@ -111,4 +121,12 @@ def _descriptor_rows(molecules: Sequence[Chem.Mol], names: list[str]) -> list[li
     from rdkit.Chem import Descriptors
 
     functions = dict(Descriptors.descList)
-    return [[functions[name](molecule) for name in names] for molecule in molecules]
+
+    def value(name: str, molecule: Chem.Mol) -> float:
+        try:
+            return float(functions[name](molecule))
+        except ZeroDivisionError:
+            # RDKit divides by a count of heavy atoms or charges that is zero, as for H2 and bare protons.
+            return float("nan")
+
+    return [[value(name, molecule) for name in names] for molecule in molecules]

@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molrate.encoders.base import Encoder
+from molrate.errors import WeightsError
 from molrate.graphs.batch import PRETRAIN_GNNS, MoleculeBatch
 from molrate.weights import EncoderCard, load_state, load_strictly
 
@@ -45,13 +47,15 @@ class PretrainGNNEncoder(Encoder):
         self.seed = seed
         self.layers = ("input", *(f"layer-{depth + 1}" for depth in range(card.config["n_layers"])))
         self.weights = weights
+        if weights is not None and not weights.is_file():
+            raise WeightsError(f"{weights}: no such file (--weights)")
         if weights is None and card.artifact is not None:
             self.weights = card.artifact.locate()
 
     @cached_property
     def _digest(self) -> str:
         if self.weights is None:
-            return f"untrained, seed {self.seed}"
+            return f"untrained, seed {self.seed}, torch {version('torch')}"
         return "sha256:" + hashlib.sha256(self.weights.read_bytes()).hexdigest()
 
     def identity(self) -> dict[str, str]:
@@ -88,6 +92,7 @@ class PretrainGNNEncoder(Encoder):
         """Node embeddings of every layer, each of shape (n_atoms, 300), from one pass."""
         import torch
 
+        module = self.module.to(device)
         with torch.inference_mode():
-            hidden = self.module.to(device)(content.to(device))
+            hidden = module(content.to(device))
         return dict(zip(self.layers, hidden, strict=True))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 PRETRAIN_GNNS = "pretrain-gnns/1"
-"""Convention of :mod:`molrate.graphs.pretrain_gnns`; its number changes when the numbers it gives do."""
+"""Convention of :mod:`molrate.graphs.pretrain_gnns`. Its version is raised with every change to the graphs or
+the network that changes embeddings: it is part of the key of cached ones."""
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,8 @@ class TransRate(Measure):
     reference = "Huang et al., Frustratingly Easy Transferability Estimation, arXiv:2106.09362, eqs. 2-4"
 
     def __init__(self, *, epsilon_squared: float = EPSILON_SQUARED, scale_by_dimension: bool = False) -> None:
+        if epsilon_squared <= 0:
+            raise InputError(f"the squared distortion must be positive, not {epsilon_squared}")
         self.epsilon_squared = epsilon_squared
         self.scale_by_dimension = scale_by_dimension
 
@@ -133,10 +135,15 @@ class TransRate(Measure):
             Label permutations drawn for the null; without any its moments are NaN.
         seed : int
             Draws the permutations.
+
+        Raises
+        ------
+        InputError
+            If there are fewer than two classes, labels do not fit, or rows are not finite or zero.
         """
         rows = unit_rows(features)
+        _check(rows, np.asarray(labels))
         codes = label_codes(labels)
-        _check(rows, codes)
         n, d = rows.shape
         # Permuting labels leaves R(Z) as it is, so one Gram matrix serves the value and its null.
         gram = rows @ rows.T if n < d else rows.T @ rows
@@ -209,8 +216,12 @@ def _show(mask: npt.NDArray[np.bool_]) -> str:
     return "row " + ", ".join(str(row + 1) for row in rows[:3]) + more
 
 
-def _check(rows: _Matrix, codes: npt.NDArray[np.intp]) -> None:
-    if len(rows) != len(codes):
-        raise InputError(f"{len(rows)} rows of features but {len(codes)} labels")
-    if len(codes) == 0 or codes.max() == 0:
+def _check(rows: _Matrix, labels: npt.NDArray[np.generic]) -> None:
+    if labels.ndim != 1:
+        raise InputError(f"labels must be a vector (n,), not of shape {labels.shape}")
+    if len(rows) != len(labels):
+        raise InputError(f"{len(rows)} rows of features but {len(labels)} labels")
+    if np.issubdtype(labels.dtype, np.floating) and np.isnan(labels).any():
+        raise InputError(f"labels of {_show(np.isnan(labels))} are NaN; leave these rows out")
+    if len(np.unique(labels)) < 2:
         raise InputError("TransRate compares classes; at least two different labels are needed")

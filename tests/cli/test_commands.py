@@ -112,6 +112,8 @@ def rows(n, value="{i}.5", smiles="C" * 3):
         (rows(30), ["--target", "y", "-o", "r.xml"], 2, "the suffix must be one of .csv, .json, .parquet"),
         (rows(30), ["--target", "y", "--pooling", "median"], 2, "'median' is not one of"),
         (rows(30), ["--target", "y", "--weights", "w.pth"], 2, "--weights needs exactly one --encoder"),
+        (rows(30), ["--target", "y", "-e", "gin-masking", "--weights", "w.pth"], 4, "w.pth: no such file"),
+        ("smiles,y\nC,1,\nCC,2,\n", ["--target", "y"], 3, "more fields than the header has names"),
     ],
 )
 def test_mistakes_end_with_their_code_and_say_what_to_do(
@@ -176,13 +178,34 @@ def test_embed_all_layers_as_npz(run, tmp_path, table):
 
 
 @pytest.mark.parametrize(("policy", "code", "n_rows"), [("keep", 5, 3), ("skip", 0, 2), ("fail", 3, None)])
-def test_embed_policies_for_invalid_rows(run, tmp_path, policy, code, n_rows):
+@pytest.mark.parametrize("bad", ["x", "", "N->[Fe]"])
+def test_embed_policies_for_rows_without_an_embedding(run, tmp_path, policy, code, n_rows, bad):
     source, output = tmp_path / "in.csv", tmp_path / "out.csv"
-    source.write_text("smiles\nC\nx\nCC\n")
-    assert run("embed", source, "-e", "ecfp4", "-o", output, "--on-invalid", policy)[0] == code
+    source.write_text(f"smiles\nC\n{bad}\nCC\n")
+    result = run("embed", source, "-e", "gin-untrained", "-o", output, "--on-invalid", policy)
+    assert result[0] == code
+    assert "row 2" in result[2]
     assert output.exists() == (n_rows is not None)
     if n_rows:
         assert len(pd.read_csv(output)) == n_rows
+
+
+def test_embed_records_how_it_was_made(run, tmp_path):
+    source, output = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("smiles\nC\n")
+    assert run("embed", source, "-e", "gin-untrained", "-o", output, "--seed", "3")[0] == 0
+    record = json.loads((tmp_path / "out.csv.run.json").read_text())
+    assert record["identity"]["weights"].startswith("untrained, seed 3, torch ")
+    assert len(record["molecules"]) == 64
+    assert record["device"] == "cpu"
+
+
+def test_embed_of_nothing_that_can_be_encoded(run, tmp_path):
+    source = tmp_path / "in.csv"
+    source.write_text("smiles\nN->[Fe]\n")
+    code, _, err = run("embed", source, "-e", "gin-untrained", "-o", tmp_path / "out.csv")
+    assert code == 3
+    assert "DATIVE" in err
 
 
 @pytest.mark.parametrize("kind", ["encoders", "datasets", "measures"])
@@ -203,16 +226,24 @@ def test_every_command_has_help(run, command):
 
 def test_ctrl_c_ends_cleanly_and_writes_nothing(tmp_path):
     output = tmp_path / "r.csv"
-    command = [sys.executable, "-m", "molrate", "score", "b3db", "-o", str(output)]
+    command = [sys.executable, "-m", "molrate", "score", "b3db", "-v", "-o", str(output)]
     environment = {**os.environ, "MOLRATE_CACHE": str(tmp_path / "cache")}
+    pipe = subprocess.PIPE
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        command,
+        stderr=pipe,
+        stdout=pipe,
+        text=True,
+        env=environment,
+        # A suite run in the background hands its children an interrupt signal that is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    time.sleep(6)
+    assert "embedding 7805 molecules" in process.stderr.readline()
+    time.sleep(1)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.endswith("Interrupted; nothing was written.\n")
+    assert err.endswith("Interrupted; no result was written.\n")
     assert "Traceback" not in err
     assert out == ""
     assert not output.exists()

@@ -37,3 +37,13 @@ def test_descriptors_are_defined_for_every_element_and_do_not_depend_on_the_batc
 def test_controls_take_no_weights(tmp_path):
     with pytest.raises(UsageError, match="has no weights"):
         load_encoder("ecfp4", weights=tmp_path)
+
+
+def test_molecules_whose_descriptors_are_undefined_are_reported():
+    encoder = load_encoder("rdkit-descriptors")
+    smiles = ["CC", "[H][H]", "[H+]", "*", "CO"]
+    batch = encoder.graphs([Chem.MolFromSmiles(text) for text in smiles])
+    assert batch.rows[0] == 0
+    assert batch.rows[-1] == 4
+    assert set(batch.errors) >= {1, 2}
+    assert np.isfinite(encoder.forward(batch.content)["values"]).all()

@@ -86,6 +86,27 @@ def test_batch_size_and_company_change_nothing(architecture):
     np.testing.assert_allclose(together.numpy(), np.concatenate(alone), atol=1e-10)
 
 
+@pytest.mark.parametrize("name", ["gat-contextpred", "gat-supervised"])
+def test_attention_over_received_messages_is_what_the_checkpoints_were_trained_with(name, published_weights):
+    """Their batch norms hold the variance each layer had in training: ours must be of its size.
+
+    Attention normalised over sent messages, as later versions of PyG read the released line, gives
+    5 to 1,000 times that variance.
+    """
+    from molrate.datasets import load_dataset
+    from molrate.molecules import standardise
+
+    encoder = load_encoder(name)
+    smiles = [text for text in standardise(load_dataset("b3db").smiles[::40].tolist()).canonical if text]
+    graph = encoder.graphs(molecules(smiles)).content
+    bonds = graph.edge_attr[:, 0] * 3 + graph.edge_attr[:, 1]
+    hidden = list(encoder.forward(graph).values())
+    for depth in range(4):
+        convolved = encoder.module.gnns[depth](hidden[depth], graph.edge_index, bonds)
+        ratio = convolved.var(dim=0) / encoder.module.batch_norms[depth].running_var
+        assert 0.3 < ratio.median() < 3
+
+
 def test_untrained_weights_follow_the_seed_and_leave_torch_alone():
     torch.manual_seed(11)
     expected = torch.rand(3)
@@ -102,9 +123,15 @@ def state_of(name):
     return load_encoder(name).module.float().state_dict()
 
 
-def test_legacy_files_written_from_a_gpu_load_as_tensors(tmp_path):
+def test_legacy_files_written_from_a_gpu_load_as_tensors(tmp_path, monkeypatch):
     path = tmp_path / "legacy.pth"
-    torch.save(state_of("gcn-untrained"), path, _use_new_zipfile_serialization=False)
+    state = state_of("gcn-untrained")
+    with monkeypatch.context() as on_gpu:
+        on_gpu.setattr("torch.serialization.location_tag", lambda storage: "cuda:0")
+        torch.save(state, path, _use_new_zipfile_serialization=False)
+    if not torch.cuda.is_available():
+        with pytest.raises(RuntimeError, match="CUDA"):
+            torch.load(path, weights_only=True)
     assert load_encoder("gcn-contextpred", weights=path).module.gnns[0].linear.weight.dtype == torch.float64
 
 
@@ -131,10 +158,11 @@ def test_code_in_a_checkpoint_is_refused_and_does_not_run(tmp_path, legacy):
     assert proof.exists(), "the payload is harmless, so this test proved nothing"
 
 
-def test_truncated_files_are_refused(tmp_path):
+@pytest.mark.parametrize("legacy", [True, False])
+def test_truncated_files_are_refused(tmp_path, legacy):
     whole = tmp_path / "whole.pth"
-    torch.save(state_of("gin-untrained"), whole)
-    for size in (0, 10, 1000, whole.stat().st_size // 2):
+    torch.save(state_of("gin-untrained"), whole, _use_new_zipfile_serialization=not legacy)
+    for size in (0, 1, 10, 100, 200, 1000, 3000, 5000, whole.stat().st_size // 2):
         path = tmp_path / f"{size}.pth"
         path.write_bytes(whole.read_bytes()[:size])
         with pytest.raises(WeightsError):

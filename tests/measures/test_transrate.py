@@ -143,11 +143,18 @@ def test_label_signal_has_an_excess():
         ([[1.0, 2], [np.nan, 1]], [0, 1], "row 2 are not finite"),
         ([[1.0, 2], [0, 0], [0, 0]], [0, 1, 1], "row 2, 3 are all zero"),
         (np.ones(4), [0, 1, 0, 1], "must be a matrix"),
+        (np.ones((4, 2)), [[0], [1], [0], [1]], "must be a vector"),
+        (np.ones((4, 2)), [0, 1, np.nan, 1], "row 3 are NaN"),
     ],
 )
 def test_what_is_undefined_is_an_error(features, labels, message):
     with pytest.raises(InputError, match=message):
         transrate(features, labels)
+
+
+def test_distortion_must_be_positive():
+    with pytest.raises(InputError, match="must be positive, not 0"):
+        transrate(np.eye(4), [0, 1, 0, 1], epsilon_squared=0)
 
 
 def test_every_registered_measure_is_documented_and_scores():
