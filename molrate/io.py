@@ -78,6 +78,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
 def _read_separated(source: Any, separator: str) -> pd.DataFrame:
     import pandas as pd
 
+    if source is not sys.stdin:
+        _check_separator(source, separator)
     with warnings.catch_warnings():
         # pandas only warns when it cuts rows that are longer than the header.
         warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -85,6 +87,15 @@ def _read_separated(source: Any, separator: str) -> pd.DataFrame:
         return pd.read_csv(
             source, sep=separator, dtype=str, keep_default_na=False, index_col=False, skip_blank_lines=False
         )
+
+
+def _check_separator(path: str | Path, separator: str) -> None:
+    import pandas as pd
+
+    header = pd.read_csv(path, sep=separator, nrows=0, dtype=str).columns
+    other = next((mark for mark in (";", "\t", ",", "|") if len(header) == 1 and mark in header[0]), None)
+    if other is not None:
+        raise ValueError(f"its fields seem to be separated by {other!r}; separate them by {separator!r}")
 
 
 def _read_smi(path: str | Path) -> pd.DataFrame:
@@ -101,6 +112,24 @@ def _read_smi(path: str | Path) -> pd.DataFrame:
             "id": [fields[1] if len(fields) > 1 else "" for fields in lines],
         }
     )
+
+
+def print_result(text: str) -> None:
+    """Write a result to standard output.
+
+    Raises
+    ------
+    InputError
+        If standard output cannot take it, for example because its disk is full.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # The reader has what it wanted, as `head` does. Python must not try to flush again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise InputError(f"standard output cannot be written: {error.strerror}") from error
 
 
 def check_output(path: str | Path, formats: tuple[str, ...]) -> Path:

@@ -276,10 +276,11 @@ def _load_all(
         except UsageError:
             raise
         except MolrateError as error:
-            logger.error("%s", error)
             failures.append((str(item), error))
     if not requests:
         raise failures[0][1] if failures else UsageError("no encoder to score (--encoder)")
+    for _, reason in failures:
+        logger.error("%s", reason)
     return requests, failures
 
 
@@ -323,10 +324,11 @@ def _split_failures(
         if embedding.failure is None:
             ran.append((request, embedding))
         else:
-            logger.error("%s", embedding.failure)
             failures.append((request[0].name, embedding.failure))
     if not ran:
         raise failures[0][1]
+    for _, reason in failures:
+        logger.error("%s", reason)
     return [request for request, _ in ran], [embedding for _, embedding in ran], failures
 
 
@@ -525,7 +527,7 @@ def _target_notes(target: Target, n_rows: int) -> list[str]:
     else:
         bins = _labels(target)
         sizes = np.bincount(bins)
-        spread = f"{sizes.min()}-{sizes.max()}"
+        spread = f"{sizes.min()}-{sizes.max()}" if sizes.min() < sizes.max() else f"{sizes.max()}"
         notes.append(f"{target.name}: regression, cut into {len(sizes)} ranges of {spread} molecules.")
     return notes
 

@@ -38,6 +38,8 @@ def test_smi_files_have_no_header_and_keep_empty_lines_as_rows(tmp_path):
         ("a.csv", b"smiles,y\nC,1,\nCC,2,\n", "more fields than the header has names"),
         ("a.parquet", b"PAR1 but not really", "cannot be read"),
         ("a.csv.gz", b"not gzip", "cannot be read"),
+        ("a.csv", b"smiles;y\nC;1\n", "seem to be separated by ';'"),
+        ("a.tsv", b"smiles,y\nC,1\n", "seem to be separated by ','"),
         ("a.xlsx", b"", "unknown table format '.xlsx'; molrate reads .csv"),
     ],
 )

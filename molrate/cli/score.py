@@ -76,7 +76,7 @@ def command(
     set_up_logging(quiet, verbose)
     from molrate.cli.progress import molecule_progress
     from molrate.encoders.base import load_encoder
-    from molrate.io import check_output
+    from molrate.io import check_output, print_result
     from molrate.ranking import score
     from molrate.report import WRITABLE, to_csv, to_json, to_text, write_ranking
 
@@ -91,8 +91,8 @@ def command(
     if path is not None:
         write_ranking(ranking, path)
     if output_format == "table":
-        click.echo(to_text(ranking, shutil.get_terminal_size().columns))
+        print_result(to_text(ranking, shutil.get_terminal_size().columns))
     else:
-        click.echo({"csv": to_csv, "json": to_json}[output_format](ranking), nl=False)
+        print_result({"csv": to_csv, "json": to_json}[output_format](ranking).rstrip("\n"))
     if not ranking.complete:
         raise click.exceptions.Exit(PARTIAL_EXIT_CODE)

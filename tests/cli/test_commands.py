@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -140,6 +141,24 @@ def test_a_failed_encoder_among_others_is_partial(run, tmp_path, monkeypatch):
     assert "gcn-contextpred failed" in out
     assert "truncated or altered" in err
     assert pd.read_csv(output)["status"].tolist().count("failed") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="NOT TESTED: no /dev/full on this system")
+def test_a_full_disk_behind_standard_output_is_named():
+    command = [sys.executable, "-m", "molrate", "score", "freesolv", "-e", "ecfp4"]
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert result.returncode == 3
+    assert result.stderr == "Error: standard output cannot be written: No space left on device\n"
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    command = (
+        f"{sys.executable} -m molrate score freesolv -e ecfp4 --layer all | head -1; echo ${{PIPESTATUS[0]}}"
+    )
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert result.stdout == "freesolv: freesolv (regression)\n0\n"
+    assert result.stderr == ""
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
