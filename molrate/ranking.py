@@ -212,10 +212,18 @@ def score(
     rows = []
     for item in targets:
         labelled, kept = _labelled_rows(item, molecules, common, duplicates)
+        try:
+            # Again, as molecules that an encoder cannot read or that were merged are now left out.
+            _check_target(labelled)
+        except InputError as error:
+            unusable.append((item, error))
+            continue
         notes += _target_notes(labelled, len(dataset))
         rows += _score_target(labelled, kept, requests, embeddings, measure, pooling, seed)
         rows += [_failed_row(item, name, error) for name, error in failures]
-    rows += [_failed_row(item, "", error) for item, error in unusable]
+    if not rows:
+        raise unusable[0][1]
+    rows += [_failed_row(item, "", reason) for item, reason in unusable]
     frame = _rank(dataset.name, rows)
     arguments = {
         "dataset": dataset.source,
@@ -391,7 +399,6 @@ def _score_target(
     seed: int,
 ) -> list[dict[str, Any]]:
     """One row per encoder and layer."""
-    _check_target(target)
     labels = _labels(target)
 
     def score_layer(encoder: Encoder, layer: str, embedding: Embedding) -> dict[str, Any]:

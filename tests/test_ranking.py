@@ -133,6 +133,17 @@ def test_one_unusable_target_does_not_stop_the_others(esol):
     assert ranking.best["target"] == "good"
 
 
+def test_a_target_that_loses_its_molecules_to_an_encoder_is_unusable():
+    metal = ["N->[Fe]" + "C" * i for i in range(1, 25)]
+    smiles = metal + ["C" * i for i in range(1, 31)]
+    lost = [*range(24), *[None] * 30]
+    both = dataset(smiles, lost=lost, kept=range(54))
+    frame = molrate.score(both, encoders=["ecfp4", "gin-untrained"]).frame
+    assert frame[frame["status"] == "failed"]["target"].tolist() == ["lost"]
+    with pytest.raises(InputError, match="'lost' has 0 labelled valid molecules"):
+        molrate.score(dataset(smiles, lost=lost), encoders=["ecfp4", "gin-untrained"])
+
+
 def test_without_controls_the_ranking_says_what_it_cannot(published_weights):
     ranking = molrate.score("freesolv", encoders=["gcn-supervised"])
     assert any("No control was ranked" in note for note in ranking.notes)
