@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from molrate.datasets import Dataset, load_dataset
     from molrate.embedding import embed
     from molrate.encoders.base import Encoder, load_encoder
-    from molrate.ranking import Ranking, score
+    from molrate.ranking import Ranking
+    from molrate.scoring import score
     from molrate.transformer import MoleculeEncoder
 
 __version__ = "0.1.0"
@@ -28,7 +29,7 @@ _HOMES = {
     "embed": "molrate.embedding",
     "load_dataset": "molrate.datasets",
     "load_encoder": "molrate.encoders.base",
-    "score": "molrate.ranking",
+    "score": "molrate.scoring",
 }
 
 __all__ = [

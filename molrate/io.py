@@ -132,6 +132,23 @@ def print_result(text: str) -> None:
         raise InputError(f"standard output cannot be written: {error.strerror}") from error
 
 
+def read_arrays(path: str | Path, option: str) -> dict[str, Any]:
+    """Arrays of an ``.npz`` file by name.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: cannot be read as an .npz of arrays ({option}): {error}") from error
+
+
 def check_output(path: str | Path, formats: tuple[str, ...]) -> Path:
     """Make sure, before any work is done, that a result can be written to `path`.
 

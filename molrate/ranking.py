@@ -1,52 +1,66 @@
-"""From a dataset and encoders to a ranking: tidy rows, the best encoder, and what to mind."""
+"""From features and labels to a ranking: tidy rows, intervals, groups, the best candidate.
+
+Knows neither molecules nor encoders: candidates are matrices with names, from wherever they come.
+"""
 
 from __future__ import annotations
 
-import logging
 import os
-import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from molrate.datasets import Dataset, load_dataset
-from molrate.embedding import Embedding, Progress, embed_molecules
-from molrate.encoders.base import Encoder, load_encoder
-from molrate.errors import InputError, MolrateError, UsageError
-from molrate.measures.base import Measure, label_codes
-from molrate.measures.transrate import TransRate
-from molrate.molecules import Molecules, standardise
-from molrate.targets import Target, quantile_bins
-from molrate.weights import encoder_cards
+from molrate.design import Design
+from molrate.errors import InputError, UsageError
+from molrate.intervals import Estimate, Table, difference, estimate, separable_groups, student_quantile
+from molrate.measures.base import (
+    MEASURES,
+    Measure,
+    NotApplicableError,
+    Sample,
+    StatisticsMeasure,
+    as_matrix,
+    tabulate_together,
+)
+from molrate.measures.rowspace import principal_components
+from molrate.targets import Target
 
 if TYPE_CHECKING:
     import pandas as pd
 
-logger = logging.getLogger(__name__)
-
 COLUMNS = [
     "rank",
+    "group",
     "dataset",
     "target",
     "task",
+    "measure",
     "encoder",
     "kind",
     "layer",
+    "layer_rank",
     "pooling",
-    "measure",
     "value",
     "null_mean",
     "null_sd",
     "excess",
+    "low",
+    "high",
+    "corrected",
+    "corrected_low",
+    "corrected_high",
+    "z",
+    "p_value",
+    "relative",
+    "behind",
+    "behind_low",
+    "behind_high",
     "n",
     "dimension",
     "classes",
@@ -55,50 +69,131 @@ COLUMNS = [
     "status",
     "note",
 ]
+FORMS = ("excess", "relative", "z", "value")
+"""What candidates can be ordered by."""
+NEEDS_TRAINING = "training"
 
-_Request = tuple[Encoder, tuple[str, ...]]
-_Failure = tuple[str, MolrateError]
+Replicates = npt.NDArray[np.float64]
 
-PERMUTATIONS = 5
-"""Label permutations for the null. Its spread is tiny beside the differences that matter."""
-MIN_LABELLED = 20
-_BINS = 10
-_ROWS_PER_BIN = 20
-_NO_PRETRAINED = (
-    "These are controls only: no published checkpoint is on this machine. Name one with --encoder to "
-    "download it (molrate list encoders), or the folder of those you have in MOLRATE_WEIGHTS."
-)
-_NO_CONTROL = (
-    "No control was ranked, so this does not say whether pretraining helps at all; add --encoder ecfp4 and "
-    "the untrained architecture."
-)
-_VERSIONS = ("molrate", "torch", "torch-geometric", "rdkit", "numpy")
+
+@dataclass(frozen=True)
+class Candidate:
+    """Features that compete.
+
+    Attributes
+    ----------
+    encoder, layer : str
+    features : ndarray, shape (n, d)
+    kind : {"pretrained", "control", "features"}
+    pooling : str
+    seconds : float
+        What making them took.
+    given : dict of str to ndarray
+        Other arrays of :class:`molrate.measures.Sample`.
+    """
+
+    encoder: str
+    layer: str
+    features: npt.NDArray[np.floating[Any]]
+    kind: str = "features"
+    pooling: str = "none"
+    seconds: float = 0.0
+    given: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A target with the rows it is scored on.
+
+    Attributes
+    ----------
+    target : Target
+        On these rows only.
+    rows : ndarray of int, shape (n,)
+        Rows of the candidates' features.
+    design : Design
+    """
+
+    target: Target
+    rows: npt.NDArray[np.intp]
+    design: Design
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A candidate's outcome for one measure and target: an estimate, or why there is none."""
+
+    candidate: Candidate
+    measure: Measure
+    seconds: float
+    dimension: int
+    ceiling: float = float("inf")
+    warning: str = ""
+    table: Table | None = None
+    error: InputError | None = None
+
+    @property
+    def estimate(self) -> Estimate:
+        """The table read."""
+        assert self.table is not None
+        return estimate(self.table, higher_is_better=self.measure.higher_is_better)
+
+    def replicates(self, form: str) -> Replicates:
+        """What the candidate is ordered by, on all rows and without each block; higher is better."""
+        assert self.table is not None
+        found = self.estimate
+        if form == "value":
+            return self.table[0] if self.measure.higher_is_better else -self.table[0]
+        if form == "relative":
+            return found.replicates / self.reach
+        if form == "z":
+            return (
+                found.replicates / found.null_sd
+                if found.null_sd > 0
+                else np.full_like(found.replicates, np.nan)
+            )
+        return found.replicates
+
+    @property
+    def reach(self) -> float:
+        """From the null mean to the largest possible value; NaN where there is none."""
+        reach = self.ceiling - self.estimate.null_mean
+        return reach if np.isfinite(reach) and reach > 0 else float("nan")
 
 
 @dataclass(frozen=True, repr=False)
 class Ranking:
-    """Encoders and layers ranked for the targets of a dataset.
+    """Encoders and layers ranked for the targets of a dataset by one or several measures.
 
     Attributes
     ----------
     frame : pandas.DataFrame
-        One row per target, encoder and layer, best first within a target; columns ``COLUMNS``.
-        ``status`` is ``ok``, ``unreliable`` or ``failed``; ``note`` says why.
+        One row per target, measure, encoder and layer, best first within target and measure; columns
+        ``COLUMNS``. ``status`` is ``ok``, ``unreliable``, ``inapplicable`` or ``failed``; ``note`` says why.
     notes : list of str
         What was left out, and what to mind in reading the table.
     run : dict
         Versions, digests, arguments and device.
+    replicates : dict
+        What each (target, measure, encoder, layer) is ordered by, on all rows and without each block.
+    consensus : pandas.DataFrame, optional
+        Encoders and layers by their mean rank over measures and targets.
+    sensitivity : pandas.DataFrame, optional
+        How the order changes with settings, if that was asked for.
     """
 
     frame: pd.DataFrame
     notes: list[str] = field(default_factory=list)
     run: dict[str, Any] = field(default_factory=dict)
+    replicates: dict[tuple[str, str, str, str], Replicates] = field(default_factory=dict)
+    consensus: pd.DataFrame | None = None
+    sensitivity: pd.DataFrame | None = None
 
     @property
     def best(self) -> pd.Series:
-        """The row of the best encoder and layer; over several targets, that of best mean rank.
+        """The row of the best encoder and layer; over several targets or measures, that of best mean rank.
 
-        Only encoders and layers that were ranked for every target are compared.
+        Only encoders and layers that were ranked for every target and measure are compared.
 
         Raises
         ------
@@ -107,7 +202,8 @@ class Ranking:
         """
         ranked = self.frame[self.frame["rank"].notna()]
         ranks = ranked.groupby(["encoder", "layer"], sort=False)["rank"]
-        everywhere = ranked[ranks.transform("count") == ranked["target"].nunique()]
+        votes = len(ranked.groupby(["target", "measure"]))
+        everywhere = ranked[ranks.transform("count") == votes]
         if everywhere.empty:
             raise InputError("no encoder was ranked for every target; see the notes and the status column")
         mean_rank = ranks.transform("mean")[everywhere.index]
@@ -117,6 +213,25 @@ class Ranking:
     def complete(self) -> bool:
         """Whether every encoder that was asked for could be scored."""
         return bool((self.frame["status"] != "failed").all())
+
+    @property
+    def layers(self) -> pd.DataFrame:
+        """Layers within encoders; see :func:`molrate.layers.layer_table`."""
+        from molrate.layers import layer_table
+
+        return layer_table(self)
+
+    def difference(
+        self, target: str, measure: str, one: tuple[str, str], other: tuple[str, str]
+    ) -> tuple[float, float, float]:
+        """Paired difference of two candidates (encoder, layer), with its 95 % interval.
+
+        Both are taken without the same blocks of molecules, so that what they share cancels.
+        """
+        first, second = (self.replicates[target, measure, *name] for name in (one, other))
+        gap, error = difference(first, second)
+        reach = student_quantile(len(first) - 2, 0.95) * error
+        return gap, gap - reach, gap + reach
 
     def _repr_html_(self) -> str:
         from molrate.report import to_html
@@ -129,455 +244,318 @@ class Ranking:
         return to_text(self)
 
 
-def default_encoders() -> list[str]:
-    """Names of the encoders that can run without a download: published ones at hand, and controls."""
-    return [name for name, card in encoder_cards().items() if card.at_hand]
-
-
-def score(
-    dataset: str | Path | Dataset,
-    target: str | Sequence[str] | None = None,
-    *,
-    encoders: Sequence[str | Encoder] | None = None,
-    layer: str = "last",
-    pooling: str = "mean",
-    smiles_column: str | None = None,
-    task: str | None = None,
-    standardisation: str = "largest-fragment",
-    duplicates: str = "keep",
-    on_invalid: str = "skip",
-    scale_by_dimension: bool = False,
-    seed: int = 0,
-    device: str = "auto",
-    progress: Progress | None = None,
-) -> Ranking:
-    """Rank encoders, and their layers, by how well they should transfer to a dataset.
-
-    Rows are ordered by ``excess``: TransRate minus its mean under permuted labels. Raw TransRate
-    grows with the dimension of the embedding whatever the labels, so that its raw values compare
-    only encoders of equal dimension; both are in the table.
+def choose_measures(
+    names: Sequence[str | Measure], *, scale_by_dimension: bool = False, met: Collection[str] = ()
+) -> tuple[list[Measure], list[str]]:
+    """Measures by name, and what of ``all`` is left out with the reason.
 
     Parameters
     ----------
-    dataset : str, pathlib.Path or Dataset
-        See :func:`molrate.load_dataset`.
-    target : str or sequence of str, optional
-        Target columns; each is scored on the rows where it was measured.
-    encoders : sequence of str or Encoder, optional
-        By default all whose weights are at hand, with the controls.
-    layer : str
-        ``last``, ``all`` or a layer's name.
-    pooling : {"mean", "sum", "max"}
-    smiles_column : str, optional
-    task : {"classification", "regression"}, optional
-    standardisation : {"largest-fragment", "none"}
-    duplicates : {"keep", "merge"}
-        ``merge`` makes one row of equal molecules: the mean of a regression target, the class if all
-        agree and no label if they do not.
-    on_invalid : {"skip", "fail"}
-        Leave invalid SMILES out and say so, or stop.
+    names : sequence of str or Measure
+        ``all`` stands for every registered measure that needs no training and nothing that is not given.
     scale_by_dimension : bool
-        Multiply TransRate by sqrt(d / 512), the paper's factor for comparing layers.
-    seed : int
-        Draws label permutations and untrained weights.
-    device : str
-    progress : callable, optional
-        Called with the number of molecules embedded since the last call.
+        Multiply TransRate by sqrt(d / 512).
+    met : collection of str
+        Needs that are met beside the features.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown or none is given.
+    """
+    if not names:
+        raise UsageError(f"no measure to rank by (--measure); known: all, {', '.join(MEASURES)}")
+    chosen: dict[str, Measure] = {}
+    left_out = []
+    for name in names:
+        if not isinstance(name, str):
+            chosen[name.name] = name
+        elif name != "all":
+            chosen[name] = MEASURES[name]()
+        else:
+            for each in MEASURES:
+                kind = MEASURES[each]
+                if kind.needs in ("statistics", "features") or kind.needs in met:
+                    chosen.setdefault(each, kind())
+                else:
+                    left_out.append(f"{each} (needs {kind.needs})")
+    if scale_by_dimension:
+        if "transrate" not in chosen:
+            raise UsageError("--scale-by-dimension is TransRate's factor; add --measure transrate")
+        chosen["transrate"] = MEASURES["transrate"](scale_by_dimension=True)
+    notes = [f"Measures left out: {', '.join(left_out)}; name them to run them."] if left_out else []
+    return list(chosen.values()), notes
+
+
+def score_candidates(
+    candidates: Sequence[Candidate],
+    rows: npt.NDArray[np.intp],
+    design: Design,
+    measures: Sequence[Measure],
+    common_dimension: int | None = None,
+) -> list[Scored]:
+    """Every candidate by every measure on the same rows, blocks and permutations.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+    rows : ndarray of int, shape (n,)
+        Rows of the features that have a label.
+    design : Design
+        Of these rows.
+    measures : sequence of Measure
+    common_dimension : int, optional
+        Replace features by as many leading principal components, in every candidate that has more.
 
     Returns
     -------
-    Ranking
-
-    Raises
-    ------
-    UsageError, InputError, WeightsError
-        If nothing can be ranked. An encoder that fails beside others becomes a row of status
-        ``failed``.
+    list of Scored
     """
-    if isinstance(encoders, str):
-        raise UsageError("encoders takes a sequence of names; put the one name into a list")
-    if not isinstance(dataset, Dataset):
-        dataset = load_dataset(dataset, target, smiles_column, task)
-    molecules = standardise(dataset.smiles.tolist(), standardisation)
-    _check_policies(on_invalid, duplicates)
-    _check_molecules(dataset, molecules, on_invalid)
-    requests, failures = _load_all(default_encoders() if encoders is None else encoders, layer, seed)
-    targets, unusable = _usable_targets(dataset, molecules)
-    embeddings = embed_molecules(molecules, requests, pooling, device, progress=progress)
-    requests, embeddings, failed = _split_failures(requests, embeddings)
-    failures += failed
-    common = _common_rows(molecules, embeddings)
-    measure = TransRate(scale_by_dimension=scale_by_dimension)
-    notes = _molecule_notes(molecules, embeddings, common, duplicates)
-    rows = []
-    for item in targets:
-        labelled, kept = _labelled_rows(item, molecules, common, duplicates)
-        try:
-            # Again, as molecules that an encoder cannot read or that were merged are now left out.
-            _check_target(labelled)
-        except InputError as error:
-            unusable.append((item, error))
-            continue
-        notes += _target_notes(labelled, len(dataset))
-        rows += _score_target(labelled, kept, requests, embeddings, measure, pooling, seed)
-        rows += [_failed_row(item, name, error) for name, error in failures]
-    if not rows:
-        raise unusable[0][1]
-    rows += [_failed_row(item, "", reason) for item, reason in unusable]
-    frame = _rank(dataset.name, rows)
-    arguments = {
-        "dataset": dataset.source,
-        "target": [item.name for item in dataset.targets],
-        "layer": layer,
-        "pooling": pooling,
-        "standardisation": standardisation,
-        "duplicates": duplicates,
-        "on_invalid": on_invalid,
-        "scale_by_dimension": scale_by_dimension,
-        "permutations": PERMUTATIONS,
-        "seed": seed,
-    }
-    notes += _control_notes(frame)
-    if encoders is None and not (frame["kind"] == "pretrained").any():
-        notes.append(_NO_PRETRAINED)
-    if not (frame["kind"] == "control").any():
-        notes.append(_NO_CONTROL)
-    return Ranking(frame, notes, _run_record(arguments, requests, embeddings))
 
+    def work(candidate: Candidate) -> list[Scored]:
+        return _score_candidate(candidate, rows, design, measures, common_dimension)
 
-def _check_policies(on_invalid: str, duplicates: str) -> None:
-    if on_invalid not in ("skip", "fail"):
-        raise UsageError(f"unknown policy {on_invalid!r} (--on-invalid); known: skip, fail")
-    if duplicates not in ("keep", "merge"):
-        raise UsageError(f"unknown policy {duplicates!r} (--duplicates); known: keep, merge")
-
-
-def _check_molecules(dataset: Dataset, molecules: Molecules, on_invalid: str) -> None:
-    if not molecules.valid.any():
-        raise InputError(
-            f"{dataset.name}: none of the {len(molecules)} SMILES is valid: {molecules.describe_invalid()}. "
-            "Is this the SMILES column? Name another with --smiles-column"
-        )
-    if on_invalid == "fail" and not molecules.valid.all():
-        raise InputError(
-            f"{dataset.name}: {np.sum(~molecules.valid)} invalid SMILES: {molecules.describe_invalid()}. "
-            "Correct them, or leave them out with --on-invalid skip"
-        )
-
-
-def _load_all(
-    encoders: Sequence[str | Encoder], layer: str, seed: int
-) -> tuple[list[_Request], list[_Failure]]:
-    """Encoders with their layers, and those that cannot be loaded with the reason.
-
-    Raises
-    ------
-    MolrateError
-        The first encoder's error, if none can be loaded.
-    """
-    requests = []
-    failures: list[_Failure] = []
-    for item in encoders:
-        try:
-            encoder = load_encoder(item, seed=seed) if isinstance(item, str) else item
-            requests.append((encoder, encoder.select_layers(layer)))
-        except UsageError:
-            raise
-        except MolrateError as error:
-            failures.append((str(item), error))
-    if not requests:
-        raise failures[0][1] if failures else UsageError("no encoder to score (--encoder)")
-    for _, reason in failures:
-        logger.error("%s", reason)
-    return requests, failures
-
-
-def _usable_targets(
-    dataset: Dataset, molecules: Molecules
-) -> tuple[list[Target], list[tuple[Target, InputError]]]:
-    """Targets that can be ranked by, and the others with the reason.
-
-    Raises
-    ------
-    InputError
-        The first target's error, if none can be used.
-    """
-    usable, unusable = [], []
-    for target in dataset.targets:
-        try:
-            _check_target(target.take(np.flatnonzero(molecules.valid)))
-            usable.append(target)
-        except InputError as error:
-            unusable.append((target, error))
-    if not usable:
-        raise unusable[0][1]
-    for _, reason in unusable:
-        logger.error("%s", reason)
-    return usable, unusable
-
-
-def _split_failures(
-    requests: list[_Request], embeddings: list[Embedding]
-) -> tuple[list[_Request], list[Embedding], list[_Failure]]:
-    """Encoders that ran with their embeddings, and those that failed in running.
-
-    Raises
-    ------
-    MolrateError
-        The first encoder's error, if all failed.
-    """
-    ran: list[tuple[_Request, Embedding]] = []
-    failures: list[_Failure] = []
-    for request, embedding in zip(requests, embeddings, strict=True):
-        if embedding.failure is None:
-            ran.append((request, embedding))
-        else:
-            failures.append((request[0].name, embedding.failure))
-    if not ran:
-        raise failures[0][1]
-    for _, reason in failures:
-        logger.error("%s", reason)
-    return [request for request, _ in ran], [embedding for _, embedding in ran], failures
-
-
-def _check_target(target: Target) -> None:
-    """Refuse a target that no measure could rank by."""
-    values = target.values[target.labelled]
-    if len(values) < MIN_LABELLED:
-        raise InputError(
-            f"target {target.name!r} has {len(values)} labelled valid molecules; at least {MIN_LABELLED} are "
-            "needed for a ranking that means anything"
-        )
-    if len(np.unique(values)) < 2:
-        shown = target.classes[int(values[0])] if target.classes else f"{values[0]:g}"
-        what = "class" if target.classes else "value"
-        raise InputError(f"target {target.name!r} has one {what} only ({shown}); there is nothing to predict")
-
-
-def _common_rows(molecules: Molecules, embeddings: Sequence[Embedding]) -> npt.NDArray[np.bool_]:
-    """Rows that every encoder could embed: rankings compare encoders on the same molecules."""
-    common = molecules.valid.copy()
-    for embedding in embeddings:
-        common[list(embedding.errors)] = False
-    return common
-
-
-def _labelled_rows(
-    target: Target, molecules: Molecules, common: npt.NDArray[np.bool_], duplicates: str
-) -> tuple[Target, npt.NDArray[np.intp]]:
-    """The target on the rows to score, and those rows."""
-    rows = np.flatnonzero(common & target.labelled)
-    if duplicates == "keep":
-        return target.take(rows), rows
-    _, first, group = np.unique(molecules.canonical[rows], return_index=True, return_inverse=True)
-    values = target.values[rows]
-    mean = np.bincount(group, weights=values) / np.bincount(group)
-    if target.task == "classification":
-        disagree = np.bincount(group, weights=np.abs(values - mean[group])) > 0
-        mean[disagree] = np.nan
-    order = np.argsort(first)
-    merged = Target(target.name, target.task, mean[order], target.classes)
-    keep = np.flatnonzero(merged.labelled)
-    return merged.take(keep), rows[first[order]][keep]
-
-
-def _labels(target: Target) -> npt.NDArray[np.intp]:
-    """Class codes, or the quantile bins of a regression target."""
-    if target.task == "classification":
-        return label_codes(target.values)
-    n_bins = max(2, min(_BINS, len(target.values) // _ROWS_PER_BIN))
-    return quantile_bins(target.values, n_bins)
-
-
-def _score_target(
-    target: Target,
-    rows: npt.NDArray[np.intp],
-    requests: Sequence[_Request],
-    embeddings: Sequence[Embedding],
-    measure: Measure,
-    pooling: str,
-    seed: int,
-) -> list[dict[str, Any]]:
-    """One row per encoder and layer."""
-    labels = _labels(target)
-
-    def score_layer(encoder: Encoder, layer: str, embedding: Embedding) -> dict[str, Any]:
-        started = time.perf_counter()
-        features = embedding.layers[layer][rows]
-        row = _row(target, encoder.name, layer, pooling if encoder.level == "node" else "none")
-        row |= {"kind": encoder.card.kind, "measure": measure.name}
-        row |= _measured(measure, features, labels, target.task, seed)
-        row["seconds"] = embedding.seconds + time.perf_counter() - started
-        return row
-
-    jobs = [
-        (encoder, layer, embedding)
-        for (encoder, layers), embedding in zip(requests, embeddings, strict=True)
-        for layer in layers
-    ]
     n_cores = os.cpu_count() or 1
-    if len(jobs) < n_cores:
-        return [score_layer(*job) for job in jobs]
-    # Matrices of a few hundred dimensions gain little from threads inside BLAS, and much from one
-    # thread for each layer.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_cores) as executor:
-        return list(executor.map(lambda job: score_layer(*job), jobs))
+    if len(candidates) < n_cores:
+        outcomes = [work(candidate) for candidate in candidates]
+    else:
+        # Matrices of a few hundred dimensions gain little from threads inside BLAS, and much from one
+        # thread for each candidate.
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_cores) as executor:
+            outcomes = list(executor.map(work, candidates))
+    scored = [one for outcome in outcomes for one in outcome]
+    return [one for measure in measures for one in _pooled(measure, scored)]
 
 
-def _measured(
-    measure: Measure,
-    features: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.intp],
-    task: str,
-    seed: int,
-) -> dict[str, Any]:
-    """The columns that the measure fills."""
-    sizes = np.bincount(labels)
-    n, dimension = features.shape
-    row = {"n": n, "dimension": dimension, "classes": len(sizes), "smallest_class": int(sizes.min())}
+def _score_candidate(
+    candidate: Candidate,
+    rows: npt.NDArray[np.intp],
+    design: Design,
+    measures: Sequence[Measure],
+    common_dimension: int | None,
+) -> list[Scored]:
+    started = time.perf_counter()
     try:
-        result = measure.score(features, labels, permutations=PERMUTATIONS, seed=seed)
+        features = as_matrix(np.asarray(candidate.features[rows], dtype=np.float64))
+        if common_dimension is not None and features.shape[1] > common_dimension:
+            features = principal_components(features, common_dimension)
+        sample = Sample(features, design, **_given_rows(candidate.given, rows))
     except InputError as error:
-        return row | {"status": "failed", "note": str(error)}
+        width = candidate.features.shape[1]
+        return [Scored(candidate, measure, candidate.seconds, width, error=error) for measure in measures]
+    tables = _tables(sample, measures)
+    seconds = candidate.seconds + time.perf_counter() - started
+    return [
+        _outcome(candidate, measure, sample, table, seconds)
+        for measure, table in zip(measures, tables, strict=True)
+    ]
+
+
+def _given_rows(given: Mapping[str, npt.NDArray[Any]], rows: npt.NDArray[np.intp]) -> dict[str, Any]:
+    """Arrays beside the features, those that run parallel to them on the labelled rows."""
+    return {name: array if name == "source_features" else array[rows] for name, array in given.items()}
+
+
+def _tables(sample: Sample, measures: Sequence[Measure]) -> list[Table | InputError]:
+    """A table for each measure; one-pass measures of raw features share their decompositions."""
+    shared = [
+        measure
+        for measure in measures
+        if isinstance(measure, StatisticsMeasure)
+        and not measure.unit_rows
+        and type(measure).tabulate is StatisticsMeasure.tabulate
+        and sample.design.task in measure.tasks
+    ]
+    found: dict[str, Table | InputError] = {}
+    if shared:
+        class_moments = any(measure.class_moments for measure in shared)
+        labellings = sample.class_statistics if class_moments else sample.raw_statistics
+        names = [measure.name for measure in shared]
+        found = dict(zip(names, tabulate_together(shared, labellings), strict=True))
+    return [found[m.name] if m.name in found else _table(m, sample) for m in measures]
+
+
+def _table(measure: Measure, sample: Sample) -> Table | InputError:
+    if sample.design.task not in measure.tasks:
+        return NotApplicableError(f"{measure.name} is for {' and '.join(measure.tasks)} only")
+    try:
+        return measure.replicates(sample)
+    except InputError as error:
+        return error
+
+
+def _outcome(
+    candidate: Candidate, measure: Measure, sample: Sample, table: Table | InputError, seconds: float
+) -> Scored:
+    dimension = sample.features.shape[1]
+    if isinstance(table, InputError):
+        return Scored(candidate, measure, seconds, dimension, error=table)
+    warning, ceiling = measure.warning(sample), measure.upper(sample)
+    return Scored(candidate, measure, seconds, dimension, ceiling, warning, table)
+
+
+def _pooled(measure: Measure, scored: Sequence[Scored]) -> list[Scored]:
+    """Outcomes of one measure, after it has seen those of all candidates."""
+    ours = [one for one in scored if one.measure is measure]
+    tables = [one.table for one in ours if one.table is not None]
+    if not tables:
+        return ours
+    try:
+        pooled = iter(measure.pool(tables))
+    except InputError as error:
+        return [replace(one, table=None, error=one.error or error) for one in ours]
+    return [one if one.table is None else replace(one, table=next(pooled)) for one in ours]
+
+
+def rank_trials(
+    candidates: Sequence[Candidate],
+    trials: Sequence[Trial],
+    measures: Sequence[Measure],
+    rank_by: str = "excess",
+    common_dimension: int | None = None,
+) -> tuple[list[dict[str, Any]], dict[tuple[str, str, str, str], Replicates]]:
+    """Tidy rows of all targets, with what they are ordered by; see :func:`ranking_rows`."""
+    rows: list[dict[str, Any]] = []
+    replicates: dict[tuple[str, str, str, str], Replicates] = {}
+    for trial in trials:
+        scored = score_candidates(candidates, trial.rows, trial.design, measures, common_dimension)
+        more_rows, more_replicates = ranking_rows(trial.target.name, trial.design, scored, rank_by)
+        rows += more_rows
+        replicates |= more_replicates
+    return rows, replicates
+
+
+def ranking_rows(
+    target: str, design: Design, scored: Sequence[Scored], rank_by: str = "excess"
+) -> tuple[list[dict[str, Any]], dict[tuple[str, str, str, str], Replicates]]:
+    """Tidy rows of one target, ranked and grouped within each measure, with what they are ordered by.
+
+    Parameters
+    ----------
+    target : str
+    design : Design
+    scored : sequence of Scored
+    rank_by : {"excess", "relative", "z", "value"}
+
+    Raises
+    ------
+    UsageError
+        If the form is unknown, or no measure has it.
+    """
+    if rank_by not in FORMS:
+        raise UsageError(f"unknown form {rank_by!r} (--rank-by); known: {', '.join(FORMS)}")
+    rows: list[dict[str, Any]] = []
+    replicates: dict[tuple[str, str, str, str], Replicates] = {}
+    for measure in dict.fromkeys(one.measure.name for one in scored):
+        ours = [one for one in scored if one.measure.name == measure]
+        ordered = {id(one): one.replicates(rank_by) for one in ours if one.table is not None}
+        usable = [one for one in ours if id(one) in ordered and np.isfinite(ordered[id(one)]).all()]
+        places = _places([ordered[id(one)] for one in usable])
+        place_of = {id(one): place for one, place in zip(usable, places, strict=True)}
+        for one in ours:
+            row = _row(target, design, one, rank_by) | place_of.get(id(one), {})
+            rows.append(row)
+            if id(one) in place_of:
+                key = (target, measure, one.candidate.encoder, one.candidate.layer)
+                replicates[key] = ordered[id(one)]
+    return rows, replicates
+
+
+def _places(replicates: Sequence[Replicates]) -> list[dict[str, Any]]:
+    """Rank, group and distance from the best, of each candidate."""
+    if not replicates:
+        return []
+    values = np.array([one[0] for one in replicates])
+    groups = separable_groups(replicates)
+    leader = replicates[int(values.argmax())]
+    places = []
+    for one, value, group in zip(replicates, values, groups, strict=True):
+        gap, error = difference(leader, one)
+        reach = student_quantile(len(one) - 2, 0.95) * error
+        places.append(
+            {
+                "rank": int((values > value).sum()) + 1,
+                "group": group,
+                "behind": gap,
+                "behind_low": gap - reach,
+                "behind_high": gap + reach,
+            }
+        )
+    return places
+
+
+def _row(target: str, design: Design, scored: Scored, rank_by: str) -> dict[str, Any]:
+    candidate, sizes = scored.candidate, np.bincount(design.codes)
+    row = blank_row(target, design.task) | {
+        "measure": scored.measure.name,
+        "encoder": candidate.encoder,
+        "kind": candidate.kind,
+        "layer": candidate.layer,
+        "pooling": candidate.pooling,
+        "n": len(design.codes),
+        "dimension": scored.dimension,
+        "classes": len(sizes),
+        "smallest_class": int(sizes.min()),
+        "seconds": scored.seconds,
+    }
+    if scored.table is None:
+        inapplicable = isinstance(scored.error, NotApplicableError)
+        return row | {"status": "inapplicable" if inapplicable else "failed", "note": str(scored.error)}
+    found = scored.estimate
+    low, high = found.interval()
+    corrected_low, corrected_high = found.interval(corrected=True)
     row |= {
-        "value": result.value,
-        "null_mean": result.null_mean,
-        "null_sd": result.null_sd,
-        "excess": result.excess,
+        "value": found.value,
+        "null_mean": found.null_mean,
+        "null_sd": found.null_sd,
+        "excess": found.excess,
+        "low": low,
+        "high": high,
+        "corrected": found.corrected,
+        "corrected_low": corrected_low,
+        "corrected_high": corrected_high,
+        "z": found.z,
+        "p_value": found.p_value,
+        "relative": found.excess / scored.reach,
+        "status": "unreliable" if scored.warning else "ok",
+        "note": scored.warning,
     }
-    return row | _reliability(int(sizes.min()), dimension, task)
+    if not np.isfinite(scored.replicates(rank_by)).all():
+        row["note"] = f"not ranked: {scored.measure.name} has no {rank_by} form here. {row['note']}".strip()
+    return row
 
 
-def _row(target: Target, encoder: str, layer: str, pooling: str) -> dict[str, Any]:
+def blank_row(target: str, task: str) -> dict[str, Any]:
+    """A row with nothing but its target."""
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    return row | {
-        "target": target.name,
-        "task": target.task,
-        "encoder": encoder,
-        "layer": layer,
-        "pooling": pooling,
-    }
+    return row | {"target": target, "task": task, "encoder": "", "layer": "", "pooling": "none", "kind": ""}
 
 
-def _failed_row(target: Target, encoder: str, error: MolrateError) -> dict[str, Any]:
+def failed_row(target: Target, measure: Measure, encoder: str, error: Exception) -> dict[str, Any]:
     """Row of an encoder that failed, or (without a name) of a target that cannot be ranked by."""
-    card = encoder_cards().get(encoder)
-    row = _row(target, encoder, "", "none")
-    return row | {"kind": card.kind if card else "", "status": "failed", "note": str(error)}
+    row = blank_row(target.name, target.task)
+    return row | {"measure": measure.name, "encoder": encoder, "status": "failed", "note": str(error)}
 
 
-def _reliability(smallest: int, dimension: int, task: str) -> dict[str, str]:
-    if smallest >= dimension:
-        return {"status": "ok", "note": ""}
-    part = "range" if task == "regression" else "class"
-    note = f"smallest {part} has {smallest} molecules for {dimension} dimensions"
-    return {"status": "unreliable", "note": note}
-
-
-def _rank(dataset: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Rows as a frame, ranked by excess within each target."""
+def ranking_frame(dataset: str, rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Rows as a frame of fixed types, best first within target and measure."""
     import pandas as pd
 
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     frame["dataset"] = dataset
-    numeric = ["value", "null_mean", "null_sd", "excess", "seconds"]
-    frame[numeric] = frame[numeric].astype(float)
-    for column in ("n", "dimension", "classes", "smallest_class"):
-        frame[column] = frame[column].astype("Int64")
-    by_target = frame.groupby("target", sort=False)
-    frame["rank"] = by_target["excess"].rank(ascending=False, method="min").astype("Int64")
-    order = {name: position for position, name in enumerate(frame["target"].unique())}
-    frame["_order"] = frame["target"].map(order)
-    frame = frame.sort_values(["_order", "rank"], kind="stable", na_position="last")
-    return frame.drop(columns="_order").reset_index(drop=True)
-
-
-def _molecule_notes(
-    molecules: Molecules,
-    embeddings: Sequence[Embedding],
-    common: npt.NDArray[np.bool_],
-    duplicates: str,
-) -> list[str]:
-    valid = molecules.valid
-    notes = [f"{len(molecules)} rows, {valid.sum()} valid molecules."]
-    if not valid.all():
-        notes.append(f"{np.sum(~valid)} invalid SMILES left out: {molecules.describe_invalid()}.")
-    if molecules.n_stripped:
-        notes.append(f"{molecules.n_stripped} molecules reduced to their largest fragment.")
-    if molecules.n_duplicates:
-        done = {
-            "keep": "kept as they are",
-            "merge": "merged: the mean of their values, or their class where all agree",
-        }[duplicates]
-        notes.append(f"{molecules.n_duplicates} rows repeat an earlier molecule; {done}.")
-    unsupported = {row: reason for one in embeddings for row, reason in one.errors.items()}
-    if unsupported:
-        row, reason = min(unsupported.items())
-        notes.append(
-            f"{np.sum(valid) - common.sum()} valid molecules left out for all encoders because one of them "
-            f"has no code for them, the first in row {row + 1}: {reason}."
-        )
-    return notes
-
-
-def _target_notes(target: Target, n_rows: int) -> list[str]:
-    notes = []
-    missing = n_rows - len(target.values)
-    if missing:
-        notes.append(f"{target.name}: {len(target.values)} of {n_rows} rows scored.")
-    if target.task == "classification":
-        counts = np.bincount(target.values.astype(int), minlength=len(target.classes))
-        shown = ", ".join(f"{name} {count}" for name, count in zip(target.classes, counts, strict=True))
-        notes.append(f"{target.name}: classification, {shown}.")
-        if counts.min() < 10:
-            notes.append(f"{target.name}: a class with fewer than 10 molecules makes any ranking fragile.")
-    else:
-        bins = _labels(target)
-        sizes = np.bincount(bins)
-        spread = f"{sizes.min()}-{sizes.max()}" if sizes.min() < sizes.max() else f"{sizes.max()}"
-        notes.append(f"{target.name}: regression, cut into {len(sizes)} ranges of {spread} molecules.")
-    return notes
-
-
-def _control_notes(frame: pd.DataFrame) -> list[str]:
-    """Say for each target whether pretraining beats the controls."""
-    notes = []
-    ranked = frame[frame["rank"].notna()]
-    for target, rows in ranked.groupby("target", sort=False):
-        pretrained = rows[rows["kind"] == "pretrained"]
-        controls = rows[rows["kind"] == "control"]
-        if pretrained.empty or controls.empty:
-            continue
-        best, control = pretrained.iloc[0], controls.iloc[0]
-        note = f"{target}: best pretrained encoder {_named(best)}; it is {_against(best, control)}"
-        same = controls[controls["dimension"] == best["dimension"]]
-        if control["dimension"] != best["dimension"] and not same.empty:
-            note += f", and {_against(best, same.iloc[0])}"
-        notes.append(note + ".")
-    return notes
-
-
-def _named(row: pd.Series) -> str:
-    return f"{row['encoder']}, {row['layer']} (excess {row['excess']:.2f}, d = {row['dimension']})"
-
-
-def _against(best: pd.Series, control: pd.Series) -> str:
-    if best["dimension"] == control["dimension"]:
-        verdict = "above" if best["excess"] > control["excess"] else "NOT above"
-        return f"{verdict} the best control of its dimension, {_named(control)}"
-    verdict = "above" if best["excess"] > control["excess"] else "NOT above"
-    return f"{verdict} the best control, {_named(control)}, as far as unequal dimensions compare"
-
-
-def _run_record(
-    arguments: dict[str, Any], requests: Sequence[_Request], embeddings: Sequence[Embedding]
-) -> dict[str, Any]:
-    return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "arguments": arguments,
-        "encoders": {
-            encoder.name: encoder.identity() | {"device": embedding.device}
-            for (encoder, _), embedding in zip(requests, embeddings, strict=True)
-        },
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in _VERSIONS},
-    }
+    whole = ["rank", "group", "layer_rank", "n", "dimension", "classes", "smallest_class"]
+    text = ["dataset", "target", "task", "measure", "encoder", "kind", "layer", "pooling", "status", "note"]
+    for column in COLUMNS:
+        if column in whole:
+            frame[column] = frame[column].astype("Int64")
+        elif column not in text:
+            frame[column] = frame[column].astype(float)
+    within = frame[frame["rank"].notna()].groupby(["target", "measure", "encoder"], sort=False)["rank"]
+    frame["layer_rank"] = within.rank(method="min").astype("Int64")
+    keys = []
+    for column in ("target", "measure"):
+        order = {name: position for position, name in enumerate(frame[column].unique())}
+        frame[f"_{column}"] = frame[column].map(order)
+        keys.append(f"_{column}")
+    frame = frame.sort_values([*keys, "rank"], kind="stable", na_position="last")
+    return frame.drop(columns=keys).reset_index(drop=True)

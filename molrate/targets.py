@@ -12,6 +12,7 @@ from molrate.errors import InputError, UsageError
 
 TASKS = ("classification", "regression")
 MISSING = frozenset({"", "na", "n/a", "<na>", "nan", "nat", "null", "none"})
+MIN_LABELLED = 20
 _MAX_CLASSES = 20
 
 
@@ -131,6 +132,26 @@ def _classes(
 def _show(texts: list[str], rows: list[int], limit: int = 3) -> str:
     shown = ", ".join(f"row {row + 1} {texts[row]!r}" for row in rows[:limit])
     return shown + (f" and {len(rows) - limit} more" if len(rows) > limit else "")
+
+
+def check_target(target: Target) -> None:
+    """Refuse a target that no measure could rank by.
+
+    Raises
+    ------
+    InputError
+        If fewer than ``MIN_LABELLED`` rows are labelled or all labels are equal.
+    """
+    values = target.values[target.labelled]
+    if len(values) < MIN_LABELLED:
+        raise InputError(
+            f"target {target.name!r} has {len(values)} labelled valid molecules; at least {MIN_LABELLED} are "
+            "needed for a ranking that means anything"
+        )
+    if len(np.unique(values)) < 2:
+        shown = target.classes[int(values[0])] if target.classes else f"{values[0]:g}"
+        what = "class" if target.classes else "value"
+        raise InputError(f"target {target.name!r} has one {what} only ({shown}); there is nothing to predict")
 
 
 def quantile_bins(values: npt.ArrayLike, n_bins: int = 10) -> npt.NDArray[np.intp]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from molrate.encoders.base import Encoder
 from molrate.graphs.batch import MoleculeBatch
-from molrate.measures.base import Measure, Score
+from molrate.measures.base import FeaturesMeasure
 from molrate.weights import EncoderCard
 
 
@@ -39,17 +39,16 @@ def load(weights=None, seed=0):
     return Counter()
 
 
-class Constant(Measure):
+class Constant(FeaturesMeasure):
     """A measure that has no opinion."""
 
     name = "constant"
-    tasks = ("regression",)
-    needs = "features"
-    higher_is_better = True
+    title = "Constant"
     reference = "none"
+    about = "Always nothing."
 
-    def score(self, features, labels, *, permutations, seed):
-        return Score(0.0, 0.0, 0.0)
+    def value(self, features, labels):
+        return 0.0
 '''
 
 
@@ -76,12 +75,17 @@ def test_encoders_and_measures_of_another_package_join_the_tool(plugin):
         assert "constant" in MEASURES and MEASURES["constant"].name == "constant"
         frame = molrate.score("freesolv", encoders=["atom-count", "ecfp4"]).frame
         print(frame["encoder"].tolist(), frame["status"].tolist())
+        frame = molrate.score("freesolv", encoders=["atom-count", "ecfp4"], measures=["constant"]).frame
+        print(frame["value"].tolist(), frame["group"].tolist())
     """
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == "['ecfp4', 'atom-count'] ['unreliable', 'ok']"
+    assert result.stdout.splitlines() == [
+        "['ecfp4', 'atom-count'] ['unreliable', 'ok']",
+        "[0.0, 0.0] [1, 1]",
+    ]
 
 
 def test_unknown_names_are_refused_with_the_known_ones():

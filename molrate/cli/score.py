@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from molrate.cli.main import embedding_options, logging_options, set_up_logging
 from molrate.errors import PARTIAL_EXIT_CODE
 
+if TYPE_CHECKING:
+    from molrate.ranking import Ranking
+
+_FOR_MOLECULES = (
+    "layer",
+    "pooling",
+    "smiles_column",
+    "standardisation",
+    "on_invalid",
+    "duplicates",
+    "device",
+    "source_molecules",
+)
+
 
 @click.command("score", short_help="Rank encoders for a dataset by how well they should transfer.")
-@click.argument("dataset")
+@click.argument("dataset", required=False)
 @click.option(
     "-e",
     "--encoder",
@@ -28,6 +42,39 @@ from molrate.errors import PARTIAL_EXIT_CODE
     type=click.Choice(["classification", "regression"]),
     help="Default: two values or text are classes, other numbers are not.",
 )
+@click.option(
+    "-m",
+    "--measure",
+    "measures",
+    multiple=True,
+    default=("transrate",),
+    show_default=True,
+    metavar="NAME",
+    help="Measure to rank by (molrate list measures); repeatable. all: every one that needs nothing else.",
+)
+@click.option(
+    "--rank-by",
+    type=click.Choice(["excess", "relative", "z", "value"]),
+    default="excess",
+    show_default=True,
+    help="Order by value less null, as a share of its largest, in null deviations, or by the raw value.",
+)
+@click.option(
+    "--common-dimension",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Compare all encoders in K leading principal components.",
+)
+@click.option("--sensitivity", is_flag=True, help="Rank again under other settings; say how far it holds.")
+@click.option(
+    "--features",
+    multiple=True,
+    metavar="FILE",
+    help="Rank precomputed features (.npz, .npy, .parquet, .csv) in place of DATASET; repeatable.",
+)
+@click.option("--labels", metavar="FILE", help="Labels of the features. Default: a column of their file.")
+@click.option("--given", "given_file", metavar="FILE.npz", help="Arrays that leep, nce, rsa, depara need.")
+@click.option("--source-molecules", metavar="FILE", help="Molecules of pretraining, for the measure ds.")
 @embedding_options
 @click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint for the one encoder named.")
 @click.option(
@@ -56,10 +103,13 @@ from molrate.errors import PARTIAL_EXIT_CODE
 )
 @logging_options
 def command(
-    dataset: str,
+    dataset: str | None,
     encoders: tuple[str, ...],
     target: tuple[str, ...],
     weights: Path | None,
+    features: tuple[str, ...],
+    labels: str | None,
+    given_file: str | None,
     output: str | None,
     output_format: str,
     quiet: bool,
@@ -72,22 +122,25 @@ def command(
     \b
     molrate score freesolv
     molrate score my.csv --target logP --layer all -o ranking.csv
+    molrate score my.csv --target logP --measure all
+    molrate score --features vectors.npz --labels labels.csv --measure logme
     """
     set_up_logging(quiet, verbose)
-    from molrate.cli.progress import molecule_progress
-    from molrate.encoders.base import load_encoder
-    from molrate.io import check_output, print_result
-    from molrate.ranking import score
+    from molrate.io import check_output, print_result, read_arrays
     from molrate.report import WRITABLE, to_csv, to_json, to_text, write_ranking
 
     path = check_output(output, WRITABLE) if output else None
-    chosen: list[Any] = list(encoders)
-    if weights is not None:
-        if len(chosen) != 1:
-            raise click.UsageError("--weights needs exactly one --encoder, whose architecture it has")
-        chosen = [load_encoder(chosen[0], weights, options["seed"])]
-    with molecule_progress(quiet) as progress:
-        ranking = score(dataset, target, encoders=chosen or None, progress=progress, **options)
+    options["given"] = read_arrays(given_file, "--given") if given_file else None
+    if features:
+        if dataset is not None or encoders or weights is not None:
+            raise click.UsageError("--features takes the place of DATASET, --encoder and --weights")
+        ranking = _score_features(features, labels, target, options)
+    elif dataset is None:
+        raise click.UsageError("name a DATASET, or a file of --features")
+    elif labels is not None:
+        raise click.UsageError("--labels goes with --features; the targets of DATASET are its columns")
+    else:
+        ranking = _score_molecules(dataset, target, encoders, weights, quiet, options)
     if path is not None:
         write_ranking(ranking, path)
     if output_format == "table":
@@ -96,3 +149,39 @@ def command(
         print_result({"csv": to_csv, "json": to_json}[output_format](ranking).rstrip("\n"))
     if not ranking.complete:
         raise click.exceptions.Exit(PARTIAL_EXIT_CODE)
+
+
+def _score_molecules(
+    dataset: str,
+    target: tuple[str, ...],
+    encoders: tuple[str, ...],
+    weights: Path | None,
+    quiet: bool,
+    options: dict[str, Any],
+) -> Ranking:
+    from molrate.cli.progress import molecule_progress
+    from molrate.encoders.base import load_encoder
+    from molrate.scoring import score
+
+    chosen: list[Any] = list(encoders)
+    if weights is not None:
+        if len(chosen) != 1:
+            raise click.UsageError("--weights needs exactly one --encoder, whose architecture it has")
+        chosen = [load_encoder(chosen[0], weights, options["seed"])]
+    with molecule_progress(quiet) as progress:
+        return score(dataset, target, encoders=chosen or None, progress=progress, **options)
+
+
+def _score_features(
+    features: tuple[str, ...], labels: str | None, target: tuple[str, ...], options: dict[str, Any]
+) -> Ranking:
+    from molrate.features import score_features
+
+    context = click.get_current_context()
+    for name in _FOR_MOLECULES:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"--{name.replace('_', '-')} is for molecules; it means nothing to --features"
+            )
+    kept = {name: value for name, value in options.items() if name not in _FOR_MOLECULES}
+    return score_features(features, labels, target, **kept)

@@ -1,6 +1,41 @@
 """Transferability measures: pure NumPy functions that know nothing of molecules or torch."""
 
-from molrate.measures.base import MEASURES, Measure, Score
-from molrate.measures.transrate import coding_rate, transrate
+from molrate.measures.base import MEASURES, Measure, Sample, make_sample
+from molrate.measures.bhattacharyya import gbc
+from molrate.measures.correlation import cka, lfc
+from molrate.measures.dissimilarity import parc, rsa
+from molrate.measures.domain import domain_similarity
+from molrate.measures.fisher import sfda
+from molrate.measures.hscore import h_score
+from molrate.measures.leep import leep, n_leep, nce
+from molrate.measures.logme import logme
+from molrate.measures.neighbours import knn
+from molrate.measures.probe import ridge
+from molrate.measures.rogi import rogi_xd
+from molrate.measures.transrate import coding_rate, transrate, transrate_icml, transrate_spectral
 
-__all__ = ["MEASURES", "Measure", "Score", "coding_rate", "transrate"]
+__all__ = [
+    "MEASURES",
+    "Measure",
+    "Sample",
+    "cka",
+    "coding_rate",
+    "domain_similarity",
+    "gbc",
+    "h_score",
+    "knn",
+    "leep",
+    "lfc",
+    "logme",
+    "make_sample",
+    "n_leep",
+    "nce",
+    "parc",
+    "ridge",
+    "rogi_xd",
+    "rsa",
+    "sfda",
+    "transrate",
+    "transrate_icml",
+    "transrate_spectral",
+]

@@ -1,4 +1,6 @@
-r"""TransRate, exactly as the paper's equations define it.
+r"""TransRate in its three published forms.
+
+The paper's equations (``transrate``):
 
 .. math::
 
@@ -12,20 +14,31 @@ with rows of :math:`Z` (n x d) scaled to unit norm, :math:`\epsilon^2 = 0.1` and
 The listing in the paper's appendix A.6 differs from these equations and is not followed: it forms the
 n x n product where its identity is d x d, does not scale the rows, and averages the classes with equal
 weights instead of n_c / n. Appendix A.5 prints the sum over bins without weights; eq. 4 is used there too.
+
+The listing of the later conference version (``transrate-icml``) centres the features, takes them at their
+own scale and has no factor d. The authors' repository (``transrate-spectral``) computes on spectra of
+twice normalised features and divides by the rank.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from molrate.errors import InputError
-from molrate.measures.base import Measure, Score, label_codes
+from molrate.intervals import Table
+from molrate.measures.base import Sample, StatisticsMeasure, statistics_of
+from molrate.statistics import FeatureStatistics, Matrix, Moments, unit_rows
 
 EPSILON_SQUARED = 0.1
+DISTORTION = 1e-4
 _REFERENCE_DIMENSION = 512
+_JACKKNIFED_PERMUTATIONS = 1
+_PAPER = "Huang et al., Frustratingly Easy Transferability Estimation, arXiv:2106.09362"
 
-_Matrix = npt.NDArray[np.float64]
+Coefficient = Callable[[int], float]
 
 
 def coding_rate(features: npt.ArrayLike, *, epsilon_squared: float = EPSILON_SQUARED) -> float:
@@ -47,19 +60,27 @@ def coding_rate(features: npt.ArrayLike, *, epsilon_squared: float = EPSILON_SQU
     Frustratingly Easy Transferability Estimation, eq. 2; Lemma 1 for n < d.
     """
     rows = np.asarray(features, dtype=np.float64)
-    gram = rows @ rows.T if rows.shape[0] < rows.shape[1] else rows.T @ rows
     n, d = rows.shape
-    return _rate(gram, n, d, epsilon_squared)
+    gram = rows @ rows.T if n < d else rows.T @ rows
+    return _rate(gram, d / (n * epsilon_squared))
 
 
-def _rate(gram: _Matrix, n: int, d: int, epsilon_squared: float) -> float:
-    """Coding rate from Z'Z (d x d) or ZZ' (n x n), which give the same value by Lemma 1."""
-    matrix = gram * (d / (n * epsilon_squared))
+def _rate(gram: Matrix, coefficient: float) -> float:
+    """Half log det(I + coefficient * gram), from Z'Z or ZZ', which give the same value by Lemma 1."""
+    return 0.5 * _log_determinant(_regularised(gram, coefficient))
+
+
+def _regularised(gram: Matrix, coefficient: float) -> Matrix:
+    matrix = gram * coefficient
     matrix.flat[:: len(matrix) + 1] += 1.0
+    return matrix
+
+
+def _log_determinant(matrix: Matrix) -> float:
     # log det = 2 sum log diag of the Cholesky factor; the matrix is positive definite by construction.
     # NumPy's, as SciPy brings a second BLAS whose threads would contend with those of the products.
     factor = np.linalg.cholesky(matrix)
-    return float(np.log(np.diagonal(factor)).sum())
+    return 2.0 * float(np.log(np.diagonal(factor)).sum())
 
 
 def transrate(
@@ -98,10 +119,51 @@ def transrate(
         If there are fewer than two classes, or rows that are not finite or are zero.
     """
     measure = TransRate(epsilon_squared=epsilon_squared, scale_by_dimension=scale_by_dimension)
-    return measure.score(features, labels, permutations=0, seed=0).value
+    return measure.value(statistics_of(features, labels, unit_rows=True))
 
 
-class TransRate(Measure):
+def transrate_icml(
+    features: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    *,
+    distortion: float = DISTORTION,
+    weights: str = "proportion",
+) -> float:
+    """TransRate as the conference version's listing has it: centred, unscaled, without the factor d.
+
+    Parameters
+    ----------
+    features : array_like, shape (n, d)
+    labels : array_like, shape (n,)
+    distortion : float
+        The listing's eps; epsilon squared over d in the terms of eq. 2.
+    weights : {"proportion", "uniform"}
+        Weights of the class rates: n_c / n, or 1 / C as in the listing.
+    """
+    return CentredTransRate(distortion=distortion, weights=weights).value(statistics_of(features, labels))
+
+
+def transrate_spectral(
+    features: npt.ArrayLike, labels: npt.ArrayLike, *, distortion: float = DISTORTION
+) -> float:
+    """TransRate as the authors' repository computes it from spectra, its default options throughout.
+
+    Rows are scaled to unit norm, centred and scaled again; with eigenvalues l of Z'Z / n,
+    R = sum log(1 + l / eps) / (2 rank Z), class rates divided by the same rank and weighted n_c / n.
+
+    Parameters
+    ----------
+    features : array_like, shape (n, d)
+    labels : array_like, shape (n,)
+    distortion : float
+        The repository sets it by hand for each experiment, over four decades.
+    """
+    measure = SpectralTransRate(distortion=distortion)
+    rows = measure.prepare(np.asarray(features, dtype=np.float64))
+    return measure.value(statistics_of(rows, labels, unit_rows=True))
+
+
+class TransRate(StatisticsMeasure):
     """Mutual information of features and labels, estimated by coding rates.
 
     Parameters
@@ -111,10 +173,18 @@ class TransRate(Measure):
     """
 
     name = "transrate"
-    tasks = ("classification", "regression")
-    needs = "features"
-    higher_is_better = True
-    reference = "Huang et al., Frustratingly Easy Transferability Estimation, arXiv:2106.09362, eqs. 2-4"
+    title = "TransRate"
+    unit_rows = True
+    class_moments = True
+    reference = f"{_PAPER}, eqs. 2-4"
+    about = (
+        "Nats needed to code the features up to a distortion, less those needed when the class (or the "
+        "range of the target) is known: an estimate of their mutual information. From 0 to the coding rate "
+        "of the features. Raw values grow with the dimension d for any labels, and once classes have fewer "
+        "rows than d they measure little else; read the excess over permuted labels. Changes with the "
+        "common offset of the features and with padding by zeros, but not with row scale, rotation or "
+        "repeated rows."
+    )
 
     def __init__(self, *, epsilon_squared: float = EPSILON_SQUARED, scale_by_dimension: bool = False) -> None:
         if epsilon_squared <= 0:
@@ -122,106 +192,231 @@ class TransRate(Measure):
         self.epsilon_squared = epsilon_squared
         self.scale_by_dimension = scale_by_dimension
 
-    def score(
-        self, features: npt.ArrayLike, labels: npt.ArrayLike, *, permutations: int = 0, seed: int = 0
-    ) -> Score:
-        """TransRate with its permuted-label null; see :func:`transrate`.
+    def prepare(self, features: Matrix) -> Matrix:
+        """Features as the form takes them, before rows are scaled to unit norm."""
+        return features
 
-        Parameters
-        ----------
-        features : array_like, shape (n, d)
-        labels : array_like, shape (n,)
-        permutations : int
-            Label permutations drawn for the null; without any its moments are NaN.
-        seed : int
-            Draws the permutations.
+    def coefficient(self, dimension: int) -> Coefficient:
+        """What multiplies the Gram matrix of n rows in the coding rate."""
+        return lambda n: dimension / (n * self.epsilon_squared)
 
-        Raises
-        ------
-        InputError
-            If there are fewer than two classes, labels do not fit, or rows are not finite or zero.
+    def factor(self, statistics: FeatureStatistics) -> float:
+        """What multiplies the difference of rates."""
+        return (statistics.dimension / _REFERENCE_DIMENSION) ** 0.5 if self.scale_by_dimension else 1.0
+
+    def value(self, statistics: FeatureStatistics) -> float:
+        """TransRate from statistics of rows of unit norm."""
+        coefficient = self.coefficient(statistics.dimension)
+        _spare_largest(statistics)
+        rates = [_rate_of(moments, coefficient) for moments in statistics.classes]
+        shares = statistics.class_counts / statistics.count
+        _need_classes(statistics)
+        whole = _rate_of(statistics.pooled, coefficient)
+        return self.factor(statistics) * (whole - float(shares @ rates))
+
+    def tabulate(self, labellings: Sequence[FeatureStatistics]) -> Table:
+        """All labellings and deletions; one inverse serves the deletions of all blocks of a size.
+
+        One permutation is jackknifed, as it costs as much as the true labels.
         """
-        rows = unit_rows(features)
-        _check(rows, np.asarray(labels))
-        codes = label_codes(labels)
-        n, d = rows.shape
-        # Permuting labels leaves R(Z) as it is, so one Gram matrix serves the value and its null.
-        gram = rows @ rows.T if n < d else rows.T @ rows
-        whole = _rate(gram, n, d, self.epsilon_squared)
-        generator = np.random.default_rng(seed)
-        factor = (d / _REFERENCE_DIMENSION) ** 0.5 if self.scale_by_dimension else 1.0
-        value = factor * (whole - self._conditional(rows, codes, gram))
-        null = [
-            factor * (whole - self._conditional(rows, generator.permutation(codes), gram))
-            for _ in range(permutations)
-        ]
-        mean = float(np.mean(null)) if null else float("nan")
-        deviation = float(np.std(null, ddof=1)) if len(null) > 1 else float("nan")
-        return Score(value, mean, deviation)
+        first = labellings[0]
+        coefficient = self.coefficient(first.dimension)
+        blocks = first.blocks
+        left = first.count - _sizes(first.pooled, blocks)
+        whole = _deleted_rates(first.pooled, coefficient, blocks)
+        table = np.full((len(labellings), 1 + len(blocks)), np.nan)
+        for row, statistics in enumerate(labellings):
+            if row > _JACKKNIFED_PERMUTATIONS or statistics.blocks != blocks:
+                table[row, 0] = self.value(statistics)
+                continue
+            _spare_largest(statistics)
+            conditional = np.zeros(1 + len(blocks))
+            for moments in statistics.classes:
+                members = moments.count - _sizes(moments, blocks)
+                conditional += members / left * _deleted_rates(moments, coefficient, blocks)
+            table[row] = self.factor(first) * (whole - conditional)
+        return table
 
-    def _conditional(self, rows: _Matrix, codes: npt.NDArray[np.intp], gram: _Matrix) -> float:
-        """R(Z | Y) of eq. 4; `gram` is ZZ' where n < d, else Z'Z."""
-        n, d = rows.shape
-        *others, largest = sorted(_members(codes), key=len)
-        # A class that holds most rows has what the others leave of Z'Z: the costliest product is spared.
-        rest = gram.copy() if n >= d and 2 * len(largest) > n else None
-        total = 0.0
-        for members in others:
-            part = rows[members]
-            class_gram = _class_gram(part, members, gram)
-            if rest is not None:
-                rest -= class_gram if len(part) >= d else part.T @ part
-            total += len(part) / n * _rate(class_gram, len(part), d, self.epsilon_squared)
-        if rest is None:
-            rest = _class_gram(rows[largest], largest, gram)
-        return total + len(largest) / n * _rate(rest, len(largest), d, self.epsilon_squared)
+    def upper(self, sample: Sample) -> float:
+        """The coding rate of all features: what would be left if the classes told everything."""
+        rows = self.prepare(sample.features)
+        statistics = FeatureStatistics(rows.shape[1], unit_rows=True, second_moments="pooled").add(rows)
+        whole = _rate_of(statistics.pooled, self.coefficient(statistics.dimension))
+        return self.factor(statistics) * whole
+
+    def warning(self, sample: Sample) -> str:
+        """Classes with fewer rows than dimensions."""
+        smallest, dimension = int(np.bincount(sample.design.codes).min()), sample.features.shape[1]
+        if smallest >= dimension:
+            return ""
+        part = "range" if sample.design.task == "regression" else "class"
+        return f"smallest {part} has {smallest} molecules for {dimension} dimensions"
 
 
-def _members(codes: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
-    """Rows of each class."""
-    order = np.argsort(codes, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(codes))[:-1])
+class SpectralTransRate(TransRate):
+    """TransRate from the spectra of twice normalised features, divided by their rank.
 
-
-def _class_gram(part: _Matrix, members: npt.NDArray[np.intp], gram: _Matrix) -> _Matrix:
-    """Smaller Gram matrix of a class with rows `part`, a block of `gram` where that is ZZ'."""
-    n_c, d = part.shape
-    if len(gram) < d:
-        return gram[np.ix_(members, members)]
-    return part @ part.T if n_c < d else part.T @ part
-
-
-def unit_rows(features: npt.ArrayLike) -> _Matrix:
-    """Features in float64 with every row scaled to unit norm, shape (n, d).
-
-    Raises
-    ------
-    InputError
-        If a row is not finite or is zero, and so has no direction.
+    Parameters
+    ----------
+    distortion : float
     """
-    rows = np.array(features, dtype=np.float64)
-    if rows.ndim != 2:
-        raise InputError(f"features must be a matrix (n, d), not of shape {rows.shape}")
-    norms = np.linalg.norm(rows, axis=1)
-    if not np.isfinite(norms).all():
-        raise InputError(f"features of {_show(~np.isfinite(norms))} are not finite")
-    if not norms.all():
-        raise InputError(f"features of {_show(norms == 0)} are all zero, so they have no unit norm")
-    return rows / norms[:, None]
+
+    name = "transrate-spectral"
+    title = "TransRate, authors' repository"
+    needs = "features"
+    reference = "Huang et al. ICML 2022, the authors' repository (plain mode)"
+    about = (
+        "The form behind the conference paper's printed tables: rows scaled to unit norm, centred and "
+        "scaled again, rates divided by the rank of the features. Its distortion was set by hand for each "
+        "experiment there, over four decades; here it is 1e-4 unless given. For reproduction; the rank in "
+        "the divisor makes encoders of different dimension look alike where they are not. In the interval "
+        "the rank is that of all rows."
+    )
+
+    def __init__(self, *, distortion: float = DISTORTION) -> None:
+        if distortion <= 0:
+            raise InputError(f"the distortion must be positive, not {distortion}")
+        self.distortion = distortion
+
+    def prepare(self, features: Matrix) -> Matrix:
+        """Rows scaled to unit norm and centred; they are scaled again in the statistics."""
+        rows = unit_rows(features)
+        return rows - rows.mean(axis=0)
+
+    def coefficient(self, dimension: int) -> Coefficient:
+        """The repository's, without the dimension."""
+        return lambda n: 1.0 / (n * self.distortion)
+
+    def factor(self, statistics: FeatureStatistics) -> float:
+        """One over the rank, counted as :func:`numpy.linalg.matrix_rank` does for Z'Z."""
+        moments = statistics.pooled
+        values = np.linalg.eigvalsh(moments.kernel if moments.kept else moments.gram)
+        rank = int(np.sum(values > values[-1] * statistics.dimension * np.finfo(float).eps))
+        return 1.0 / rank
 
 
-def _show(mask: npt.NDArray[np.bool_]) -> str:
-    rows = np.flatnonzero(mask)
-    more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
-    return "row " + ", ".join(str(row + 1) for row in rows[:3]) + more
+class CentredTransRate(StatisticsMeasure):
+    """TransRate of centred features at their own scale.
+
+    Parameters
+    ----------
+    distortion : float
+    weights : {"proportion", "uniform"}
+    """
+
+    name = "transrate-icml"
+    title = "TransRate, ICML listing"
+    class_moments = True
+    reference = "Huang et al., Frustratingly Easy Transferability Estimation, ICML 2022, listing"
+    about = (
+        "TransRate with features centred and taken at their own scale, distortion 1e-4 and no factor d. "
+        "Unmoved by a common offset, which the paper's equations are not, but moved by the scale of the "
+        "features. The listing weights all classes alike, which can make it negative and lets noise outscore "
+        "signal on unbalanced classes; here the weights are n_c / n, and uniform ones are for compatibility. "
+        "As for TransRate, read the excess."
+    )
+
+    def __init__(self, *, distortion: float = DISTORTION, weights: str = "proportion") -> None:
+        if distortion <= 0:
+            raise InputError(f"the distortion must be positive, not {distortion}")
+        if weights not in ("proportion", "uniform"):
+            raise InputError(f"unknown class weights {weights!r}; known: proportion, uniform")
+        self.distortion = distortion
+        self.weights = weights
+
+    def value(self, statistics: FeatureStatistics) -> float:
+        """From statistics with class moments."""
+        _need_classes(statistics)
+        mean = statistics.pooled.mean
+        counts = statistics.class_counts
+        rates = [
+            _rate(_about(moments, mean), 1.0 / (moments.count * self.distortion))
+            for moments in statistics.classes
+        ]
+        shares = (
+            counts / counts.sum() if self.weights == "proportion" else np.full(len(counts), 1 / len(counts))
+        )
+        whole = _rate(_about(statistics.pooled, mean), 1.0 / (statistics.count * self.distortion))
+        return whole - float(shares @ rates)
+
+    warning = TransRate.warning
 
 
-def _check(rows: _Matrix, labels: npt.NDArray[np.generic]) -> None:
-    if labels.ndim != 1:
-        raise InputError(f"labels must be a vector (n,), not of shape {labels.shape}")
-    if len(rows) != len(labels):
-        raise InputError(f"{len(rows)} rows of features but {len(labels)} labels")
-    if np.issubdtype(labels.dtype, np.floating) and np.isnan(labels).any():
-        raise InputError(f"labels of {_show(np.isnan(labels))} are NaN; leave these rows out")
-    if len(np.unique(labels)) < 2:
+def _need_classes(statistics: FeatureStatistics) -> None:
+    if len(statistics.class_counts) < 2:
         raise InputError("TransRate compares classes; at least two different labels are needed")
+
+
+def _about(moments: Moments, centre: Matrix) -> Matrix:
+    """Smaller Gram matrix of rows about a centre."""
+    if moments.kept:
+        rows = moments.rows - centre
+        return rows @ rows.T
+    cross = np.outer(moments.total, centre)
+    return moments.gram - cross - cross.T + moments.count * np.outer(centre, centre)
+
+
+def _rate_of(moments: Moments, coefficient: Coefficient) -> float:
+    return _rate(moments.kernel if moments.kept else moments.gram, coefficient(moments.count))
+
+
+def _spare_largest(statistics: FeatureStatistics) -> None:
+    """A class that holds most rows has what the others leave of Z'Z: the costliest product is spared."""
+    *others, largest = sorted(statistics.classes, key=lambda moments: moments.count)
+    if 2 * largest.count > statistics.count and not largest.kept and "gram" not in largest.__dict__:
+        largest.gram = statistics.pooled.gram - sum(
+            (moments.gram for moments in others), np.zeros_like(statistics.pooled.gram)
+        )
+
+
+def _sizes(moments: Moments, blocks: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Rows taken out: none, then those of each block, shape (1 + B,)."""
+    sizes = moments.block_sizes()
+    return np.array([0, *(sizes.get(block, 0) for block in blocks)], dtype=np.int64)
+
+
+def _deleted_rates(moments: Moments, coefficient: Coefficient, blocks: Sequence[int]) -> Matrix:
+    """Coding rates of all rows and without each block, shape (1 + B,).
+
+    With A = I + c ZZ', the determinant without a block is det A times that of the block of A's inverse
+    (Jacobi); with A = I + c Z'Z it is det A times det(I - c Z_b A^-1 Z_b') (Sylvester).
+    """
+    sizes = _sizes(moments, blocks)
+    # A class of which nothing is left has no rate and no weight.
+    rates = np.zeros(len(sizes))
+    rates[sizes == 0] = _rate_of(moments, coefficient)
+    for size in np.unique(sizes[(sizes > 0) & (sizes < moments.count)]):
+        columns = [column for column, taken in enumerate(sizes) if taken == size]
+        deleted = [blocks[column - 1] for column in columns]
+        rates[columns] = _rates_without(moments, deleted, coefficient(moments.count - size))
+    return rates
+
+
+def _rates_without(moments: Moments, blocks: Sequence[int], coefficient: float) -> Matrix:
+    if moments.kept:
+        return _rates_by_kernel(moments, blocks, coefficient)
+    members = [moments.block_rows(block) for block in blocks]
+    if any(rows is None or 2 * len(rows) > moments.dimension for rows in members):
+        return np.array([_rate(moments.without(block).gram, coefficient) for block in blocks])
+    matrix = _regularised(moments.gram, coefficient)
+    whole = _log_determinant(matrix)
+    stacked = np.stack([rows for rows in members if rows is not None])
+    inner = (stacked @ np.linalg.inv(matrix)) @ stacked.transpose(0, 2, 1)
+    return 0.5 * (whole + _log_determinants(np.eye(inner.shape[1]) - coefficient * inner))
+
+
+def _rates_by_kernel(moments: Moments, blocks: Sequence[int], coefficient: float) -> Matrix:
+    matrix = _regularised(moments.kernel, coefficient)
+    inverse = np.linalg.inv(matrix)
+    sizes = moments.block_sizes()
+    starts = dict(zip(sizes, np.cumsum([0, *sizes.values()]), strict=False))
+    inner = np.stack(
+        [inverse[starts[b] : starts[b] + sizes[b], starts[b] : starts[b] + sizes[b]] for b in blocks]
+    )
+    return 0.5 * (_log_determinant(matrix) + _log_determinants(inner))
+
+
+def _log_determinants(matrices: Matrix) -> Matrix:
+    """Of symmetric positive definite matrices, shape (B, m, m)."""
+    factors = np.linalg.cholesky(matrices)
+    return 2.0 * np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)

@@ -52,8 +52,8 @@ def test_score_prints_a_ranking_and_nothing_else(run):
     code, out, _ = run("score", "freesolv", *FAST)
     assert code == 0
     lines = out.splitlines()
-    assert lines[0] == "freesolv: freesolv (regression)"
-    assert lines[1].split() == ["#", "encoder", "layer", "d", "n", "value", "null", "excess", "s"]
+    assert lines[0] == "freesolv: freesolv (regression), transrate, 642 molecules"
+    assert lines[1].split() == ["#", "g", "encoder", "layer", "d", "value", "null", "excess", "+-"]
     assert [line.split()[0] for line in lines[2:4]] == ["1", "2"]
 
 
@@ -157,7 +157,7 @@ def test_a_reader_that_leaves_early_is_no_error():
         f"{sys.executable} -m molrate score freesolv -e ecfp4 --layer all | head -1; echo ${{PIPESTATUS[0]}}"
     )
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert result.stdout == "freesolv: freesolv (regression)\n0\n"
+    assert result.stdout == "freesolv: freesolv (regression), transrate, 642 molecules\n0\n"
     assert result.stderr == ""
 
 

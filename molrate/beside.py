@@ -1,0 +1,56 @@
+"""Arrays that some measures need beside an encoder's features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from molrate.errors import InputError
+
+Beside = dict[str, dict[str, npt.NDArray[Any]]]
+
+_OWN = ("source_probabilities", "source_features", "attributions")
+_REFERENCE = {"features": "reference", "attributions": "reference_attributions"}
+_NEEDS = {
+    "source_probabilities": "source probabilities",
+    "source_features": "source molecules",
+    "reference": "reference",
+}
+
+
+def read_given(given: Mapping[str, npt.ArrayLike], n_rows: int) -> Beside:
+    """Sort arrays named ``OWNER/what`` by owner: an encoder, or ``reference``, the target-trained one.
+
+    Parameters
+    ----------
+    given : mapping of str to array_like
+    n_rows : int
+        Rows of the dataset, which all but source features must have.
+
+    Raises
+    ------
+    InputError
+        If a name is not understood or an array has other rows.
+    """
+    found: Beside = {}
+    for name, values in given.items():
+        owner, _, what = name.rpartition("/")
+        known = _REFERENCE if owner == "reference" else dict.fromkeys(_OWN)
+        if not owner or what not in known:
+            raise InputError(
+                f"{name!r} (--given): arrays are named reference/features, reference/attributions, or "
+                f"ENCODER/ and one of {', '.join(_OWN)}"
+            )
+        array = np.asarray(values)
+        if what != "source_features" and len(array) != n_rows:
+            raise InputError(f"{name!r} (--given) has {len(array)} rows, the dataset {n_rows}")
+        found.setdefault(owner, {})[known[what] or what] = array
+    return found
+
+
+def needs_met(beside: Beside) -> set[str]:
+    """Needs of measures that the arrays meet."""
+    return {_NEEDS[what] for arrays in beside.values() for what in arrays if what in _NEEDS}

@@ -1,0 +1,212 @@
+"""PARC, RSA and DEPARA: do the features find the same pairs of molecules unlike as something else does?"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from molrate.design import Codes
+from molrate.errors import InputError
+from molrate.intervals import Table
+from molrate.measures.base import Measure, NotApplicableError, Sample, as_matrix, make_sample
+from molrate.measures.rowspace import principal_components
+from molrate.statistics import Matrix
+
+COMPONENTS = 32
+_MAX_ROWS = 2_000
+_NO_REFERENCE = (
+    "needs the features of an encoder trained on the target, for the same molecules (reference/features in "
+    "the file of --given)"
+)
+_NO_ATTRIBUTIONS = (
+    "needs attributions of this encoder and of the one trained on the target (ENCODER/attributions and "
+    "reference/attributions in the file of --given)"
+)
+
+
+def parc(features: npt.ArrayLike, labels: npt.ArrayLike, task: str = "classification") -> float:
+    """Rank correlation of pairwise dissimilarities of features and labels, times 100.
+
+    Parameters
+    ----------
+    features : array_like, shape (n, d)
+    labels : array_like, shape (n,)
+    task : {"classification", "regression"}
+
+    References
+    ----------
+    Bolya et al., Scalable diverse model selection for accessible transfer learning, NeurIPS 2021.
+    """
+    return float(PARC().replicates(make_sample(features, labels, task))[0, 0])
+
+
+def rsa(features: npt.ArrayLike, reference: npt.ArrayLike) -> float:
+    """Rank correlation of the dissimilarities of molecules in two encoders' features.
+
+    Parameters
+    ----------
+    features : array_like, shape (n, d)
+    reference : array_like, shape (n, d_r)
+        Of an encoder trained on the target.
+
+    References
+    ----------
+    Dwivedi and Roig, Representation similarity analysis for efficient task taxonomy, CVPR 2019.
+    """
+    pairs = [pair_ranks(correlation_distances(as_matrix(rows))) for rows in (features, reference)]
+    return _correlation(*pairs)
+
+
+class PARC(Measure):
+    """Rank correlation of pairwise dissimilarities of features and labels."""
+
+    name = "parc"
+    title = "PARC"
+    uses = "values"
+    reference = "Bolya et al., NeurIPS 2021"
+    about = (
+        "100 times the Spearman correlation, over all pairs of molecules, of one minus the correlation of "
+        "their features (32 principal components, standardised) with that of their one-hot labels, or with "
+        "the difference of a regression target. From -100 to 100. With two classes the labels have two "
+        "dissimilarities only, so values stay small. Quadratic in molecules: above 2,000, computed on as "
+        "many drawn at random. In the interval the pairs keep their ranks."
+    )
+
+    def replicates(self, sample: Sample) -> Table:
+        """Every labelling, on all rows and without each block."""
+        sample = sample.at_most(_MAX_ROWS)
+        rows = sample.features
+        deviation = rows.std(axis=0)
+        used = deviation > deviation.max() * 1e-10
+        components = principal_components(rows[:, used] / deviation[used], COMPONENTS)
+        ours = pair_ranks(correlation_distances(components))
+        theirs = pair_ranks(_label_distances(sample))
+        return 100 * _replicate_pairs(ours, theirs, sample)
+
+    def upper(self, sample: Sample) -> float:
+        """Perfect correlation."""
+        return 100.0
+
+
+class RSA(Measure):
+    """Rank correlation of dissimilarities with those in a target-trained encoder."""
+
+    name = "rsa"
+    title = "RSA"
+    needs = "reference"
+    reference = "Dwivedi and Roig, CVPR 2019"
+    about = (
+        "Spearman correlation, over pairs of molecules, of one minus the correlation of their features in "
+        "this encoder and in one trained on the target. From -1 to 1. The reference has to be trained first, "
+        "which is what the other measures spare; labels enter through it alone, so the null permutes its "
+        "rows. Quadratic in molecules: above 2,000, computed on as many drawn at random."
+    )
+
+    def replicates(self, sample: Sample) -> Table:
+        """Every permutation of the reference's rows, on all rows and without each block."""
+        if sample.reference is None:
+            raise NotApplicableError(_NO_REFERENCE)
+        sample = sample.at_most(_MAX_ROWS)
+        ours = pair_ranks(correlation_distances(sample.features))
+        theirs = pair_ranks(correlation_distances(as_matrix(np.asarray(sample.reference))))
+        return _replicate_pairs(ours, theirs, sample)
+
+    def upper(self, sample: Sample) -> float:
+        """Perfect correlation."""
+        return 1.0
+
+
+class DEPARA(RSA):
+    """Agreement of attributions, and of dissimilarities, with a target-trained encoder."""
+
+    name = "depara"
+    title = "DEPARA"
+    reference = "Song et al., DEPARA, CVPR 2020"
+    about = (
+        "Mean cosine of the molecules' attributions (gradient times input) in this encoder and in one "
+        "trained on the target, plus the Spearman correlation of their dissimilarities as in RSA. From -2 "
+        "to 2. Needs a trained reference and attributions over the same inputs for both; the null permutes "
+        "the reference's rows."
+    )
+
+    def replicates(self, sample: Sample) -> Table:
+        """Edges as in RSA, and nodes."""
+        if sample.attributions is None or sample.reference_attributions is None:
+            raise NotApplicableError(_NO_ATTRIBUTIONS)
+        edges = super().replicates(sample)
+        fewer = sample.at_most(_MAX_ROWS)
+        design = fewer.design
+        cosines = _unit(np.asarray(fewer.attributions)) @ _unit(np.asarray(fewer.reference_attributions)).T
+        rows = np.arange(len(cosines))
+        for row, order in enumerate(design.orders()):
+            nodes = cosines[rows, order]
+            for block in range(-1, design.n_blocks):
+                edges[row, 1 + block] += nodes[design.blocks != block].mean()
+        return edges
+
+    def upper(self, sample: Sample) -> float:
+        """Equal attributions and perfect correlation."""
+        return 2.0
+
+
+def _unit(rows: npt.ArrayLike) -> Matrix:
+    rows = as_matrix(rows)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def correlation_distances(rows: Matrix) -> Matrix:
+    """One minus the Pearson correlation of rows with each other, shape (n, n).
+
+    Raises
+    ------
+    InputError
+        If a row is constant.
+    """
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(centred, axis=1)
+    if not norms.all():
+        raise InputError("a molecule has equal values in all dimensions, so its features correlate with none")
+    centred /= norms[:, None]
+    return 1 - centred @ centred.T
+
+
+def _label_distances(sample: Sample) -> Matrix:
+    design = sample.design
+    if design.task == "regression":
+        return np.abs(design.values[:, None] - design.values)
+    # One-hot rows correlate 1 in a class and equally little between any two, so that ranks see two values.
+    return (design.codes[:, None] != design.codes).astype(np.float64)
+
+
+def pair_ranks(distances: Matrix) -> Matrix:
+    """Mid-ranks of pairs, as a symmetric matrix (n, n) with zeros on its diagonal."""
+    from scipy.stats import rankdata
+
+    upper = np.triu_indices(len(distances), 1)
+    ranks = np.zeros_like(distances)
+    # Rounded, so that pairs equally far apart share their rank whatever the summation order.
+    ranks[upper] = rankdata(np.round(distances[upper], 12))
+    return ranks + ranks.T
+
+
+def _correlation(ours: Matrix, theirs: Matrix) -> float:
+    """Pearson correlation over pairs of two symmetric matrices with zero diagonals."""
+    pairs = len(ours) * (len(ours) - 1)
+    mean_ours, mean_theirs = ours.sum() / pairs, theirs.sum() / pairs
+    product = np.vdot(ours, theirs) / pairs - mean_ours * mean_theirs
+    variances = [np.vdot(x, x) / pairs - m**2 for x, m in ((ours, mean_ours), (theirs, mean_theirs))]
+    if min(variances) <= 0:
+        raise InputError("all pairs of molecules are equally unlike, so nothing correlates")
+    return float(product / np.sqrt(variances[0] * variances[1]))
+
+
+def _replicate_pairs(ours: Matrix, theirs: Matrix, sample: Sample) -> Table:
+    design = sample.design
+    table = np.full((1 + len(design.permutations), 1 + design.n_blocks), np.nan)
+    for row, order in enumerate(design.orders()):
+        permuted: Matrix = theirs[np.ix_(order, order)]
+        table[row, 0] = _correlation(ours, permuted)
+    for block in range(design.n_blocks):
+        kept: Codes = np.flatnonzero(design.blocks != block)
+        table[0, 1 + block] = _correlation(ours[np.ix_(kept, kept)], theirs[np.ix_(kept, kept)])
+    return table

@@ -1,0 +1,226 @@
+r"""NCE, LEEP and N-LEEP: what source classes say of the target's.
+
+With probabilities :math:`\theta_{iz}` of source class z for molecule i,
+:math:`\hat P(y, z) = \tfrac1n \sum_{i: y_i = y} \theta_{iz}` and
+
+.. math:: \mathrm{LEEP} = \tfrac1n \sum_i \log \sum_z \hat P(y_i \mid z)\, \theta_{iz}
+
+NCE takes each molecule's most probable source class for certain: it is minus the conditional entropy of the
+label given that class. N-LEEP makes its source classes itself, as components of a Gaussian mixture.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from molrate.design import Codes, Design, label_codes
+from molrate.errors import InputError
+from molrate.intervals import Table
+from molrate.measures.base import Measure, NotApplicableError, Sample, as_matrix, make_sample
+from molrate.measures.rowspace import principal_components
+from molrate.statistics import Matrix, show_rows
+
+_COMPONENTS_PER_CLASS = 5
+_ENERGY = 0.8
+NO_SOURCE = (
+    "needs source-class probabilities, which a self-supervised encoder does not give; pass those of its "
+    "supervised head (--given)"
+)
+
+
+def leep(source_probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
+    """Log expected empirical prediction; at most 0, higher is better.
+
+    Parameters
+    ----------
+    source_probabilities : array_like, shape (n, C_s)
+        Rows that sum to one.
+    labels : array_like, shape (n,)
+
+    References
+    ----------
+    Nguyen et al., LEEP, ICML 2020.
+    """
+    return _leep(checked_probabilities(as_matrix(source_probabilities)), label_codes(labels))
+
+
+def nce(source_labels: npt.ArrayLike, labels: npt.ArrayLike) -> float:
+    """Negative conditional entropy of labels given source labels; at most 0, higher is better.
+
+    Parameters
+    ----------
+    source_labels : array_like, shape (n,)
+    labels : array_like, shape (n,)
+
+    References
+    ----------
+    Tran et al., Transferability and hardness of supervised classification tasks, ICCV 2019.
+    """
+    return _nce(label_codes(source_labels), label_codes(labels))
+
+
+def n_leep(features: npt.ArrayLike, labels: npt.ArrayLike, *, seed: int = 0) -> float:
+    """LEEP with the components of a Gaussian mixture as source classes; at most 0, higher is better.
+
+    Parameters
+    ----------
+    features : array_like, shape (n, d)
+    labels : array_like, shape (n,)
+    seed : int
+        Of the mixture's start.
+
+    References
+    ----------
+    Li et al., Ranking neural checkpoints, CVPR 2021.
+    """
+    sample = make_sample(features, labels)
+    return float(MixtureLEEP(seed=seed).replicates(sample)[0, 0])
+
+
+def checked_probabilities(probabilities: Matrix) -> Matrix:
+    """Rows of probabilities.
+
+    Raises
+    ------
+    InputError
+        If some are negative or do not sum to one.
+    """
+    bad = (probabilities < 0).any(axis=1) | (np.abs(probabilities.sum(axis=1) - 1) > 1e-3)
+    if bad.any():
+        raise InputError(f"source probabilities of {show_rows(bad)} are not probabilities that sum to one")
+    return probabilities
+
+
+def _leep(probabilities: Matrix, codes: Codes) -> float:
+    joint = np.eye(codes.max() + 1)[codes].T @ probabilities
+    marginal = joint.sum(axis=0)
+    conditional = np.divide(joint, marginal, out=np.zeros_like(joint), where=marginal > 0)
+    return float(np.log(np.einsum("iz,iz->i", conditional[codes], probabilities)).mean())
+
+
+def _nce(source: Codes, codes: Codes) -> float:
+    counts = np.zeros((codes.max() + 1, source.max() + 1))
+    np.add.at(counts, (codes, source), 1.0)
+    shares = np.divide(counts, counts.sum(axis=0), where=counts > 0, out=np.ones_like(counts))
+    return float((counts * np.log(shares)).sum() / len(codes))
+
+
+class _SourceMeasure(Measure):
+    """A measure of labels and fixed source classes: cheap for every labelling and deletion."""
+
+    def source(self, sample: Sample) -> Matrix:
+        """Source-class probabilities (n, C_s)."""
+        raise NotImplementedError
+
+    def value(self, probabilities: Matrix, codes: Codes) -> float:
+        """The measure of probabilities (n, C_s) for codes (n,)."""
+        return _leep(probabilities, codes)
+
+    def replicates(self, sample: Sample) -> Table:
+        """Every labelling, on all rows and without each block; the source classes stay as they are."""
+        probabilities, design = self.source(sample), sample.design
+        table = np.empty((1 + len(design.permutations), 1 + design.n_blocks))
+        for row, order in enumerate(design.orders()):
+            codes = design.codes[order]
+            for block in range(-1, design.n_blocks):
+                keep = design.blocks != block
+                table[row, 1 + block] = self.value(probabilities[keep], label_codes(codes[keep]))
+        return table
+
+    def upper(self, sample: Sample) -> float:
+        """Certainty."""
+        return 0.0
+
+
+class LEEP(_SourceMeasure):
+    """Mean log probability of the label through the source classes."""
+
+    name = "leep"
+    title = "LEEP"
+    needs = "source probabilities"
+    reference = "Nguyen et al., ICML 2020"
+    about = (
+        "Mean log probability of a molecule's label, predicted through the source classes of the encoder's "
+        "own head. At most 0. Judges the head's classes, not the features; prefers encoders with more "
+        "source classes and targets of few or unbalanced classes. Does not apply without source-class "
+        "probabilities, which self-supervised encoders do not have."
+    )
+
+    def source(self, sample: Sample) -> Matrix:
+        """The encoder's own."""
+        if sample.source_probabilities is None:
+            raise NotApplicableError(NO_SOURCE)
+        return checked_probabilities(sample.source_probabilities)
+
+
+class NCE(LEEP):
+    """Negative conditional entropy of the label given the most probable source class."""
+
+    name = "nce"
+    title = "NCE"
+    reference = "Tran et al., ICCV 2019"
+    about = (
+        "Minus the entropy of the labels that remains once the encoder's most probable source class is "
+        "known. At most 0. Judges the head's classes, not the features; more source classes than molecules "
+        "can fill make it 0 for anything, so read the excess. Does not apply without source-class "
+        "probabilities."
+    )
+
+    def value(self, probabilities: Matrix, codes: Codes) -> float:
+        """NCE of the most probable source classes."""
+        return _nce(probabilities.argmax(axis=1), codes)
+
+
+class MixtureLEEP(_SourceMeasure):
+    """LEEP with the components of a Gaussian mixture of the features as source classes.
+
+    Parameters
+    ----------
+    seed : int
+    """
+
+    name = "n-leep"
+    title = "N-LEEP"
+    reference = "Li et al., CVPR 2021"
+    about = (
+        "LEEP with source classes made from the features: five components of a Gaussian mixture for each "
+        "class, fitted in the principal components that hold 80 % of the variance, each component with one "
+        "variance for each direction. At most 0. Depends on the random start of the fit, and says little "
+        "when molecules are fewer than the mixture's parameters. The interval holds the mixture."
+    )
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.seed = seed
+
+    def source(self, sample: Sample) -> Matrix:
+        """Posterior of the mixture's components."""
+        from sklearn.mixture import GaussianMixture
+
+        rows = leading_components(sample.features)
+        n_components = _components(sample.design, len(rows))
+        # In units of the largest component, so that the fit's floor on variances is free of scale.
+        scaled = rows / rows[:, 0].std()
+        mixture = GaussianMixture(n_components, covariance_type="diag", random_state=self.seed)
+        return mixture.fit(scaled).predict_proba(scaled)
+
+    def warning(self, sample: Sample) -> str:
+        """A mixture of more parameters than rows."""
+        rows = leading_components(sample.features)
+        parameters = _components(sample.design, len(rows)) * (2 * rows.shape[1] + 1)
+        return (
+            f"{len(rows)} molecules for {parameters} parameters of the mixture"
+            if parameters > len(rows)
+            else ""
+        )
+
+
+def leading_components(features: Matrix) -> Matrix:
+    """Principal components that hold 80 % of the variance, shape (n, k)."""
+    rows = principal_components(features, min(features.shape))
+    shares = np.cumsum((rows**2).sum(axis=0)) / (rows**2).sum()
+    return rows[:, : int(np.searchsorted(shares, _ENERGY)) + 1]
+
+
+def _components(design: Design, n: int) -> int:
+    return max(1, min(_COMPONENTS_PER_CLASS * design.n_classes, n // 2))

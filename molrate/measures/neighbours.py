@@ -1,0 +1,131 @@
+"""Leave-one-out nearest neighbours: do molecules that lie close have like labels?"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from molrate.design import Codes, Design
+from molrate.errors import InputError
+from molrate.intervals import Table
+from molrate.measures.base import Measure, Sample, make_sample
+from molrate.measures.rowspace import squared_distances
+from molrate.statistics import Matrix
+
+NEIGHBOURS = 3
+_MAX_ROWS = 10_000
+# More neighbours than are needed are kept, so that those left when a block is taken out are mostly there.
+_SPARE = 24
+
+
+def knn(
+    features: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    task: str = "classification",
+    *,
+    neighbours: int = NEIGHBOURS,
+    groups: npt.ArrayLike | None = None,
+) -> float:
+    """Leave-one-out accuracy of the nearest neighbours, or correlation with their mean.
+
+    Parameters
+    ----------
+    features : array_like, shape (n, d)
+    labels : array_like, shape (n,)
+    task : {"classification", "regression"}
+    neighbours : int
+    groups : array_like, shape (n,), optional
+        Rows of a group (one molecule measured several times) are not each other's neighbours.
+    """
+    sample = make_sample(features, labels, task, groups=groups)
+    return float(NearestNeighbours(neighbours=neighbours).replicates(sample)[0, 0])
+
+
+class NearestNeighbours(Measure):
+    """Leave-one-out prediction from the nearest molecules.
+
+    Parameters
+    ----------
+    neighbours : int
+    """
+
+    name = "knn"
+    title = "Nearest neighbours, leave-one-out"
+    uses = "values"
+    reference = "Cover and Hart 1967; as in transformer-ranker, k = 3"
+    about = (
+        "Accuracy of the majority of the three nearest other molecules (ties go to the nearer), or the "
+        "correlation of their mean with a regression target. At most 1; an accuracy near that of the largest "
+        "class says nothing, so read the excess. Free of rotation, scale and offset; needs no fit and sees "
+        "what no linear readout does. Rows of the same molecule are never each other's neighbours. Above "
+        "10,000 molecules, computed on as many drawn at random."
+    )
+
+    def __init__(self, *, neighbours: int = NEIGHBOURS) -> None:
+        self.neighbours = neighbours
+
+    def replicates(self, sample: Sample) -> Table:
+        """All labellings and deletions from one table of neighbours."""
+        sample = sample.at_most(_MAX_ROWS)
+        design = sample.design
+        if np.unique(design.groups).size <= self.neighbours:
+            raise InputError(f"{self.neighbours} neighbours need more different molecules than that")
+        distances = squared_distances(sample.features)
+        distances[design.groups[:, None] == design.groups] = np.inf
+        table = np.empty((1 + len(design.permutations), 1 + design.n_blocks))
+        nearest = _nearest(distances, self.neighbours + _SPARE)
+        orders = list(design.orders())
+        for block in range(-1, design.n_blocks):
+            keep = design.blocks != block
+            chosen = _first_kept(nearest, distances, keep, self.neighbours)
+            for row, order in enumerate(orders):
+                table[row, 1 + block] = _agreement(design, order, chosen, keep)
+        return table
+
+    def upper(self, sample: Sample) -> float:
+        """Perfect agreement."""
+        return 1.0
+
+
+def _nearest(distances: Matrix, count: int) -> npt.NDArray[np.intp]:
+    """The nearest rows of each row, nearest first, shape (n, count); ties in row order."""
+    count = min(count, len(distances) - 1)
+    found = np.sort(np.argpartition(distances, count - 1, axis=1)[:, :count], axis=1)
+    order = np.argsort(np.take_along_axis(distances, found, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(found, order, axis=1)
+
+
+def _first_kept(
+    nearest: npt.NDArray[np.intp], distances: Matrix, keep: npt.NDArray[np.bool_], count: int
+) -> npt.NDArray[np.intp]:
+    """The nearest rows that are kept, shape (n, count)."""
+    usable = keep[nearest] & np.isfinite(np.take_along_axis(distances, nearest, axis=1))
+    order = np.argsort(~usable, axis=1, kind="stable")[:, :count]
+    chosen = np.take_along_axis(nearest, order, axis=1)
+    for row in np.flatnonzero(usable.sum(axis=1) < count):
+        reachable = np.where(keep, distances[row], np.inf)
+        chosen[row] = np.argsort(reachable, kind="stable")[:count]
+    return chosen
+
+
+def _agreement(
+    design: Design, order: npt.NDArray[np.intp], chosen: npt.NDArray[np.intp], keep: npt.NDArray[np.bool_]
+) -> float:
+    if design.task == "regression":
+        values = design.values[order]
+        predicted = values[chosen[keep]].mean(axis=1)
+        if predicted.std() == 0:
+            return 0.0
+        return float(np.corrcoef(values[keep], predicted)[0, 1])
+    codes = design.codes[order]
+    return float(np.mean(_majority(codes[chosen[keep]], design.n_classes) == codes[keep]))
+
+
+def _majority(votes: Codes, n_classes: int) -> Codes:
+    """Most frequent class of each row of votes; of those equally frequent, the one voted first."""
+    n, k = votes.shape
+    counts = np.zeros((n, n_classes))
+    for position in range(k):
+        # The nearer a neighbour, the more its vote weighs in a tie; never more than a whole vote.
+        counts[np.arange(n), votes[:, position]] += 1 + 0.5 ** (position + 2) / k
+    return counts.argmax(axis=1)

@@ -1,0 +1,36 @@
+"""Fewer columns for the same rows, and distances between them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from molrate.statistics import Matrix, positive_eigenpairs
+
+
+def row_space(rows: Matrix) -> Matrix:
+    """Coordinates (n, k) in the space the rows span, k <= min(n, d); their products are the same.
+
+    What does not change under rotation may be computed here at the cost of the smaller dimension.
+    """
+    n, d = rows.shape
+    if d <= n:
+        return rows
+    values, vectors = positive_eigenpairs(rows @ rows.T, d)
+    return vectors * np.sqrt(values)
+
+
+def principal_components(rows: Matrix, components: int) -> Matrix:
+    """Coordinates of the centred rows along their leading principal components, shape (n, k)."""
+    centred = row_space(rows - rows.mean(axis=0))
+    values, vectors = positive_eigenpairs(centred.T @ centred, max(rows.shape))
+    return centred @ vectors[:, : min(components, len(values))]
+
+
+def squared_distances(rows: Matrix) -> Matrix:
+    """Squared Euclidean distances between all rows, shape (n, n)."""
+    centred = rows - rows.mean(axis=0)
+    norms = np.einsum("ij,ij->i", centred, centred)
+    products = centred @ centred.T
+    distances = norms[:, None] + norms - 2 * products
+    # Equal rows must be at distance zero; rounding would tell them apart.
+    return np.where(distances > 1e-12 * norms.max(), distances, 0.0)
