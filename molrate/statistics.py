@@ -103,20 +103,23 @@ class Part:
 def gram_of(parts: Iterable[Matrix], dimension: int) -> Matrix:
     """Gram matrix (d, d) of rows that come in parts, by few large products."""
     gram = np.zeros((dimension, dimension))
-    batch: list[Matrix] = []
+    # One buffer for all products: fresh memory for each would cost as much as the product.
+    buffer = np.empty((0, dimension))
+    filled = 0
     for rows in parts:
-        batch.append(rows)
-        if sum(map(len, batch)) >= _PRODUCT_ROWS:
-            gram += _product(batch)
-            batch = []
-    if batch:
-        gram += _product(batch)
+        if len(rows) >= _PRODUCT_ROWS:
+            gram += rows.T @ rows
+            continue
+        if not len(buffer):
+            buffer = np.empty((_PRODUCT_ROWS, dimension))
+        if filled + len(rows) > _PRODUCT_ROWS:
+            gram += buffer[:filled].T @ buffer[:filled]
+            filled = 0
+        buffer[filled : filled + len(rows)] = rows
+        filled += len(rows)
+    if filled:
+        gram += buffer[:filled].T @ buffer[:filled]
     return gram
-
-
-def _product(batch: list[Matrix]) -> Matrix:
-    rows = batch[0] if len(batch) == 1 else np.concatenate(batch)
-    return rows.T @ rows
 
 
 class Moments:
@@ -133,6 +136,7 @@ class Moments:
         self.parts = parts
         self.dimension = dimension
         self._minuend: tuple[Moments, Collection[int]] | None = None
+        self._block_grams: dict[int, Matrix] = {}
 
     def _all(self) -> Iterator[Part]:
         return (part for parts in self.parts.values() for part in parts)
@@ -172,12 +176,28 @@ class Moments:
         """Sum of the outer products of the rows, shape (d, d), in float64."""
         if self._minuend is not None:
             whole, blocks = self._minuend
-            return whole.gram - whole.only(blocks).gram
-        gram = gram_of((rows for part in self._all() for rows in part.pending), self.dimension)
-        for part in self._all():
-            if part.gram is not None:
-                gram += part.gram
+            return whole.gram - sum((whole.block_gram(block) for block in blocks), np.zeros_like(whole.gram))
+        large = [block for block, size in self.block_sizes().items() if size >= self.dimension]
+        few = [part for block, parts in self.parts.items() if block not in large for part in parts]
+        gram = gram_of((rows for part in few for rows in part.pending), self.dimension)
+        # Blocks of more rows than dimensions keep their Gram matrix: folds and deletions need it again.
+        for matrix in [part.gram for part in few] + [self.block_gram(block) for block in large]:
+            if matrix is not None:
+                gram += matrix
         return gram
+
+    def block_gram(self, block: int) -> Matrix:
+        """Gram matrix of a block, kept where the block has more rows than dimensions."""
+        if block not in self._block_grams:
+            parts = self.parts[block]
+            gram = gram_of((rows for part in parts for rows in part.pending), self.dimension)
+            for part in parts:
+                if part.gram is not None:
+                    gram += part.gram
+            if sum(part.count for part in parts) < self.dimension:
+                return gram
+            self._block_grams[block] = gram
+        return self._block_grams[block]
 
     def block_sizes(self) -> dict[int, int]:
         """Number of rows in each block."""
@@ -260,6 +280,11 @@ class FeatureStatistics:
     second_moments : {"classes", "pooled", "none"}
         Keep second moments for each class, as TransRate and GBC need, once for all of them, or not at all.
 
+    Attributes
+    ----------
+    derived : dict
+        What measures computed from these statistics and share.
+
     Raises
     ------
     InputError
@@ -283,6 +308,7 @@ class FeatureStatistics:
         self.shift = np.zeros(dimension)
         self._parts: dict[tuple[int, int], Part] = {}
         self._first_moments: dict[int, _BlockSums] = {}
+        self.derived: dict[str, Any] = {}
 
     def add(
         self,
@@ -307,7 +333,7 @@ class FeatureStatistics:
         FeatureStatistics
             Itself.
         """
-        rows = self._prepared(features)
+        rows = self._checked(features)
         n = len(rows)
         codes = self._codes(labels, n)
         y = np.zeros((n, 0)) if targets is None else np.asarray(targets, dtype=np.float64).reshape(n, -1)
@@ -318,12 +344,13 @@ class FeatureStatistics:
             raise InputError(f"{n} rows of features but {len(block)} block numbers")
         key = block * self.n_classes + codes
         order = np.argsort(key, kind="stable")
-        if not isinstance(rows, np.ndarray) or np.any(order[1:] < order[:-1]):
-            rows, y = rows[order], y[order]
         bounds = [0, *(np.flatnonzero(np.diff(key[order])) + 1), n] if n else [0]
         for start, stop in pairwise(bounds):
-            here, code = divmod(int(key[order[start]]), self.n_classes)
-            self._add_part(here, code, rows[start:stop], y[start:stop])
+            members = order[start:stop]
+            self.derived.clear()
+            here, code = divmod(int(key[members[0]]), self.n_classes)
+            # Part by part, so that no second copy of all rows is ever made.
+            self._add_part(here, code, self._prepared(rows[members]), y[members])
         return self
 
     def _add_part(self, block: int, code: int, rows: Any, y: Matrix) -> None:
@@ -335,17 +362,30 @@ class FeatureStatistics:
             cell = code if self.second_moments == "classes" else 0
             self._parts.setdefault((block, cell), Part(self.dimension)).add(rows)
 
-    def _prepared(self, features: Any) -> Any:
-        """Features as float64 rows, of unit norm or shifted, on their device."""
-        rows = _float64(features)
+    def _checked(self, features: Any) -> Any:
+        """Features as an array on their device, every row finite and, for unit norm, not zero."""
+        rows = _array(features)
         if rows.ndim != 2 or rows.shape[1] != self.dimension:
             raise InputError(f"features must have shape (n, {self.dimension}), not {tuple(rows.shape)}")
         if self.unit_rows:
-            return unit_rows(rows)
-        check_finite(_host(rows.sum(1)))
-        if not self._first_moments and len(rows):
-            self.shift = np.array(_host(rows[0]))
-        return rows - (self.shift if isinstance(rows, np.ndarray) else rows.new_tensor(self.shift))
+            check_norms(_host(_squared_norms(rows)))
+        else:
+            check_finite(_host(rows.sum(1)))
+            if not self._first_moments and len(rows):
+                self.shift = np.array(_host(rows[0]), dtype=np.float64)
+        return rows
+
+    def _prepared(self, rows: Any) -> Any:
+        """Rows in float64, of unit norm or shifted; their own copy."""
+        if not isinstance(rows, np.ndarray):
+            rows = rows.double()
+            return unit_rows(rows) if self.unit_rows else rows - rows.new_tensor(self.shift)
+        rows = rows.astype(np.float64, copy=False)
+        if self.unit_rows:
+            rows /= np.sqrt(_squared_norms(rows))[:, None]
+        else:
+            rows -= self.shift
+        return rows
 
     def _codes(self, labels: npt.ArrayLike | None, n: int) -> Codes:
         codes = np.zeros(n, dtype=np.intp) if labels is None else np.asarray(labels, dtype=np.intp)
@@ -639,12 +679,22 @@ def unit_rows(rows: Any) -> Any:
     InputError
         If a row is not finite or is zero, and so has no direction.
     """
-    norms = _squared_norms(rows) ** 0.5
-    host = _host(norms)
-    check_finite(host)
-    if not host.all():
-        raise InputError(f"features of {show_rows(host == 0)} are all zero, so they have no unit norm")
-    return rows / norms[:, None]
+    norms = _squared_norms(rows)
+    check_norms(_host(norms))
+    return rows / norms[:, None] ** 0.5
+
+
+def check_norms(squares: npt.NDArray[Any]) -> None:
+    """Refuse rows that are not finite or have no direction, by their squared norms.
+
+    Raises
+    ------
+    InputError
+        With the first of their numbers.
+    """
+    check_finite(squares)
+    if not squares.all():
+        raise InputError(f"features of {show_rows(squares == 0)} are all zero, so they have no unit norm")
 
 
 def check_finite(sums: npt.NDArray[Any]) -> None:
@@ -670,11 +720,12 @@ def _squared_norms(rows: Any) -> Any:
     return np.einsum("ij,ij->i", rows, rows) if isinstance(rows, np.ndarray) else (rows * rows).sum(1)
 
 
-def _float64(features: Any) -> Any:
-    """A float64 NumPy array, or a float64 torch tensor if it lies on another device."""
+def _array(features: Any) -> Any:
+    """A NumPy array, or the torch tensor itself if it lies on another device."""
     if type(features).__module__.split(".")[0] != "torch":
-        return np.asarray(features, dtype=np.float64)
-    tensor = features.detach().double()
+        array = np.asarray(features)
+        return array if array.dtype.kind == "f" else array.astype(np.float64)
+    tensor = features.detach()
     return tensor.numpy() if tensor.device.type == "cpu" else tensor
 
 

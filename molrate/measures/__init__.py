@@ -1,6 +1,6 @@
 """Transferability measures: pure NumPy functions that know nothing of molecules or torch."""
 
-from molrate.measures.base import MEASURES, Measure, Sample, make_sample
+from molrate.measures.base import MEASURES, Measure, Sample, make_sample, one_pass_values
 from molrate.measures.bhattacharyya import gbc
 from molrate.measures.correlation import cka, lfc
 from molrate.measures.dissimilarity import parc, rsa
@@ -30,6 +30,7 @@ __all__ = [
     "make_sample",
     "n_leep",
     "nce",
+    "one_pass_values",
     "parc",
     "ridge",
     "rogi_xd",

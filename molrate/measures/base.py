@@ -50,6 +50,9 @@ MEASURES = Registry(
 )
 
 
+_FOLD_BLOCKS = 5
+
+
 class NotApplicableError(InputError):
     """The measure cannot be computed for this encoder or target; the message says why."""
 
@@ -424,3 +427,47 @@ def statistics_of(
         rows.shape[1], design.n_classes, unit_rows=unit_rows, second_moments=second_moments
     )
     return statistics.add(rows, design.codes, None, blocks)
+
+
+def one_pass_values(
+    features: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    task: str = "classification",
+    measures: Sequence[str] | None = None,
+) -> dict[str, float]:
+    """Values of several one-pass measures, which share every Gram matrix and decomposition.
+
+    Parameters
+    ----------
+    features : array_like, shape (n, d)
+    labels : array_like, shape (n,)
+        Regression targets are read as they are, or in their bins, as each measure does.
+    task : {"classification", "regression"}
+    measures : sequence of str, optional
+        All measures from one-pass statistics if not given.
+
+    Raises
+    ------
+    InputError
+        If a measure is not defined for this input, or is not from one-pass statistics.
+    """
+    names = (
+        [name for name in MEASURES if MEASURES[name].needs == "statistics"] if measures is None else measures
+    )
+    chosen = [MEASURES[name]() for name in names]
+    for measure in chosen:
+        if measure.needs != "statistics":
+            raise InputError(f"{measure.name} is not computed from one-pass statistics")
+    sample = make_sample(features, labels, task, n_blocks=_FOLD_BLOCKS)
+    values: dict[str, float] = {}
+    for unit in (False, True):
+        members = [measure for measure in chosen if measure.unit_rows == unit]
+        if not members:
+            continue
+        if unit:
+            (statistics,) = sample.unit_statistics()
+        else:
+            needed = any(measure.class_moments for measure in members)
+            (statistics,) = sample.class_statistics if needed else sample.raw_statistics
+        values |= {measure.name: measure.value(statistics) for measure in members}
+    return {name: values[name] for name in names}

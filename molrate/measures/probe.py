@@ -16,6 +16,8 @@ from molrate.measures.rowspace import row_space
 from molrate.statistics import FeatureStatistics, Matrix, Moments
 
 FOLDS = 5
+# R2 and RMSE read the same fits.
+_SHARED = "ridge errors"
 _PENALTIES = np.logspace(-5, 3, 17)
 # On rows of mean squared norm one; the inverse penalty of scikit-learn's logistic regression.
 _LOGISTIC_C = 10.0
@@ -116,6 +118,8 @@ def fold_errors(labellings: list[FeatureStatistics]) -> list[Matrix]:
         Sums of squared errors, and of squared deviations from the mean.
     """
     first = labellings[0]
+    if _SHARED in first.derived:
+        return first.derived[_SHARED]
     blocks = first.blocks
     folds = min(FOLDS, len(blocks))
     if folds < 2:
@@ -130,6 +134,7 @@ def fold_errors(labellings: list[FeatureStatistics]) -> list[Matrix]:
             weights, mean = _fit(train, statistics, numbers, penalties[index])
             for position, number in zip(held, numbers, strict=True):
                 errors[index][:, position] = _block_errors(statistics, number, train.mean, weights, mean)
+    first.derived[_SHARED] = errors
     return errors
 
 
@@ -184,10 +189,12 @@ def _block_errors(
     cross, totals, squares = _label_sums(statistics, block)
     features = sums.totals.sum(axis=0)
     intercept = mean - centre @ weights
-    moments = statistics.pooled.only([block])
-    rows = moments.block_rows(block)
+    moments = statistics.pooled
+    rows = moments.block_rows(block) if n < statistics.dimension else None
     quadratic = (
-        np.sum((rows @ weights) ** 2) if rows is not None else np.sum(weights * (moments.gram @ weights))
+        np.sum((rows @ weights) ** 2)
+        if rows is not None
+        else np.sum(weights * (moments.block_gram(block) @ weights))
     )
     error = (
         squares

@@ -22,10 +22,13 @@ twice normalised features and divides by the rank.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from molrate.errors import InputError
 from molrate.intervals import Table
@@ -36,6 +39,7 @@ EPSILON_SQUARED = 0.1
 DISTORTION = 1e-4
 _REFERENCE_DIMENSION = 512
 _JACKKNIFED_PERMUTATIONS = 1
+_MANY_VALUES = 1 << 24
 _PAPER = "Huang et al., Frustratingly Easy Transferability Estimation, arXiv:2106.09362"
 
 Coefficient = Callable[[int], float]
@@ -208,7 +212,7 @@ class TransRate(StatisticsMeasure):
         """TransRate from statistics of rows of unit norm."""
         coefficient = self.coefficient(statistics.dimension)
         _spare_largest(statistics)
-        rates = [_rate_of(moments, coefficient) for moments in statistics.classes]
+        rates = _over_classes(statistics, lambda moments: _rate_of(moments, coefficient))
         shares = statistics.class_counts / statistics.count
         _need_classes(statistics)
         whole = _rate_of(statistics.pooled, coefficient)
@@ -329,14 +333,15 @@ class CentredTransRate(StatisticsMeasure):
         _need_classes(statistics)
         mean = statistics.pooled.mean
         counts = statistics.class_counts
-        rates = [
-            _rate(_about(moments, mean), 1.0 / (moments.count * self.distortion))
-            for moments in statistics.classes
-        ]
+        rates = _over_classes(
+            statistics,
+            lambda moments: _rate(_about(moments, mean), 1.0 / (moments.count * self.distortion)),
+        )
         shares = (
             counts / counts.sum() if self.weights == "proportion" else np.full(len(counts), 1 / len(counts))
         )
-        whole = _rate(_about(statistics.pooled, mean), 1.0 / (statistics.count * self.distortion))
+        variances = statistics.pooled.spectrum[0] / statistics.count
+        whole = 0.5 * float(np.log1p(variances / self.distortion).sum())
         return whole - float(shares @ rates)
 
     warning = TransRate.warning
@@ -347,11 +352,22 @@ def _need_classes(statistics: FeatureStatistics) -> None:
         raise InputError("TransRate compares classes; at least two different labels are needed")
 
 
+def _over_classes(statistics: FeatureStatistics, rate: Callable[[Moments], float]) -> list[float]:
+    """A rate of every class; on all cores where there is much to do.
+
+    Threads inside BLAS gain little on the kernels of small classes, threads over classes almost all.
+    """
+    if statistics.count * statistics.dimension < _MANY_VALUES:
+        return [rate(moments) for moments in statistics.classes]
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as executor:
+        return list(executor.map(rate, statistics.classes))
+
+
 def _about(moments: Moments, centre: Matrix) -> Matrix:
     """Smaller Gram matrix of rows about a centre."""
     if moments.kept:
-        rows = moments.rows - centre
-        return rows @ rows.T
+        along = moments.rows @ centre
+        return moments.kernel - along[:, None] - along + centre @ centre
     cross = np.outer(moments.total, centre)
     return moments.gram - cross - cross.T + moments.count * np.outer(centre, centre)
 
