@@ -80,13 +80,14 @@ class Estimate:
         """Interval of the excess, or of the bias-corrected one.
 
         The first covers what other samples of as many molecules would give on average, which is what
-        encoders are compared by. The second covers the limit of many molecules; it extrapolates, and is
-        not to be trusted where classes have fewer rows than dimensions.
+        encoders are compared by. The second is for the limit of many molecules, to which the correction
+        extrapolates. It reaches about both centres: where they lie far apart (classes with fewer rows
+        than dimensions), the correction is itself uncertain, and alone it would see signals in noise.
         """
-        centre = self.corrected if corrected else self.excess
+        centres = (self.excess, self.corrected) if corrected else (self.excess,)
         error = jackknife(self.replicates)[1]
         reach = student_quantile(len(self.replicates) - 2, level) * error
-        return centre - reach, centre + reach
+        return min(centres) - reach, max(centres) + reach
 
 
 def estimate(table: Table, *, higher_is_better: bool = True) -> Estimate:

@@ -37,7 +37,8 @@ def parc(features: npt.ArrayLike, labels: npt.ArrayLike, task: str = "classifica
     ----------
     Bolya et al., Scalable diverse model selection for accessible transfer learning, NeurIPS 2021.
     """
-    return float(PARC().replicates(make_sample(features, labels, task))[0, 0])
+    sample = make_sample(features, labels, task)
+    return 100 * _correlation(_component_ranks(sample.features), pair_ranks(_label_distances(sample)))
 
 
 def rsa(features: npt.ArrayLike, reference: npt.ArrayLike) -> float:
@@ -75,11 +76,7 @@ class PARC(Measure):
     def replicates(self, sample: Sample) -> Table:
         """Every labelling, on all rows and without each block."""
         sample = sample.at_most(_MAX_ROWS)
-        rows = sample.features
-        deviation = rows.std(axis=0)
-        used = deviation > deviation.max() * 1e-10
-        components = principal_components(rows[:, used] / deviation[used], COMPONENTS)
-        ours = pair_ranks(correlation_distances(components))
+        ours = _component_ranks(sample.features)
         theirs = pair_ranks(_label_distances(sample))
         return 100 * _replicate_pairs(ours, theirs, sample)
 
@@ -168,6 +165,14 @@ def correlation_distances(rows: Matrix) -> Matrix:
         raise InputError("a molecule has equal values in all dimensions, so its features correlate with none")
     centred /= norms[:, None]
     return 1 - centred @ centred.T
+
+
+def _component_ranks(rows: Matrix) -> Matrix:
+    """Ranks of the pairs' dissimilarities in the leading components of the standardised features."""
+    deviation = rows.std(axis=0)
+    used = deviation > deviation.max() * 1e-10
+    components = principal_components(rows[:, used] / deviation[used], COMPONENTS)
+    return pair_ranks(correlation_distances(components))
 
 
 def _label_distances(sample: Sample) -> Matrix:

@@ -9,7 +9,10 @@ With prior precision :math:`\alpha` of the weights, noise precision :math:`\beta
         - \tfrac12 \sum_{i \le k} \log(\alpha + \beta\lambda_i)
         - \tfrac{\beta r^2}{2} - \tfrac{\alpha m^2}{2} - \tfrac n2 \log 2\pi \right]
 
-at the :math:`\alpha, \beta` that maximise it. The first term has k, the rank. The published code has the
+at the :math:`\alpha, \beta` that maximise it: the fixed point of :math:`\alpha = \gamma / m^2`,
+:math:`\beta = (n - \gamma) / r^2`. For a given t the best :math:`\beta` is known, which leaves one unknown;
+it is bracketed on a grid and bisected, so that the highest of several fixed points is found, whatever the
+scales. The first term has k, the rank. The published code has the
 dimension there and sums k logarithms, which adds (d - k) / (2n) log alpha where n < d.
 """
 
@@ -22,11 +25,9 @@ from molrate.errors import InputError
 from molrate.measures.base import StatisticsMeasure, statistics_of
 from molrate.statistics import FeatureStatistics, Matrix, positive_eigenpairs
 
-_MAX_ITERATIONS = 500
-_TOLERANCE = 1e-8
-# Beyond this many times the largest eigenvalue the weights are as good as shrunk to nothing.
-_FAR = 1e3
-_INFINITE = 1e14
+# The grid on which the maximum is bracketed, in units of the smallest and largest eigenvalue.
+_BELOW, _ABOVE, _GRID = 1e-6, 1e10, 96
+_BISECTIONS = 36
 
 
 def logme(
@@ -58,7 +59,7 @@ def logme(
 
 
 class LogME(StatisticsMeasure):
-    """Logarithm of the maximum evidence of a linear model, by fixed point.
+    """Logarithm of the maximum evidence of a linear model.
 
     Parameters
     ----------
@@ -136,27 +137,28 @@ def _evidence(eigenvalues: Matrix, projections: Matrix, squares: Matrix, n: int)
     residual = np.maximum(squares - projections.sum(axis=0), 0.0)
     # At a residual of zero the evidence has no maximum: rounding decides, so it is held above it.
     residual = np.maximum(residual, squares * k * np.finfo(float).eps)
-    # The scales of labels and features set those of the precisions; so begun, the path is free of both.
-    beta = n / squares
-    alpha = eigenvalues.mean() * beta
-    # Without any weights the evidence still rises with them only where this holds (its slope in 1 / t).
-    hopeless = n * (eigenvalues * projections).sum(axis=0) <= eigenvalues.sum() * squares
-    for _ in range(_MAX_ITERATIONS):
-        ratio = alpha / beta
-        effective = (eigenvalues / (eigenvalues + ratio)).sum(axis=0)
-        weights = (eigenvalues * projections / (ratio + eigenvalues) ** 2).sum(axis=0)
-        errors = (projections / (1 + eigenvalues / ratio) ** 2).sum(axis=0) + residual
-        beta = np.maximum(n - effective, n * np.finfo(float).eps) / errors
-        alpha = effective / np.maximum(weights, np.finfo(float).tiny)
-        # On features without signal the weights shrink to nothing, ever more slowly: go to the limit at once.
-        lost = hopeless & (alpha / beta > _FAR * eigenvalues[0])
-        alpha = np.where(lost, _INFINITE * eigenvalues[0] * beta, alpha)
-        if np.all(np.abs(alpha / beta - ratio) <= _TOLERANCE * ratio):
-            break
-    ratio = alpha / beta
-    weights = (eigenvalues * projections / (ratio + eigenvalues) ** 2).sum(axis=0)
-    errors = (projections / (1 + eigenvalues / ratio) ** 2).sum(axis=0) + residual
-    # k/2 log alpha less half the sum of logs, as one sum: alpha may be huge.
-    shrinkage = -0.5 * np.log1p(eigenvalues / ratio).sum(axis=0)
-    fit = -0.5 * beta * errors - 0.5 * alpha * weights
-    return (shrinkage + 0.5 * n * np.log(beta) + fit - 0.5 * n * np.log(2 * np.pi)) / n
+    grid = np.geomspace(eigenvalues[-1, 0] * _BELOW, eigenvalues[0, 0] * _ABOVE, _GRID)
+    over_grid = np.stack(
+        [_profile(np.full(len(squares), t), eigenvalues, projections, residual, n) for t in grid]
+    )
+    best = over_grid.argmax(axis=0)
+    low, high = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, _GRID - 1)]
+    for _ in range(_BISECTIONS):
+        middle = np.sqrt(low * high)
+        rising = _slope(middle, eigenvalues, projections, residual, n) > 0
+        low, high = np.where(rising, middle, low), np.where(rising, high, middle)
+    return _profile(np.sqrt(low * high), eigenvalues, projections, residual, n)
+
+
+def _profile(ratio: Matrix, eigenvalues: Matrix, projections: Matrix, residual: Matrix, n: int) -> Matrix:
+    """Evidence per row at a ratio t = alpha / beta, at the beta that is best for it; shapes (m,)."""
+    errors = residual + (projections * (ratio / (ratio + eigenvalues))).sum(axis=0)
+    shrinkage = np.log1p(eigenvalues / ratio).sum(axis=0)
+    return 0.5 * (np.log(n / errors) - 1 - np.log(2 * np.pi) - shrinkage / n)
+
+
+def _slope(ratio: Matrix, eigenvalues: Matrix, projections: Matrix, residual: Matrix, n: int) -> Matrix:
+    """Sign of the evidence's slope in log t: zero where alpha m^2 = gamma, beta r^2 = n - gamma."""
+    kept = eigenvalues / (ratio + eigenvalues)
+    errors = residual + (projections * (1 - kept)).sum(axis=0)
+    return kept.sum(axis=0) - n * (projections * kept * (1 - kept)).sum(axis=0) / errors

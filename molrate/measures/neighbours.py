@@ -38,7 +38,10 @@ def knn(
         Rows of a group (one molecule measured several times) are not each other's neighbours.
     """
     sample = make_sample(features, labels, task, groups=groups)
-    return float(NearestNeighbours(neighbours=neighbours).replicates(sample)[0, 0])
+    distances = _distances(sample, neighbours)
+    everything = np.ones(len(distances), dtype=bool)
+    chosen = _first_kept(_nearest(distances, neighbours), distances, everything, neighbours)
+    return _agreement(sample.design, np.arange(len(distances)), chosen, everything)
 
 
 class NearestNeighbours(Measure):
@@ -68,10 +71,7 @@ class NearestNeighbours(Measure):
         """All labellings and deletions from one table of neighbours."""
         sample = sample.at_most(_MAX_ROWS)
         design = sample.design
-        if np.unique(design.groups).size <= self.neighbours:
-            raise InputError(f"{self.neighbours} neighbours need more different molecules than that")
-        distances = squared_distances(sample.features)
-        distances[design.groups[:, None] == design.groups] = np.inf
+        distances = _distances(sample, self.neighbours)
         table = np.empty((1 + len(design.permutations), 1 + design.n_blocks))
         nearest = _nearest(distances, self.neighbours + _SPARE)
         orders = list(design.orders())
@@ -85,6 +85,19 @@ class NearestNeighbours(Measure):
     def upper(self, sample: Sample) -> float:
         """Perfect agreement."""
         return 1.0
+
+
+def _distances(sample: Sample, neighbours: int) -> Matrix:
+    """Squared distances between molecules, infinite within a group."""
+    groups = sample.design.groups
+    if len(groups) - np.bincount(groups).max() < neighbours:
+        raise InputError(f"there are not {neighbours} other molecules for each to compare with")
+    distances = squared_distances(sample.features)
+    if sample.design.has_groups:
+        distances[groups[:, None] == groups] = np.inf
+    else:
+        np.fill_diagonal(distances, np.inf)
+    return distances
 
 
 def _nearest(distances: Matrix, count: int) -> npt.NDArray[np.intp]:

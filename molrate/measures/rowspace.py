@@ -30,7 +30,10 @@ def squared_distances(rows: Matrix) -> Matrix:
     """Squared Euclidean distances between all rows, shape (n, n)."""
     centred = rows - rows.mean(axis=0)
     norms = np.einsum("ij,ij->i", centred, centred)
-    products = centred @ centred.T
-    distances = norms[:, None] + norms - 2 * products
+    distances = centred @ centred.T
+    distances *= -2
+    distances += norms
+    distances += norms[:, None]
     # Equal rows must be at distance zero; rounding would tell them apart.
-    return np.where(distances > 1e-12 * norms.max(), distances, 0.0)
+    distances[distances < 1e-12 * norms.max()] = 0.0
+    return distances
