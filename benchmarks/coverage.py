@@ -20,7 +20,8 @@ from molrate.intervals import estimate, separable_groups
 from molrate.measures import MEASURES, Sample
 from molrate.ranking import Candidate, score_candidates
 
-DIMENSIONS = (32, 128, 512, 1024, 4096)
+DIMENSIONS = (32, 512, 4096)
+ROWS = 200
 NOISE_MEASURES = (
     *("transrate", "transrate-icml", "transrate-spectral", "logme", "h-score", "h-score-plain", "lfc", "cka"),
     *("gbc", "ridge", "knn", "sfda", "n-leep", "parc", "rogi-xd"),
@@ -54,7 +55,7 @@ def one_noise(job):
 
 
 def noise(repeats, pool):
-    print(f"claims in noise, % of {repeats} samples of 300 rows: p < 0.05 | low > 0 | corrected low > 0")
+    print(f"claims in noise, % of {repeats} samples of {ROWS} rows: p < 0.05 | low > 0 | corrected low > 0")
     print(
         "(stated: 5 | 2.5 | 2.5; the binomial 95 % range about 5 is "
         f"{5 - 196 * (0.05 * 0.95 / repeats) ** 0.5:.1f} to {5 + 196 * (0.05 * 0.95 / repeats) ** 0.5:.1f})"
@@ -63,7 +64,7 @@ def noise(repeats, pool):
         print(f"\n{task:22s}" + "".join(f"{'d = ' + str(d):>18s}" for d in DIMENSIONS), flush=True)
         claims = {}
         for d in DIMENSIONS:
-            jobs = [(d, task, 300, seed) for seed in range(repeats)]
+            jobs = [(d, task, ROWS, seed) for seed in range(repeats)]
             for result in pool.map(one_noise, jobs, chunksize=4):
                 for name, flags in result.items():
                     claims.setdefault(name, {}).setdefault(d, []).append(flags)

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from molrate.datasets import Dataset, load_dataset
     from molrate.embedding import embed
     from molrate.encoders.base import Encoder, load_encoder
+    from molrate.features import score_features
     from molrate.ranking import Ranking
     from molrate.scoring import score
+    from molrate.statistics import FeatureStatistics
     from molrate.transformer import MoleculeEncoder
 
 __version__ = "0.1.0"
@@ -24,17 +26,20 @@ __version__ = "0.1.0"
 _HOMES = {
     "Dataset": "molrate.datasets",
     "Encoder": "molrate.encoders.base",
+    "FeatureStatistics": "molrate.statistics",
     "MoleculeEncoder": "molrate.transformer",
     "Ranking": "molrate.ranking",
     "embed": "molrate.embedding",
     "load_dataset": "molrate.datasets",
     "load_encoder": "molrate.encoders.base",
     "score": "molrate.scoring",
+    "score_features": "molrate.features",
 }
 
 __all__ = [
     "Dataset",
     "Encoder",
+    "FeatureStatistics",
     "MoleculeEncoder",
     "Ranking",
     "__version__",
@@ -42,6 +47,7 @@ __all__ = [
     "load_dataset",
     "load_encoder",
     "score",
+    "score_features",
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -80,11 +80,14 @@ class FeatureFile:
         rows = max(1, _CHUNK_VALUES // self.shape[1])
         suffix = self.path.suffix.lower()
         if suffix == ".npy":
-            matrix = np.load(self.path, mmap_mode="r", allow_pickle=False)
-            for start in range(0, self.shape[0], rows):
-                yield np.asarray(matrix[start : start + rows], dtype=np.float64)
+            # Read, not mapped: the pages of a mapped file would count as memory in use.
+            with self.path.open("rb") as stream:
+                yield from _array_chunks(stream, rows, lambda: np.load(self.path, allow_pickle=False))
         elif suffix == ".npz":
-            yield from _npz_chunks(self.path, self.layer, rows)
+            with zipfile.ZipFile(self.path) as archive, archive.open(f"{self.layer}.npy") as stream:
+                yield from _array_chunks(
+                    stream, rows, lambda: np.load(self.path, allow_pickle=False)[self.layer]
+                )
         elif suffix == ".parquet":
             import pyarrow.parquet as parquet
 
@@ -178,18 +181,18 @@ def _header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return read(stream)
 
 
-def _npz_chunks(path: Path, name: str, rows: int) -> Iterator[Matrix]:
-    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as stream:
-        (n, d), by_column, dtype = _header(stream)
-        if by_column or dtype.hasobject:
-            # Column order cannot be read row by row; such an array is held whole.
-            matrix = np.load(path, allow_pickle=False)[name]
-            yield from (matrix[start : start + rows] for start in range(0, n, rows))
-            return
-        for start in range(0, n, rows):
-            count = min(rows, n - start)
-            block = stream.read(count * d * dtype.itemsize)
-            yield np.frombuffer(block, dtype=dtype).reshape(count, d).astype(np.float64)
+def _array_chunks(stream: Any, rows: int, whole: Callable[[], npt.NDArray[Any]]) -> Iterator[Matrix]:
+    """Rows of an array in NumPy's format, in order."""
+    (n, d), by_column, dtype = _header(stream)
+    if by_column:
+        # Column order cannot be read row by row; such an array is held whole.
+        matrix = whole()
+        yield from (np.asarray(matrix[start : start + rows]) for start in range(0, n, rows))
+        return
+    for start in range(0, n, rows):
+        count = min(rows, n - start)
+        block = stream.read(count * d * dtype.itemsize)
+        yield np.frombuffer(block, dtype=dtype).reshape(count, d).astype(np.float64)
 
 
 def score_features(

@@ -26,7 +26,6 @@ class Estimate:
     value : float
     null_mean, null_sd : float
         Moments over label permutations.
-    n_permutations : int
     replicates : ndarray, shape (1 + B,)
         Excess on all rows and without each block.
     null_jackknifed : bool
@@ -36,7 +35,6 @@ class Estimate:
     value: float
     null_mean: float
     null_sd: float
-    n_permutations: int
     replicates: npt.NDArray[np.float64]
     null_jackknifed: bool
 
@@ -50,22 +48,20 @@ class Estimate:
 
     @property
     def z(self) -> float:
-        """Excess in standard deviations of the null."""
+        """Excess in standard deviations of the null.
+
+        A description and no test: the null of many measures is skewed, and five permutations do not tell
+        its tail.
+        """
         return self.excess / self.null_sd if self.null_sd > 0 else float("nan")
 
     @property
     def p_value(self) -> float:
-        """Chance of a value so high under permuted labels, one-sided.
-
-        From Student's t, as the null's moments come from few permutations: the value is one further
-        draw if the labels say nothing.
-        """
+        """Chance of so high an excess if the labels say nothing, one-sided, by its jackknife error."""
         from scipy.special import stdtr
 
-        if self.n_permutations < 2 or not self.null_sd > 0:
-            return float("nan")
-        spread = self.null_sd * (1 + 1 / self.n_permutations) ** 0.5
-        return float(stdtr(self.n_permutations - 1, -self.excess / spread))
+        error = jackknife(self.replicates)[1]
+        return float(stdtr(len(self.replicates) - 2, -self.excess / error)) if error > 0 else float("nan")
 
     @property
     def corrected(self) -> float:
@@ -105,7 +101,7 @@ def estimate(table: Table, *, higher_is_better: bool = True) -> Estimate:
         baseline += (jackknifed - jackknifed[:, :1]).mean(axis=0)
     sign = 1.0 if higher_is_better else -1.0
     replicates = sign * (table[0] - baseline)
-    return Estimate(float(table[0, 0]), mean, deviation, len(null), replicates, len(jackknifed) > 0)
+    return Estimate(float(table[0, 0]), mean, deviation, replicates, len(jackknifed) > 0)
 
 
 def jackknife(replicates: npt.NDArray[np.float64]) -> tuple[float, float]:

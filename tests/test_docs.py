@@ -10,6 +10,8 @@ import pytest
 
 from molrate.cli.main import cli
 from molrate.errors import INTERRUPTED_EXIT_CODE, PARTIAL_EXIT_CODE, InputError, UsageError, WeightsError
+from molrate.measures import MEASURES
+from molrate.ranking import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -62,3 +64,17 @@ def test_examples_in_docstrings_run(module):
     result = doctest.testmod(importlib.import_module(module))
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_every_measure_stands_in_its_page_word_for_word():
+    page = " ".join((ROOT / "docs" / "measures.md").read_text(encoding="utf-8").split())
+    for name in MEASURES:
+        assert f"### `{name}`: {MEASURES[name].title}" in page
+        assert MEASURES[name].about in page
+
+
+def test_the_columns_of_a_ranking_are_explained():
+    page = (ROOT / "docs" / "measures.md").read_text(encoding="utf-8")
+    plain = {"dataset", "target", "task", "measure", "encoder", "kind", "layer", "pooling"}
+    plain |= {"n", "dimension", "classes", "smallest_class", "seconds"}
+    assert [name for name in COLUMNS if name not in plain and f"`{name}`" not in page] == []

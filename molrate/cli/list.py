@@ -24,7 +24,7 @@ def command(kind: str, output_format: str) -> None:
     """List encoders, datasets or measures, and which are at hand without a download."""
     rows = {"encoders": _encoders, "datasets": _datasets, "measures": _measures}[kind]()
     if output_format == "json":
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(json.dumps([row | _more(kind, row) for row in rows], indent=2))
         return
     from rich.console import Console
     from rich.table import Table
@@ -33,6 +33,16 @@ def command(kind: str, output_format: str) -> None:
     for row in rows:
         table.add_row(*row.values())
     Console(width=_WIDTH, highlight=False, markup=False).print(table)
+
+
+def _more(kind: str, row: dict[str, str]) -> dict[str, str]:
+    """What a table has no room for: what a measure means, its range, and when not to trust it."""
+    if kind != "measures":
+        return {}
+    from molrate.measures.base import MEASURES
+
+    measure = MEASURES[row["measure"]]
+    return {"about": measure.about, "reference": measure.reference}
 
 
 def _encoders() -> list[dict[str, str]]:
@@ -67,7 +77,17 @@ def _datasets() -> list[dict[str, str]]:
 def _measures() -> list[dict[str, str]]:
     from molrate.measures.base import MEASURES
 
-    return [
-        {"measure": name, "tasks": ", ".join(MEASURES[name].tasks), "reference": MEASURES[name].reference}
-        for name in MEASURES
-    ]
+    rows = []
+    for name in MEASURES:
+        measure = MEASURES[name]
+        rows.append(
+            {
+                "measure": name,
+                "what": measure.title,
+                "tasks": ", ".join(measure.tasks),
+                "reads": "values" if measure.uses == "values" else "classes, bins",
+                "needs": measure.needs,
+                "better": "higher" if measure.higher_is_better else "lower",
+            }
+        )
+    return rows

@@ -117,6 +117,10 @@ def _first_kept(
     chosen = np.take_along_axis(nearest, order, axis=1)
     for row in np.flatnonzero(usable.sum(axis=1) < count):
         reachable = np.where(keep, distances[row], np.inf)
+        if keep[row] and np.isfinite(reachable).sum() < count:
+            raise InputError(
+                f"without a block there are not {count} other molecules for each to compare with"
+            )
         chosen[row] = np.argsort(reachable, kind="stable")[:count]
     return chosen
 

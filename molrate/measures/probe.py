@@ -97,6 +97,10 @@ class RidgeError(RidgeProbe):
     def _summary(self, squares: Table, total: Table, counts: npt.NDArray[np.int64]) -> Table:
         return np.sqrt(squares / counts)
 
+    def upper(self, sample: Sample) -> float:
+        """An error has no largest value."""
+        return float("inf")
+
 
 def _drop_each(per_block: Table) -> Table:
     """Sums over blocks, of all and without each, shape (1 + P, 1 + B)."""

@@ -20,10 +20,15 @@ def row_space(rows: Matrix) -> Matrix:
 
 
 def principal_components(rows: Matrix, components: int) -> Matrix:
-    """Coordinates of the centred rows along their leading principal components, shape (n, k)."""
+    """Coordinates of the centred rows along their leading principal components, shape (n, k).
+
+    Every component has the sign that makes the sum of its cubes positive, so that neither the order of
+    rows nor that of columns decides it.
+    """
     centred = row_space(rows - rows.mean(axis=0))
     values, vectors = positive_eigenpairs(centred.T @ centred, max(rows.shape))
-    return centred @ vectors[:, : min(components, len(values))]
+    scores = centred @ vectors[:, : min(components, len(values))]
+    return scores * np.where((scores**3).sum(axis=0) < 0, -1.0, 1.0)
 
 
 def squared_distances(rows: Matrix) -> Matrix:

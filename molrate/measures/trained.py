@@ -22,6 +22,7 @@ from molrate.statistics import Matrix
 _HIDDEN = 64
 _TRAINED_PERMUTATIONS = 2
 _LEAST_SHARE = 1e-3
+_STOP_ROWS = 1000
 
 
 def task_embedding(features: npt.ArrayLike, labels: npt.ArrayLike) -> Matrix:
@@ -142,7 +143,9 @@ def _out_of_fold_losses(rows: Matrix, design: Design, order: Codes) -> Matrix:
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
     losses = np.empty(len(rows))
-    options = {"hidden_layer_sizes": (_HIDDEN,), "early_stopping": True, "max_iter": 200, "random_state": 0}
+    # Of few molecules a tenth is too little to tell when to stop.
+    stop = len(rows) >= _STOP_ROWS
+    options = {"hidden_layer_sizes": (_HIDDEN,), "early_stopping": stop, "max_iter": 200, "random_state": 0}
     values, codes = design.values[order], design.codes[order]
     for fold in range(FOLDS):
         held = design.blocks % FOLDS == fold

@@ -270,11 +270,12 @@ class SpectralTransRate(TransRate):
     needs = "features"
     reference = "Huang et al. ICML 2022, the authors' repository (plain mode)"
     about = (
-        "The form behind the conference paper's printed tables: rows scaled to unit norm, centred and "
-        "scaled again, rates divided by the rank of the features. Its distortion was set by hand for each "
-        "experiment there, over four decades; here it is 1e-4 unless given. For reproduction; the rank in "
-        "the divisor makes encoders of different dimension look alike where they are not. In the interval "
-        "the rank is that of all rows."
+        "The form behind the conference paper's printed tables. Class rates are about the mean of all, so "
+        "that two balanced classes that differ in their means alone are not told apart. Rows scaled to "
+        "unit norm, centred and scaled again, rates divided by the rank of the features. Its distortion "
+        "was set by hand for each experiment there, over four decades; here it is 1e-4 unless given. For "
+        "reproduction; the rank in the divisor makes encoders of different dimension look alike where they "
+        "are not. In the interval the rank is that of all rows."
     )
 
     def __init__(self, *, distortion: float = DISTORTION) -> None:
@@ -314,10 +315,11 @@ class CentredTransRate(StatisticsMeasure):
     reference = "Huang et al., Frustratingly Easy Transferability Estimation, ICML 2022, listing"
     about = (
         "TransRate with features centred and taken at their own scale, distortion 1e-4 and no factor d. "
-        "Unmoved by a common offset, which the paper's equations are not, but moved by the scale of the "
-        "features. The listing weights all classes alike, which can make it negative and lets noise outscore "
-        "signal on unbalanced classes; here the weights are n_c / n, and uniform ones are for compatibility. "
-        "As for TransRate, read the excess."
+        "Class rates are about the mean of all, so that two balanced classes that differ in their means "
+        "alone are not told apart. Unmoved by a common offset, which the paper's equations are not, but "
+        "moved by the scale of the features. The listing weights all classes alike, which can make it "
+        "negative and lets noise outscore signal on unbalanced classes; here the weights are n_c / n, and "
+        "uniform ones are for compatibility. As for TransRate, read the excess."
     )
 
     def __init__(self, *, distortion: float = DISTORTION, weights: str = "proportion") -> None:
