@@ -442,11 +442,9 @@ def _score_streamed(file: FeatureFile, trial: Trial, measures: Sequence[Measure]
 
 def _statistics_groups(measures: Sequence[StatisticsMeasure]) -> dict[tuple[bool, bool], list[Any]]:
     """Measures by the statistics they share: of unit rows or not, with class moments or not."""
-    class_moments = any(m.class_moments for m in measures if not m.unit_rows)
     groups: dict[tuple[bool, bool], list[Any]] = {}
     for measure in measures:
-        key = (measure.unit_rows, True if measure.unit_rows else class_moments)
-        groups.setdefault(key, []).append(measure)
+        groups.setdefault((measure.unit_rows, measure.class_moments), []).append(measure)
     return groups
 
 
@@ -471,7 +469,10 @@ def _empty_labellings(
 def _fill(
     file: FeatureFile, trial: Trial, labellings: Mapping[tuple[bool, bool], list[FeatureStatistics]]
 ) -> None:
-    """Read the file once, adding every chunk to every labelling; permutations lie in one block."""
+    """Read the file once, adding every chunk to every labelling.
+
+    Second moments of permuted classes are kept in one block, as in many they would take too much memory.
+    """
     design = trial.design
     place = np.full(file.shape[0], -1, dtype=np.intp)
     place[trial.rows] = np.arange(len(trial.rows))
@@ -483,8 +484,8 @@ def _fill(
         for order, position in zip(design.orders(), range(1 + len(design.permutations)), strict=True):
             labels = order[kept]
             targets = design.values[labels][:, None] if design.task == "regression" else None
-            blocks = design.blocks[kept] if position == 0 else None
-            for statistics in labellings.values():
+            for (_, class_moments), statistics in labellings.items():
+                blocks = None if class_moments and position else design.blocks[kept]
                 statistics[position].add(rows, design.codes[labels], targets, blocks)
     for statistics in labellings.values():
         for other in statistics[1:]:

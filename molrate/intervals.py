@@ -140,7 +140,8 @@ def separable_groups(replicates: Sequence[npt.NDArray[np.float64]], level: float
     """Groups of candidates that are not separable, 1 the best.
 
     The best candidate leads group 1, which takes all that are not separable from it; the best of the rest
-    leads group 2, and so on. The level holds for all comparisons with a leader together (Bonferroni).
+    leads group 2, and so on. The level holds for all pairs that are left together (Bonferroni): the
+    leader is chosen by the same values, so that a comparison with it stands for one of every pair.
 
     Parameters
     ----------
@@ -158,7 +159,8 @@ def separable_groups(replicates: Sequence[npt.NDArray[np.float64]], level: float
         group += 1
         leader = left[0]
         degrees = len(replicates[leader]) - 2
-        each = 1 - (1 - level) / max(1, len(left) - 1)
+        pairs = max(1, len(left) * (len(left) - 1) // 2)
+        each = 1 - (1 - level) / pairs
         reach = student_quantile(degrees, each)
         kept = []
         for index in left:

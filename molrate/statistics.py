@@ -336,7 +336,8 @@ class FeatureStatistics:
         rows = self._checked(features)
         n = len(rows)
         codes = self._codes(labels, n)
-        y = np.zeros((n, 0)) if targets is None else np.asarray(targets, dtype=np.float64).reshape(n, -1)
+        y = np.zeros((n, 0)) if targets is None else np.asarray(targets, dtype=np.float64)
+        y = y[:, None] if y.ndim == 1 else y
         if y.shape[1] != self.n_targets:
             raise InputError(f"{y.shape[1]} target columns where {self.n_targets} were announced")
         block = np.zeros(n, dtype=np.intp) if blocks is None else np.asarray(blocks, dtype=np.intp)
