@@ -20,6 +20,8 @@ Codes = npt.NDArray[np.intp]
 BLOCKS = 20
 PERMUTATIONS = 5
 BINS = 10
+FEW_MOLECULES = 10
+"""Molecules below which a class leaves any ranking to chance."""
 _ROWS_PER_BIN = 20
 _ROWS_PER_BLOCK = 10
 _FEWEST_BLOCKS = 5

@@ -28,6 +28,7 @@ from molrate.ranking import (
     Scored,
     Trial,
     choose_measures,
+    label_warning,
     rank_trials,
     ranking_frame,
     ranking_rows,
@@ -435,7 +436,7 @@ def _score_streamed(file: FeatureFile, trial: Trial, measures: Sequence[Measure]
         if isinstance(table, InputError):
             scored.append(Scored(candidate, measure, seconds, d, error=table))
         else:
-            warning = measure.warning(shape_only)
+            warning = measure.warning(shape_only) or label_warning(measure, trial.design)
             scored.append(Scored(candidate, measure, seconds, d, warning=warning, table=table))
     return scored
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from molrate.design import default_bins
+from molrate.design import FEW_MOLECULES, default_bins
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from molrate.molecules import Molecules
     from molrate.ranking import Ranking, Trial
 
-_FEW_POSITIVES = 10
 # With more measures than this, one sentence counts their verdicts.
 _EACH_MEASURE = 3
 
@@ -61,9 +60,9 @@ def target_notes(trial: Trial, n_rows: int) -> list[str]:
         names = [target.classes[int(code)] for code in np.unique(target.values)]
         shown = ", ".join(f"{name} {count}" for name, count in zip(names, sizes, strict=True))
         notes.append(f"{target.name}: classification, {shown}.")
-        if sizes.min() < _FEW_POSITIVES:
+        if sizes.min() < FEW_MOLECULES:
             notes.append(
-                f"{target.name}: a class of fewer than {_FEW_POSITIVES} molecules makes any ranking fragile."
+                f"{target.name}: a class of fewer than {FEW_MOLECULES} molecules makes any ranking fragile."
             )
         return notes
     spread = f"{sizes.min()}-{sizes.max()}" if sizes.min() < sizes.max() else f"{sizes.max()}"

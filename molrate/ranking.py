@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from molrate.design import Design
+from molrate.design import FEW_MOLECULES, Design, default_bins
 from molrate.errors import InputError, UsageError
 from molrate.intervals import Estimate, Table, difference, estimate, separable_groups, student_quantile
 from molrate.measures.base import (
@@ -71,7 +71,6 @@ COLUMNS = [
 ]
 FORMS = ("excess", "relative", "z", "value")
 """What candidates can be ordered by."""
-NEEDS_TRAINING = "training"
 
 Replicates = npt.NDArray[np.float64]
 
@@ -390,8 +389,20 @@ def _outcome(
     dimension = sample.features.shape[1]
     if isinstance(table, InputError):
         return Scored(candidate, measure, seconds, dimension, error=table)
-    warning, ceiling = measure.warning(sample), measure.upper(sample)
-    return Scored(candidate, measure, seconds, dimension, ceiling, warning, table)
+    warnings = [measure.warning(sample), label_warning(measure, sample.design)]
+    warning = "; ".join(text for text in warnings if text)
+    return Scored(candidate, measure, seconds, dimension, measure.upper(sample), warning, table)
+
+
+def label_warning(measure: Measure, design: Design) -> str:
+    """Why labels make a measure unreliable for any features; empty if they do not."""
+    smallest = int(np.bincount(design.codes).min())
+    if design.task == "classification" and smallest < FEW_MOLECULES:
+        return f"the smallest class has {smallest} molecules"
+    wanted = default_bins(len(design.codes))
+    if design.task == "regression" and measure.uses == "bins" and design.n_classes < wanted:
+        return f"equal values left {design.n_classes} of {wanted} ranges"
+    return ""
 
 
 def _pooled(measure: Measure, scored: Sequence[Scored]) -> list[Scored]:

@@ -4,7 +4,7 @@ import pytest
 import molrate
 from molrate.datasets import Dataset
 from molrate.errors import InputError, UsageError, WeightsError
-from molrate.measures import transrate
+from molrate.measures import domain_similarity, leep, transrate
 from molrate.ranking import COLUMNS
 from molrate.targets import parse_target, quantile_bins
 
@@ -201,3 +201,49 @@ def test_the_papers_dataset_ranks_pretrained_above_untrained(published_data, pub
     )
     assert set(ranking.frame["encoder"].iloc[:2]) == {"gcn-supervised", "graphsage-supervised"}
     assert ranking.frame["n"].unique().tolist() == [2039]
+
+
+def test_measures_that_need_more_run_when_they_are_given_it(esol, tmp_path):
+    smiles, values = esol
+    generator = np.random.default_rng(0)
+    probabilities = generator.dirichlet(np.ones(6), len(values))
+    given = {
+        "ecfp4/source_probabilities": probabilities,
+        "reference/features": values[:, None] + generator.normal(size=(len(values), 4)),
+    }
+    source = tmp_path / "corpus.smi"
+    source.write_text("\n".join(smiles[:60]) + "\n")
+    ranking = molrate.score(
+        dataset(smiles, y=values),
+        encoders=["ecfp4", "rdkit-descriptors"],
+        measures=["leep", "rsa", "ds"],
+        given=given,
+        source_molecules=source,
+    )
+    status = ranking.frame.set_index(["measure", "encoder"])["status"]
+    assert status["leep", "ecfp4"] != "inapplicable"
+    assert status["leep", "rdkit-descriptors"] == "inapplicable"
+    assert set(status["rsa"]) | set(status["ds"]) <= {"ok", "unreliable"}
+    bins = quantile_bins(values)
+    frame = ranking.frame.set_index(["measure", "encoder"])
+    assert frame.loc[("leep", "ecfp4"), "value"] == pytest.approx(leep(probabilities, bins), rel=1e-9)
+    features, corpus = molrate.embed(smiles, "ecfp4"), molrate.embed(smiles[:60], "ecfp4")
+    expected = domain_similarity(features, bins, corpus)
+    assert frame.loc[("ds", "ecfp4"), "value"] == pytest.approx(expected, rel=1e-9)
+    assert "leep does not apply" in str(ranking)
+    with pytest.raises(InputError, match="has 3 rows, the dataset 200"):
+        molrate.score(dataset(smiles, y=values), given={"ecfp4/source_probabilities": probabilities[:3]})
+
+
+def test_labels_that_leave_it_to_chance_are_flagged(esol):
+    smiles, values = esol
+    rare = (values > np.sort(values)[-7]).astype(int)
+    frame = molrate.score(dataset(smiles, y=rare), encoders=["rdkit-descriptors"], measures=["cka"]).frame
+    assert frame["note"].item() == "the smallest class has 6 molecules"
+    tied = np.where(values > np.median(values), np.round(values), -9.0)
+    frame = molrate.score(
+        dataset(smiles, y=tied), encoders=["rdkit-descriptors"], measures=["lfc", "cka"], task="regression"
+    ).frame
+    notes = frame.set_index("measure")["note"]
+    assert notes["lfc"].startswith("equal values left")
+    assert notes["cka"] == ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -143,6 +143,8 @@ class Sample:
 
 class Measure(ABC):
     """A number that predicts how well features transfer to a target.
+
+    One instance serves all candidates, in several threads at once, so that it keeps no state of any.
 
     Attributes
     ----------
@@ -303,16 +305,23 @@ class FeaturesMeasure(Measure):
 
     def replicates(self, sample: Sample) -> Table:
         """Values for every labelling on all rows, and for the true labels without each block."""
-        design = sample.design
-        table = np.full((1 + len(design.permutations), 1 + design.n_blocks), np.nan)
-        labels = design.values if self.uses == "values" else design.codes
-        for row, order in enumerate(design.orders()):
-            table[row, 0] = self.value(sample.features, labels[order])
-        for block in range(design.n_blocks):
-            keep = np.flatnonzero(design.blocks != block)
-            fewer = labels[keep] if self.uses == "values" else label_codes(labels[keep])
-            table[0, 1 + block] = self.value(sample.features[keep], fewer)
-        return table
+        return replicate_rows(sample, self.value, self.uses)
+
+
+def replicate_rows(
+    sample: Sample, value: Callable[[Matrix, npt.NDArray[Any]], float], uses: str = "bins"
+) -> Table:
+    """Table of a function of rows and labels, permutations not jackknifed."""
+    design = sample.design
+    table = np.full((1 + len(design.permutations), 1 + design.n_blocks), np.nan)
+    labels = design.values if uses == "values" else design.codes
+    for row, order in enumerate(design.orders()):
+        table[row, 0] = value(sample.features, labels[order])
+    for block in range(design.n_blocks):
+        keep = np.flatnonzero(design.blocks != block)
+        fewer = labels[keep] if uses == "values" else label_codes(labels[keep])
+        table[0, 1 + block] = value(sample.features[keep], fewer)
+    return table
 
 
 def tabulate_together(

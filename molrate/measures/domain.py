@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.design import Codes, label_codes
-from molrate.measures.base import FeaturesMeasure, NotApplicableError, Sample, as_matrix
+from molrate.measures.base import Measure, NotApplicableError, Sample, as_matrix, replicate_rows
 from molrate.statistics import Matrix
 
 GAMMA = 0.01
@@ -39,7 +39,7 @@ def domain_similarity(
     return _similarity(as_matrix(features), label_codes(labels), clusters, gamma)
 
 
-class DomainSimilarity(FeaturesMeasure):
+class DomainSimilarity(Measure):
     """Similarity of target classes and source clusters by earth mover's distance."""
 
     name = "ds"
@@ -60,12 +60,8 @@ class DomainSimilarity(FeaturesMeasure):
                 "needs molecules the encoder was pretrained on (--source-molecules, or "
                 "ENCODER/source_features in the file of --given)"
             )
-        self._source = _clusters(as_matrix(sample.source_features))
-        return super().replicates(sample)
-
-    def value(self, features: Matrix, labels: Codes) -> float:
-        """Similarity for class codes."""
-        return _similarity(features, labels, self._source, GAMMA)
+        source = _clusters(as_matrix(sample.source_features))
+        return replicate_rows(sample, lambda rows, labels: _similarity(rows, labels, source, GAMMA))
 
     def upper(self, sample: Sample) -> float:
         """No distance."""

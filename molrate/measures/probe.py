@@ -245,11 +245,6 @@ class LogisticProbe(Measure):
         """Perfect order."""
         return 1.0
 
-    def warning(self, sample: Sample) -> str:
-        """Classes too small to judge."""
-        smallest = int(np.bincount(sample.design.codes).min())
-        return f"smallest class has {smallest} molecules" if smallest < 10 else ""
-
 
 def standardised(features: Matrix) -> Matrix:
     """Features of zero mean and equal variance, mean squared row norm one, in row-space coordinates."""

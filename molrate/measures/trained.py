@@ -14,7 +14,7 @@ import numpy.typing as npt
 from molrate.design import Codes, Design, label_codes
 from molrate.errors import InputError
 from molrate.intervals import Table
-from molrate.measures.base import FeaturesMeasure, Measure, NotApplicableError, Sample
+from molrate.measures.base import Measure, NotApplicableError, Sample, replicate_rows
 from molrate.measures.leep import NO_SOURCE, checked_probabilities
 from molrate.measures.probe import FOLDS, standardised
 from molrate.statistics import Matrix
@@ -49,7 +49,7 @@ def task_embedding(features: npt.ArrayLike, labels: npt.ArrayLike) -> Matrix:
     return (rows**2 * spread[:, None]).mean(axis=0)
 
 
-class Task2Vec(FeaturesMeasure):
+class Task2Vec(Measure):
     """Likeness of target and source tasks by the Fisher information of heads fitted to each."""
 
     name = "task2vec"
@@ -70,19 +70,19 @@ class Task2Vec(FeaturesMeasure):
         source = checked_probabilities(sample.source_probabilities).argmax(axis=1)
         if len(np.unique(source)) < 2:
             raise InputError("all molecules have the same most probable source class, so it is no task")
-        self._source = task_embedding(sample.features, source)
-        return super().replicates(sample)
-
-    def value(self, features: Matrix, labels: Codes) -> float:
-        """Likeness of the embeddings for class codes."""
-        target = task_embedding(features, labels)
-        both = np.maximum(target + self._source, np.finfo(float).tiny)
-        one, other = target / both, self._source / both
-        return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
+        embedding = task_embedding(sample.features, source)
+        return replicate_rows(sample, lambda rows, labels: _likeness(task_embedding(rows, labels), embedding))
 
     def upper(self, sample: Sample) -> float:
         """Equal embeddings."""
         return 1.0
+
+
+def _likeness(target: Matrix, source: Matrix) -> float:
+    """Cosine of two embeddings, each entry divided by the sum of both."""
+    both = np.maximum(target + source, np.finfo(float).tiny)
+    one, other = target / both, source / both
+    return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
 
 
 class Taskonomy(Measure):
