@@ -355,13 +355,14 @@ class FeatureStatistics:
         return self
 
     def _add_part(self, block: int, code: int, rows: Any, y: Matrix) -> None:
-        sums = self._first_moments.setdefault(
-            block, _BlockSums(self.dimension, self.n_classes, self.n_targets)
-        )
-        sums.add(code, rows, y)
+        if block not in self._first_moments:
+            self._first_moments[block] = _BlockSums(self.dimension, self.n_classes, self.n_targets)
+        self._first_moments[block].add(code, rows, y)
         if self.second_moments != "none":
-            cell = code if self.second_moments == "classes" else 0
-            self._parts.setdefault((block, cell), Part(self.dimension)).add(rows)
+            key = (block, code if self.second_moments == "classes" else 0)
+            if key not in self._parts:
+                self._parts[key] = Part(self.dimension)
+            self._parts[key].add(rows)
 
     def _checked(self, features: Any) -> Any:
         """Features as an array on their device, every row finite and, for unit norm, not zero."""

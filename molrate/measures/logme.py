@@ -26,8 +26,8 @@ from molrate.measures.base import StatisticsMeasure, statistics_of
 from molrate.statistics import FeatureStatistics, Matrix, positive_eigenpairs
 
 # The grid on which the maximum is bracketed, in units of the smallest and largest eigenvalue.
-_BELOW, _ABOVE, _GRID = 1e-6, 1e10, 96
-_BISECTIONS = 36
+_BELOW, _ABOVE, _GRID = 1e-6, 1e10, 40
+_BISECTIONS = 32
 
 
 def logme(
