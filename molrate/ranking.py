@@ -320,6 +320,8 @@ def score_candidates(
     else:
         # Matrices of a few hundred dimensions gain little from threads inside BLAS, and much from one
         # thread for each candidate.
+        import scipy.linalg  # noqa: F401  (its BLAS is limited only if it is loaded by now)
+
         with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_cores) as executor:
             outcomes = list(executor.map(work, candidates))
     scored = [one for outcome in outcomes for one in outcome]

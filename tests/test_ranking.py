@@ -16,6 +16,7 @@ from molrate.ranking import (
     Ranking,
     Trial,
     choose_measures,
+    label_warning,
     rank_trials,
     ranking_frame,
     ranking_rows,
@@ -204,3 +205,12 @@ def test_sensitivity_compares_with_the_same_ranking(pool):
 def test_a_pool_of_one_needs_no_order():
     with pytest.raises(InputError, match="no encoder was ranked"):
         _ = Ranking(ranking_frame("drawn", [])).best
+
+
+def test_labels_that_leave_a_measure_to_chance_are_named():
+    generator = np.random.default_rng(0)
+    classes = make_design(np.r_[np.ones(5), np.zeros(55)], "classification", permutations=0)
+    assert label_warning(MEASURES["logistic"](), classes) == "the smallest class has 5 molecules"
+    ties = make_design(np.r_[np.zeros(150), generator.normal(size=50)], "regression", permutations=0)
+    assert "equal values left" in label_warning(MEASURES["transrate"](), ties)
+    assert label_warning(MEASURES["logme"](), ties) == ""

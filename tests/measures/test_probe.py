@@ -166,12 +166,6 @@ def test_logistic_is_free_of_the_scale_and_offset_of_each_column():
     assert values[0] == pytest.approx(values[1], abs=1e-6)
 
 
-def test_logistic_warns_of_small_classes():
-    features, labels = plain(60)
-    labels = np.r_[np.ones(5), np.zeros(55)]
-    assert "smallest class has 5 molecules" in LogisticProbe().warning(make_sample(features, labels))
-
-
 def test_logistic_refuses_a_fold_without_a_second_class():
     features, _ = plain(30)
     with pytest.raises(InputError, match="one class only"):
