@@ -133,7 +133,9 @@ def one_groups(job):
     labels = signal[:, 0] + generator.normal(size=n)
     replicates = {name: [] for name in ("transrate", "logme", "h-score", "cka", "ridge")}
     for _ in range(n_encoders):
-        features = np.c_[signal, generator.normal(size=(n, d - 4))] @ generator.normal(size=(d, d))
+        # A rotation, as a general matrix would make encoders that the measures rightly tell apart.
+        rotation = np.linalg.qr(generator.normal(size=(d, d)))[0]
+        features = np.c_[signal, generator.normal(size=(n, d - 4))] @ rotation
         for name, one in estimates(features, labels, "regression", replicates, seed).items():
             replicates[name].append(one.replicates)
     return {name: max(separable_groups(found)) > 1 for name, found in replicates.items()}
