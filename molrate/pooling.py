@@ -20,17 +20,20 @@ def sum_pooling(nodes: torch.Tensor, index: torch.Tensor, size: int) -> torch.Te
 
 def mean_pooling(nodes: torch.Tensor, index: torch.Tensor, size: int) -> torch.Tensor:
     """Mean of each molecule's nodes, (n_nodes, d) to (size, d)."""
-    lengths = torch.bincount(index, minlength=size)
+    lengths = torch.bincount(index, minlength=size).clamp(min=1)
     return sum_pooling(nodes, index, size) / lengths[:, None]
 
 
 def max_pooling(nodes: torch.Tensor, index: torch.Tensor, size: int) -> torch.Tensor:
     """Largest value of each molecule's nodes in each dimension, (n_nodes, d) to (size, d)."""
-    return torch.segment_reduce(nodes, "max", lengths=torch.bincount(index, minlength=size))
+    lengths = torch.bincount(index, minlength=size)
+    largest = torch.segment_reduce(nodes, "max", lengths=lengths)
+    return largest.masked_fill((lengths == 0)[:, None], 0.0)
 
 
 POOLINGS: dict[str, Pooling] = {"mean": mean_pooling, "sum": sum_pooling, "max": max_pooling}
 """Poolings by name: ``pooling(nodes (n_nodes, d), index (n_nodes,), size) -> (size, d)``.
 
-``index`` holds the molecule of each node and must be sorted; every molecule has at least one node.
+``index`` holds the molecule of each node and must be sorted. A molecule without
+nodes, as one atom has no bonds, gets zeros.
 """

@@ -1,0 +1,179 @@
+"""Molecules streamed from a corpus as folded batches with their pretraining labels."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from rdkit import Chem, rdBase
+from torch.utils.data import IterableDataset, get_worker_info
+
+from molrate.errors import InputError
+from molrate.graphs.folding import PADDING, FoldedBatch, _Movable, fold_batch
+from molrate.graphs.grover import batch_molecules
+from molrate.pretraining.labels import (
+    IGNORED,
+    Vocabularies,
+    atom_contexts,
+    bond_contexts,
+    functional_groups,
+)
+
+
+def read_corpus(path: Path) -> list[str]:
+    """SMILES of a corpus: the first word of each line.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, no gzip although it is named so, or empty.
+    """
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8") as lines:
+            smiles = [words[0] for line in lines if (words := line.split())]
+    except (OSError, UnicodeDecodeError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read as a corpus of SMILES: {error}") from error
+    if not smiles:
+        raise InputError(f"{path}: no SMILES in it; a corpus has one a line")
+    return smiles
+
+
+def parse(smiles: list[str]) -> list[Chem.Mol]:
+    """Molecules of the SMILES that are valid."""
+    with rdBase.BlockLogs():
+        parsed = map(Chem.MolFromSmiles, smiles)
+        return [molecule for molecule in parsed if molecule is not None and molecule.GetNumAtoms()]
+
+
+@dataclass(frozen=True)
+class LabelledBatch(_Movable):
+    """A folded batch and what is to be predicted of it.
+
+    Attributes
+    ----------
+    graph : FoldedBatch
+    atom_rows, bond_rows : Tensor of int64
+        Atoms, and first directions of bonds, that have a label.
+    atom_labels, bond_labels : Tensor of int64
+    groups : Tensor of float32, shape (n_molecules, 85)
+    atom_molecule, bond_molecule : Tensor of int64
+        Molecule of each atom and directed bond.
+    """
+
+    graph: FoldedBatch
+    atom_rows: torch.Tensor
+    atom_labels: torch.Tensor
+    bond_rows: torch.Tensor
+    bond_labels: torch.Tensor
+    groups: torch.Tensor
+    atom_molecule: torch.Tensor
+    bond_molecule: torch.Tensor
+
+
+def _choose(sizes: list[int], fraction: float, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """The given share, rounded up, of each molecule's atoms or bonds, as positions in the batch."""
+    starts = np.cumsum(sizes) - sizes
+    chosen = [
+        start + generator.choice(size, int(np.ceil(size * fraction)), replace=False)
+        for start, size in zip(starts, sizes, strict=True)
+    ]
+    return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+
+def label_batch(
+    molecules: list[Chem.Mol],
+    vocabularies: Vocabularies,
+    depth: int,
+    n_blocks: int,
+    label_fraction: float,
+    mask_inputs: bool,
+    generator: np.random.Generator,
+) -> LabelledBatch:
+    """Choose the atoms and bonds to be predicted, and hide their features if asked.
+
+    Parameters
+    ----------
+    mask_inputs : bool
+        As released, an encoder sees the features of what it predicts; if set, they are zero.
+    """
+    batch = batch_molecules(molecules)
+    molecules = [molecules[row] for row in batch.rows]
+    graph = batch.content
+    atom_labels = vocabularies.atoms.index([name for mol in molecules for name in atom_contexts(mol)])
+    bond_labels = vocabularies.bonds.index([name for mol in molecules for name in bond_contexts(mol)])
+    atoms = _choose([mol.GetNumAtoms() for mol in molecules], label_fraction, generator)
+    bonds = _choose([mol.GetNumBonds() for mol in molecules], label_fraction, generator)
+    if mask_inputs:
+        graph.atoms[atoms] = PADDING
+        graph.bonds[2 * bonds] = PADDING
+        graph.bonds[2 * bonds + 1] = PADDING
+    return LabelledBatch(
+        graph=fold_batch(graph, depth, n_blocks),
+        atom_rows=torch.from_numpy(atoms),
+        atom_labels=torch.from_numpy(atom_labels[atoms]),
+        bond_rows=torch.from_numpy(2 * bonds),
+        bond_labels=torch.from_numpy(bond_labels[bonds]),
+        groups=torch.from_numpy(np.stack([functional_groups(mol) for mol in molecules])),
+        atom_molecule=graph.batch,
+        bond_molecule=graph.bond_batch,
+    )
+
+
+class CorpusBatches(IterableDataset[LabelledBatch]):
+    """Endless batches of a corpus, in an order and with masks that depend on the seed alone.
+
+    Batch number `i` is the same whoever makes it and whenever: a run that is resumed at any step, with
+    any number of workers, sees what an uninterrupted one would.
+
+    Parameters
+    ----------
+    smiles : list of str
+    batch_size : int
+    seed : int
+    first : int
+        Number of the first batch.
+    last : int, optional
+        Number after the last batch.
+    labelling : dict
+        Further arguments of :func:`label_batch`.
+    """
+
+    def __init__(
+        self,
+        smiles: list[str],
+        batch_size: int,
+        seed: int,
+        first: int = 0,
+        last: int | None = None,
+        **labelling: object,
+    ) -> None:
+        self.smiles, self.batch_size, self.seed = smiles, batch_size, seed
+        self.first, self.last = first, last
+        self.labelling = labelling
+        self.n_batches = max(1, len(smiles) // batch_size)
+
+    def __iter__(self) -> Iterator[LabelledBatch]:
+        worker = get_worker_info()
+        offset, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        number, epoch, order = self.first + offset, -1, np.empty(0, dtype=np.int64)
+        while self.last is None or number < self.last:
+            if number // self.n_batches != epoch:
+                epoch = number // self.n_batches
+                order = np.random.default_rng([self.seed, epoch]).permutation(len(self.smiles))
+            start = (number % self.n_batches) * self.batch_size
+            yield self._batch(number, order[start : start + self.batch_size])
+            number += stride
+
+    def _batch(self, number: int, rows: npt.NDArray[np.int64]) -> LabelledBatch:
+        generator = np.random.default_rng([self.seed, 1, number])
+        molecules = parse([self.smiles[row] for row in rows])
+        return label_batch(molecules, generator=generator, **self.labelling)  # type: ignore[arg-type]
+
+
+__all__ = ["IGNORED", "CorpusBatches", "LabelledBatch", "label_batch", "parse", "read_corpus"]

@@ -1,0 +1,144 @@
+"""What GROVER learns to predict without labels: contexts of atoms and bonds, and functional groups."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rdkit import Chem, RDConfig
+
+_UNDERSCORES = str.maketrans("=-", "__")
+
+IGNORED, OTHER = 0, 1
+"""Indices of what has no label, and of contexts outside the vocabulary."""
+
+
+def atom_contexts(molecule: Chem.Mol) -> list[str]:
+    """Name each atom by its element and the number of neighbours of each element and bond type.
+
+    The ``=O`` of a ketone is ``O_C-DOUBLE1``, its carbon ``C_C-SINGLE2_O-DOUBLE1``.
+    """
+    symbols = [atom.GetSymbol() for atom in molecule.GetAtoms()]
+    around: list[Counter[str]] = [Counter() for _ in symbols]
+    for bond in molecule.GetBonds():
+        begin, end, kind = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), bond.GetBondType().name
+        around[begin][f"{symbols[end]}-{kind}"] += 1
+        around[end][f"{symbols[begin]}-{kind}"] += 1
+    return [_context(symbol, counts) for symbol, counts in zip(symbols, around, strict=True)]
+
+
+def bond_contexts(molecule: Chem.Mol) -> list[str]:
+    """Name each bond by itself and the bonds at either of its ends, in the order of graphs.
+
+    As released, an adjacent bond is named by the element of this bond's own end. Directions depend on
+    how the SMILES was written.
+    """
+    symbols = [atom.GetSymbol() for atom in molecule.GetAtoms()]
+    ends, names = [], []
+    at: list[Counter[str]] = [Counter() for _ in symbols]
+    for bond in molecule.GetBonds():
+        name = f"({bond.GetBondType().name}-{bond.GetStereo().name}-{bond.GetBondDir().name})"
+        names.append(name)
+        ends.append(sorted((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())))
+        for atom in ends[-1]:
+            at[atom][f"{symbols[atom]}-{name}"] += 1
+    contexts = []
+    for (low, high), name in sorted(zip(ends, names, strict=True)):
+        counts = at[low] + at[high]
+        counts[f"{symbols[low]}-{name}"] -= 1
+        counts[f"{symbols[high]}-{name}"] -= 1
+        contexts.append(_context(name, +counts))
+    return contexts
+
+
+def _context(name: str, counts: Counter[str]) -> str:
+    return "_".join([name, *(f"{neighbour}{count}" for neighbour, count in sorted(counts.items()))])
+
+
+@cache
+def _functional_groups() -> dict[str, Chem.Mol]:
+    path = Path(RDConfig.RDDataDir) / "FragmentDescriptors.csv"
+    groups = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("fr_"):
+            name, _, smarts, *_ = line.split("\t")
+            groups[name.strip().translate(_UNDERSCORES)] = Chem.MolFromSmarts(smarts)
+    return dict(sorted(groups.items()))
+
+
+def functional_group_names() -> list[str]:
+    """Names of the 85 fragments that RDKit counts, in the order of :func:`functional_groups`."""
+    return list(_functional_groups())
+
+
+def functional_groups(molecule: Chem.Mol) -> npt.NDArray[np.float32]:
+    """Whether the molecule has each of the 85 fragments."""
+    found = (molecule.HasSubstructMatch(pattern) for pattern in _functional_groups().values())
+    return np.fromiter(found, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Contexts with an index of their own: 2, 3, ..., most frequent first, ties by name."""
+
+    contexts: tuple[str, ...]
+
+    @classmethod
+    def count(cls, contexts: Iterable[str], min_count: int) -> Vocabulary:
+        """Build from all contexts of a sample; those rarer than `min_count` are left out."""
+        counts = Counter(contexts)
+        kept = [context for context, count in counts.items() if count >= min_count]
+        return cls(tuple(sorted(kept, key=lambda context: (-counts[context], context))))
+
+    def __len__(self) -> int:
+        return len(self.contexts) + 2
+
+    def index(self, contexts: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Indices of contexts; those unknown have :data:`OTHER`."""
+        places = self._places()
+        return np.array([places.get(context, OTHER) for context in contexts], dtype=np.int64)
+
+    def _places(self) -> dict[str, int]:
+        return _places(self.contexts)
+
+
+@cache
+def _places(contexts: tuple[str, ...]) -> dict[str, int]:
+    return {context: place for place, context in enumerate(contexts, start=2)}
+
+
+@dataclass(frozen=True)
+class Vocabularies:
+    """The atom and the bond vocabulary of one corpus."""
+
+    atoms: Vocabulary
+    bonds: Vocabulary
+
+    @classmethod
+    def of(cls, molecules: Iterable[Chem.Mol], min_count: int) -> Vocabularies:
+        """Count the contexts of a sample of molecules."""
+        atoms: Counter[str] = Counter()
+        bonds: Counter[str] = Counter()
+        for molecule in molecules:
+            atoms.update(atom_contexts(molecule))
+            bonds.update(bond_contexts(molecule))
+        return cls(
+            Vocabulary.count(atoms.elements(), min_count), Vocabulary.count(bonds.elements(), min_count)
+        )
+
+    def write(self, path: Path) -> None:
+        """Keep as JSON."""
+        record = {"atoms": self.atoms.contexts, "bonds": self.bonds.contexts}
+        path.write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Vocabularies:
+        """Read what :meth:`write` wrote."""
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return cls(Vocabulary(tuple(record["atoms"])), Vocabulary(tuple(record["bonds"])))

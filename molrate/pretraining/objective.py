@@ -1,0 +1,106 @@
+"""GROVER's pretraining objective: contexts of atoms and bonds, functional groups, and agreement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax, mse_loss, nll_loss
+
+from molrate.encoders.grover_network import Grover
+from molrate.graphs.folding import BRANCHES
+from molrate.pooling import POOLINGS
+from molrate.pretraining.corpus import LabelledBatch
+from molrate.pretraining.labels import functional_group_names
+
+CONTEXT_AGREEMENT = 0.1
+"""Weight of the squared difference between what the two branches predict of one atom or bond."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The parts of the objective; each of the first three is a sum over branches, as released."""
+
+    atom_context: Tensor
+    bond_context: Tensor
+    groups: Tensor
+    atom_agreement: Tensor
+    bond_agreement: Tensor
+    group_agreement: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """What is minimised."""
+        agreement = CONTEXT_AGREEMENT * (self.atom_agreement + self.bond_agreement) + self.group_agreement
+        return self.atom_context + self.bond_context + self.groups + agreement
+
+    def parts(self) -> dict[str, Tensor]:
+        """Each part by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+class Pretraining(nn.Module):
+    """An encoder with the heads that predict its labels.
+
+    Parameters
+    ----------
+    encoder : Grover
+    n_atom_contexts, n_bond_contexts : int
+        Sizes of the vocabularies.
+    """
+
+    def __init__(self, encoder: Grover, n_atom_contexts: int, n_bond_contexts: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        width = encoder.width
+
+        def linears(names: tuple[str, ...], size: int) -> nn.ModuleDict:
+            return nn.ModuleDict({name: nn.Linear(width, size) for name in names})
+
+        self.atom_context = linears(("atom-from-atom", "atom-from-bond"), n_atom_contexts)
+        self.bond_context = linears(("bond-from-atom", "bond-from-bond"), n_bond_contexts)
+        self.bond_context_reverse = linears(("bond-from-atom", "bond-from-bond"), n_bond_contexts)
+        self.groups = linears(BRANCHES, len(functional_group_names()))
+
+    def forward(self, batch: LabelledBatch) -> Losses:
+        """Losses of one batch.
+
+        The agreement of contexts is averaged over the atoms and bonds that have a label.
+        """
+        layers = self.encoder(batch.graph)
+        folds = {name: branch.fold for name, branch in batch.graph.branches.items()}
+
+        def nodes(name: str, rows: Tensor) -> Tensor:
+            return layers[name][folds[name][rows]]
+
+        atoms = [
+            log_softmax(head(nodes(name, batch.atom_rows)), dim=-1)
+            for name, head in self.atom_context.items()
+        ]
+        bonds = [
+            log_softmax(
+                head(nodes(name, batch.bond_rows))
+                + self.bond_context_reverse[name](nodes(name, batch.bond_rows + 1)),
+                dim=-1,
+            )
+            for name, head in self.bond_context.items()
+        ]
+        groups = [
+            head(self._molecules(layers[name][folds[name]], name, batch))
+            for name, head in self.groups.items()
+        ]
+        return Losses(
+            torch.stack([nll_loss(scores, batch.atom_labels) for scores in atoms]).sum(),
+            torch.stack([nll_loss(scores, batch.bond_labels) for scores in bonds]).sum(),
+            torch.stack([binary_cross_entropy_with_logits(scores, batch.groups) for scores in groups]).sum(),
+            mse_loss(*atoms),
+            mse_loss(*bonds),
+            mse_loss(groups[0].sigmoid(), groups[1].sigmoid())
+            + mse_loss(groups[2].sigmoid(), groups[3].sigmoid()),
+        )
+
+    @staticmethod
+    def _molecules(rows: Tensor, name: str, batch: LabelledBatch) -> Tensor:
+        index = batch.atom_molecule if name.startswith("atom") else batch.bond_molecule
+        return POOLINGS["mean"](rows, index, len(batch.groups))
