@@ -43,6 +43,8 @@ class Artifact:
         The known digest: SHA-256 of the content, or git's blob id where only that is published.
     urls : tuple of str
         Places to download it from, in order.
+    folder : pathlib.Path or None
+        Where it ships with molrate; it is looked for nowhere else then.
     """
 
     file: str
@@ -51,6 +53,7 @@ class Artifact:
     sha256: str | None = None
     git_blob: str | None = None
     urls: tuple[str, ...] = ()
+    folder: Path | None = None
 
     @property
     def variable(self) -> str:
@@ -78,6 +81,8 @@ class Artifact:
 
     def find(self) -> list[Path]:
         """Files of this name in the user's folders and the cache, in order, whatever their content."""
+        if self.folder is not None:
+            return [path for path in [self.folder / self.file] if path.is_file()]
         folders = user_folders(self.variable)
         found = [path for name in (self.file, *self.aliases) for path in search(folders, name)]
         return [*found, self._cached] if self._cached.is_file() else found

@@ -188,16 +188,9 @@ def _encode(task: _Task, batch: Any, rows: npt.NDArray[np.intp], n: int, pooling
         task.embedding.errors[int(rows[position])] = reason
     if not batch.rows:
         return
-    encoder = task.encoder
-    hidden = encoder.forward(batch.content, device)
+    vectors = task.encoder.embed(batch.content, list(task.paths), pooling, device)
     for layer in task.paths:
-        vectors = hidden[layer]
-        if encoder.level == "node":
-            from molrate.pooling import POOLINGS
-
-            graph = batch.content
-            vectors = POOLINGS[pooling](vectors, graph.batch, graph.num_graphs).cpu().numpy()
-        task.add(layer, n, rows[batch.rows], vectors)
+        task.add(layer, n, rows[batch.rows], vectors[layer])
 
 
 def _batches(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -31,7 +32,8 @@ class EncoderCard:
     config : dict
         The family's own settings.
     weights : dict or None
-        File, digest and source of the published weights; None for controls.
+        File, digest and source of the weights; without a source they ship beside the card. None for
+        controls.
     licence, citation : str
     """
 
@@ -50,13 +52,15 @@ class EncoderCard:
         """The weights file, or None where there is none to load."""
         if self.weights is None:
             return None
+        source = self.weights.get("source")
         return Artifact(
             file=self.weights["file"],
             kind="weights",
             aliases=tuple(self.weights.get("aliases", ())),
             sha256=self.weights.get("sha256"),
             git_blob=self.weights.get("git_blob"),
-            urls=(github_address(self.weights["source"]),),
+            urls=() if source is None else tuple(source.get("urls") or [github_address(source)]),
+            folder=shipped("pretrained") / self.name if source is None else None,
         )
 
     @property
@@ -73,23 +77,26 @@ def encoder_cards() -> dict[str, EncoderCard]:
     return {card.name: card for card in cards}
 
 
-def load_state(path: Path) -> dict[str, torch.Tensor]:
-    """Read a checkpoint as tensors; nothing stored in it is ever executed.
+def read_pickle(path: Path, allowed: Sequence[Any] = ()) -> Any:
+    """Read what ``torch.save`` wrote; nothing stored in it is ever executed.
 
     Parameters
     ----------
     path : pathlib.Path
-        A file that ``torch.save`` wrote, in the present or the legacy format, from any device.
+        In the present or the legacy format, from any device.
+    allowed : sequence
+        Types it may hold beside tensors and plain values, or pairs of one with the name it is stored by.
 
     Raises
     ------
     WeightsError
-        If the file is damaged, holds anything but tensors, or carries code.
+        If the file is damaged, holds anything else, or carries code.
     """
     import torch
 
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(list(allowed)):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path}: refused, it is damaged or holds more than tensors, possibly code; nothing in it was "
@@ -98,9 +105,39 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     except Exception as error:
         # A damaged file fails wherever its parser happens to be, with any of a dozen exceptions.
         raise WeightsError(f"{path}: cannot be read as a checkpoint, it is damaged: {error!r}") from error
+
+
+def load_state(path: Path) -> dict[str, torch.Tensor]:
+    """Read a checkpoint as tensors by name.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        ``.safetensors``, or a file that ``torch.save`` wrote.
+
+    Raises
+    ------
+    WeightsError
+        If the file is damaged, holds anything but tensors, or carries code.
+    """
+    import torch
+
+    if path.suffix == ".safetensors":
+        return _load_safetensors(path)
+    state = read_pickle(path)
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise WeightsError(f"{path}: a dictionary of tensors is expected, not {type(state).__name__}")
     return state
+
+
+def _load_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path}: cannot be read as safetensors, it is damaged: {error}") from error
 
 
 def load_strictly(module: torch.nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:

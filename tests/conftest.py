@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -52,3 +53,17 @@ def published_weights(monkeypatch):
         )
     monkeypatch.setenv("MOLRATE_WEIGHTS", folder)
     return Path(folder)
+
+
+@pytest.fixture
+def golden(published_weights):
+    path = published_weights / "golden" / "golden_A.npz"
+    if not path.is_file():
+        pytest.skip("NOT TESTED: outputs of the released GROVER code are not here (golden/golden_A.npz)")
+    with np.load(path) as stored:
+        return dict(stored)
+
+
+@pytest.fixture
+def golden_weights(golden, published_weights):
+    return published_weights / "golden" / "grover_A.pt"

@@ -23,6 +23,7 @@ FAMILIES = Registry(
     "molrate.encoder_families",
     {
         "pretrain-gnns": "molrate.encoders.pretrain_gnns:PretrainGNNEncoder",
+        "grover": "molrate.encoders.grover:GroverEncoder",
         "ecfp": "molrate.encoders.controls:ECFPEncoder",
         "rdkit-descriptors": "molrate.encoders.controls:DescriptorEncoder",
     },
@@ -74,6 +75,32 @@ class Encoder(ABC):
             array of shape (n_molecules, d).
         """
 
+    def embed(self, content: Any, layers: Sequence[str], pooling: str, device: str = "cpu") -> dict[str, Any]:
+        """Molecule embeddings of some layers, from one pass.
+
+        Parameters
+        ----------
+        content : object
+            Of :meth:`graphs`.
+        layers : sequence of str
+        pooling : str
+            Of :data:`POOLING_NAMES`; without effect on molecule-level layers.
+        device : str
+
+        Returns
+        -------
+        dict of str to ndarray, shape (n_molecules, d)
+        """
+        hidden = self.forward(content, device)
+        if self.level == "molecule":
+            return {layer: hidden[layer] for layer in layers}
+        from molrate.pooling import POOLINGS
+
+        pool = POOLINGS[pooling]
+        return {
+            layer: pool(hidden[layer], content.batch, content.num_graphs).cpu().numpy() for layer in layers
+        }
+
     def select_layers(self, layer: str) -> tuple[str, ...]:
         """Resolve ``last``, ``all`` or a layer's name.
 
@@ -103,7 +130,7 @@ def encoder_names() -> list[str]:
     return [*cards, *sorted(plugins - set(cards))]
 
 
-def load_encoder(name: str, weights: str | Path | None = None, seed: int = 0) -> Encoder:
+def load_encoder(name: str, weights: str | Path | None = None, seed: int = 0, **options: Any) -> Encoder:
     """Get an encoder by name. Its weights are found and verified here, and read at first use.
 
     Parameters
@@ -115,19 +142,27 @@ def load_encoder(name: str, weights: str | Path | None = None, seed: int = 0) ->
         into the record but is not compared with the card's.
     seed : int
         Initialises the weights of untrained encoders; trained ones do not depend on it.
+    **options
+        Of the encoder's family; GROVER has ``padding`` and ``precision``.
 
     Raises
     ------
     UsageError
-        If no encoder has that name.
+        If no encoder has that name, or its family no such option.
     WeightsError
         If the weights are missing and cannot be downloaded, or are not the published ones.
     """
     cards = encoder_cards()
     if name in cards:
         card = cards[name]
-        return FAMILIES[card.family](card, weights=Path(weights) if weights else None, seed=seed)
+        path = Path(weights) if weights else None
+        try:
+            return FAMILIES[card.family](card, weights=path, seed=seed, **options)
+        except TypeError as error:
+            if not options:
+                raise
+            raise UsageError(f"{name} has no such option: {error}") from error
     plugins = {point.name: point for point in entry_points(group=_PLUGIN_GROUP)}
     if name in plugins:
-        return plugins[name].load()(weights=weights, seed=seed)
+        return plugins[name].load()(weights=weights, seed=seed, **options)
     raise UsageError(f"unknown encoder {name!r} (--encoder); known: {', '.join(encoder_names())}")

@@ -81,12 +81,13 @@ class HeadAttention(nn.Module):
         self.linear_layers = nn.ModuleList(nn.Linear(width, width) for _ in range(3))
         self.output_linear = nn.Linear(width, width, bias=bias)
         self.n_heads = n_heads
+        self.inner = (n_heads, width // n_heads)
         self.rate = rate
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Queries, keys and values of shape (n, n_heads, width) to (n, n_heads, width), before the output."""
         split = [
-            linear(rows).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+            linear(rows).view(len(rows), self.n_heads, *self.inner).transpose(1, 2)
             for linear, rows in zip(self.linear_layers, inputs, strict=True)
         ]
         query, key, value = split
@@ -145,12 +146,12 @@ class Block(nn.Module):
     def fold_output(self) -> None:
         """Merge the attention's output into the block's, for inference: two products become one."""
         inner, outer = self.attn.output_linear, self.W_o
-        blocks = outer.weight.unflatten(1, (-1, inner.weight.shape[0]))
+        blocks = outer.weight.view(len(outer.weight), -1, len(inner.weight))
         with torch.no_grad():
-            if inner.bias is not None:
-                outer.bias += torch.einsum("osj,j->o", blocks, inner.bias)
+            if inner.bias is not None and outer.bias is not None:
+                outer.bias.add_(torch.einsum("osj,j->o", blocks, inner.bias))
             outer.weight.copy_(torch.einsum("osj,jk->osk", blocks, inner.weight).flatten(1))
-        self.attn.output_linear = nn.Identity()
+        self.attn.output_linear = nn.Identity()  # type: ignore[assignment]
 
 
 class FeedForward(nn.Module):
@@ -165,7 +166,8 @@ class FeedForward(nn.Module):
 
     def forward(self, features: Tensor, branch: Branch, total: Tensor) -> Tensor:
         """One row for each of the branch, shape (n, width)."""
-        of_features, of_total = self.W_1.weight.split([features.shape[1], total.shape[1]], dim=1)
+        n_features = features.shape[1]
+        of_features, of_total = self.W_1.weight[:, :n_features], self.W_1.weight[:, n_features:]
         known = nn.functional.linear(features, of_features, self.W_1.bias)
         hidden = self.act_func(torch.addmm(known[branch.own], total, of_total.T))
         return self.W_2(dropout(hidden, self.rate, self.training))
@@ -214,8 +216,15 @@ class Grover(nn.Module):
             setattr(self, f"ffn_{name}", FeedForward(n_features, width, activation, dropout))
             setattr(self, f"{name}_sublayer", Normalisation(width, dropout))
 
+    @property
+    def _dtype(self) -> torch.dtype:
+        """Of the weights, to which features are brought."""
+        return next(self.parameters()).dtype
+
     def _view(self, view: View, blocks: nn.ModuleList, name: str) -> dict[str, Tensor]:
-        rows = blocks[0].project(view.features)
+        first = blocks[0]
+        assert isinstance(first, Block)
+        rows = first.project(view.features.to(self._dtype))
         layers = {f"{name}-input": rows}
         for number, (block, steps) in enumerate(zip(blocks, view.blocks, strict=True), start=1):
             rows = layers[f"{name}-block-{number}"] = block(rows, steps)
@@ -229,7 +238,7 @@ class Grover(nn.Module):
         last = {"atom": layers[f"atom-block-{self.n_blocks}"], "bond": layers[f"bond-block-{self.n_blocks}"]}
         for name, branch in batch.branches.items():
             to, _, origin = name.split("-")
-            features = batch.atoms.features if to == "atom" else batch.bonds.features
+            features = (batch.atoms if to == "atom" else batch.bonds).features.to(self._dtype)
             module = name.replace("-", "_")
             total = branch.bags.sum(last[origin])
             rows = getattr(self, f"ffn_{module}")(features, branch, total)

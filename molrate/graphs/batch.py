@@ -9,6 +9,9 @@ PRETRAIN_GNNS = "pretrain-gnns/1"
 """Convention of :mod:`molrate.graphs.pretrain_gnns`. Its version is raised with every change to the graphs or
 the network that changes embeddings: it is part of the key of cached ones."""
 
+GROVER = "grover/1"
+"""Convention of :mod:`molrate.graphs.grover`, likewise."""
+
 
 @dataclass(frozen=True)
 class MoleculeBatch:

@@ -169,7 +169,7 @@ def _rings_and_patterns(molecule: Chem.Mol, n_atoms: int) -> list[int]:
     return bits
 
 
-_Columns = tuple[tuple[list[int], ...], tuple[list[int], ...]]
+_Columns = tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]]
 
 
 def _encode(molecule: Chem.Mol) -> _Columns:
@@ -279,7 +279,9 @@ def _collate(encoded: Sequence[_Columns]) -> Data:
         atoms=torch.from_numpy(atoms),
         bonds=torch.from_numpy(np.repeat(bonds[order], 2)),
         edge_index=torch.from_numpy(
-            np.stack([np.stack([low, high], axis=1)[order].ravel(), np.stack([high, low], axis=1)[order].ravel()])
+            np.stack(
+                [np.stack([low, high], axis=1)[order].ravel(), np.stack([high, low], axis=1)[order].ravel()]
+            )
         ),
         batch=torch.from_numpy(np.repeat(molecule, n_atoms)),
         bond_batch=torch.from_numpy(np.repeat(molecule, 2 * n_bonds)),

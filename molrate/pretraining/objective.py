@@ -94,8 +94,8 @@ class Pretraining(nn.Module):
             torch.stack([nll_loss(scores, batch.atom_labels) for scores in atoms]).sum(),
             torch.stack([nll_loss(scores, batch.bond_labels) for scores in bonds]).sum(),
             torch.stack([binary_cross_entropy_with_logits(scores, batch.groups) for scores in groups]).sum(),
-            mse_loss(*atoms),
-            mse_loss(*bonds),
+            mse_loss(atoms[0], atoms[1]),
+            mse_loss(bonds[0], bonds[1]),
             mse_loss(groups[0].sigmoid(), groups[1].sigmoid())
             + mse_loss(groups[2].sigmoid(), groups[3].sigmoid()),
         )

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, OnExceptionCheckpoint
-from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
+from molrate.encoders.grover_checkpoint import write_weights
 from molrate.encoders.grover_network import Grover
 from molrate.pretraining.config import PretrainingConfig
 from molrate.pretraining.corpus import CorpusBatches, LabelledBatch, parse, read_corpus
@@ -81,9 +81,11 @@ class LearningCurve(Callback):
         self.resumed = time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
+        """Rows so far and the time they took."""
         return {"rows": self.rows, "seconds": self._elapsed()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after the rows of an earlier run."""
         self.rows, self.seconds = list(state_dict["rows"]), state_dict["seconds"]
         self.resumed = time.perf_counter()
 
@@ -180,8 +182,12 @@ def pretrain(corpus: Path, config: PretrainingConfig, folder: Path) -> Path:
         precision=config.precision,  # type: ignore[arg-type]
         callbacks=[
             curve,
-            ModelCheckpoint(folder, _CHECKPOINT[:-5], every_n_train_steps=config.validate_every // 4 or 1,
-                            enable_version_counter=False),
+            ModelCheckpoint(
+                folder,
+                _CHECKPOINT[:-5],
+                every_n_train_steps=config.validate_every // 4 or 1,
+                enable_version_counter=False,
+            ),
             OnExceptionCheckpoint(folder, _INTERRUPTED[:-5]),
         ],
         val_check_interval=config.validate_every,
@@ -195,9 +201,12 @@ def pretrain(corpus: Path, config: PretrainingConfig, folder: Path) -> Path:
     )
     if checkpoint is None:
         trainer.validate(run, _loader(validation, config), verbose=False)
-    trainer.fit(run, _loader(batches, config), _loader(validation, config), ckpt_path=checkpoint, weights_only=False)
-    weights = {name: value.half().contiguous() for name, value in run.objective.encoder.state_dict().items()}
-    save_file(weights, folder / WEIGHTS)
+    trainer.fit(
+        run, _loader(batches, config), _loader(validation, config), ckpt_path=checkpoint, weights_only=False
+    )
+    weights = {name: value.half() for name, value in run.objective.encoder.state_dict().items()}
+    settings = {"output": "both", **config.encoder}
+    write_weights(folder / WEIGHTS, weights, settings, pretraining=config.record(), corpus=corpus.name)
     return folder / WEIGHTS
 
 
