@@ -122,6 +122,7 @@ def score(
     given: Mapping[str, npt.ArrayLike] | None = None,
     source_molecules: str | Path | None = None,
     seed: int = 0,
+    precision: str = "fp32",
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Ranking:
@@ -170,6 +171,8 @@ def score(
         Table of molecules that stand for the encoders' pretraining corpus.
     seed : int
         Draws label permutations, blocks and untrained weights.
+    precision : {"fp32", "bf16"}
+        Of GROVER's weights and hidden states.
     device : str
     progress : callable, optional
         Called with the number of molecules embedded since the last call.
@@ -195,7 +198,7 @@ def score(
     pool = _embed_pool(
         dataset,
         _standardised(dataset, standardisation, on_invalid),
-        _load_all(default_encoders() if encoders is None else encoders, layer, seed),
+        _load_all(default_encoders() if encoders is None else encoders, layer, seed, precision),
         pooling,
         device,
         progress,
@@ -223,6 +226,7 @@ def score(
         "permutations": PERMUTATIONS,
         "blocks": BLOCKS,
         "seed": seed,
+        "precision": precision,
     }
     ranking = Ranking(
         ranking_frame(dataset.name, rows), run=_run_record(arguments, pool), replicates=replicates
@@ -370,7 +374,7 @@ def _check_molecules(dataset: Dataset, molecules: Molecules, on_invalid: str) ->
 
 
 def _load_all(
-    encoders: Sequence[str | Encoder], layer: str, seed: int
+    encoders: Sequence[str | Encoder], layer: str, seed: int, precision: str
 ) -> tuple[list[_Request], list[_Failure]]:
     """Encoders with their layers, and those that cannot be loaded with the reason.
 
@@ -383,7 +387,7 @@ def _load_all(
     failures: list[_Failure] = []
     for item in encoders:
         try:
-            encoder = load_encoder(item, seed=seed) if isinstance(item, str) else item
+            encoder = load_encoder(item, seed=seed, precision=precision) if isinstance(item, str) else item
             requests.append((encoder, encoder.select_layers(layer)))
         except UsageError:
             raise

@@ -33,6 +33,7 @@ def command(
     smiles_column: str | None,
     standardisation: str,
     seed: int,
+    precision: str,
     device: str,
     weights: Path | None,
     on_invalid: str,
@@ -51,7 +52,7 @@ def command(
     from molrate.io import check_output
 
     path = check_output(output, WRITABLE)
-    model = load_encoder(encoder, weights, seed)
+    model = load_encoder(encoder, weights, seed, precision)
     if path.suffix.lower() != ".npz" and len(model.select_layers(layer)) > 1:
         raise click.UsageError(
             f"-o {path}: {path.suffix} holds one layer; name it with --layer, or write .npz"

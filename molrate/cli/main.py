@@ -13,7 +13,7 @@ import click
 from molrate import __version__
 from molrate.errors import INTERRUPTED_EXIT_CODE, MolrateError
 
-_COMMANDS = ("score", "embed", "pretrain", "list")
+_COMMANDS = ("score", "embed", "convert", "pretrain", "list")
 
 _EPILOG = """Exit codes: 0 done; 1 unexpected error; 2 wrong use; 3 bad input; 4 weights missing or corrupt;
 5 partial (some encoders or molecules failed, the rest is written); 130 interrupted."""
@@ -92,6 +92,13 @@ def embedding_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--seed", default=0, show_default=True, help="Draws untrained weights and permutations."
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(["fp32", "bf16"]),
+            default="fp32",
+            show_default=True,
+            help="Of GROVER's weights and hidden states; bf16 is faster where the processor has it.",
         ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ..."),
     )

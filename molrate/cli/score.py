@@ -23,6 +23,7 @@ _FOR_MOLECULES = (
     "duplicates",
     "device",
     "source_molecules",
+    "precision",
 )
 
 
@@ -167,7 +168,7 @@ def _score_molecules(
     if weights is not None:
         if len(chosen) != 1:
             raise click.UsageError("--weights needs exactly one --encoder, whose architecture it has")
-        chosen = [load_encoder(chosen[0], weights, options["seed"])]
+        chosen = [load_encoder(chosen[0], weights, options["seed"], options["precision"])]
     with molecule_progress(quiet) as progress:
         return score(dataset, target, encoders=chosen or None, progress=progress, **options)
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from molrate.errors import UsageError
 from molrate.graphs.batch import MoleculeBatch
@@ -44,12 +44,15 @@ class Encoder(ABC):
         Whether :meth:`forward` returns one row per atom, to be pooled, or one per molecule.
     convention : str
         Name and version of the input convention. Encoders of one convention share their batches.
+    options : tuple of str
+        What :func:`load_encoder` may set beside weights and seed.
     """
 
     card: EncoderCard
     layers: tuple[str, ...]
     level: str
     convention: str
+    options: ClassVar[tuple[str, ...]] = ()
 
     @property
     def name(self) -> str:
@@ -130,7 +133,13 @@ def encoder_names() -> list[str]:
     return [*cards, *sorted(plugins - set(cards))]
 
 
-def load_encoder(name: str, weights: str | Path | None = None, seed: int = 0, **options: Any) -> Encoder:
+def load_encoder(
+    name: str,
+    weights: str | Path | None = None,
+    seed: int = 0,
+    precision: str = "fp32",
+    **options: Any,
+) -> Encoder:
     """Get an encoder by name. Its weights are found and verified here, and read at first use.
 
     Parameters
@@ -142,8 +151,10 @@ def load_encoder(name: str, weights: str | Path | None = None, seed: int = 0, **
         into the record but is not compared with the card's.
     seed : int
         Initialises the weights of untrained encoders; trained ones do not depend on it.
+    precision : {"fp32", "bf16"}
+        Of weights and hidden states, for families that have the choice (GROVER).
     **options
-        Of the encoder's family; GROVER has ``padding`` and ``precision``.
+        Others of the encoder's family; GROVER has ``padding``.
 
     Raises
     ------
@@ -155,13 +166,13 @@ def load_encoder(name: str, weights: str | Path | None = None, seed: int = 0, **
     cards = encoder_cards()
     if name in cards:
         card = cards[name]
-        path = Path(weights) if weights else None
-        try:
-            return FAMILIES[card.family](card, weights=path, seed=seed, **options)
-        except TypeError as error:
-            if not options:
-                raise
-            raise UsageError(f"{name} has no such option: {error}") from error
+        family = FAMILIES[card.family]
+        unknown = sorted(set(options) - set(family.options))
+        if unknown:
+            raise UsageError(f"{name} has no option {', '.join(unknown)}")
+        if "precision" in family.options:
+            options["precision"] = precision
+        return family(card, weights=Path(weights) if weights else None, seed=seed, **options)
     plugins = {point.name: point for point in entry_points(group=_PLUGIN_GROUP)}
     if name in plugins:
         return plugins[name].load()(weights=weights, seed=seed, **options)

@@ -62,6 +62,7 @@ class GroverEncoder(Encoder):
 
     level = "node"
     convention = GROVER
+    options = ("padding", "precision")
 
     def __init__(
         self,

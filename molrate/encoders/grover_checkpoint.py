@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from argparse import Namespace
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from molrate.errors import WeightsError
-from molrate.weights import load_state, read_pickle
+from molrate.errors import InputError, WeightsError
+from molrate.weights import load_state, load_strictly, read_pickle
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -120,3 +121,29 @@ def write_weights(path: Path, tensors: dict[str, Tensor], config: dict[str, Any]
     save_file({name: value.contiguous() for name, value in tensors.items()}, path)
     record = {"family": "grover", "config": config, **about}
     settings_path(path).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def convert(checkpoint: Path, output: Path) -> None:
+    """Write a released checkpoint's encoder as safetensors with settings beside it.
+
+    Raises
+    ------
+    WeightsError
+        If the checkpoint is missing, damaged, carries code, or lacks parameters of its encoder.
+    InputError
+        If the output cannot be written.
+    """
+    from molrate.encoders.grover_network import Grover
+
+    if not checkpoint.is_file():
+        raise WeightsError(f"{checkpoint}: no such file")
+    tensors, config = read_weights(checkpoint)
+    if config is None:
+        raise WeightsError(f"{checkpoint}: no settings beside it; convert takes files of the released code")
+    network = Grover(**{key: value for key, value in config.items() if key != "output"})
+    load_strictly(network, tensors, checkpoint)
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    try:
+        write_weights(output, tensors, config, converted_from={"file": checkpoint.name, "sha256": digest})
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written: {error}") from error
