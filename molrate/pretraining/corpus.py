@@ -17,7 +17,6 @@ from molrate.errors import InputError
 from molrate.graphs.folding import PADDING, FoldedBatch, _Movable, fold_batch
 from molrate.graphs.grover import batch_molecules
 from molrate.pretraining.labels import (
-    IGNORED,
     Vocabularies,
     atom_contexts,
     bond_contexts,
@@ -140,6 +139,8 @@ class CorpusBatches(IterableDataset[LabelledBatch]):
         Number of the first batch.
     last : int, optional
         Number after the last batch.
+    rank, world_size : int
+        This process among those that share the batches out.
     labelling : dict
         Further arguments of :func:`label_batch`.
     """
@@ -151,29 +152,30 @@ class CorpusBatches(IterableDataset[LabelledBatch]):
         seed: int,
         first: int = 0,
         last: int | None = None,
+        rank: int = 0,
+        world_size: int = 1,
         **labelling: object,
     ) -> None:
         self.smiles, self.batch_size, self.seed = smiles, batch_size, seed
         self.first, self.last = first, last
+        self.rank, self.world_size = rank, world_size
         self.labelling = labelling
         self.n_batches = max(1, len(smiles) // batch_size)
 
     def __iter__(self) -> Iterator[LabelledBatch]:
         worker = get_worker_info()
-        offset, stride = (worker.id, worker.num_workers) if worker else (0, 1)
-        number, epoch, order = self.first + offset, -1, np.empty(0, dtype=np.int64)
+        offset, n_workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        number = self.first + offset * self.world_size + self.rank
+        epoch, order = -1, np.empty(0, dtype=np.int64)
         while self.last is None or number < self.last:
             if number // self.n_batches != epoch:
                 epoch = number // self.n_batches
                 order = np.random.default_rng([self.seed, epoch]).permutation(len(self.smiles))
             start = (number % self.n_batches) * self.batch_size
             yield self._batch(number, order[start : start + self.batch_size])
-            number += stride
+            number += n_workers * self.world_size
 
     def _batch(self, number: int, rows: npt.NDArray[np.int64]) -> LabelledBatch:
         generator = np.random.default_rng([self.seed, 1, number])
         molecules = parse([self.smiles[row] for row in rows])
         return label_batch(molecules, generator=generator, **self.labelling)  # type: ignore[arg-type]
-
-
-__all__ = ["IGNORED", "CorpusBatches", "LabelledBatch", "label_batch", "parse", "read_corpus"]

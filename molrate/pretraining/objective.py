@@ -29,11 +29,11 @@ class Losses:
     bond_agreement: Tensor
     group_agreement: Tensor
 
-    @property
-    def total(self) -> Tensor:
+    def total(self, group_weight: float = 1.0) -> Tensor:
         """What is minimised."""
+        contexts = self.atom_context + self.bond_context
         agreement = CONTEXT_AGREEMENT * (self.atom_agreement + self.bond_agreement) + self.group_agreement
-        return self.atom_context + self.bond_context + self.groups + agreement
+        return contexts + group_weight * self.groups + agreement
 
     def parts(self) -> dict[str, Tensor]:
         """Each part by name."""

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 VOCABULARIES, CURVE, WEIGHTS = "vocabularies.json", "curve.csv", "model.safetensors"
 _CHECKPOINT = "last.ckpt"
 _INTERRUPTED = "interrupted.ckpt"
+_CHECKPOINTS_BETWEEN_MEASUREMENTS = 4
+_CLIPPED_NORM = 1.0
 
 
 def noam_factor(step: int, config: PretrainingConfig) -> float:
@@ -38,28 +40,47 @@ def noam_factor(step: int, config: PretrainingConfig) -> float:
 
 
 class PretrainingRun(LightningModule):
-    """The objective under Adam and the Noam schedule."""
+    """The objective under Adam and the Noam schedule.
 
-    def __init__(self, config: PretrainingConfig, vocabularies: Vocabularies) -> None:
+    Parameters
+    ----------
+    config : PretrainingConfig
+    vocabularies : Vocabularies
+    train : list of str
+        SMILES to train on.
+    """
+
+    def __init__(self, config: PretrainingConfig, vocabularies: Vocabularies, train: list[str]) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.vocabularies, self.train_smiles = config, vocabularies, train
         torch.manual_seed(config.seed)
         sizes = len(vocabularies.atoms), len(vocabularies.bonds)
         self.objective = Pretraining(Grover(**config.encoder), *sizes)
 
+    def batches(self, smiles: list[str], **numbers: int) -> CorpusBatches:
+        """Batches of some molecules, with labels of this run."""
+        labelling = {
+            "vocabularies": self.vocabularies,
+            "depth": self.config.encoder["depth"],
+            "n_blocks": self.config.encoder["n_blocks"],
+            "label_fraction": self.config.label_fraction,
+            "mask_inputs": self.config.mask_inputs,
+        }
+        return CorpusBatches(smiles, self.config.batch_size, self.config.seed, **numbers, **labelling)
+
+    def train_dataloader(self) -> DataLoader[LabelledBatch]:
+        """Batches from the step the run is at, this process's share of them."""
+        world_size = self.trainer.world_size
+        first = self.trainer.global_step * world_size
+        batches = self.batches(
+            self.train_smiles, first=first, rank=self.trainer.global_rank, world_size=world_size
+        )
+        return DataLoader(batches, batch_size=None, num_workers=self.config.n_workers)
+
     def training_step(self, batch: LabelledBatch, _: int) -> torch.Tensor:
-        """Loss of a batch; its parts are logged for the learning curve."""
+        """What is minimised, of one batch."""
         losses: Losses = self.objective(batch)
-        self._log("train", losses, batch)
-        return losses.total
-
-    def validation_step(self, batch: LabelledBatch, _: int) -> None:
-        """Held-out losses."""
-        self._log("held-out", self.objective(batch), batch)
-
-    def _log(self, stage: str, losses: Losses, batch: LabelledBatch) -> None:
-        parts = {f"{stage} {name}": value.detach() for name, value in losses.parts().items()}
-        self.log_dict(parts, batch_size=len(batch.groups), sync_dist=True)
+        return losses.total(self.config.group_weight)
 
     def configure_optimizers(self) -> Any:
         """Adam with the released code's weight decay, and the schedule by step."""
@@ -71,11 +92,18 @@ class PretrainingRun(LightningModule):
 
 
 class LearningCurve(Callback):
-    """One row for each validation; rows are part of the checkpoint, so that a resumed run goes on."""
+    """Held-out losses, a row for each measurement; a checkpoint holds them, so that a resumed run goes on.
 
-    def __init__(self, path: Path, config: PretrainingConfig) -> None:
-        self.path = path
-        self.config = config
+    Parameters
+    ----------
+    path : pathlib.Path
+        CSV file that is written anew with each row.
+    held_out : list of str
+        SMILES the losses are measured on, always with the same labels.
+    """
+
+    def __init__(self, path: Path, held_out: list[str]) -> None:
+        self.path, self.held_out = path, held_out
         self.rows: list[dict[str, float]] = []
         self.seconds = 0.0
         self.resumed = time.perf_counter()
@@ -92,26 +120,50 @@ class LearningCurve(Callback):
     def _elapsed(self) -> float:
         return self.seconds + time.perf_counter() - self.resumed
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Add a row and write all of them."""
-        step, seconds = trainer.global_step, self._elapsed()
-        molecules = step * self.config.batch_size * trainer.world_size
-        row = {
-            "step": step,
-            "molecules": molecules,
-            "seconds": round(seconds, 1),
-            "learning rate": self.config.peak_rate * noam_factor(step, self.config),
-            **{key: round(float(value), 5) for key, value in sorted(trainer.callback_metrics.items())},
-        }
-        self.rows.append(row)
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measure the untrained network."""
+        if trainer.global_step == 0:
+            self._measure(trainer, pl_module)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Measure at multiples of ``validate_every`` and at the end."""
+        assert isinstance(pl_module, PretrainingRun)
+        config = pl_module.config
+        if trainer.global_step % config.validate_every == 0 or trainer.global_step == config.n_steps:
+            self._measure(trainer, pl_module)
+
+    def _measure(self, trainer: Trainer, run: LightningModule) -> None:
+        assert isinstance(run, PretrainingRun)
+        config, step, seconds = run.config, trainer.global_step, self._elapsed()
+        molecules = step * config.batch_size * trainer.world_size
+        losses = _held_out_losses(run, self.held_out)
+        self.rows.append(
+            {
+                "step": step,
+                "molecules": molecules,
+                "seconds": round(seconds, 1),
+                "learning rate": round(config.peak_rate * noam_factor(step, config), 8),
+                **{name: round(value, 5) for name, value in losses.items()},
+            }
+        )
         if trainer.is_global_zero:
             with self.path.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, fieldnames=list(self.rows[-1]))
+                writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
                 writer.writeheader()
                 writer.writerows(self.rows)
-            held_out = ", ".join(f"{k[9:]} {v:.4g}" for k, v in row.items() if k.startswith("held-out"))
-            speed = molecules / seconds
-            logger.info("step %d, %.0f s, %.0f molecules/s; held out: %s", step, seconds, speed, held_out)
+        described = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
+        speed = molecules / seconds
+        logger.info("step %d, %.0f s, %.0f molecules/s; held out: %s", step, seconds, speed, described)
+
+
+def _held_out_losses(run: PretrainingRun, smiles: list[str]) -> dict[str, float]:
+    """Mean of each loss over batches of held-out molecules."""
+    n_batches = max(1, len(smiles) // run.config.batch_size)
+    run.eval()
+    with torch.no_grad():
+        parts = [run.objective(batch.to(run.device)).parts() for batch in run.batches(smiles, last=n_batches)]
+    run.train()
+    return {name: float(torch.stack([losses[name] for losses in parts]).mean()) for name in parts[0]}
 
 
 def _split(smiles: list[str], config: PretrainingConfig) -> tuple[list[str], list[str]]:
@@ -130,8 +182,13 @@ def _vocabularies(folder: Path, smiles: list[str], config: PretrainingConfig) ->
     return Vocabularies.read(path)
 
 
-def _loader(batches: CorpusBatches, config: PretrainingConfig) -> DataLoader[LabelledBatch]:
-    return DataLoader(batches, batch_size=None, num_workers=config.n_workers)
+def _checkpointing(folder: Path, config: PretrainingConfig) -> list[Callback]:
+    """Checkpoints now and then, and when the run is interrupted."""
+    every = max(1, config.validate_every // _CHECKPOINTS_BETWEEN_MEASUREMENTS)
+    regular = ModelCheckpoint(
+        folder, _CHECKPOINT.removesuffix(".ckpt"), every_n_train_steps=every, enable_version_counter=False
+    )
+    return [regular, OnExceptionCheckpoint(folder, _INTERRUPTED.removesuffix(".ckpt"))]
 
 
 def pretrain(corpus: Path, config: PretrainingConfig, folder: Path) -> Path:
@@ -158,56 +215,23 @@ def pretrain(corpus: Path, config: PretrainingConfig, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     train, held_out = _split(read_corpus(corpus), config)
     vocabularies = _vocabularies(folder, train, config)
-    labelling = {
-        "vocabularies": vocabularies,
-        "depth": config.encoder["depth"],
-        "n_blocks": config.encoder["n_blocks"],
-        "label_fraction": config.label_fraction,
-        "mask_inputs": config.mask_inputs,
-    }
     checkpoints = [path for path in (folder / _CHECKPOINT, folder / _INTERRUPTED) if path.is_file()]
     checkpoint = max(checkpoints, key=lambda path: path.stat().st_mtime, default=None)
-    first = 0
-    if checkpoint is not None:
-        first = torch.load(checkpoint, weights_only=False, map_location="cpu")["global_step"]
-    n_validation = max(1, len(held_out) // config.batch_size)
-    validation = CorpusBatches(held_out, config.batch_size, config.seed, last=n_validation, **labelling)
-    batches = CorpusBatches(train, config.batch_size, config.seed, first=first, **labelling)
-    run = PretrainingRun(config, vocabularies)
-    curve = LearningCurve(folder / CURVE, config)
+    run = PretrainingRun(config, vocabularies, train)
     trainer = Trainer(
         max_steps=config.n_steps,
         max_epochs=-1,
         devices=config.devices,
         precision=config.precision,  # type: ignore[arg-type]
-        callbacks=[
-            curve,
-            ModelCheckpoint(
-                folder,
-                _CHECKPOINT[:-5],
-                every_n_train_steps=config.validate_every // 4 or 1,
-                enable_version_counter=False,
-            ),
-            OnExceptionCheckpoint(folder, _INTERRUPTED[:-5]),
-        ],
-        val_check_interval=config.validate_every,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        log_every_n_steps=config.validate_every,
+        callbacks=[LearningCurve(folder / CURVE, held_out), *_checkpointing(folder, config)],
+        gradient_clip_val=_CLIPPED_NORM,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        gradient_clip_val=1.0,
     )
-    if checkpoint is None:
-        trainer.validate(run, _loader(validation, config), verbose=False)
-    trainer.fit(
-        run, _loader(batches, config), _loader(validation, config), ckpt_path=checkpoint, weights_only=False
-    )
+    # The checkpoint is this run's own; Lightning keeps plain Python values in it.
+    trainer.fit(run, ckpt_path=checkpoint, weights_only=False)
     weights = {name: value.half() for name, value in run.objective.encoder.state_dict().items()}
     settings = {"output": "both", **config.encoder}
     write_weights(folder / WEIGHTS, weights, settings, pretraining=config.record(), corpus=corpus.name)
     return folder / WEIGHTS
-
-
-__all__ = ["LearningCurve", "PretrainingRun", "noam_factor", "pretrain"]

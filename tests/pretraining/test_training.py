@@ -1,0 +1,146 @@
+import csv
+import gzip
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+import molrate
+from molrate.cli.main import cli
+from molrate.encoders.base import load_encoder
+from molrate.errors import InputError, UsageError
+from molrate.pretraining.config import PretrainingConfig, read_config
+from molrate.pretraining.corpus import CorpusBatches, parse, read_corpus
+from molrate.pretraining.labels import Vocabularies
+from molrate.pretraining.training import PretrainingRun, noam_factor, pretrain
+
+ENCODER = {"width": 8, "depth": 3, "n_heads": 2, "n_blocks": 2}
+SETTINGS = {
+    "encoder": ENCODER,
+    "n_steps": 6,
+    "batch_size": 8,
+    "n_warmup_steps": 2,
+    "min_context_count": 2,
+    "n_vocabulary_molecules": 100,
+    "n_held_out": 16,
+    "validate_every": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    path = tmp_path_factory.mktemp("corpus") / "esol.smi.gz"
+    smiles = molrate.load_dataset("esol").smiles[:120]
+    with gzip.open(path, "wt") as file:
+        file.write("\n".join([*smiles, "not a molecule"]))
+    return path
+
+
+def labelling(corpus, **settings):
+    vocabularies = Vocabularies.of(parse(read_corpus(corpus)), 2)
+    return {
+        "vocabularies": vocabularies,
+        "depth": 3,
+        "n_blocks": 2,
+        "label_fraction": 0.15,
+        "mask_inputs": True,
+    } | settings
+
+
+def batches(corpus, first, last, **settings):
+    smiles = read_corpus(corpus)
+    return list(CorpusBatches(smiles, 8, 0, first=first, last=last, **labelling(corpus, **settings)))
+
+
+def test_a_batch_is_the_same_whenever_it_is_made(corpus):
+    straight, later = batches(corpus, 0, 20), batches(corpus, 17, 20)
+    for one, other in zip(straight[17:], later, strict=True):
+        assert torch.equal(one.atom_rows, other.atom_rows)
+        assert torch.equal(one.bond_labels, other.bond_labels)
+        assert torch.equal(one.graph.atoms.features, other.graph.atoms.features)
+
+
+def test_every_molecule_has_labels_and_masks_hide_them(corpus):
+    (shown,), (hidden,) = (batches(corpus, 0, 1, mask_inputs=mask) for mask in (False, True))
+    assert torch.equal(shown.atom_rows, hidden.atom_rows)
+    assert set(shown.atom_molecule[shown.atom_rows].tolist()) == set(range(8))
+    for batch, expected in ((shown, False), (hidden, True)):
+        features = batch.graph.atoms.features[batch.graph.atoms.folds[0][batch.atom_rows]]
+        assert (not features.any()) is expected
+        own = batch.graph.bonds.features[batch.graph.bonds.folds[0][batch.bond_rows]][:, 151:]
+        assert (not own.any()) is expected
+    assert (hidden.bond_rows % 2 == 0).all()
+
+
+def test_the_schedule_warms_up_and_decays():
+    config = PretrainingConfig(
+        n_steps=100, n_warmup_steps=10, initial_rate=1e-4, peak_rate=1e-3, final_rate=1e-5
+    )
+    rates = [config.peak_rate * noam_factor(step, config) for step in (0, 5, 10, 55, 100)]
+    np.testing.assert_allclose(rates, [1e-4, 5.5e-4, 1e-3, 1e-4, 1e-5])
+
+
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(corpus, tmp_path, monkeypatch):
+    config = PretrainingConfig(**SETTINGS)
+    pretrain(corpus, config, tmp_path / "straight")
+    original = PretrainingRun.training_step
+
+    def stopped(self, batch, number):
+        if self.global_step == 3:
+            raise KeyboardInterrupt
+        return original(self, batch, number)
+
+    monkeypatch.setattr(PretrainingRun, "training_step", stopped)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        pretrain(corpus, config, tmp_path / "stopped")
+    monkeypatch.setattr(PretrainingRun, "training_step", original)
+    pretrain(corpus, config, tmp_path / "stopped")
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("straight", "stopped"))
+    for name, value in one.items():
+        torch.testing.assert_close(value, other[name], atol=2e-3, rtol=1e-3)
+    curves = []
+    for name in ("straight", "stopped"):
+        with (tmp_path / name / "curve.csv").open() as file:
+            curves.append([row["step"] for row in csv.DictReader(file)])
+    assert curves == [["0", "2", "4", "6"]] * 2
+
+
+def test_the_command_trains_and_its_weights_embed(corpus, tmp_path):
+    settings = tmp_path / "settings.toml"
+    lines = [f"{key} = {value}" for key, value in SETTINGS.items() if key != "encoder"]
+    lines += ["[encoder]", *(f"{key} = {value}" for key, value in ENCODER.items())]
+    settings.write_text("\n".join(lines))
+    result = CliRunner().invoke(
+        cli, ["pretrain", str(corpus), "--config", str(settings), "-o", str(tmp_path / "run")]
+    )
+    assert result.exit_code == 0, result.output
+    with (tmp_path / "run" / "curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[-1]["atom_context"]) < float(rows[0]["atom_context"])
+    encoder = load_encoder("grover-small-untrained", tmp_path / "run" / "model.safetensors")
+    assert molrate.embed(["CCO", "C"], encoder).shape == (2, 32)
+
+
+def test_settings_are_checked(tmp_path):
+    path = tmp_path / "settings.toml"
+    cases = {
+        "n_step = 3": "unknown key",
+        'n_steps = "many"': "type int",
+        "n_steps = 3": "lacks",
+        "n_steps =": "TOML",
+    }
+    for text, message in cases.items():
+        path.write_text(text)
+        with pytest.raises(UsageError, match=message):
+            read_config(path)
+
+
+def test_an_empty_corpus_is_an_error(tmp_path):
+    (tmp_path / "empty.smi").write_text("\n")
+    with pytest.raises(InputError, match="no SMILES"):
+        read_corpus(tmp_path / "empty.smi")
+    (tmp_path / "plain.smi.gz").write_text("CCO\n")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_corpus(tmp_path / "plain.smi.gz")
