@@ -35,6 +35,11 @@ def command(corpus: Path, config_file: Path, output: Path, quiet: bool, verbose:
     """
     set_up_logging(quiet, verbose)
     from molrate.pretraining.config import read_config
-    from molrate.pretraining.training import pretrain
 
+    try:
+        from molrate.pretraining.training import pretrain
+    except ModuleNotFoundError as error:
+        if error.name != "lightning":
+            raise
+        raise click.UsageError('pretraining needs Lightning: pip install "molrate[pretrain]"') from error
     click.echo(pretrain(corpus, read_config(config_file), output))
