@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax, mse_loss, nll_loss
+from torch.nn.functional import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    log_softmax,
+    mse_loss,
+    nll_loss,
+)
 
 from molrate.encoders.grover_network import Grover
 from molrate.graphs.folding import BRANCHES
@@ -38,6 +45,32 @@ class Losses:
     def parts(self) -> dict[str, Tensor]:
         """Each part by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def unigram_losses(train: Iterable[LabelledBatch], held_out: Iterable[LabelledBatch]) -> dict[str, float]:
+    """Losses of predicting every label by its frequency alone, on the scale of :class:`Losses`.
+
+    Parameters
+    ----------
+    train, held_out : iterable of LabelledBatch
+        Where frequencies are counted (one more for each label), and where losses are measured.
+    """
+    counted, measured = list(train), list(held_out)
+
+    def context(name: str) -> float:
+        labels = torch.cat([getattr(batch, name) for batch in counted])
+        asked = torch.cat([getattr(batch, name) for batch in measured])
+        counts = torch.bincount(labels, minlength=int(asked.max()) + 1) + 1.0
+        return -float((counts / counts.sum()).log()[asked].mean())
+
+    groups = torch.cat([batch.groups for batch in counted])
+    share = ((groups.sum(dim=0) + 1) / (len(groups) + 2)).expand(sum(len(b.groups) for b in measured), -1)
+    of_groups = float(binary_cross_entropy(share, torch.cat([batch.groups for batch in measured])))
+    return {
+        "atom_context": 2 * context("atom_labels"),
+        "bond_context": 2 * context("bond_labels"),
+        "groups": len(BRANCHES) * of_groups,
+    }
 
 
 class Pretraining(nn.Module):

@@ -19,7 +19,7 @@ from molrate.encoders.grover_network import Grover
 from molrate.pretraining.config import PretrainingConfig
 from molrate.pretraining.corpus import CorpusBatches, LabelledBatch, parse, read_corpus
 from molrate.pretraining.labels import Vocabularies
-from molrate.pretraining.objective import Losses, Pretraining
+from molrate.pretraining.objective import Losses, Pretraining, unigram_losses
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ _CHECKPOINT = "last.ckpt"
 _INTERRUPTED = "interrupted.ckpt"
 _CHECKPOINTS_BETWEEN_MEASUREMENTS = 4
 _CLIPPED_NORM = 1.0
+_UNIGRAM_BATCHES = 100
 
 
 def noam_factor(step: int, config: PretrainingConfig) -> float:
@@ -67,6 +68,10 @@ class PretrainingRun(LightningModule):
             "mask_inputs": self.config.mask_inputs,
         }
         return CorpusBatches(smiles, self.config.batch_size, self.config.seed, **numbers, **labelling)
+
+    def held_out_batches(self, smiles: list[str]) -> CorpusBatches:
+        """Every whole batch of held-out molecules, always with the same labels."""
+        return self.batches(smiles, last=max(1, len(smiles) // self.config.batch_size))
 
     def train_dataloader(self) -> DataLoader[LabelledBatch]:
         """Batches from the step the run is at, this process's share of them."""
@@ -218,12 +223,13 @@ def pretrain(corpus: Path, config: PretrainingConfig, folder: Path) -> Path:
     checkpoints = [path for path in (folder / _CHECKPOINT, folder / _INTERRUPTED) if path.is_file()]
     checkpoint = max(checkpoints, key=lambda path: path.stat().st_mtime, default=None)
     run = PretrainingRun(config, vocabularies, train)
+    curve = LearningCurve(folder / CURVE, held_out)
     trainer = Trainer(
         max_steps=config.n_steps,
         max_epochs=-1,
         devices=config.devices,
         precision=config.precision,  # type: ignore[arg-type]
-        callbacks=[LearningCurve(folder / CURVE, held_out), *_checkpointing(folder, config)],
+        callbacks=[curve, *_checkpointing(folder, config)],
         gradient_clip_val=_CLIPPED_NORM,
         logger=False,
         enable_progress_bar=False,
@@ -233,5 +239,12 @@ def pretrain(corpus: Path, config: PretrainingConfig, folder: Path) -> Path:
     trainer.fit(run, ckpt_path=checkpoint, weights_only=False)
     weights = {name: value.half() for name, value in run.objective.encoder.state_dict().items()}
     settings = {"output": "both", **config.encoder}
-    write_weights(folder / WEIGHTS, weights, settings, pretraining=config.record(), corpus=corpus.name)
+    counted = run.batches(train, last=_UNIGRAM_BATCHES)
+    losses = {
+        "untrained": curve.rows[0],
+        "unigram": unigram_losses(counted, run.held_out_batches(held_out)),
+        "trained": curve.rows[-1],
+    }
+    about = {"corpus": corpus.name, "pretraining": config.record(), "held_out_losses": losses}
+    write_weights(folder / WEIGHTS, weights, settings, **about)
     return folder / WEIGHTS

@@ -14,6 +14,7 @@ from molrate.errors import InputError, UsageError
 from molrate.pretraining.config import PretrainingConfig, read_config
 from molrate.pretraining.corpus import CorpusBatches, parse, read_corpus
 from molrate.pretraining.labels import Vocabularies
+from molrate.pretraining.objective import unigram_losses
 from molrate.pretraining.training import PretrainingRun, noam_factor, pretrain
 
 ENCODER = {"width": 8, "depth": 3, "n_heads": 2, "n_blocks": 2}
@@ -60,6 +61,19 @@ def test_a_batch_is_the_same_whenever_it_is_made(corpus):
         assert torch.equal(one.atom_rows, other.atom_rows)
         assert torch.equal(one.bond_labels, other.bond_labels)
         assert torch.equal(one.graph.atoms.features, other.graph.atoms.features)
+
+
+def test_unigram_losses_are_entropies(corpus):
+    counted = batches(corpus, 0, 14)
+    found = unigram_losses(counted, counted)
+    shares = np.bincount(torch.cat([batch.atom_labels for batch in counted]).numpy()) + 1.0
+    # Smoothing aside, what is counted and what is measured are the same labels.
+    shares /= shares.sum()
+    entropy = -(shares[shares > 0] * np.log(shares[shares > 0])).sum()
+    assert found["atom_context"] == pytest.approx(2 * entropy, rel=0.1)
+    groups = torch.cat([batch.groups for batch in counted]).numpy().mean(axis=0).clip(1e-9, 1 - 1e-9)
+    entropy = -(groups * np.log(groups) + (1 - groups) * np.log(1 - groups)).mean()
+    assert found["groups"] == pytest.approx(4 * entropy, rel=0.1)
 
 
 def test_every_molecule_has_labels_and_masks_hide_them(corpus):
