@@ -31,7 +31,7 @@ PADDING = -1
 """Packed features of the padding row and of what pretraining masks: all zero."""
 
 
-class _Movable:
+class Movable:
     """A record of tensors that moves to a device as one."""
 
     def to(self, device: str | torch.device) -> Any:
@@ -41,7 +41,7 @@ class _Movable:
 
 
 def _move(value: Any, device: str | torch.device) -> Any:
-    if isinstance(value, (torch.Tensor, _Movable)):
+    if isinstance(value, (torch.Tensor, Movable)):
         return value.to(device)
     if isinstance(value, (list, tuple)):
         return type(value)(_move(item, device) for item in value)
@@ -51,7 +51,7 @@ def _move(value: Any, device: str | torch.device) -> Any:
 
 
 @dataclass(frozen=True)
-class Bags(_Movable):
+class Bags(Movable):
     """Weighted sums over lists of rows.
 
     Attributes
@@ -75,7 +75,7 @@ class Bags(_Movable):
 
 
 @dataclass(frozen=True)
-class Step(_Movable):
+class Step(Movable):
     """One message step: for each new row its row in the block's input, and the neighbours to sum."""
 
     own: Tensor
@@ -83,7 +83,7 @@ class Step(_Movable):
 
 
 @dataclass(frozen=True)
-class View(_Movable):
+class View(Movable):
     """The atoms or the directed bonds of a batch.
 
     Attributes
@@ -100,7 +100,7 @@ class View(_Movable):
 
 
 @dataclass(frozen=True)
-class Branch(_Movable):
+class Branch(Movable):
     """How one view's last rows become outputs of a view: feature row, neighbours to sum, and the fold."""
 
     own: Tensor
@@ -109,7 +109,7 @@ class Branch(_Movable):
 
 
 @dataclass(frozen=True)
-class FoldedBatch(_Movable):
+class FoldedBatch(Movable):
     """All an encoder of given depth and blocks needs of a batch."""
 
     atoms: View

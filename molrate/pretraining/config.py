@@ -32,6 +32,9 @@ class PretrainingConfig:
     group_weight : float
         Of the functional groups in the objective, 1 as released. Averaged over 85 groups, their gradient is
         small beside that of contexts.
+    property_weight : float
+        Of atoms' contributions to logP, molar refractivity, polar and whole surface, and their charges,
+        which GROVER does not predict; 0 leaves them out.
     min_context_count, n_vocabulary_molecules : int
         Contexts rarer than that in so many molecules are outside the vocabularies.
     n_held_out : int
@@ -58,6 +61,7 @@ class PretrainingConfig:
     label_fraction: float = 0.15
     mask_inputs: bool = True
     group_weight: float = 1.0
+    property_weight: float = 0.0
     min_context_count: int = 50
     n_vocabulary_molecules: int = 20000
     n_held_out: int = 1024

@@ -14,11 +14,12 @@ from rdkit import Chem, rdBase
 from torch.utils.data import IterableDataset, get_worker_info
 
 from molrate.errors import InputError
-from molrate.graphs.folding import PADDING, FoldedBatch, _Movable, fold_batch
+from molrate.graphs.folding import PADDING, FoldedBatch, Movable, fold_batch
 from molrate.graphs.grover import batch_molecules
 from molrate.pretraining.labels import (
     Vocabularies,
     atom_contexts,
+    atom_properties,
     bond_contexts,
     functional_groups,
 )
@@ -51,7 +52,7 @@ def parse(smiles: list[str]) -> list[Chem.Mol]:
 
 
 @dataclass(frozen=True)
-class LabelledBatch(_Movable):
+class LabelledBatch(Movable):
     """A folded batch and what is to be predicted of it.
 
     Attributes
@@ -61,6 +62,7 @@ class LabelledBatch(_Movable):
         Atoms, and first directions of bonds, that have a label.
     atom_labels, bond_labels : Tensor of int64
     groups : Tensor of float32, shape (n_molecules, 85)
+    properties : Tensor of float32, shape (n_atoms, 5)
     atom_molecule, bond_molecule : Tensor of int64
         Molecule of each atom and directed bond.
     """
@@ -71,6 +73,7 @@ class LabelledBatch(_Movable):
     bond_rows: torch.Tensor
     bond_labels: torch.Tensor
     groups: torch.Tensor
+    properties: torch.Tensor
     atom_molecule: torch.Tensor
     bond_molecule: torch.Tensor
 
@@ -119,6 +122,7 @@ def label_batch(
         bond_rows=torch.from_numpy(2 * bonds),
         bond_labels=torch.from_numpy(bond_labels[bonds]),
         groups=torch.from_numpy(np.stack([functional_groups(mol) for mol in molecules])),
+        properties=torch.from_numpy(np.concatenate([atom_properties(mol) for mol in molecules])),
         atom_molecule=graph.batch,
         bond_molecule=graph.bond_batch,
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from rdkit import Chem, RDConfig
+from rdkit.Chem import rdMolDescriptors, rdPartialCharges
 
 _UNDERSCORES = str.maketrans("=-", "__")
 
@@ -81,6 +82,29 @@ def functional_groups(molecule: Chem.Mol) -> npt.NDArray[np.float32]:
     """Whether the molecule has each of the 85 fragments."""
     found = (molecule.HasSubstructMatch(pattern) for pattern in _functional_groups().values())
     return np.fromiter(found, dtype=np.float32)
+
+
+ATOM_PROPERTIES = ("logP", "molar refractivity", "polar surface", "surface", "charge")
+"""Contributions of atoms, after Wildman and Crippen, Ertl, Labute, and Gasteiger."""
+
+# Rough spread of each over drug-like molecules, so that all weigh alike.
+_PROPERTY_SCALES = np.array([0.4, 1.5, 8.0, 2.5, 0.2], dtype=np.float32)
+
+
+def atom_properties(molecule: Chem.Mol) -> npt.NDArray[np.float32]:
+    """Scaled :data:`ATOM_PROPERTIES` of every atom, shape (n_atoms, 5).
+
+    Where Gasteiger's method has no parameters for an atom the charge is its formal charge.
+    """
+    crippen = np.array(rdMolDescriptors._CalcCrippenContribs(molecule))
+    polar = rdMolDescriptors._CalcTPSAContribs(molecule)
+    surface, _ = rdMolDescriptors._CalcLabuteASAContribs(molecule)
+    rdPartialCharges.ComputeGasteigerCharges(molecule)
+    atoms = list(molecule.GetAtoms())
+    charges = np.array([atom.GetDoubleProp("_GasteigerCharge") for atom in atoms])
+    formal = np.array([atom.GetFormalCharge() for atom in atoms])
+    charges = np.where(np.isfinite(charges), charges, formal)
+    return (np.column_stack([crippen, polar, list(surface), charges]) / _PROPERTY_SCALES).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from molrate.encoders.grover_network import Grover
 from molrate.graphs.folding import BRANCHES
 from molrate.pooling import POOLINGS
 from molrate.pretraining.corpus import LabelledBatch
-from molrate.pretraining.labels import functional_group_names
+from molrate.pretraining.labels import ATOM_PROPERTIES, functional_group_names
 
 CONTEXT_AGREEMENT = 0.1
 """Weight of the squared difference between what the two branches predict of one atom or bond."""
@@ -27,20 +27,21 @@ CONTEXT_AGREEMENT = 0.1
 
 @dataclass(frozen=True)
 class Losses:
-    """The parts of the objective; each of the first three is a sum over branches, as released."""
+    """The parts of the objective; those before the agreements are sums over branches, as released."""
 
     atom_context: Tensor
     bond_context: Tensor
     groups: Tensor
+    properties: Tensor
     atom_agreement: Tensor
     bond_agreement: Tensor
     group_agreement: Tensor
 
-    def total(self, group_weight: float = 1.0) -> Tensor:
+    def total(self, group_weight: float = 1.0, property_weight: float = 0.0) -> Tensor:
         """What is minimised."""
         contexts = self.atom_context + self.bond_context
         agreement = CONTEXT_AGREEMENT * (self.atom_agreement + self.bond_agreement) + self.group_agreement
-        return contexts + group_weight * self.groups + agreement
+        return contexts + group_weight * self.groups + property_weight * self.properties + agreement
 
     def parts(self) -> dict[str, Tensor]:
         """Each part by name."""
@@ -66,7 +67,10 @@ def unigram_losses(train: Iterable[LabelledBatch], held_out: Iterable[LabelledBa
     groups = torch.cat([batch.groups for batch in counted])
     share = ((groups.sum(dim=0) + 1) / (len(groups) + 2)).expand(sum(len(b.groups) for b in measured), -1)
     of_groups = float(binary_cross_entropy(share, torch.cat([batch.groups for batch in measured])))
+    properties = torch.cat([batch.properties for batch in measured])
+    centre = torch.cat([batch.properties for batch in counted]).mean(dim=0)
     return {
+        "properties": 2 * float(((properties - centre) ** 2).mean()),
         "atom_context": 2 * context("atom_labels"),
         "bond_context": 2 * context("bond_labels"),
         "groups": len(BRANCHES) * of_groups,
@@ -95,6 +99,7 @@ class Pretraining(nn.Module):
         self.bond_context = linears(("bond-from-atom", "bond-from-bond"), n_bond_contexts)
         self.bond_context_reverse = linears(("bond-from-atom", "bond-from-bond"), n_bond_contexts)
         self.groups = linears(BRANCHES, len(functional_group_names()))
+        self.properties = linears(("atom-from-atom", "atom-from-bond"), len(ATOM_PROPERTIES))
 
     def forward(self, batch: LabelledBatch) -> Losses:
         """Losses of one batch.
@@ -123,10 +128,12 @@ class Pretraining(nn.Module):
             head(self._molecules(layers[name][folds[name]], name, batch))
             for name, head in self.groups.items()
         ]
+        properties = [head(layers[name])[folds[name]] for name, head in self.properties.items()]
         return Losses(
             torch.stack([nll_loss(scores, batch.atom_labels) for scores in atoms]).sum(),
             torch.stack([nll_loss(scores, batch.bond_labels) for scores in bonds]).sum(),
             torch.stack([binary_cross_entropy_with_logits(scores, batch.groups) for scores in groups]).sum(),
+            torch.stack([mse_loss(values, batch.properties) for values in properties]).sum(),
             mse_loss(atoms[0], atoms[1]),
             mse_loss(bonds[0], bonds[1]),
             mse_loss(groups[0].sigmoid(), groups[1].sigmoid())

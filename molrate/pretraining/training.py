@@ -85,7 +85,7 @@ class PretrainingRun(LightningModule):
     def training_step(self, batch: LabelledBatch, _: int) -> torch.Tensor:
         """What is minimised, of one batch."""
         losses: Losses = self.objective(batch)
-        return losses.total(self.config.group_weight)
+        return losses.total(self.config.group_weight, self.config.property_weight)
 
     def configure_optimizers(self) -> Any:
         """Adam with the released code's weight decay, and the schedule by step."""

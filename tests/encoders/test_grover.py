@@ -1,14 +1,17 @@
+import json
 import pickle
 from argparse import Namespace
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from grover_reference import Reference, Tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
+from molrate.cli.main import cli
 from molrate.encoders.base import load_encoder
 from molrate.encoders.grover_network import ACTIVATIONS, Grover, node_folds
 from molrate.errors import UsageError, WeightsError
@@ -263,3 +266,27 @@ def test_unknown_options_are_errors():
         load_encoder("grover-small-untrained", precision="fp8")
     with pytest.raises(UsageError, match="no option padding"):
         load_encoder("ecfp4", padding="none")
+
+
+def test_converted_weights_are_the_checkpoint(tmp_path):
+    released_checkpoint(tmp_path / "a.pt")
+    output = tmp_path / "a.safetensors"
+    result = CliRunner().invoke(cli, ["convert", str(tmp_path / "a.pt"), "-o", str(output)])
+    assert result.exit_code == 0, result.output
+    settings = json.loads((tmp_path / "a.json").read_text())
+    assert settings["config"]["n_blocks"] == 2
+    encoders = [load_encoder("grover-official-base", tmp_path / name) for name in ("a.pt", "a.safetensors")]
+    one, other = (
+        encoder.embed(encoder.graphs(molecules(SMILES)).content, ["both"], "mean")["both"]
+        for encoder in encoders
+    )
+    np.testing.assert_array_equal(one, other)
+
+
+def test_convert_refuses_what_is_no_checkpoint(tmp_path):
+    (tmp_path / "a.pt").write_text("nothing")
+    arguments = ["convert", str(tmp_path / "a.pt"), "-o", str(tmp_path / "a.safetensors")]
+    assert isinstance(CliRunner().invoke(cli, arguments).exception, WeightsError)
+    assert not (tmp_path / "a.safetensors").exists()
+    arguments[-1] = str(tmp_path / "a.bin")
+    assert CliRunner().invoke(cli, arguments).exit_code == 2

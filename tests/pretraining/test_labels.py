@@ -1,13 +1,16 @@
 import json
 
+import numpy as np
 import pytest
 from rdkit import Chem
+from rdkit.Chem import Descriptors
 
 from molrate.pretraining.labels import (
     OTHER,
     Vocabularies,
     Vocabulary,
     atom_contexts,
+    atom_properties,
     bond_contexts,
     functional_group_names,
     functional_groups,
@@ -58,3 +61,20 @@ def test_vocabularies_count_frequent_first_and_keep(tmp_path):
     both = Vocabularies.of([Chem.MolFromSmiles("CCO")] * 3, 1)
     both.write(tmp_path / "v.json")
     assert Vocabularies.read(tmp_path / "v.json") == both
+
+
+def test_atom_properties_add_up_to_what_rdkit_says_of_molecules():
+    molecule = Chem.MolFromSmiles("CC(=O)Nc1ccc(O)cc1")
+    found = atom_properties(molecule) * np.array([0.4, 1.5, 8.0, 2.5, 0.2])
+    heavy = found.sum(axis=0)
+    assert heavy[2] == pytest.approx(Descriptors.TPSA(molecule), rel=1e-5)
+    # Crippen's and Gasteiger's hydrogens are not atoms here.
+    with_hydrogens = atom_properties(Chem.AddHs(molecule)) * np.array([0.4, 1.5, 8.0, 2.5, 0.2])
+    assert with_hydrogens[:, 0].sum() == pytest.approx(Descriptors.MolLogP(molecule), abs=1e-4)
+    assert with_hydrogens[:, 4].sum() == pytest.approx(0, abs=1e-4)
+
+
+def test_atoms_without_gasteiger_parameters_have_their_formal_charge():
+    assert np.isfinite(atom_properties(Chem.MolFromSmiles("[Na+].[Cl-]"))).all()
+    platinum = atom_properties(Chem.MolFromSmiles("[Pt+2]"))
+    assert platinum[0, 4] == pytest.approx(10.0)
