@@ -1,3 +1,4 @@
+import csv
 import json
 import pickle
 from argparse import Namespace
@@ -17,6 +18,7 @@ from molrate.encoders.grover_network import ACTIVATIONS, Grover, node_folds
 from molrate.errors import UsageError, WeightsError
 from molrate.graphs.folding import BRANCHES, fold_batch
 from molrate.graphs.grover import batch_molecules
+from molrate.resources import shipped
 
 SMILES = [
     "CCO",
@@ -290,3 +292,26 @@ def test_convert_refuses_what_is_no_checkpoint(tmp_path):
     assert not (tmp_path / "a.safetensors").exists()
     arguments[-1] = str(tmp_path / "a.bin")
     assert CliRunner().invoke(cli, arguments).exit_code == 2
+
+
+SHIPPED = [f"grover-{size}-{corpus}" for size in ("small", "base") for corpus in ("chembl", "zinc")]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_encoders_load_and_are_at_hand(name):
+    encoder = load_encoder(name)
+    assert encoder.card.at_hand
+    found = encoder.embed(encoder.graphs(molecules(SMILES)).content, ["both"], "mean")["both"]
+    assert np.isfinite(found).all()
+    untrained = load_encoder(f"{name.rpartition('-')[0]}-untrained")
+    assert sum(value.numel() for value in encoder.module.parameters()) == sum(
+        value.numel() for value in untrained.module.parameters()
+    )
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_learning_curves_fall_far_below_the_untrained_network(name):
+    with (shipped("pretrained") / name / "curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for loss in ("atom_context", "bond_context", "groups"):
+        assert float(rows[-1][loss]) < 0.3 * float(rows[0][loss])

@@ -22,7 +22,11 @@ SMILES = [
     "CC(C)(C)c1ccc2[nH]c(=O)oc2c1",
     "O=S(=O)(O)c1ccc(Br)cc1",
 ]
-PUBLISHED = [name for name, card in encoder_cards().items() if card.weights and "sha256" in card.weights]
+PUBLISHED = [
+    name
+    for name, card in encoder_cards().items()
+    if card.family == "pretrain-gnns" and card.weights and "sha256" in card.weights
+]
 
 
 def molecules(smiles):
