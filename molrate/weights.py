@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +107,28 @@ def read_pickle(path: Path, allowed: Sequence[Any] = ()) -> Any:
     except Exception as error:
         # A damaged file fails wherever its parser happens to be, with any of a dozen exceptions.
         raise WeightsError(f"{path}: cannot be read as a checkpoint, it is damaged: {error!r}") from error
+
+
+def choose_weights(card: EncoderCard, given: Path | None) -> Path | None:
+    """The file an encoder is read from: the one given, else the card's, verified; None if it is untrained.
+
+    Raises
+    ------
+    WeightsError
+        If the file given does not exist, or the card's cannot be had.
+    """
+    if given is not None:
+        if not given.is_file():
+            raise WeightsError(f"{given}: no such file (--weights)")
+        return given
+    return None if card.artifact is None else card.artifact.locate()
+
+
+def weights_digest(weights: Path | None, seed: int) -> str:
+    """What identifies an encoder's weights: the file's digest, or what untrained ones are drawn with."""
+    if weights is None:
+        return f"untrained, seed {seed}, torch {version('torch')}"
+    return "sha256:" + hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
 def load_state(path: Path) -> dict[str, torch.Tensor]:

@@ -9,17 +9,15 @@ over directed bonds, and are zero for a molecule without any.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molrate.encoders.base import Encoder
 from molrate.errors import UsageError, WeightsError
 from molrate.graphs.batch import GROVER, MoleculeBatch
-from molrate.weights import EncoderCard, load_strictly
+from molrate.weights import EncoderCard, choose_weights, load_strictly, weights_digest
 
 if TYPE_CHECKING:
     import torch
@@ -80,17 +78,13 @@ class GroverEncoder(Encoder):
         self.config = dict(card.config)
         default_padding = self.config.pop("padding", "none")
         self.padding = _slots(default_padding if padding is None else padding)
-        self.weights = weights
+        self.weights = choose_weights(card, weights)
         if weights is not None:
             self._adopt(weights)
-        elif card.artifact is not None:
-            self.weights = card.artifact.locate()
         self.layers = _layers(self.config["n_blocks"], self.config.get("output", "both"))
 
     def _adopt(self, weights: Path) -> None:
         """Take the architecture that given weights bring along."""
-        if not weights.is_file():
-            raise WeightsError(f"{weights}: no such file (--weights)")
         from molrate.encoders.grover_checkpoint import read_weights
 
         _, config = read_weights(weights)
@@ -98,9 +92,7 @@ class GroverEncoder(Encoder):
 
     @cached_property
     def _digest(self) -> str:
-        if self.weights is None:
-            return f"untrained, seed {self.seed}, torch {version('torch')}"
-        return "sha256:" + hashlib.sha256(self.weights.read_bytes()).hexdigest()
+        return weights_digest(self.weights, self.seed)
 
     def identity(self) -> dict[str, str]:
         """Weights, architecture, input convention, padding and precision."""

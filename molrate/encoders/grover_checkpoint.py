@@ -49,6 +49,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     """
     if path.suffix == ".safetensors":
         return load_state(path), read_settings(path)
+    from molrate.graphs.grover import N_ATOM_FEATURES, N_BOND_FEATURES
+
     stored = read_pickle(path, _ALLOWED)
     if not isinstance(stored, dict) or not isinstance(stored.get("args"), Namespace):
         raise WeightsError(f"{path}: no checkpoint of the released GROVER code: it has no args")
@@ -58,10 +60,9 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
         if name.startswith(_PREFIX) and not _UNUSED.match(name.removeprefix(_PREFIX))
     }
     config = _config(stored["args"], path)
-    if config["width"] == tensors["node_blocks.0.W_i.weight"].shape[1]:
-        tensors = {name: value for name, value in tensors.items() if not _is_projection(name, "node")}
-    if config["width"] == tensors["edge_blocks.0.W_i.weight"].shape[1]:
-        tensors = {name: value for name, value in tensors.items() if not _is_projection(name, "edge")}
+    for view, n_features in (("node", N_ATOM_FEATURES), ("edge", N_ATOM_FEATURES + N_BOND_FEATURES)):
+        if config["width"] == n_features:
+            tensors = {name: value for name, value in tensors.items() if not _is_projection(name, view)}
     return tensors, config
 
 

@@ -7,7 +7,8 @@ it computes follows the released code where that differs from the paper; ``dense
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -16,19 +17,14 @@ from torch.nn.functional import dropout, softmax
 from molrate.graphs.folding import BRANCHES, Branch, FoldedBatch, Step, View
 from molrate.graphs.grover import N_ATOM_FEATURES, N_BOND_FEATURES
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "ReLU": nn.ReLU,
-    "LeakyReLU": nn.LeakyReLU,
+    "LeakyReLU": partial(nn.LeakyReLU, 0.1),
     "PReLU": nn.PReLU,
     "tanh": nn.Tanh,
     "SELU": nn.SELU,
     "ELU": nn.ELU,
 }
-_LEAKY_SLOPE = 0.1
-
-
-def _activation(name: str) -> nn.Module:
-    return nn.LeakyReLU(_LEAKY_SLOPE) if name == "LeakyReLU" else ACTIVATIONS[name]()
 
 
 class MessageNet(nn.Module):
@@ -37,7 +33,7 @@ class MessageNet(nn.Module):
     def __init__(self, width: int, activation: str, bias: bool, dense: bool, rate: float) -> None:
         super().__init__()
         self.W_h = nn.Linear(width, width, bias=bias)
-        self.act_func = _activation(activation)
+        self.act_func = ACTIVATIONS[activation]()
         self.dense = dense
         self.rate = rate
 
@@ -117,7 +113,7 @@ class Block(nn.Module):
         super().__init__()
         self.projects = n_inputs != width
         if self.projects:
-            self.act_func = _activation(activation)
+            self.act_func = ACTIVATIONS[activation]()
             self.layernorm = nn.LayerNorm(width)
             self.W_i = nn.Linear(n_inputs, width, bias=bias)
         self.rate = rate
@@ -161,7 +157,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.W_1 = nn.Linear(n_features + width, 4 * width)
         self.W_2 = nn.Linear(4 * width, width)
-        self.act_func = _activation(activation)
+        self.act_func = ACTIVATIONS[activation]()
         self.rate = rate
 
     def forward(self, features: Tensor, branch: Branch, total: Tensor) -> Tensor:

@@ -5,17 +5,14 @@ The network itself is imported at first use: an encoder whose embeddings are cac
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molrate.encoders.base import Encoder
-from molrate.errors import WeightsError
 from molrate.graphs.batch import PRETRAIN_GNNS, MoleculeBatch
-from molrate.weights import EncoderCard, load_state, load_strictly
+from molrate.weights import EncoderCard, choose_weights, load_state, load_strictly, weights_digest
 
 if TYPE_CHECKING:
     from rdkit import Chem
@@ -46,17 +43,11 @@ class PretrainGNNEncoder(Encoder):
         self.card = card
         self.seed = seed
         self.layers = ("input", *(f"layer-{depth + 1}" for depth in range(card.config["n_layers"])))
-        self.weights = weights
-        if weights is not None and not weights.is_file():
-            raise WeightsError(f"{weights}: no such file (--weights)")
-        if weights is None and card.artifact is not None:
-            self.weights = card.artifact.locate()
+        self.weights = choose_weights(card, weights)
 
     @cached_property
     def _digest(self) -> str:
-        if self.weights is None:
-            return f"untrained, seed {self.seed}, torch {version('torch')}"
-        return "sha256:" + hashlib.sha256(self.weights.read_bytes()).hexdigest()
+        return weights_digest(self.weights, self.seed)
 
     def identity(self) -> dict[str, str]:
         """Weights, architecture and input convention."""

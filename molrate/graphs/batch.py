@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from molrate.errors import UnsupportedMoleculeError
+
+if TYPE_CHECKING:
+    from rdkit import Chem
+
+_Encoded = TypeVar("_Encoded")
 
 PRETRAIN_GNNS = "pretrain-gnns/1"
 """Convention of :mod:`molrate.graphs.pretrain_gnns`. Its version is raised with every change to the graphs or
@@ -30,3 +38,23 @@ class MoleculeBatch:
     content: Any
     rows: list[int]
     errors: dict[int, str]
+
+    @classmethod
+    def of(
+        cls,
+        molecules: Sequence[Chem.Mol],
+        encode: Callable[[Chem.Mol], _Encoded],
+        collate: Callable[[list[_Encoded]], Any],
+    ) -> MoleculeBatch:
+        """Encode each molecule, note those the convention has no code for, and join the others."""
+        encoded: list[_Encoded] = []
+        rows: list[int] = []
+        errors: dict[int, str] = {}
+        for row, molecule in enumerate(molecules):
+            try:
+                encoded.append(encode(molecule))
+            except UnsupportedMoleculeError as error:
+                errors[row] = str(error)
+            else:
+                rows.append(row)
+        return cls(collate(encoded), rows, errors)

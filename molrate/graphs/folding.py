@@ -141,11 +141,15 @@ class _Lists:
         np.cumsum(terms, out=total[1:])
         return _mix(_mix(own ^ _OWN) + total[self.pointers[1:]] - total[self.pointers[:-1]])
 
-    def bags(self, rows: _Integers, fold: _Integers) -> Bags:
-        """The lists of some rows, pointing to folded rows."""
+    def entries(self, rows: _Integers) -> tuple[_Integers, _Integers, _Integers]:
+        """Lengths of some rows' lists, where each begins when they are joined, and their entries."""
         lengths = self.pointers[rows + 1] - self.pointers[rows]
         offsets = np.cumsum(lengths) - lengths
-        entries = np.arange(lengths.sum()) + np.repeat(self.pointers[rows] - offsets, lengths)
+        return lengths, offsets, np.arange(lengths.sum()) + np.repeat(self.pointers[rows] - offsets, lengths)
+
+    def bags(self, rows: _Integers, fold: _Integers) -> Bags:
+        """The lists of some rows, pointing to folded rows."""
+        _, offsets, entries = self.entries(rows)
         weights = self.weights[entries]
         return Bags(
             torch.from_numpy(fold[self.index[entries]]),
@@ -233,17 +237,13 @@ class _Neighbours:
         padded = atom_slots > 0
         self.pad = np.where(padded, pad[graph.batch.numpy()], 0)
         self.empty = np.where(padded, atom_slots - degree, 0)
-        if len(self.k) == 0:
-            self.empty = np.zeros(self.n_atoms, dtype=np.int64)
-        into = _Lists.of(self.target, np.arange(self.n_bonds), np.ones_like(self.target), self.n_atoms)
-        self.into = into
+        every = np.arange(self.n_bonds)
+        self.into = _Lists.of(self.target, every, np.ones_like(self.target), self.n_atoms)
 
     def _pairs(self) -> tuple[_Integers, _Integers]:
         """Each bond with the bonds into its source, except its reverse."""
-        lengths = self.into.pointers[self.source + 1] - self.into.pointers[self.source]
-        offsets = np.cumsum(lengths) - lengths
+        lengths, _, entries = self.into.entries(self.source)
         bonds = np.repeat(np.arange(self.n_bonds), lengths)
-        entries = np.arange(lengths.sum()) + np.repeat(self.into.pointers[self.source] - offsets, lengths)
         others = self.into.index[entries]
         kept = others != (bonds ^ 1)
         return bonds[kept], others[kept]

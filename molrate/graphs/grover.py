@@ -87,11 +87,8 @@ def _unpack(packed: npt.NDArray[np.int64], sizes: Sequence[int]) -> list[npt.NDA
     return columns
 
 
-def _one_hot(
-    features: npt.NDArray[np.float32], first: int, values: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float32]:
+def _one_hot(features: npt.NDArray[np.float32], first: int, values: npt.NDArray[np.int64]) -> None:
     features[np.arange(len(values)), first + values] = 1.0
-    return features
 
 
 @cache
@@ -225,17 +222,7 @@ def batch_molecules(molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
         ``edge_index`` (2, n_edges) source and target, ``batch`` (n_atoms,) and ``bond_batch`` (n_edges,)
         the molecule of each, and ``num_graphs``.
     """
-    encoded: list[_Columns] = []
-    rows: list[int] = []
-    errors: dict[int, str] = {}
-    for row, molecule in enumerate(molecules):
-        try:
-            encoded.append(_encode(molecule))
-        except UnsupportedMoleculeError as error:
-            errors[row] = str(error)
-        else:
-            rows.append(row)
-    return MoleculeBatch(_collate(encoded), rows, errors)
+    return MoleculeBatch.of(molecules, _encode, _collate)
 
 
 def _columns(encoded: Sequence[_Columns], part: int, count: int) -> list[npt.NDArray[np.int64]]:

@@ -88,17 +88,7 @@ def batch_molecules(molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
         (2, n_edges) source and target, ``edge_attr`` (n_edges, 2) bond type and direction, ``batch``
         (n_atoms,) and ``num_graphs``.
     """
-    encoded: list[_Columns] = []
-    rows: list[int] = []
-    errors: dict[int, str] = {}
-    for row, molecule in enumerate(molecules):
-        try:
-            encoded.append(_encode(molecule))
-        except UnsupportedMoleculeError as error:
-            errors[row] = str(error)
-        else:
-            rows.append(row)
-    return MoleculeBatch(_collate(encoded), rows, errors)
+    return MoleculeBatch.of(molecules, _encode, _collate)
 
 
 def _collate(encoded: Sequence[_Columns]) -> Data:

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +115,7 @@ class Vocabulary:
 
     @classmethod
     def count(cls, contexts: Iterable[str], min_count: int) -> Vocabulary:
-        """Build from all contexts of a sample; those rarer than `min_count` are left out."""
+        """Build from all contexts of a sample, or their counts; those rarer than `min_count` are left out."""
         counts = Counter(contexts)
         kept = [context for context, count in counts.items() if count >= min_count]
         return cls(tuple(sorted(kept, key=lambda context: (-counts[context], context))))
@@ -125,16 +125,11 @@ class Vocabulary:
 
     def index(self, contexts: Sequence[str]) -> npt.NDArray[np.int64]:
         """Indices of contexts; those unknown have :data:`OTHER`."""
-        places = self._places()
-        return np.array([places.get(context, OTHER) for context in contexts], dtype=np.int64)
+        return np.array([self._places.get(context, OTHER) for context in contexts], dtype=np.int64)
 
+    @cached_property
     def _places(self) -> dict[str, int]:
-        return _places(self.contexts)
-
-
-@cache
-def _places(contexts: tuple[str, ...]) -> dict[str, int]:
-    return {context: place for place, context in enumerate(contexts, start=2)}
+        return {context: place for place, context in enumerate(self.contexts, start=2)}
 
 
 @dataclass(frozen=True)
@@ -152,9 +147,7 @@ class Vocabularies:
         for molecule in molecules:
             atoms.update(atom_contexts(molecule))
             bonds.update(bond_contexts(molecule))
-        return cls(
-            Vocabulary.count(atoms.elements(), min_count), Vocabulary.count(bonds.elements(), min_count)
-        )
+        return cls(Vocabulary.count(atoms, min_count), Vocabulary.count(bonds, min_count))
 
     def write(self, path: Path) -> None:
         """Keep as JSON."""
