@@ -7,7 +7,8 @@
 Weights are random and the same for molrate and jax-grover, whose outputs are compared first, without padding.
 deepchem's network is not GROVER's (its neighbour tables are shifted by a row), so only its time counts;
 it takes the same width, depth and heads. Times include parsing and featurization. jax-grover is warm: every
-batch was embedded once before, so that its compilation is not counted.
+batch was embedded once before, so that its compilation is not counted. With
+--threads 2 molrate has a batch on each.
 """
 
 import argparse
@@ -23,7 +24,9 @@ import torch
 from rdkit import Chem
 
 import molrate
+from molrate.embedding import embed_molecules
 from molrate.encoders.grover_network import Grover
+from molrate.molecules import standardise
 
 DEPTH, HEADS, BATCH = 6, 4, 32
 
@@ -49,15 +52,12 @@ def write_checkpoint(path, width):
     torch.save({"args": args, "state_dict": state}, path)
 
 
-def molrate_embedder(path, batch, **options):
+def molrate_embedder(path, **options):
     encoder = molrate.load_encoder("grover-official-base", path, **options)
 
     def run(smiles):
-        parts = []
-        for start in range(0, len(smiles), batch):
-            molecules = [Chem.MolFromSmiles(text) for text in smiles[start : start + batch]]
-            parts.append(encoder.embed(encoder.graphs(molecules).content, ["both"], "mean")["both"])
-        return np.concatenate(parts)
+        (embedding,) = embed_molecules(standardise(smiles), [(encoder, ["both"])], device="cpu", cache=False)
+        return embedding.layers["both"]
 
     return run
 
@@ -78,7 +78,7 @@ def deepchem_embedder(width):
     from deepchem.utils.grover import extract_grover_attributes
 
     model = GroverEmbedding(
-        node_fdim=151, edge_fdim=165, hidden_size=width, depth=DEPTH, num_attn_heads=HEADS
+        node_fdim=151, edge_fdim=165, hidden_size=width, depth=DEPTH, num_heads=HEADS
     ).eval()
     featurizer = GroverFeaturizer()
 
@@ -87,7 +87,7 @@ def deepchem_embedder(width):
             for start in range(0, len(smiles), BATCH):
                 graphs = featurizer.featurize(smiles[start : start + BATCH])
                 attributes = extract_grover_attributes(BatchGraphData(list(graphs)))
-                model(list(attributes[:-1]) if len(attributes) > 8 else list(attributes))
+                model(list(attributes[:8]))
 
     return run
 
@@ -107,11 +107,9 @@ def main():
         write_checkpoint(path, chosen.width)
         runners = {
             "jax-grover, warm": jax_embedder(path),
-            "molrate fp32, padding none": molrate_embedder(path, chosen.molecules, padding="none"),
-            "molrate fp32, official": molrate_embedder(path, chosen.molecules),
-            "molrate bf16, padding none": molrate_embedder(
-                path, chosen.molecules, padding="none", precision="bf16"
-            ),
+            "molrate fp32, padding none": molrate_embedder(path, padding="none"),
+            "molrate fp32, official": molrate_embedder(path),
+            "molrate bf16, padding none": molrate_embedder(path, padding="none", precision="bf16"),
         }
         try:
             runners["deepchem, not GROVER's output"] = deepchem_embedder(chosen.width)

@@ -7,8 +7,10 @@ import json
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_BATCH_ATOMS = 2048
-"""Atoms in a batch. Larger batches are slower on a CPU: their arrays leave its cache."""
+_BATCH_ATOMS = {"cpu": 2048, "cuda": 65536}
+"""Atoms in a batch. Larger batches are slower on a CPU, where their arrays leave its cache."""
 
 Progress = Callable[[int], None]
 
@@ -44,8 +46,8 @@ class Embedding:
     errors : dict of int to str
         Row and reason of the molecules the encoder has no code for.
     seconds : float
-        Wall time this run spent on them, reading from the cache included. Work that several encoders
-        share (parsing, graphs) counts for each of them.
+        Time this run spent on them, summed over the threads that have a batch each, reading from the cache
+        included. Graphs that several encoders share count for each of them.
     device : str
         Where layers were computed; ``cache`` if none had to be.
     failure : MolrateError or None
@@ -163,40 +165,98 @@ def _compute(
     logger.info("embedding %d molecules on %s with %s", molecules.valid.sum(), device, names)
     for task in tasks:
         task.embedding.device = device if task.encoder.level == "node" else "cpu"
-    for rows, parsed in _batches(molecules, tasks):
-        graphs: dict[str, Any] = {}
-        graph_seconds: dict[str, float] = {}
-        for task in (task for task in tasks if task.embedding.failure is None):
-            convention = task.encoder.convention
-            if convention not in graphs:
-                started = time.perf_counter()
-                graphs[convention] = task.encoder.graphs(parsed)
-                graph_seconds[convention] = time.perf_counter() - started
-            started = time.perf_counter()
+    networks = [task for task in tasks if task.encoder.level == "node"]
+    controls = [task for task in tasks if task.encoder.level != "node"]
+    for task in networks:
+        try:
+            task.encoder.prepare()
+        except MolrateError as error:
+            task.embedding.failure = error
+    with _batch_threads(device) as (executor, n_threads):
+        running: deque[tuple[Future[_Passed], _Passed]] = deque()
+        for rows, parsed in _batches(molecules, tasks, device):
+            passing = executor.submit(_pass, networks, rows, parsed, pooling, device)
+            running.append((passing, _pass(controls, rows, parsed, pooling, device)))
+            if len(running) > n_threads:
+                _keep(running.popleft(), len(molecules), progress)
+        while running:
+            _keep(running.popleft(), len(molecules), progress)
+
+
+@contextmanager
+def _batch_threads(device: str) -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """Threads that have a batch each; on a CPU in place of torch's own, which gain less from its cores."""
+    import torch
+
+    n_cores = torch.get_num_threads()
+    n_threads = n_cores if device == "cpu" else 1
+    torch.set_num_threads(1 if device == "cpu" else n_cores)
+    try:
+        with ThreadPoolExecutor(n_threads) as executor:
+            yield executor, n_threads
+    finally:
+        torch.set_num_threads(n_cores)
+
+
+@dataclass
+class _Pass:
+    """What one encoder made of one batch."""
+
+    task: _Task
+    errors: dict[int, str]
+    rows: npt.NDArray[np.intp]
+    vectors: dict[str, npt.NDArray[np.float32]]
+    seconds: float
+
+
+_Passed = tuple[int, list[_Pass]]
+"""Number of molecules in a batch, and what each encoder made of it."""
+
+
+def _pass(
+    tasks: list[_Task], rows: npt.NDArray[np.intp], parsed: list[Chem.Mol], pooling: str, device: str
+) -> _Passed:
+    """Run encoders on one batch, with graphs once for each convention."""
+    graphs: dict[str, tuple[Any, float]] = {}
+    passes = []
+    for task in (task for task in tasks if task.embedding.failure is None):
+        convention = task.encoder.convention
+        started = time.perf_counter()
+        if convention not in graphs:
+            batch = task.encoder.graphs(parsed)
+            graphs[convention] = batch, time.perf_counter() - started
+        batch, graph_seconds = graphs[convention]
+        started = time.perf_counter()
+        vectors = {}
+        if batch.rows:
             try:
-                _encode(task, graphs[convention], rows, len(molecules), pooling, device)
+                vectors = task.encoder.embed(batch.content, list(task.paths), pooling, device)
             except MolrateError as error:
                 task.embedding.failure = error
-            task.embedding.seconds += time.perf_counter() - started + graph_seconds[convention]
-        if progress is not None:
-            progress(len(rows))
+        errors = {int(rows[position]): reason for position, reason in batch.errors.items()}
+        seconds = time.perf_counter() - started + graph_seconds
+        passes.append(_Pass(task, errors, rows[batch.rows], vectors, seconds))
+    return len(rows), passes
 
 
-def _encode(task: _Task, batch: Any, rows: npt.NDArray[np.intp], n: int, pooling: str, device: str) -> None:
-    """Run one encoder on one batch and keep the pooled layers that are wanted."""
-    for position, reason in batch.errors.items():
-        task.embedding.errors[int(rows[position])] = reason
-    if not batch.rows:
-        return
-    vectors = task.encoder.embed(batch.content, list(task.paths), pooling, device)
-    for layer in task.paths:
-        task.add(layer, n, rows[batch.rows], vectors[layer])
+def _keep(running: tuple[Future[_Passed], _Passed], n_molecules: int, progress: Progress | None) -> None:
+    """Wait for a batch and put its vectors into their rows."""
+    passing, (n_rows, of_controls) = running
+    _, of_networks = passing.result()
+    for done in [*of_networks, *of_controls]:
+        done.task.embedding.errors.update(done.errors)
+        done.task.embedding.seconds += done.seconds
+        for layer, vectors in done.vectors.items():
+            done.task.add(layer, n_molecules, done.rows, vectors)
+    if progress is not None:
+        progress(n_rows)
 
 
 def _batches(
-    molecules: Molecules, tasks: list[_Task]
+    molecules: Molecules, tasks: list[_Task], device: str
 ) -> Iterator[tuple[npt.NDArray[np.intp], list[Chem.Mol]]]:
-    """Valid rows with their molecules, in batches of about ``_BATCH_ATOMS`` atoms."""
+    """Valid rows with their molecules, in batches of about as many atoms as suit the device."""
+    batch_atoms = _BATCH_ATOMS["cpu" if device == "cpu" else "cuda"]
     rows: list[int] = []
     parsed: list[Chem.Mol] = []
     n_atoms = 0
@@ -210,7 +270,7 @@ def _batches(
         rows.append(int(row))
         parsed.append(molecule)
         n_atoms += molecule.GetNumAtoms()
-        if n_atoms >= _BATCH_ATOMS:
+        if n_atoms >= batch_atoms:
             yield np.array(rows), parsed
             rows, parsed, n_atoms = [], [], 0
     if rows:

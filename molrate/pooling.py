@@ -14,8 +14,10 @@ Pooling = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
 def sum_pooling(nodes: torch.Tensor, index: torch.Tensor, size: int) -> torch.Tensor:
     """Sum of each molecule's nodes, (n_nodes, d) to (size, d)."""
     nodes_in_order = torch.arange(len(nodes), device=nodes.device)
-    ones = nodes.new_ones(len(nodes))
-    return compressed_rows(index, nodes_in_order, ones, (size, len(nodes))) @ nodes
+    # Sparse products on a CPU know no bfloat16, and sums of it would lose digits.
+    wide = nodes.float() if nodes.dtype == torch.bfloat16 else nodes
+    with torch.autocast(nodes.device.type, enabled=False):
+        return compressed_rows(index, nodes_in_order, wide.new_ones(len(wide)), (size, len(wide))) @ wide
 
 
 def mean_pooling(nodes: torch.Tensor, index: torch.Tensor, size: int) -> torch.Tensor:

@@ -25,7 +25,7 @@ def test_company_and_batches_change_nothing(encoder, monkeypatch, fresh_cache):
     together = molrate.embed(smiles, encoder)
     alone = np.concatenate([molrate.embed([text], encoder) for text in smiles[:20]])
     np.testing.assert_allclose(together[:20], alone, rtol=1e-5, atol=1e-6)
-    monkeypatch.setattr("molrate.embedding._BATCH_ATOMS", 50)
+    monkeypatch.setattr("molrate.embedding._BATCH_ATOMS", {"cpu": 50})
     monkeypatch.setenv("MOLRATE_CACHE", str(fresh_cache / "other"))
     np.testing.assert_allclose(molrate.embed(smiles, encoder), together, rtol=1e-5, atol=1e-6)
 

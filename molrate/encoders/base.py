@@ -63,6 +63,15 @@ class Encoder(ABC):
     def identity(self) -> dict[str, str]:
         """All of the encoder that changes its numbers; known without loading anything heavy."""
 
+    def prepare(self) -> None:  # noqa: B027 (most controls have nothing to read)
+        """Read what :meth:`forward` needs, before threads share the encoder.
+
+        Raises
+        ------
+        WeightsError
+            If the weights cannot be read.
+        """
+
     @abstractmethod
     def graphs(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
         """Bring molecules into the encoder's input form."""

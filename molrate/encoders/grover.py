@@ -114,6 +114,10 @@ class GroverEncoder(Encoder):
         module.fold_outputs()
         return module.to(torch.bfloat16 if self.precision == "bf16" else torch.float32).eval()
 
+    def prepare(self) -> None:
+        """Read or draw the weights."""
+        _ = self.module
+
     def _network(self, config: dict[str, Any]) -> Grover:
         from molrate.encoders.grover_network import Grover
 

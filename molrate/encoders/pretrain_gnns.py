@@ -54,6 +54,10 @@ class PretrainGNNEncoder(Encoder):
         config = ", ".join(f"{key}={value}" for key, value in sorted(self.card.config.items()))
         return {"weights": self._digest, "config": config, "convention": self.convention}
 
+    def prepare(self) -> None:
+        """Read or draw the weights."""
+        _ = self.module
+
     @cached_property
     def module(self) -> PretrainGNN:
         """The network in evaluation mode, read from the weights or drawn with the seed.

@@ -33,6 +33,7 @@ class Losses:
     bond_context: Tensor
     groups: Tensor
     properties: Tensor
+    totals: Tensor
     atom_agreement: Tensor
     bond_agreement: Tensor
     group_agreement: Tensor
@@ -41,7 +42,8 @@ class Losses:
         """What is minimised."""
         contexts = self.atom_context + self.bond_context
         agreement = CONTEXT_AGREEMENT * (self.atom_agreement + self.bond_agreement) + self.group_agreement
-        return contexts + group_weight * self.groups + property_weight * self.properties + agreement
+        properties = property_weight * (self.properties + self.totals)
+        return contexts + group_weight * self.groups + properties + agreement
 
     def parts(self) -> dict[str, Tensor]:
         """Each part by name."""
@@ -69,8 +71,11 @@ def unigram_losses(train: Iterable[LabelledBatch], held_out: Iterable[LabelledBa
     of_groups = float(binary_cross_entropy(share, torch.cat([batch.groups for batch in measured])))
     properties = torch.cat([batch.properties for batch in measured])
     centre = torch.cat([batch.properties for batch in counted]).mean(dim=0)
+    totals = torch.cat([batch.totals() for batch in measured])
+    total_centre = torch.cat([batch.totals() for batch in counted]).mean(dim=0)
     return {
         "properties": 2 * float(((properties - centre) ** 2).mean()),
+        "totals": len(BRANCHES) * float(((totals - total_centre) ** 2).mean()),
         "atom_context": 2 * context("atom_labels"),
         "bond_context": 2 * context("bond_labels"),
         "groups": len(BRANCHES) * of_groups,
@@ -100,6 +105,7 @@ class Pretraining(nn.Module):
         self.bond_context_reverse = linears(("bond-from-atom", "bond-from-bond"), n_bond_contexts)
         self.groups = linears(BRANCHES, len(functional_group_names()))
         self.properties = linears(("atom-from-atom", "atom-from-bond"), len(ATOM_PROPERTIES))
+        self.totals = linears(BRANCHES, len(ATOM_PROPERTIES) + 1)
 
     def forward(self, batch: LabelledBatch) -> Losses:
         """Losses of one batch.
@@ -124,16 +130,16 @@ class Pretraining(nn.Module):
             )
             for name, head in self.bond_context.items()
         ]
-        groups = [
-            head(self._molecules(layers[name][folds[name]], name, batch))
-            for name, head in self.groups.items()
-        ]
+        molecules = {name: self._molecules(layers[name][folds[name]], name, batch) for name in self.groups}
+        groups = [head(molecules[name]) for name, head in self.groups.items()]
+        totals = [head(molecules[name]) for name, head in self.totals.items()]
         properties = [head(layers[name])[folds[name]] for name, head in self.properties.items()]
         return Losses(
             torch.stack([nll_loss(scores, batch.atom_labels) for scores in atoms]).sum(),
             torch.stack([nll_loss(scores, batch.bond_labels) for scores in bonds]).sum(),
             torch.stack([binary_cross_entropy_with_logits(scores, batch.groups) for scores in groups]).sum(),
             torch.stack([mse_loss(values, batch.properties) for values in properties]).sum(),
+            torch.stack([mse_loss(values, batch.totals()) for values in totals]).sum(),
             mse_loss(atoms[0], atoms[1]),
             mse_loss(bonds[0], bonds[1]),
             mse_loss(groups[0].sigmoid(), groups[1].sigmoid())

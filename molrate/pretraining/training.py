@@ -218,6 +218,8 @@ def pretrain(corpus: Path, config: PretrainingConfig, folder: Path) -> Path:
         If the corpus cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    # Vanishing gradients are many, and arithmetic on denormal numbers is slow.
+    torch.set_flush_denormal(True)
     train, held_out = _split(read_corpus(corpus), config)
     vocabularies = _vocabularies(folder, train, config)
     checkpoints = [path for path in (folder / _CHECKPOINT, folder / _INTERRUPTED) if path.is_file()]
