@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rdkit import Chem
 
 import molrate
 from molrate.embedding import embed_molecules
@@ -85,9 +84,15 @@ def deepchem_embedder(width):
     def run(smiles):
         with torch.no_grad():
             for start in range(0, len(smiles), BATCH):
-                graphs = featurizer.featurize(smiles[start : start + BATCH])
-                attributes = extract_grover_attributes(BatchGraphData(list(graphs)))
-                model(list(attributes[:8]))
+                graphs = list(featurizer.featurize(smiles[start : start + BATCH]))
+                for graph in graphs:
+                    # Lists of unequal length, which its batches stack and current NumPy refuses.
+                    for name in graph.kwargs:
+                        delattr(graph, name)
+                    graph.additional_features = np.zeros(0)
+                attributes = extract_grover_attributes(BatchGraphData(graphs))
+                to_atoms, scopes = attributes[5], attributes[6:8]
+                model([*attributes[:5], *scopes, to_atoms])
 
     return run
 
@@ -100,8 +105,11 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
-    usable = [s for s in molrate.load_dataset("bbbp").smiles if Chem.MolFromSmiles(s).GetNumBonds()]
-    smiles = [usable[row] for row in np.random.default_rng(0).permutation(len(usable))[: chosen.molecules]]
+    # Lone atoms, as in salts, fail in deepchem.
+    usable = [s for s in molrate.load_dataset("bbbp").smiles if "." not in s]
+    rows = np.random.default_rng(0).permutation(len(usable))[: chosen.molecules]
+    # Chiral tags depend on how a SMILES is written, and molrate reads the canonical one.
+    smiles = standardise([usable[row] for row in rows]).canonical.tolist()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "random.pt"
         write_checkpoint(path, chosen.width)

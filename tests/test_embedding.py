@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 import molrate
 from molrate.embedding import embed_molecules
@@ -28,6 +29,31 @@ def test_company_and_batches_change_nothing(encoder, monkeypatch, fresh_cache):
     monkeypatch.setattr("molrate.embedding._BATCH_ATOMS", {"cpu": 50})
     monkeypatch.setenv("MOLRATE_CACHE", str(fresh_cache / "other"))
     np.testing.assert_allclose(molrate.embed(smiles, encoder), together, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("encoder", ["gin-untrained", "grover-small-chembl", "grover-small-untrained"])
+def test_threads_change_nothing(encoder, monkeypatch):
+    molecules = standardise(molrate.load_dataset("esol").smiles[:120].tolist())
+    monkeypatch.setattr("molrate.embedding._BATCH_ATOMS", {"cpu": 100})
+
+    def rows(n_threads):
+        monkeypatch.setattr("torch.get_num_threads", lambda: n_threads)
+        loaded = load_encoder(encoder)
+        (embedding,) = embed_molecules(molecules, [(loaded, loaded.layers[-1:])], device="cpu", cache=False)
+        return embedding.layers[loaded.layers[-1]]
+
+    before = torch.get_num_threads()
+    np.testing.assert_array_equal(rows(1), rows(4))
+    torch.set_num_threads(before)
+
+
+def test_progress_counts_every_valid_molecule_once(monkeypatch):
+    monkeypatch.setattr("molrate.embedding._BATCH_ATOMS", {"cpu": 50})
+    molecules = standardise([*molrate.load_dataset("esol").smiles[:60], "not a molecule"])
+    encoder, seen = load_encoder("gcn-untrained"), []
+    embed_molecules(molecules, [(encoder, ["layer-5"])], cache=False, progress=seen.append)
+    assert len(seen) > 3
+    assert sum(seen) == 60
 
 
 def test_poolings_by_hand():

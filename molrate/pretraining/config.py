@@ -33,8 +33,8 @@ class PretrainingConfig:
         Of the functional groups in the objective, 1 as released. Averaged over 85 groups, their gradient is
         small beside that of contexts.
     property_weight : float
-        Of atoms' contributions to logP, molar refractivity, polar and whole surface, and their charges,
-        which GROVER does not predict; 0 leaves them out.
+        Of atoms' contributions to logP, molar refractivity, polar and whole surface, and their charges, and
+        of the sums of these over a molecule, which GROVER does not predict; 0 leaves them out.
     min_context_count, n_vocabulary_molecules : int
         Contexts rarer than that in so many molecules are outside the vocabularies.
     n_held_out : int

@@ -51,8 +51,9 @@ def parse(smiles: list[str]) -> list[Chem.Mol]:
         return [molecule for molecule in parsed if molecule is not None and molecule.GetNumAtoms()]
 
 
+_TOTAL_CENTRES = torch.tensor([1.0, 56.0, 11.0, 68.0, -7.0, 29.0])
 _TOTAL_SCALES = torch.tensor([4.0, 16.0, 5.0, 20.0, 2.5, 9.0])
-"""Rough spread over drug-like molecules of what is summed over their atoms."""
+"""Roughly the mean and spread over drug-like molecules of what is summed over their atoms."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class LabelledBatch(Movable):
         """Scaled sums of each molecule's atom properties and its number of atoms, shape (n_molecules, 6)."""
         atoms = torch.cat([self.properties, torch.ones_like(self.properties[:, :1])], dim=1)
         totals = atoms.new_zeros(len(self.groups), atoms.shape[1])
-        return totals.index_add_(0, self.atom_molecule, atoms) / _TOTAL_SCALES.to(atoms.device)
+        totals.index_add_(0, self.atom_molecule, atoms)
+        return (totals - _TOTAL_CENTRES.to(atoms.device)) / _TOTAL_SCALES.to(atoms.device)
 
 
 def _choose(sizes: list[int], fraction: float, generator: np.random.Generator) -> npt.NDArray[np.int64]:

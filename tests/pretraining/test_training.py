@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from rdkit.Chem import rdMolDescriptors
 from safetensors.torch import load_file
 
 import molrate
@@ -86,6 +87,18 @@ def test_every_molecule_has_labels_and_masks_hide_them(corpus):
         own = batch.graph.bonds.features[batch.graph.bonds.folds[0][batch.bond_rows]][:, 151:]
         assert (not own.any()) is expected
     assert (hidden.bond_rows % 2 == 0).all()
+
+
+def test_totals_are_those_of_rdkit(corpus):
+    (batch,) = batches(corpus, 0, 1)
+    smiles = read_corpus(corpus)
+    rows = np.random.default_rng([0, 0]).permutation(len(smiles))[:8]
+    molecules = parse([smiles[row] for row in rows])
+    # In the units of the targets: A^2 over 8 and atoms, less typical values, over their spread.
+    polar, atoms = batch.totals()[:, 2].numpy(), batch.totals()[:, 5].numpy()
+    expected = [rdMolDescriptors.CalcTPSA(molecule) / 8 for molecule in molecules]
+    np.testing.assert_allclose(polar * 5 + 11, expected, atol=1e-4)
+    np.testing.assert_allclose(atoms * 9 + 29, [mol.GetNumAtoms() for mol in molecules], atol=1e-4)
 
 
 def test_the_schedule_warms_up_and_decays():
