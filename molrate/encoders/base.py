@@ -15,6 +15,9 @@ from molrate.weights import EncoderCard, encoder_cards
 
 if TYPE_CHECKING:
     from rdkit import Chem
+    from torch import nn
+
+    from molrate.encoders.trainable import Trainable
 
 POOLING_NAMES = ("mean", "sum", "max")
 
@@ -112,6 +115,34 @@ class Encoder(ABC):
         return {
             layer: pool(hidden[layer], content.batch, content.num_graphs).cpu().numpy() for layer in layers
         }
+
+    @property
+    def n_transferable(self) -> int:
+        """Number of layers fine-tuning can transfer; 0 where there is nothing to train."""
+        return 0
+
+    def trainable(self, n_layers: int | None = None, pooling: str = "mean", seed: int = 0) -> Trainable:
+        """The network for fine-tuning, with the first layers transferred and the rest drawn anew.
+
+        Parameters
+        ----------
+        n_layers : int, optional
+            Up to :attr:`n_transferable`, which is the default.
+        pooling : str
+            Of :data:`POOLING_NAMES`.
+        seed : int
+            Draws what is not transferred.
+
+        Raises
+        ------
+        UsageError
+            If there is nothing to train, or fewer layers.
+        """
+        raise UsageError(f"{self.name} has nothing to train; fit a head on it as it is (--frozen)")
+
+    def write_weights(self, network: nn.Module, path: Path) -> None:
+        """Write the weights of :attr:`Trainable.network` as a file this encoder takes."""
+        raise UsageError(f"{self.name} has no weights")
 
     def select_layers(self, layer: str) -> tuple[str, ...]:
         """Resolve ``last``, ``all`` or a layer's name.

@@ -22,10 +22,11 @@ from molrate.weights import EncoderCard, choose_weights, load_strictly, weights_
 if TYPE_CHECKING:
     import torch
     from rdkit import Chem
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch_geometric.data import Data
 
     from molrate.encoders.grover_network import Grover
+    from molrate.encoders.trainable import Trainable
 
 OFFICIAL_SLOTS = 4
 """Neighbour slots of the released tables in nearly every batch: the largest degree of drug-like molecules."""
@@ -110,9 +111,35 @@ class GroverEncoder(Encoder):
         """The network in evaluation mode, read from the weights or drawn with the seed."""
         import torch
 
-        module = self._untrained() if self.weights is None else self._trained(self.weights)
+        module = self._plain()
         module.fold_outputs()
         return module.to(torch.bfloat16 if self.precision == "bf16" else torch.float32).eval()
+
+    def _plain(self) -> Grover:
+        """The network as its weights are stored, consecutive linear layers apart."""
+        return self._untrained() if self.weights is None else self._trained(self.weights)
+
+    @property
+    def n_transferable(self) -> int:
+        """Blocks, and the branches after them."""
+        return int(self.config["n_blocks"]) + 1
+
+    def trainable(self, n_layers: int | None = None, pooling: str = "mean", seed: int = 0) -> Trainable:
+        """The network in float32; see :meth:`Encoder.trainable`."""
+        from molrate.encoders.grover_trainable import TrainableGrover
+        from molrate.encoders.trainable import check_layers, draw, transfer
+
+        n_layers = check_layers(self.name, n_layers, self.n_transferable)
+        network = draw(lambda: self._network(self.config), seed)
+        transfer(network, self._plain().state_dict(), network.layer_number, n_layers)
+        return TrainableGrover(network, _parts(self.layers[-1]), self.padding, pooling)
+
+    def write_weights(self, network: nn.Module, path: Path) -> None:
+        """Write ``.safetensors`` with settings beside it, which this encoder takes as weights."""
+        from molrate.encoders.grover_checkpoint import write_weights
+
+        state = {name: value.cpu() for name, value in network.state_dict().items()}
+        write_weights(path, state, {"output": "both", **self.config})
 
     def prepare(self) -> None:
         """Read or draw the weights."""

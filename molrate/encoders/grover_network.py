@@ -241,6 +241,11 @@ class Grover(nn.Module):
             layers[name] = getattr(self, f"{module}_sublayer")(rows)
         return layers
 
+    def layer_number(self, name: str) -> int:
+        """Layer a parameter belongs to: blocks of both views count from 1, and the branches come last."""
+        part, *rest = name.split(".")
+        return int(rest[0]) + 1 if part in ("node_blocks", "edge_blocks") else self.n_blocks + 1
+
     def fold_outputs(self) -> None:
         """Merge consecutive linear layers, for inference."""
         for block in [*self.node_blocks, *self.edge_blocks]:

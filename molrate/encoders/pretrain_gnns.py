@@ -16,10 +16,11 @@ from molrate.weights import EncoderCard, choose_weights, load_state, load_strict
 
 if TYPE_CHECKING:
     from rdkit import Chem
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch_geometric.data import Data
 
     from molrate.encoders.pretrain_gnns_network import PretrainGNN
+    from molrate.encoders.trainable import Trainable
 
 
 class PretrainGNNEncoder(Encoder):
@@ -76,6 +77,27 @@ class PretrainGNNEncoder(Encoder):
         module = PretrainGNN(**self.card.config)
         load_strictly(module, load_state(self.weights), self.weights)
         return module.double().eval()
+
+    @property
+    def n_transferable(self) -> int:
+        """Convolutions; the atom embeddings go with the first."""
+        return int(self.card.config["n_layers"])
+
+    def trainable(self, n_layers: int | None = None, pooling: str = "mean", seed: int = 0) -> Trainable:
+        """The network in float32; see :meth:`Encoder.trainable`."""
+        from molrate.encoders.pretrain_gnns_network import PretrainGNN, TrainableGNN, layer_number
+        from molrate.encoders.trainable import check_layers, draw, transfer
+
+        n_layers = check_layers(self.name, n_layers, self.n_transferable)
+        network = draw(lambda: PretrainGNN(**self.card.config), seed)
+        transfer(network, self.module.state_dict(), layer_number, n_layers)
+        return TrainableGNN(network, pooling)
+
+    def write_weights(self, network: nn.Module, path: Path) -> None:
+        """Write ``.safetensors`` that this encoder takes as weights."""
+        from safetensors.torch import save_file
+
+        save_file({name: value.contiguous().cpu() for name, value in network.state_dict().items()}, path)
 
     def graphs(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
         """One PyG graph of all molecules; see :func:`molrate.graphs.pretrain_gnns.batch_molecules`."""

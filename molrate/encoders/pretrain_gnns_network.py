@@ -6,18 +6,25 @@ released with it. Modules are named as in those state dicts, so that they load s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
+from rdkit import Chem
 from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.data import Data
 from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import softmax
 
+from molrate.encoders.trainable import Trainable
 from molrate.graphs.pretrain_gnns import (
     N_ATOM_TYPES,
     N_BOND_DIRECTIONS,
     N_BOND_TYPES,
     N_CHIRALITY_TAGS,
+    collate,
+    encode,
 )
 from molrate.sparse import compressed_rows
 
@@ -214,3 +221,30 @@ class PretrainGNN(nn.Module):
                 hidden = functional.relu(hidden)
             layers.append(hidden)
         return layers
+
+
+def layer_number(name: str) -> int:
+    """Layer a parameter belongs to: convolutions count from 1, and atom embeddings go with the first."""
+    part, *rest = name.split(".")
+    return int(rest[0]) + 1 if part in ("gnns", "batch_norms") else 1
+
+
+class TrainableGNN(Trainable):
+    """A pretrain-gnns network with its last layer pooled."""
+
+    def __init__(self, network: nn.Module, pooling: str) -> None:
+        super().__init__(pooling)
+        self.network = network
+        self.width = network.batch_norms[-1].num_features  # type: ignore[index, union-attr]
+
+    def encode(self, molecule: Chem.Mol) -> Any:
+        """See :func:`molrate.graphs.pretrain_gnns.encode`."""
+        return encode(molecule)
+
+    def collate(self, encoded: Sequence[Any]) -> Data:
+        """One graph of all molecules."""
+        return collate(encoded)
+
+    def forward(self, batch: Data) -> Tensor:
+        """Pooled last layer, shape (n_molecules, width)."""
+        return self.pooling(self.network(batch)[-1], batch.batch, batch.num_graphs)

@@ -169,7 +169,7 @@ def _rings_and_patterns(molecule: Chem.Mol, n_atoms: int) -> list[int]:
 _Columns = tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]]
 
 
-def _encode(molecule: Chem.Mol) -> _Columns:
+def encode(molecule: Chem.Mol) -> _Columns:
     """Raw columns of atoms and of bonds; mapping methods over atoms is the fastest way to read them.
 
     Raises
@@ -222,7 +222,7 @@ def batch_molecules(molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
         ``edge_index`` (2, n_edges) source and target, ``batch`` (n_atoms,) and ``bond_batch`` (n_edges,)
         the molecule of each, and ``num_graphs``.
     """
-    return MoleculeBatch.of(molecules, _encode, _collate)
+    return MoleculeBatch.of(molecules, encode, collate)
 
 
 def _columns(encoded: Sequence[_Columns], part: int, count: int) -> list[npt.NDArray[np.int64]]:
@@ -252,7 +252,8 @@ def _pack_atoms(columns: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
     )
 
 
-def _collate(encoded: Sequence[_Columns]) -> Data:
+def collate(encoded: Sequence[_Columns]) -> Data:
+    """Join what :func:`encode` gave of each molecule; see :func:`batch_molecules`."""
     atoms = _pack_atoms(_columns(encoded, 0, 10))
     begin, end, kind, conjugated, in_ring, stereo = _columns(encoded, 1, 6)
     n_atoms = np.array([len(columns[0][0]) for columns in encoded], dtype=np.int64)

@@ -42,7 +42,7 @@ _BOND_DIRECTION = {
 _Columns = tuple[list[int], list[int], list[int], list[int], list[int], list[int]]
 
 
-def _encode(molecule: Chem.Mol) -> _Columns:
+def encode(molecule: Chem.Mol) -> _Columns:
     """Atom types and chiralities; begins, ends, types and directions of bonds.
 
     Reading RDKit's objects one attribute at a time is nearly all of the cost, and mapping a method
@@ -88,10 +88,11 @@ def batch_molecules(molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
         (2, n_edges) source and target, ``edge_attr`` (n_edges, 2) bond type and direction, ``batch``
         (n_atoms,) and ``num_graphs``.
     """
-    return MoleculeBatch.of(molecules, _encode, _collate)
+    return MoleculeBatch.of(molecules, encode, collate)
 
 
-def _collate(encoded: Sequence[_Columns]) -> Data:
+def collate(encoded: Sequence[_Columns]) -> Data:
+    """Join what :func:`encode` gave of each molecule; see :func:`batch_molecules`."""
     number, chirality, begin, end, kind, direction = (
         np.fromiter(chain.from_iterable(columns[position] for columns in encoded), dtype=np.int64)
         for position in range(6)

@@ -54,6 +54,7 @@ def parse(smiles: list[str]) -> list[Chem.Mol]:
 _TOTAL_CENTRES = torch.tensor([1.0, 56.0, 11.0, 68.0, -7.0, 29.0])
 _TOTAL_SCALES = torch.tensor([4.0, 16.0, 5.0, 20.0, 2.5, 9.0])
 """Roughly the mean and spread over drug-like molecules of what is summed over their atoms."""
+_LARGEST_TOTAL = 3.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,9 @@ class LabelledBatch(Movable):
         atoms = torch.cat([self.properties, torch.ones_like(self.properties[:, :1])], dim=1)
         totals = atoms.new_zeros(len(self.groups), atoms.shape[1])
         totals.index_add_(0, self.atom_molecule, atoms)
-        return (totals - _TOTAL_CENTRES.to(atoms.device)) / _TOTAL_SCALES.to(atoms.device)
+        scaled = (totals - _TOTAL_CENTRES.to(atoms.device)) / _TOTAL_SCALES.to(atoms.device)
+        # The few huge molecules of a corpus would rule a squared error.
+        return scaled.clamp(-_LARGEST_TOTAL, _LARGEST_TOTAL)
 
 
 def _choose(sizes: list[int], fraction: float, generator: np.random.Generator) -> npt.NDArray[np.int64]:
