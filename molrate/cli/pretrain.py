@@ -34,12 +34,10 @@ def command(corpus: Path, config_file: Path, output: Path, quiet: bool, verbose:
     A run that was stopped goes on where it was when the same command is given again.
     """
     set_up_logging(quiet, verbose)
-    from molrate.pretraining.config import read_config
+    from molrate.cli.extras import require_lightning
 
-    try:
-        from molrate.pretraining.training import pretrain
-    except ModuleNotFoundError as error:
-        if error.name != "lightning":
-            raise
-        raise click.UsageError('pretraining needs Lightning: pip install "molrate[pretrain]"') from error
+    require_lightning(verbose)
+    from molrate.pretraining.config import read_config
+    from molrate.pretraining.training import pretrain
+
     click.echo(pretrain(corpus, read_config(config_file), output))

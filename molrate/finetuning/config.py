@@ -1,0 +1,72 @@
+"""Settings of a fine-tuning run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
+
+from molrate.errors import UsageError
+
+
+@dataclass(frozen=True)
+class FinetuningConfig:
+    """How an encoder and its head are trained; the same for every encoder that is compared.
+
+    Attributes
+    ----------
+    learning_rates, weight_decays : tuple of float
+        Every pair is tried, and the one of the smallest validation loss kept (the paper's section 4.1).
+    n_epochs, patience : int
+        Most passes over the training part, and how many without a smaller validation loss end a trial.
+    batch_size : int
+    n_hidden : int
+        Width of the head's hidden layer.
+    dropout : float
+        In the head.
+    clipped_norm : float
+        Of gradients.
+    balanced : bool
+        Whether every class counts alike in the loss.
+    precision : str
+        Lightning's: ``32-true``, ``bf16-mixed``, ``16-mixed``.
+    seed : int
+        Draws the split, the head, layers not transferred, the order of molecules and dropout.
+    """
+
+    learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
+    weight_decays: tuple[float, ...] = (1e-5,)
+    n_epochs: int = 50
+    patience: int = 10
+    batch_size: int = 32
+    n_hidden: int = 300
+    dropout: float = 0.1
+    clipped_norm: float = 1.0
+    balanced: bool = False
+    precision: str = "32-true"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained with.
+
+        Raises
+        ------
+        UsageError
+            If a number is out of its range.
+        """
+        positive = {"n_epochs": "--epochs", "patience": "--patience", "batch_size": "--batch-size"}
+        for name, option in positive.items():
+            if getattr(self, name) < 1:
+                raise UsageError(f"{option} is to be 1 or more, not {getattr(self, name)}")
+        if not self.learning_rates or min(self.learning_rates) <= 0:
+            raise UsageError("--learning-rate is to be above zero")
+        if not self.weight_decays or min(self.weight_decays) < 0:
+            raise UsageError("--weight-decay is to be zero or above")
+
+    def trials(self) -> list[tuple[float, float]]:
+        """Every learning rate with every weight decay."""
+        return list(product(self.learning_rates, self.weight_decays))
+
+    def record(self) -> dict[str, Any]:
+        """All settings, as plain values."""
+        return asdict(self)

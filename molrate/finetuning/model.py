@@ -1,0 +1,214 @@
+"""Fine-tuned models: a folder of safetensors and JSON, and predictions from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from molrate import __version__
+from molrate.embedding import Progress, embed_molecules
+from molrate.encoders.base import Encoder, load_encoder
+from molrate.errors import InputError, WeightsError
+from molrate.molecules import Molecules, standardise
+from molrate.weights import load_state, load_strictly
+
+if TYPE_CHECKING:
+    from molrate.finetuning.head import Head
+    from molrate.finetuning.tuning import Material, Tuned
+
+RECORD, ENCODER, HEAD = "model.json", "encoder.safetensors", "head.safetensors"
+_FORMAT = 1
+
+
+class TunedModel:
+    """An encoder with a head that predicts one dataset's targets.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        With its fine-tuned weights.
+    head : Head
+    record : dict
+        All that ``model.json`` holds: encoder, layer, pooling, task, split, settings, metrics, versions.
+    """
+
+    def __init__(self, encoder: Encoder, head: Head, record: dict[str, Any]) -> None:
+        self.encoder, self.head, self.record = encoder, head, record
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of predictions: one a target, or one a class where a target has more than two."""
+        task = self.record["task"]
+        if task["kind"] == "multiclass":
+            return [f"predicted_{task['targets'][0]}={label}" for label in task["classes"]]
+        return [f"predicted_{target}" for target in task["targets"]]
+
+    @classmethod
+    def load(cls, folder: str | Path) -> TunedModel:
+        """Read a folder that ``molrate finetune`` wrote; nothing in it is run.
+
+        Raises
+        ------
+        WeightsError
+            If files are missing, damaged, or of another format.
+        """
+        from molrate.finetuning.head import Head
+
+        folder = Path(folder)
+        record = _read_record(folder / RECORD)
+        weights = folder / ENCODER if record["encoder"]["weights"] else None
+        encoder = load_encoder(record["encoder"]["name"], weights)
+        state = load_state(folder / HEAD)
+        try:
+            width, n_outputs = len(state["feature_mean"]), len(state["target_mean"])
+        except KeyError as error:
+            raise WeightsError(f"{folder / HEAD}: it is no head of a fine-tuned model") from error
+        head = Head(width, n_outputs, record["settings"]["n_hidden"], record["settings"]["dropout"])
+        load_strictly(head, state, folder / HEAD)
+        return cls(encoder, head.eval(), record)
+
+    def embed(self, molecules: Molecules, device: str = "auto", progress: Progress | None = None) -> Any:
+        """Embeddings the head reads, with errors by row; see :func:`molrate.embedding.embed_molecules`."""
+        layer, pooling = self.record["encoder"]["layer"], self.record["encoder"]["pooling"]
+        requests = [(self.encoder, [layer])]
+        (embedding,) = embed_molecules(molecules, requests, pooling, device, progress=progress)
+        if embedding.failure is not None:
+            raise embedding.failure
+        return embedding
+
+    def predict(
+        self, smiles: Sequence[str], device: str = "auto", progress: Progress | None = None
+    ) -> pd.DataFrame:
+        """Predict molecules.
+
+        Parameters
+        ----------
+        smiles : sequence of str, length n
+        device : str
+        progress : callable, optional
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per SMILES in order: ``smiles``, ``canonical_smiles``, a column for each of
+            :attr:`columns` (values in the target's unit, or probabilities; NaN where there is none),
+            ``status`` (``ok``, ``invalid`` or ``unsupported``) and ``error``.
+        """
+        import torch
+
+        molecules = standardise(smiles, self.record["standardisation"])
+        embedding = self.embed(molecules, device, progress)
+        values = np.full((len(molecules), len(self.columns)), np.nan)
+        layer = self.record["encoder"]["layer"]
+        if layer in embedding.layers:
+            features = embedding.layers[layer]
+            usable = np.isfinite(features).all(axis=1)
+            with torch.inference_mode():
+                rows = torch.from_numpy(features[usable])
+                values[usable] = self.head.predict(rows, self.record["task"]["kind"]).numpy()
+        errors = molecules.errors.copy()
+        status = np.where(molecules.valid, "ok", "invalid").astype(object)
+        for row, reason in embedding.errors.items():
+            errors[row], status[row] = reason, "unsupported"
+        frame = pd.DataFrame({"smiles": molecules.smiles, "canonical_smiles": molecules.canonical})
+        frame[self.columns] = values
+        frame["status"], frame["error"] = status, errors
+        return frame
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise WeightsError(
+            f"{path.parent}: no finished fine-tuned model ({RECORD} is missing); molrate finetune writes one"
+        ) from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise WeightsError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(record, dict) or record.get("format") != _FORMAT:
+        raise WeightsError(f"{path}: not a model of format {_FORMAT}, which this version reads")
+    return record
+
+
+def write_model(
+    folder: Path, material: Material, encoder: Encoder, tuned: Tuned, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Write a fine-tuned model; ``model.json`` comes last, so that a folder with it is whole.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    material : Material
+    encoder : Encoder
+        As it was before fine-tuning.
+    tuned : Tuned
+    settings : dict
+        Of the run: ``frozen``, ``n_layers``, ``layer``, ``pooling`` and those of its configuration.
+
+    Returns
+    -------
+    dict
+        The record in ``model.json``.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    has_weights = encoder.n_transferable > 0
+    network = encoder.trainable().network if settings["frozen"] and has_weights else None
+    if not settings["frozen"]:
+        network = tuned.run.encoder.network  # type: ignore[assignment]
+    record = _record(material, encoder, tuned, settings)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if network is not None:
+            encoder.write_weights(network, folder / ENCODER)
+        state = {name: value.contiguous().cpu() for name, value in tuned.run.head.state_dict().items()}
+        save_file(state, folder / HEAD)
+        partial = folder / f"{RECORD}.part"
+        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        partial.replace(folder / RECORD)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error}") from error
+    return record
+
+
+def _record(material: Material, encoder: Encoder, tuned: Tuned, settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "format": _FORMAT,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"molrate": __version__, **{name: version(name) for name in ("torch", "rdkit")}},
+        "dataset": {"name": material.dataset.name, "source": material.dataset.source},
+        "standardisation": material.molecules.standardisation,
+        "encoder": {
+            "name": encoder.name,
+            "before": encoder.identity(),
+            "weights": encoder.n_transferable > 0,
+            "layer": encoder.select_layers(settings["layer"])[0],
+            "pooling": settings["pooling"],
+        },
+        "task": material.task.record(),
+        "settings": settings,
+        "trials": [trial.record() for trial in tuned.trials],
+        "best": tuned.best.record(),
+        "metrics": _finite(tuned.metrics),
+        "split": {"method": material.method, **material.split.record()},
+        "unsupported": tuned.unsupported,
+    }
+
+
+def _finite(metrics: Any) -> Any:
+    """Metrics with None in place of NaN, which JSON has not."""
+    if isinstance(metrics, dict):
+        return {name: _finite(value) for name, value in metrics.items()}
+    return metrics if np.isfinite(metrics) else None

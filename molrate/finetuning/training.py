@@ -1,0 +1,296 @@
+"""Training of an encoder and its head: Lightning, early stopping, and resuming at any epoch."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler
+
+from molrate.finetuning.config import FinetuningConfig
+from molrate.finetuning.head import Head, MaskedLoss
+
+logger = logging.getLogger(__name__)
+
+_CHECKPOINT, _CURVE = "last.ckpt", "curve.csv"
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Molecules of one part of a split, ready to be batched.
+
+    Attributes
+    ----------
+    encoded : sequence
+        What `collate` joins: molecules in an encoder's form, or their embeddings.
+    targets : Tensor of float32, shape (n, n_targets)
+        Scaled values or class codes, NaN where not measured.
+    collate : callable
+    """
+
+    encoded: Sequence[Any]
+    targets: Tensor
+    collate: Callable[[Sequence[Any]], Any]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def batch(self, rows: Sequence[int]) -> tuple[Any, Tensor]:
+        """Some molecules and their targets."""
+        return self.collate([self.encoded[row] for row in rows]), self.targets[list(rows)]
+
+
+class Batches(Sampler[list[int]]):
+    """Rows in batches of nearly equal size, in an order that depends on seed and epoch alone.
+
+    No batch is left with a single molecule, whose batch statistics might not exist.
+
+    Parameters
+    ----------
+    n, batch_size : int
+    seed : int, optional
+        None keeps the order of rows.
+    """
+
+    def __init__(self, n: int, batch_size: int, seed: int | None = None) -> None:
+        self.n, self.seed = n, seed
+        self.n_batches = max(1, round(n / batch_size))
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning says which epoch begins."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order: npt.NDArray[np.intp] = np.arange(self.n)
+        if self.seed is not None:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n)
+        for rows in np.array_split(order, self.n_batches):
+            yield rows.tolist()
+
+
+class FinetuningRun(LightningModule):
+    """Encoder, head and loss under AdamW.
+
+    Parameters
+    ----------
+    encoder : torch.nn.Module
+        Batches to embeddings (n, d); an identity where embeddings do not change.
+    head : Head
+    loss : MaskedLoss
+    learning_rate, weight_decay : float
+    seed : int
+        Each epoch's dropout is drawn from it, so that a resumed run equals a straight one.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        head: Head,
+        loss: MaskedLoss,
+        learning_rate: float,
+        weight_decay: float,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.head, self.loss = encoder, head, loss
+        self.learning_rate, self.weight_decay, self.seed = learning_rate, weight_decay, seed
+
+    def on_train_epoch_start(self) -> None:
+        """Draw dropout from seed and epoch."""
+        torch.manual_seed(self.seed * 100_003 + self.current_epoch)
+
+    def training_step(self, batch: tuple[Any, Tensor], _: int) -> Tensor:
+        """Loss of one batch."""
+        return self._loss(batch, "train_loss")
+
+    def validation_step(self, batch: tuple[Any, Tensor], _: int) -> Tensor:
+        """Loss of one batch, nothing learned."""
+        return self._loss(batch, "validation_loss")
+
+    def _loss(self, batch: tuple[Any, Tensor], name: str) -> Tensor:
+        molecules, targets = batch
+        loss: Tensor = self.loss(self.head(self.encoder(molecules)), targets)
+        self.log(name, loss, batch_size=len(targets), on_step=False, on_epoch=True)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW over encoder and head."""
+        return torch.optim.AdamW(self.parameters(), self.learning_rate, weight_decay=self.weight_decay)
+
+
+class BestEpoch(Callback):
+    """Losses of every epoch, the state of the best one, and the end when it is long past.
+
+    Parameters
+    ----------
+    patience : int
+    curve : pathlib.Path, optional
+        CSV file that is written anew with each epoch.
+    """
+
+    def __init__(self, patience: int, curve: Path | None = None) -> None:
+        self.patience, self.curve = patience, curve
+        self.rows: list[dict[str, float]] = []
+        self.best: dict[str, Tensor] = {}
+        self.best_loss, self.best_epoch = float("inf"), -1
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs."""
+        names = ("rows", "best", "best_loss", "best_epoch")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after the epochs of an earlier run."""
+        for name, value in state_dict.items():
+            setattr(self, name, value)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the weights where the loss is smallest so far; stop after `patience` epochs without."""
+        if trainer.sanity_checking:
+            return
+        loss = float(trainer.callback_metrics["validation_loss"])
+        if not np.isfinite(loss):
+            trainer.should_stop = True
+        elif loss < self.best_loss:
+            self.best_loss, self.best_epoch = loss, trainer.current_epoch
+            self.best = {name: value.detach().clone() for name, value in pl_module.state_dict().items()}
+        elif trainer.current_epoch - self.best_epoch >= self.patience:
+            trainer.should_stop = True
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the epoch's losses."""
+        losses = {name: round(float(value), 6) for name, value in trainer.callback_metrics.items()}
+        self.rows.append({"epoch": trainer.current_epoch, **losses})
+        if self.curve is not None:
+            with self.curve.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
+                writer.writeheader()
+                writer.writerows(self.rows)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What training with one learning rate and weight decay gave.
+
+    Attributes
+    ----------
+    learning_rate, weight_decay : float
+    validation_loss : float
+        Smallest; infinite where training diverged at once.
+    n_epochs, best_epoch : int
+        Epochs run, and the one whose weights are kept, from 0.
+    seconds : float
+    state : dict of str to Tensor
+        Weights of the best epoch.
+    """
+
+    learning_rate: float
+    weight_decay: float
+    validation_loss: float
+    n_epochs: int
+    best_epoch: int
+    seconds: float
+    state: dict[str, Tensor]
+
+    def record(self) -> dict[str, float]:
+        """All but the weights."""
+        return {name: value for name, value in vars(self).items() if name != "state"}
+
+
+def train(
+    run: FinetuningRun,
+    parts: tuple[Examples, Examples],
+    config: FinetuningConfig,
+    device: str,
+    folder: Path | None = None,
+    progress: bool = False,
+) -> Trial:
+    """Train until the validation loss falls no more, or go on where a run into the same folder stopped.
+
+    Parameters
+    ----------
+    run : FinetuningRun
+        Is trained in place; its weights afterwards are those of the last epoch.
+    parts : (Examples, Examples)
+        To train on and to stop by.
+    config : FinetuningConfig
+    device : str
+        ``cpu`` or ``cuda``.
+    folder : pathlib.Path, optional
+        Receives a checkpoint after every epoch, and the losses.
+    progress : bool
+        Show a bar on standard error.
+    """
+    started = time.perf_counter()
+    best = BestEpoch(config.patience, folder and folder / _CURVE)
+    trainer = _trainer(config, device, best, folder, progress)
+    training, validation = _loader(parts[0], config, config.seed), _loader(parts[1], config, None)
+    checkpoint = folder / _CHECKPOINT if folder and (folder / _CHECKPOINT).is_file() else None
+    # The checkpoint is this run's own; Lightning keeps plain Python values in it.
+    trainer.fit(run, training, validation, ckpt_path=checkpoint, weights_only=False)
+    return Trial(
+        run.learning_rate,
+        run.weight_decay,
+        best.best_loss,
+        len(best.rows),
+        best.best_epoch,
+        round(time.perf_counter() - started, 2),
+        best.best,
+    )
+
+
+def _loader(part: Examples, config: FinetuningConfig, seed: int | None) -> DataLoader[Any]:
+    batches = Batches(len(part), config.batch_size, seed)
+    rows: Any = range(len(part))
+    return DataLoader(rows, batch_sampler=batches, collate_fn=part.batch)
+
+
+def _trainer(
+    config: FinetuningConfig, device: str, best: BestEpoch, folder: Path | None, progress: bool
+) -> Trainer:
+    callbacks: list[Callback] = [best]
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        name = _CHECKPOINT.removesuffix(".ckpt")
+        callbacks.append(ModelCheckpoint(folder, name, enable_version_counter=False))
+    return Trainer(
+        accelerator="gpu" if device.startswith("cuda") else "cpu",
+        devices=1,
+        max_epochs=config.n_epochs,
+        precision=config.precision,  # type: ignore[arg-type]
+        gradient_clip_val=config.clipped_norm,
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=folder is not None,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+def predict(run: FinetuningRun, kind: str, part: Examples, batch_size: int) -> npt.NDArray[np.float64]:
+    """Predictions for a part, shape (n, n_outputs), in the target's unit or as probabilities."""
+    run.eval()
+    with torch.inference_mode():
+        batches = [part.batch(rows)[0] for rows in Batches(len(part), batch_size)]
+        found = [run.head.predict(run.encoder(_to(batch, run)), kind) for batch in batches]
+    return torch.cat(found).double().cpu().numpy()
+
+
+def _to(batch: Any, run: FinetuningRun) -> Any:
+    return batch.to(next(run.head.parameters()).device)

@@ -1,0 +1,299 @@
+"""A dataset and an encoder to a fine-tuned model: what is trained on, the trials, and what they gave."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from molrate.datasets import Dataset, load_dataset
+from molrate.embedding import choose_device, embed_molecules
+from molrate.encoders.base import Encoder
+from molrate.errors import InputError, UnsupportedMoleculeError
+from molrate.finetuning.config import FinetuningConfig
+from molrate.finetuning.head import Head, MaskedLoss, Task, balanced_weights
+from molrate.finetuning.metrics import mean_metrics, target_metrics
+from molrate.finetuning.training import Examples, FinetuningRun, Trial, predict, train
+from molrate.molecules import Molecules, parse_canonical, standardise
+from molrate.splits import Split, split_molecules
+from molrate.targets import Target, check_target
+
+logger = logging.getLogger(__name__)
+
+Collate = Callable[[Sequence[Any]], Any]
+
+
+def _stack(rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    return torch.stack(list(rows))
+
+
+@dataclass(frozen=True)
+class Material:
+    """What every encoder is fine-tuned on alike.
+
+    Attributes
+    ----------
+    dataset : Dataset
+    molecules : Molecules
+    targets : tuple of Target
+        Of all rows.
+    task : Task
+    split : Split
+        Of the rows that are valid and have a measured target.
+    method : str
+        How it was split.
+    """
+
+    dataset: Dataset
+    molecules: Molecules
+    targets: tuple[Target, ...]
+    task: Task
+    split: Split
+    method: str
+
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        """Targets side by side, shape (n, n_targets)."""
+        return np.column_stack([target.values for target in self.targets])
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path,
+        target: str | Sequence[str] | None = None,
+        split: str = "random",
+        seed: int = 0,
+        smiles_column: str | None = None,
+        task: str | None = None,
+        standardisation: str = "largest-fragment",
+    ) -> Material:
+        """Load and split a dataset; arguments as in :func:`molrate.datasets.load_dataset`.
+
+        Raises
+        ------
+        InputError
+            If a target cannot be learned from, or too few molecules are valid and measured.
+        """
+        dataset = load_dataset(source, target, smiles_column, task)
+        molecules = standardise(dataset.smiles.tolist(), standardisation)
+        for one in dataset.targets:
+            check_target(one.take(np.flatnonzero(molecules.valid)))
+        measured = np.any([one.labelled for one in dataset.targets], axis=0)
+        usable = np.where(measured & molecules.valid, molecules.canonical, "")
+        parts = split_molecules(usable.tolist(), split, seed)
+        return cls(dataset, molecules, dataset.targets, Task.of(dataset.targets), parts, split)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """An encoder fine-tuned on some material.
+
+    Attributes
+    ----------
+    run : FinetuningRun
+        With the weights of the best epoch of the best trial.
+    trials : list of Trial
+        All; `best` is among them.
+    best : Trial
+    metrics : dict
+        ``validation`` and ``test``, each ``mean`` and by target.
+    unsupported : dict of int to str
+        Rows the encoder has no code for, and why; they are in no part.
+    """
+
+    run: FinetuningRun
+    trials: list[Trial]
+    best: Trial
+    metrics: dict[str, dict[str, dict[str, float]]]
+    unsupported: dict[int, str]
+
+
+class _Tuning:
+    """One encoder with one dataset: encoded molecules, and runs on them.
+
+    Parameters
+    ----------
+    material : Material
+    encoder : Encoder
+    config : FinetuningConfig
+    n_layers : int, optional
+        Transferred; all if not given.
+    frozen : bool
+    layer : str
+        Whose embeddings a frozen encoder gives.
+    pooling, device : str
+    """
+
+    def __init__(
+        self,
+        material: Material,
+        encoder: Encoder,
+        config: FinetuningConfig,
+        n_layers: int | None,
+        frozen: bool,
+        layer: str,
+        pooling: str,
+        device: str,
+    ) -> None:
+        self.material, self.encoder, self.config = material, encoder, config
+        self.n_layers, self.pooling, self.device = n_layers, pooling, device
+        self.unsupported: dict[int, str] = {}
+        self.features = self._embed(layer) if frozen else None
+        self.trainable = None if frozen else encoder.trainable(n_layers, pooling, config.seed)
+        self.encoded: dict[int, Any] = self._rows() if frozen else self._encode()
+        self.scaled = self._scaled_targets()
+
+    def _embed(self, layer: str) -> npt.NDArray[np.float32]:
+        (name,) = self.encoder.select_layers(layer)
+        requests = [(self.encoder, [name])]
+        (embedding,) = embed_molecules(self.material.molecules, requests, self.pooling, self.device)
+        if embedding.failure is not None:
+            raise embedding.failure
+        if name not in embedding.layers:
+            raise InputError(
+                f"{self.encoder.name} has no code for any molecule of {self.material.dataset.name}"
+            )
+        self.unsupported = dict(embedding.errors)
+        return embedding.layers[name]
+
+    def _rows(self) -> dict[int, Any]:
+        assert self.features is not None
+        usable = np.flatnonzero(np.isfinite(self.features).all(axis=1))
+        return {int(row): torch.from_numpy(self.features[row]) for row in usable}
+
+    def _encode(self) -> dict[int, Any]:
+        assert self.trainable is not None
+        encoded = {}
+        for row in np.flatnonzero(self.material.molecules.valid):
+            try:
+                molecule = parse_canonical(self.material.molecules.canonical[row])
+                encoded[int(row)] = self.trainable.encode(molecule)
+            except (UnsupportedMoleculeError, InputError) as error:
+                self.unsupported[int(row)] = str(error)
+        return encoded
+
+    def rows(self, part: str) -> list[int]:
+        """Rows of a part the encoder has code for.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        rows = [row for row in getattr(self.material.split, part).tolist() if row in self.encoded]
+        if not rows:
+            name = self.encoder.name
+            raise InputError(
+                f"{name} has no code for any molecule of the {part} part ({self.material.method})"
+            )
+        return rows
+
+    def _scaled_targets(self) -> npt.NDArray[np.float64]:
+        values = self.material.values
+        if self.material.task.kind == "regression":
+            training = values[self.rows("train")]
+            scale = np.nanstd(training, axis=0)
+            values = (values - np.nanmean(training, axis=0)) / np.where(scale > 0, scale, 1)
+        return values
+
+    def examples(self, part: str) -> Examples:
+        """The molecules of a part."""
+        rows = self.rows(part)
+        collate: Collate = _stack if self.trainable is None else self.trainable.collate
+        targets = torch.from_numpy(self.scaled[rows].astype(np.float32))
+        return Examples([self.encoded[row] for row in rows], targets, collate)
+
+    def run(self, learning_rate: float, weight_decay: float) -> FinetuningRun:
+        """Encoder and head as they are before training, the same for every trial."""
+        config, task = self.config, self.material.task
+        rows = self.rows("train")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            encoder: nn.Module = nn.Identity()
+            width = 0 if self.features is None else self.features.shape[1]
+            if self.trainable is not None:
+                encoder = self.encoder.trainable(self.n_layers, self.pooling, config.seed)
+                width = self.trainable.width
+            head = Head(width, task.n_outputs, config.n_hidden, config.dropout)
+        if self.features is not None:
+            head.scale_features(self.features[rows])
+        if task.kind == "regression":
+            head.scale_targets(self.material.values[rows])
+        weights = balanced_weights(task, self.material.values[rows]) if config.balanced else None
+        loss = MaskedLoss(task.kind, weights)
+        return FinetuningRun(encoder, head, loss, learning_rate, weight_decay, config.seed)
+
+    def metrics(self, run: FinetuningRun, part: str) -> dict[str, dict[str, float]]:
+        """Metrics of a part by target, and their mean."""
+        rows = np.array(self.rows(part))
+        found = predict(run, self.material.task.kind, self.examples(part), 256)
+        columns = [found] if self.material.task.kind == "multiclass" else list(found.T)
+        by_target = {
+            target.name: target_metrics(target.take(rows), column)
+            for target, column in zip(self.material.targets, columns, strict=True)
+        }
+        return {"mean": mean_metrics(list(by_target.values())), **by_target}
+
+
+def tune(
+    material: Material,
+    encoder: Encoder,
+    config: FinetuningConfig,
+    *,
+    n_layers: int | None = None,
+    frozen: bool = False,
+    layer: str = "last",
+    pooling: str = "mean",
+    device: str = "auto",
+    folder: Path | None = None,
+    progress: bool = False,
+) -> Tuned:
+    """Fine-tune an encoder with every setting of the grid, and keep the one that validates best.
+
+    Parameters
+    ----------
+    material : Material
+    encoder : Encoder
+    config : FinetuningConfig
+    n_layers : int, optional
+        How many of the encoder's first layers are transferred, the rest drawn anew (the paper's section
+        4.3); all by default.
+    frozen : bool
+        Train the head alone, on embeddings that stay as they are.
+    layer : str
+        Of a frozen encoder.
+    pooling, device : str
+    folder : pathlib.Path, optional
+        Keeps checkpoints, so that the same call goes on where it was stopped.
+    progress : bool
+
+    Raises
+    ------
+    UsageError
+        If the encoder has nothing to train, or fewer layers.
+    InputError
+        If a part has no molecule the encoder has code for, or training diverged under every setting.
+    """
+    device = choose_device(device)
+    tuning = _Tuning(material, encoder, config, n_layers, frozen, layer, pooling, device)
+    parts = tuning.examples("train"), tuning.examples("validation")
+    trials = []
+    for learning_rate, weight_decay in config.trials():
+        run = tuning.run(learning_rate, weight_decay)
+        trial_folder = folder and folder / f"rate-{learning_rate:g}-decay-{weight_decay:g}"
+        trials.append(train(run, parts, config, device, trial_folder, progress))
+        logger.info("%s: %s", encoder.name, trials[-1].record())
+    best = min(trials, key=lambda trial: trial.validation_loss)
+    if not best.state:
+        raise InputError(f"{encoder.name}: training diverged under every setting; lower --learning-rate")
+    run = tuning.run(best.learning_rate, best.weight_decay)
+    run.load_state_dict(best.state)
+    metrics = {part: tuning.metrics(run, part) for part in ("validation", "test")}
+    return Tuned(run, trials, best, metrics, tuning.unsupported)
