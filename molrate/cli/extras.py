@@ -23,6 +23,6 @@ def require_lightning(verbose: bool = False) -> None:
 
     if not verbose:
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    # Of versions of torch yet to come, of loading batches in other processes, and of resuming within an epoch.
+    # Of versions of torch yet to come, of loading batches in other processes, and of folders in use.
     for advice in (r".*LeafSpec", r".*does not have many workers", r".*Checkpoint directory"):
         warnings.filterwarnings("ignore", message=advice)

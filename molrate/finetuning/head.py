@@ -14,6 +14,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from molrate.errors import InputError
 from molrate.targets import Target
 
+_ROUNDING = 1e-6
+_LIMIT = 10.0
+"""Standard deviations beyond which an embedding says no more."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -76,6 +80,7 @@ class Head(nn.Module):
 
     feature_mean: Tensor
     feature_scale: Tensor
+    feature_limit: Tensor
     target_mean: Tensor
     target_scale: Tensor
 
@@ -83,6 +88,7 @@ class Head(nn.Module):
         super().__init__()
         self.register_buffer("feature_mean", torch.zeros(width))
         self.register_buffer("feature_scale", torch.ones(width))
+        self.register_buffer("feature_limit", torch.tensor(torch.inf))
         self.register_buffer("target_mean", torch.zeros(n_outputs))
         self.register_buffer("target_scale", torch.ones(n_outputs))
         self.layers = nn.Sequential(
@@ -94,10 +100,14 @@ class Head(nn.Module):
         )
 
     def scale_features(self, features: npt.NDArray[np.float32]) -> None:
-        """Standardise embeddings by those of the training molecules."""
-        self.feature_mean.copy_(torch.from_numpy(features.mean(axis=0)))
-        scale = features.std(axis=0)
-        self.feature_scale.copy_(torch.from_numpy(np.where(scale > 0, scale, 1).astype(np.float32)))
+        """Standardise embeddings by those of the training molecules, and cut what is far outside them."""
+        wide = features.astype(np.float64)
+        mean, scale = wide.mean(axis=0), wide.std(axis=0)
+        # What varies by rounding alone is constant.
+        scale[scale <= _ROUNDING * (1 + np.abs(mean))] = 1.0
+        self.feature_mean.copy_(torch.from_numpy(mean.astype(np.float32)))
+        self.feature_scale.copy_(torch.from_numpy(scale.astype(np.float32)))
+        self.feature_limit.fill_(_LIMIT)
 
     def scale_targets(self, values: npt.NDArray[np.float64]) -> None:
         """Standardise targets by the values measured in training, shape (n, n_outputs)."""
@@ -107,7 +117,8 @@ class Head(nn.Module):
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Embeddings (n, d) to scaled values or logits (n, n_outputs)."""
-        outputs: Tensor = self.layers((embeddings - self.feature_mean) / self.feature_scale)
+        scaled = (embeddings - self.feature_mean) / self.feature_scale
+        outputs: Tensor = self.layers(scaled.clamp(-self.feature_limit, self.feature_limit))
         return outputs
 
     def predict(self, embeddings: Tensor, kind: str) -> Tensor:

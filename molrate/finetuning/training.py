@@ -67,6 +67,8 @@ class Batches(Sampler[list[int]]):
         self.n, self.seed = n, seed
         self.n_batches = max(1, round(n / batch_size))
         self.epoch = 0
+        # Lightning looks here for what to tell the epoch.
+        self.sampler = self
 
     def __len__(self) -> int:
         return self.n_batches
@@ -94,7 +96,7 @@ class FinetuningRun(LightningModule):
     loss : MaskedLoss
     learning_rate, weight_decay : float
     seed : int
-        Each epoch's dropout is drawn from it, so that a resumed run equals a straight one.
+        Each step's dropout is drawn from it, so that a resumed run equals a straight one.
     """
 
     def __init__(
@@ -110,9 +112,9 @@ class FinetuningRun(LightningModule):
         self.encoder, self.head, self.loss = encoder, head, loss
         self.learning_rate, self.weight_decay, self.seed = learning_rate, weight_decay, seed
 
-    def on_train_epoch_start(self) -> None:
-        """Draw dropout from seed and epoch."""
-        torch.manual_seed(self.seed * 100_003 + self.current_epoch)
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Draw dropout from seed and step."""
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
 
     def training_step(self, batch: tuple[Any, Tensor], _: int) -> Tensor:
         """Loss of one batch."""
