@@ -1,0 +1,288 @@
+"""The grid encoder x dataset x split x seed: measures on the training part, and real fine-tuning beside them.
+
+Results are tidy files in a folder: ``finetuning.csv`` gets a row for each finished fine-tuning, and
+``scores/DATASET-SPLIT-SEED.csv`` holds every measure of every encoder on the molecules that fine-tuning
+learned from. A run that was stopped goes on after the last finished row.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+
+from molrate import __version__
+from molrate.datasets import Dataset
+from molrate.encoders.base import load_encoder
+from molrate.errors import InputError, MolrateError, UsageError
+from molrate.finetuning.config import FinetuningConfig
+from molrate.finetuning.metrics import HIGHER_IS_BETTER, MAIN_METRIC
+from molrate.finetuning.tuning import Material, tune
+from molrate.io import write_atomically
+from molrate.scoring import score
+
+logger = logging.getLogger(__name__)
+
+FINETUNING, SCORES = "finetuning.csv", "scores"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One fine-tuning of the grid."""
+
+    dataset: str
+    split: str
+    seed: int
+    encoder: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one fine-tuning gave; a row of ``finetuning.csv``.
+
+    Attributes
+    ----------
+    dataset, split, seed, encoder
+        The cell.
+    target, task, kind, family : str
+        ``kind`` is pretrained or control.
+    frozen : bool
+        Whether the head alone was trained, as of fingerprints and descriptors.
+    n_parameters, dimension : int
+        Of the encoder, and of its embedding.
+    metric : str
+        Whose values follow: ``auroc`` (higher is better) or ``rmse``.
+    validation, test : float
+    learning_rate, weight_decay : float
+        Chosen on validation.
+    n_epochs : int
+        Of all trials together.
+    seconds : float
+        Of all trials together, on one core or one GPU.
+    n_train, n_test : int
+    weights : str
+        Digest of the encoder's weights before.
+    settings, versions : str
+        JSON.
+    status : str
+        ``ok``, or why the cell failed.
+    """
+
+    dataset: str
+    split: str
+    seed: int
+    encoder: str
+    target: str
+    task: str
+    kind: str
+    family: str
+    frozen: bool
+    n_parameters: int
+    dimension: int
+    metric: str
+    validation: float
+    test: float
+    learning_rate: float
+    weight_decay: float
+    n_epochs: int
+    seconds: float
+    n_train: int
+    n_test: int
+    weights: str
+    settings: str
+    versions: str
+    status: str
+
+
+def run_cell(cell: Cell, config: FinetuningConfig, device: str) -> Outcome:
+    """Fine-tune one encoder; a failure is an outcome too."""
+    import torch
+
+    if device == "cpu":
+        torch.set_num_threads(1)
+    encoder = load_encoder(cell.encoder, seed=cell.seed)
+    frozen = encoder.n_transferable == 0
+    settings = replace(config, seed=cell.seed)
+    started = time.perf_counter()
+    material = Material.load(cell.dataset, split=cell.split, seed=cell.seed)
+    metric = MAIN_METRIC["regression" if material.task.kind == "regression" else "classification"]
+    known: dict[str, Any] = {
+        **asdict(cell),
+        "target": ",".join(material.task.targets),
+        "task": material.task.kind,
+        "kind": encoder.card.kind,
+        "family": encoder.card.family,
+        "frozen": frozen,
+        "metric": metric,
+        "weights": encoder.identity()["weights"],
+        "settings": json.dumps(config.record() | {"seed": cell.seed}),
+        "versions": json.dumps(
+            {"molrate": __version__, **{name: version(name) for name in ("torch", "rdkit", "lightning")}}
+        ),
+        "n_train": len(material.split.train),
+        "n_test": len(material.split.test),
+    }
+    try:
+        tuned = tune(material, encoder, settings, frozen=frozen, device=device)
+    except MolrateError as error:
+        known |= dict.fromkeys(("validation", "test", "learning_rate", "weight_decay"), np.nan)
+        known |= dict.fromkeys(("n_parameters", "dimension", "n_epochs"), 0)
+        return Outcome(**known, seconds=0.0, status=str(error))
+    run = tuned.run
+    return Outcome(
+        **known,
+        n_parameters=sum(value.numel() for value in run.encoder.parameters()),
+        dimension=len(run.head.feature_mean),
+        validation=tuned.metrics["validation"]["mean"][metric],
+        test=tuned.metrics["test"]["mean"][metric],
+        learning_rate=tuned.best.learning_rate,
+        weight_decay=tuned.best.weight_decay,
+        n_epochs=sum(trial.n_epochs for trial in tuned.trials),
+        seconds=round(time.perf_counter() - started, 2),
+        status="ok",
+    )
+
+
+class _Rows:
+    """``finetuning.csv``, to which a whole row at a time is appended.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Raises
+    ------
+    InputError
+        If the file is of another format.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.columns = list(Outcome.__dataclass_fields__)
+        if path.is_file():
+            self._mend()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, (",".join(self.columns) + "\n").encode())
+
+    def _mend(self) -> None:
+        """Drop a last row that a killed run left half written."""
+        content = self.path.read_bytes()
+        if not content.endswith(b"\n"):
+            write_atomically(self.path, content[: content.rfind(b"\n") + 1])
+        header = content.splitlines()[0].decode()
+        if header.split(",") != self.columns:
+            raise InputError(f"{self.path}: its columns are not those of a benchmark; name another folder")
+
+    def finished(self) -> set[Cell]:
+        """Cells that have a row."""
+        frame = pd.read_csv(self.path)
+        names = ["dataset", "split", "seed", "encoder"]
+        return {Cell(*row) for row in frame[names].itertuples(index=False, name=None)}
+
+    def append(self, outcome: Outcome) -> None:
+        """Write a row at once."""
+        line = io.StringIO()
+        csv.DictWriter(line, self.columns, lineterminator="\n").writerow(asdict(outcome))
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line.getvalue())
+            file.flush()
+
+
+def training_part(material: Material) -> Dataset:
+    """The molecules fine-tuning learns from and chooses by, as a dataset of their own."""
+    rows = np.sort(np.concatenate([material.split.train, material.split.validation]))
+    dataset = material.dataset
+    return Dataset(
+        dataset.name,
+        dataset.smiles[rows],
+        tuple(target.take(rows) for target in dataset.targets),
+        dataset.ids[rows],
+        dataset.source,
+    )
+
+
+def _score_block(
+    folder: Path, dataset: str, split: str, seed: int, encoders: Sequence[str], measures: Sequence[str]
+) -> None:
+    """Write every measure of every encoder on one training part, unless that is there."""
+    path = folder / SCORES / f"{dataset}-{split}-{seed}.csv"
+    if path.is_file() and set(encoders) <= set(pd.read_csv(path)["encoder"]):
+        return
+    material = Material.load(dataset, split=split, seed=seed)
+    ranking = score(training_part(material), encoders=list(encoders), measures=list(measures), seed=seed)
+    frame = ranking.frame.assign(split=split, seed=seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, frame.to_csv(index=False).encode())
+
+
+def benchmark(
+    datasets: Sequence[str],
+    encoders: Sequence[str],
+    folder: str | Path,
+    config: FinetuningConfig,
+    *,
+    splits: Sequence[str] = ("random",),
+    seeds: Iterable[int] = (0, 1, 2),
+    measures: Sequence[str] = ("all",),
+    n_jobs: int = 1,
+    device: str = "cpu",
+) -> Iterator[Outcome]:
+    """Run what is missing of the grid, yielding each outcome once it is written.
+
+    Seeds come first, then datasets, so that a run that is stopped leaves whole replicates.
+
+    Parameters
+    ----------
+    datasets, encoders : sequence of str
+    folder : str or pathlib.Path
+    config : FinetuningConfig
+        The same for every encoder; its seed is the cell's.
+    splits : sequence of str
+    seeds : iterable of int
+    measures : sequence of str
+    n_jobs : int
+        Fine-tunings at a time, each on one core.
+    device : str
+
+    Raises
+    ------
+    UsageError
+        If no encoder is given, or a name is unknown.
+    InputError
+        If a dataset or the folder cannot be used.
+    """
+    folder = Path(folder)
+    if not encoders:
+        raise UsageError("no encoder to benchmark (--encoder)")
+    for name in encoders:
+        load_encoder(name)
+    rows = _Rows(folder / FINETUNING)
+    blocks = list(product(seeds, datasets, splits))
+    for seed, dataset, split in blocks:
+        _score_block(folder, dataset, split, seed, encoders, measures)
+    cells = [Cell(dataset, split, seed, name) for seed, dataset, split in blocks for name in encoders]
+    finished = rows.finished()
+    missing = [cell for cell in cells if cell not in finished]
+    logger.info("%d of %d fine-tunings to do", len(missing), len(cells))
+    jobs = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    for outcome in jobs(delayed(run_cell)(cell, config, device) for cell in missing):
+        rows.append(outcome)
+        yield outcome
+
+
+def orient(metric: str, values: pd.Series) -> pd.Series:
+    """Values of a metric with the better ones higher."""
+    return values if HIGHER_IS_BETTER[metric] else -values

@@ -1,0 +1,90 @@
+"""``molrate benchmark``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from molrate.cli.main import logging_options, set_up_logging
+
+
+@click.command("benchmark", short_help="Fine-tune a grid of encoders and datasets beside their scores.")
+@click.argument("datasets", metavar="DATASET...", nargs=-1, required=True)
+@click.option(
+    "-e",
+    "--encoder",
+    "encoders",
+    multiple=True,
+    metavar="NAME",
+    help="May be given again; by default every encoder at hand.",
+)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of results.")
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    type=click.Choice(["random", "scaffold"]),
+    default=["random"],
+    show_default=True,
+)
+@click.option("--seeds", default=3, show_default=True, help="How many; each draws split and training.")
+@click.option("--measure", "measures", multiple=True, default=["all"], show_default=True, metavar="NAME")
+@click.option("--learning-rate", multiple=True, type=float, default=[3e-4, 1e-3], show_default=True)
+@click.option("--weight-decay", multiple=True, type=float, default=[1e-5], show_default=True)
+@click.option("--epochs", default=30, show_default=True, help="At most.")
+@click.option("--patience", default=8, show_default=True, help="Epochs without a smaller validation loss.")
+@click.option("--batch-size", default=32, show_default=True)
+@click.option("--jobs", default=1, show_default=True, help="Fine-tunings at a time, a core each.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@logging_options
+def command(
+    datasets: tuple[str, ...],
+    encoders: tuple[str, ...],
+    output: Path,
+    splits: tuple[str, ...],
+    seeds: int,
+    measures: tuple[str, ...],
+    learning_rate: tuple[float, ...],
+    weight_decay: tuple[float, ...],
+    epochs: int,
+    patience: int,
+    batch_size: int,
+    jobs: int,
+    device: str,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Fine-tune every encoder on every DATASET, and score it on the same training molecules.
+
+    Rows are written as they finish; the same command given again does only what is missing.
+    """
+    set_up_logging(quiet, verbose)
+    from molrate.cli.extras import require_lightning
+
+    require_lightning(verbose)
+    from molrate.benchmarking import benchmark
+    from molrate.finetuning.config import FinetuningConfig
+    from molrate.scoring import default_encoders
+
+    config = FinetuningConfig(
+        learning_rates=learning_rate,
+        weight_decays=weight_decay,
+        n_epochs=epochs,
+        patience=patience,
+        batch_size=batch_size,
+    )
+    outcomes = benchmark(
+        datasets,
+        encoders or default_encoders(),
+        output,
+        config,
+        splits=splits,
+        seeds=range(seeds),
+        measures=measures,
+        n_jobs=jobs,
+        device=device,
+    )
+    for done in outcomes:
+        result = f"{done.metric} {done.test:.4g}" if done.status == "ok" else done.status
+        click.echo(f"{done.dataset} {done.split} {done.seed} {done.encoder}: {result} ({done.seconds:.0f} s)")

@@ -1,0 +1,97 @@
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from molrate.benchmarking import Cell, benchmark, training_part
+from molrate.cli.main import cli
+from molrate.errors import InputError, UsageError
+from molrate.finetuning.config import FinetuningConfig
+from molrate.finetuning.tuning import Material
+
+QUICK = FinetuningConfig(learning_rates=(1e-3,), n_epochs=1, n_hidden=8)
+ENCODERS = ["ecfp4", "rdkit-descriptors"]
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+
+
+def run(folder, encoders=ENCODERS, seeds=(0, 1)):
+    return list(
+        benchmark(["freesolv"], encoders, folder, QUICK, seeds=seeds, measures=["transrate", "logme"])
+    )
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("benchmark")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    return folder, run(folder)
+
+
+def test_every_cell_has_a_row_and_every_encoder_its_scores(results):
+    folder, outcomes = results
+    rows = pd.read_csv(folder / "finetuning.csv")
+    assert len(outcomes) == len(rows) == 4
+    assert (rows["status"] == "ok").all()
+    assert (rows["metric"] == "rmse").all()
+    assert rows["test"].between(0.5, 10).all()
+    for seed in (0, 1):
+        scores = pd.read_csv(folder / "scores" / f"freesolv-random-{seed}.csv")
+        assert set(scores["encoder"]) == set(ENCODERS)
+        assert set(scores["measure"]) == {"transrate", "logme"}
+        assert (scores["n"] == 642 - rows.loc[rows["seed"] == seed, "n_test"].iloc[0]).all()
+
+
+def test_scores_see_nothing_of_the_test_part():
+    material = Material.load("freesolv", seed=3)
+    part = training_part(material)
+    assert set(material.dataset.smiles[material.split.test]).isdisjoint(part.smiles)
+    assert len(part) == len(material.split.train) + len(material.split.validation)
+
+
+def test_a_killed_run_goes_on_after_its_last_whole_row(results, tmp_path):
+    folder, _ = results
+    lines = (folder / "finetuning.csv").read_text().splitlines(keepends=True)
+    half = lines[3][: len(lines[3]) // 2]
+    (tmp_path / "finetuning.csv").write_text("".join([*lines[:3], half]))
+    done = run(tmp_path)
+    assert len(done) == 2
+    again, before = (pd.read_csv(path / "finetuning.csv") for path in (tmp_path, folder))
+    key = ["dataset", "split", "seed", "encoder"]
+    again, before = (frame.sort_values(key).reset_index(drop=True) for frame in (again, before))
+    np.testing.assert_allclose(again["test"], before["test"], rtol=1e-5)
+    assert not run(tmp_path)
+
+
+def test_an_encoder_that_comes_later_is_added(results, tmp_path):
+    run(tmp_path, ["ecfp4"], seeds=(0,))
+    added = run(tmp_path, ENCODERS, seeds=(0,))
+    assert [Cell(one.dataset, one.split, one.seed, one.encoder).encoder for one in added] == [
+        "rdkit-descriptors"
+    ]
+    scores = pd.read_csv(tmp_path / "scores" / "freesolv-random-0.csv")
+    assert set(scores["encoder"]) == set(ENCODERS)
+
+
+def test_errors(tmp_path):
+    with pytest.raises(UsageError, match="no encoder to benchmark"):
+        run(tmp_path, [])
+    with pytest.raises(UsageError, match="unknown encoder 'nobody'"):
+        run(tmp_path, ["nobody"])
+    (tmp_path / "finetuning.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="columns are not those of a benchmark"):
+        run(tmp_path)
+
+
+def test_the_command(tmp_path):
+    arguments = ["benchmark", "freesolv", "-e", "ecfp4", "-o", str(tmp_path), "--seeds", "1", "-q"]
+    quick = ["--epochs", "1", "--learning-rate", "1e-3", "--measure", "transrate"]
+    done = CliRunner().invoke(cli, [*arguments, *quick])
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("freesolv random 0 ecfp4: rmse ")
+    assert CliRunner().invoke(cli, [*arguments, *quick]).output == ""
