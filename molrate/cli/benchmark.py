@@ -27,14 +27,27 @@ from molrate.cli.main import logging_options, set_up_logging
     type=click.Choice(["random", "scaffold"]),
     default=["random"],
     show_default=True,
+    help="May be given again.",
 )
 @click.option("--seeds", default=3, show_default=True, help="How many; each draws split and training.")
-@click.option("--measure", "measures", multiple=True, default=["all"], show_default=True, metavar="NAME")
-@click.option("--learning-rate", multiple=True, type=float, default=[3e-4, 1e-3], show_default=True)
-@click.option("--weight-decay", multiple=True, type=float, default=[1e-5], show_default=True)
+@click.option(
+    "--measure",
+    "measures",
+    multiple=True,
+    default=["all"],
+    show_default=True,
+    metavar="NAME",
+    help="See molrate list measures.",
+)
+@click.option(
+    "--learning-rate", multiple=True, type=float, default=[3e-4, 1e-3], show_default=True, help="Tried each."
+)
+@click.option(
+    "--weight-decay", multiple=True, type=float, default=[1e-5], show_default=True, help="Likewise."
+)
 @click.option("--epochs", default=30, show_default=True, help="At most.")
 @click.option("--patience", default=8, show_default=True, help="Epochs without a smaller validation loss.")
-@click.option("--batch-size", default=32, show_default=True)
+@click.option("--batch-size", default=32, show_default=True, help="Molecules.")
 @click.option("--jobs", default=1, show_default=True, help="Fine-tunings at a time, a core each.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @logging_options

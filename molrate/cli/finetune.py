@@ -34,7 +34,13 @@ from molrate.cli.main import logging_options, set_up_logging
     show_default=True,
     help="Of atoms.",
 )
-@click.option("--split", type=click.Choice(["random", "scaffold"]), default="random", show_default=True)
+@click.option(
+    "--split",
+    type=click.Choice(["random", "scaffold"]),
+    default="random",
+    show_default=True,
+    help="How test molecules are chosen.",
+)
 @click.option(
     "--learning-rate",
     multiple=True,
@@ -48,7 +54,7 @@ from molrate.cli.main import logging_options, set_up_logging
 )
 @click.option("--epochs", default=50, show_default=True, help="At most.")
 @click.option("--patience", default=10, show_default=True, help="Epochs without a smaller validation loss.")
-@click.option("--batch-size", default=32, show_default=True)
+@click.option("--batch-size", default=32, show_default=True, help="Molecules.")
 @click.option(
     "--class-weights",
     type=click.Choice(["none", "balanced"]),
