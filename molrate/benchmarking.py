@@ -28,7 +28,7 @@ from molrate.datasets import Dataset
 from molrate.encoders.base import load_encoder
 from molrate.errors import InputError, MolrateError, UsageError
 from molrate.finetuning.config import FinetuningConfig
-from molrate.finetuning.metrics import HIGHER_IS_BETTER, MAIN_METRIC
+from molrate.finetuning.metrics import MAIN_METRIC
 from molrate.finetuning.tuning import Material, tune
 from molrate.io import write_atomically
 from molrate.scoring import score
@@ -60,8 +60,8 @@ class Outcome:
         ``kind`` is pretrained or control.
     frozen : bool
         Whether the head alone was trained, as of fingerprints and descriptors.
-    n_parameters, dimension : int
-        Of the encoder, and of its embedding.
+    n_parameters, n_layers, dimension : int
+        Of the encoder: its weights, the layers it can transfer, and the width of its embedding.
     metric : str
         Whose values follow: ``auroc`` (higher is better) or ``rmse``.
     validation, test : float
@@ -90,6 +90,7 @@ class Outcome:
     family: str
     frozen: bool
     n_parameters: int
+    n_layers: int
     dimension: int
     metric: str
     validation: float
@@ -125,6 +126,7 @@ def run_cell(cell: Cell, config: FinetuningConfig, device: str) -> Outcome:
         "kind": encoder.card.kind,
         "family": encoder.card.family,
         "frozen": frozen,
+        "n_layers": encoder.n_transferable,
         "metric": metric,
         "weights": encoder.identity()["weights"],
         "settings": json.dumps(config.record() | {"seed": cell.seed}),
@@ -281,8 +283,3 @@ def benchmark(
     for outcome in jobs(delayed(run_cell)(cell, config, device) for cell in missing):
         rows.append(outcome)
         yield outcome
-
-
-def orient(metric: str, values: pd.Series) -> pd.Series:
-    """Values of a metric with the better ones higher."""
-    return values if HIGHER_IS_BETTER[metric] else -values
