@@ -30,7 +30,8 @@ from molrate.errors import InputError, MolrateError, UsageError
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.metrics import MAIN_METRIC
 from molrate.finetuning.tuning import Material, tune
-from molrate.io import write_atomically
+from molrate.io import write_atomically, write_record
+from molrate.ranking import choose_measures
 from molrate.scoring import score
 
 logger = logging.getLogger(__name__)
@@ -129,7 +130,7 @@ def run_cell(cell: Cell, config: FinetuningConfig, device: str) -> Outcome:
         "n_layers": encoder.n_transferable,
         "metric": metric,
         "weights": encoder.identity()["weights"],
-        "settings": json.dumps(config.record() | {"seed": cell.seed}),
+        "settings": _settings(config, cell.seed),
         "versions": json.dumps(
             {"molrate": __version__, **{name: version(name) for name in ("torch", "rdkit", "lightning")}}
         ),
@@ -157,6 +158,10 @@ def run_cell(cell: Cell, config: FinetuningConfig, device: str) -> Outcome:
     )
 
 
+def _settings(config: FinetuningConfig, seed: int) -> str:
+    return json.dumps(config.record() | {"seed": seed})
+
+
 class _Rows:
     """``finetuning.csv``, to which a whole row at a time is appended.
 
@@ -176,21 +181,38 @@ class _Rows:
         if path.is_file():
             self._mend()
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, (",".join(self.columns) + "\n").encode())
 
     def _mend(self) -> None:
         """Drop a last row that a killed run left half written."""
         content = self.path.read_bytes()
+        if not content.startswith((",".join(self.columns) + "\n").encode()):
+            raise InputError(f"{self.path}: its columns are not those of a benchmark; name another folder")
         if not content.endswith(b"\n"):
             write_atomically(self.path, content[: content.rfind(b"\n") + 1])
-        header = content.splitlines()[0].decode()
-        if header.split(",") != self.columns:
-            raise InputError(f"{self.path}: its columns are not those of a benchmark; name another folder")
+
+    def check(self, config: FinetuningConfig) -> None:
+        """Refuse to mix fine-tunings of different settings.
+
+        Raises
+        ------
+        UsageError
+            If a row's settings are others.
+        """
+        expected = json.loads(_settings(config, 0))
+        for row, text in enumerate(pd.read_csv(self.path)["settings"], start=1):
+            earlier = json.loads(text) | {"seed": 0}
+            differing = [name for name in expected if earlier.get(name) != expected[name]]
+            if differing:
+                raise UsageError(
+                    f"{self.path}: row {row} was fine-tuned with another {', '.join(differing)}; "
+                    "name another folder, or give the same settings"
+                )
 
     def finished(self) -> set[Cell]:
-        """Cells that have a row."""
+        """Cells that have a row, those that failed apart: they are tried again."""
         frame = pd.read_csv(self.path)
+        frame = frame[frame["status"] == "ok"]
         names = ["dataset", "split", "seed", "encoder"]
         return {Cell(*row) for row in frame[names].itertuples(index=False, name=None)}
 
@@ -221,13 +243,20 @@ def _score_block(
 ) -> None:
     """Write every measure of every encoder on one training part, unless that is there."""
     path = folder / SCORES / f"{dataset}-{split}-{seed}.csv"
-    if path.is_file() and set(encoders) <= set(pd.read_csv(path)["encoder"]):
-        return
+    asked = {"encoders": set(encoders), "measures": {one.name for one in choose_measures(measures)[0]}}
+    noted = path.with_name(f"{path.name}.run.json")
+    if path.is_file() and noted.is_file():
+        earlier = json.loads(noted.read_text(encoding="utf-8"))
+        if all(names <= set(earlier[key]) for key, names in asked.items()):
+            return
+        # Encoders are scored on the molecules that all have code for, and so anew when one is added.
+        asked = {key: names | set(earlier[key]) for key, names in asked.items()}
     material = Material.load(dataset, split=split, seed=seed)
-    ranking = score(training_part(material), encoders=list(encoders), measures=list(measures), seed=seed)
+    encoders, measures = sorted(asked["encoders"]), sorted(asked["measures"])
+    ranking = score(training_part(material), encoders=encoders, measures=measures, seed=seed)
     frame = ranking.frame.assign(split=split, seed=seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, frame.to_csv(index=False).encode())
+    write_record(path, {"encoders": encoders, "measures": measures})
 
 
 def benchmark(
@@ -271,7 +300,12 @@ def benchmark(
         raise UsageError("no encoder to benchmark (--encoder)")
     for name in encoders:
         load_encoder(name)
-    rows = _Rows(folder / FINETUNING)
+    try:
+        (folder / SCORES).mkdir(parents=True, exist_ok=True)
+        rows = _Rows(folder / FINETUNING)
+    except OSError as error:
+        raise InputError(f"-o {folder}: cannot be used: {error}") from error
+    rows.check(config)
     blocks = list(product(seeds, datasets, splits))
     for seed, dataset, split in blocks:
         _score_block(folder, dataset, split, seed, encoders, measures)

@@ -70,7 +70,7 @@ def test_a_killed_run_goes_on_after_its_last_whole_row(results, tmp_path):
 
 def test_an_encoder_that_comes_later_is_added(results, tmp_path):
     run(tmp_path, ["ecfp4"], seeds=(0,))
-    added = run(tmp_path, ENCODERS, seeds=(0,))
+    added = run(tmp_path, ENCODERS[1:], seeds=(0,))
     assert [Cell(one.dataset, one.split, one.seed, one.encoder).encoder for one in added] == [
         "rdkit-descriptors"
     ]
@@ -78,14 +78,38 @@ def test_an_encoder_that_comes_later_is_added(results, tmp_path):
     assert set(scores["encoder"]) == set(ENCODERS)
 
 
+def test_settings_are_not_mixed(results):
+    folder, _ = results
+    other = FinetuningConfig(learning_rates=(1e-3,), n_epochs=2, n_hidden=8)
+    with pytest.raises(UsageError, match=r"row 1 was fine-tuned with another n_epochs"):
+        list(benchmark(["freesolv"], ENCODERS, folder, other))
+
+
+def test_a_measure_that_comes_later_is_added_and_nothing_is_done_twice(results, tmp_path, monkeypatch):
+    run(tmp_path, ["ecfp4"], seeds=(0,))
+    list(benchmark(["freesolv"], ["ecfp4"], tmp_path, QUICK, seeds=[0], measures=["ridge"]))
+    scores = pd.read_csv(tmp_path / "scores" / "freesolv-random-0.csv")
+    assert set(scores["measure"]) >= {"transrate", "logme", "ridge"}
+    monkeypatch.setattr("molrate.benchmarking.score", None)
+    assert not run(tmp_path, ["ecfp4"], seeds=(0,))
+
+
+def test_a_file_that_is_not_ours_stays_whole(tmp_path):
+    for content in (b"", b"one line", b"a,b\n1,2"):
+        (tmp_path / "finetuning.csv").write_bytes(content)
+        with pytest.raises(InputError, match="columns are not those of a benchmark"):
+            run(tmp_path)
+        assert (tmp_path / "finetuning.csv").read_bytes() == content
+
+
 def test_errors(tmp_path):
     with pytest.raises(UsageError, match="no encoder to benchmark"):
         run(tmp_path, [])
     with pytest.raises(UsageError, match="unknown encoder 'nobody'"):
         run(tmp_path, ["nobody"])
-    (tmp_path / "finetuning.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="columns are not those of a benchmark"):
-        run(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be used"):
+        run(tmp_path / "file")
 
 
 def test_the_command(tmp_path):

@@ -29,7 +29,13 @@ from molrate.cli.main import logging_options, set_up_logging
     show_default=True,
     help="May be given again.",
 )
-@click.option("--seeds", default=3, show_default=True, help="How many; each draws split and training.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="How many; each draws split and training.",
+)
 @click.option(
     "--measure",
     "measures",
@@ -48,7 +54,13 @@ from molrate.cli.main import logging_options, set_up_logging
 @click.option("--epochs", default=30, show_default=True, help="At most.")
 @click.option("--patience", default=8, show_default=True, help="Epochs without a smaller validation loss.")
 @click.option("--batch-size", default=32, show_default=True, help="Molecules.")
-@click.option("--jobs", default=1, show_default=True, help="Fine-tunings at a time, a core each.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Fine-tunings at a time, a core each.",
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @logging_options
 def command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -135,6 +136,6 @@ def command(
         pooling=pooling,
         weights=weights,
         device=device,
-        progress=not quiet,
+        progress=not quiet and sys.stderr.isatty(),
     )
     click.echo(describe(record, output))

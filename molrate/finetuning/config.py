@@ -54,10 +54,14 @@ class FinetuningConfig:
         UsageError
             If a number is out of its range.
         """
-        positive = {"n_epochs": "--epochs", "patience": "--patience", "batch_size": "--batch-size"}
-        for name, option in positive.items():
-            if getattr(self, name) < 1:
-                raise UsageError(f"{option} is to be 1 or more, not {getattr(self, name)}")
+        least = {
+            "n_epochs": ("--epochs", 1),
+            "patience": ("--patience", 1),
+            "batch_size": ("--batch-size", 2),
+        }
+        for name, (option, limit) in {**least, "seed": ("--seed", 0)}.items():
+            if getattr(self, name) < limit:
+                raise UsageError(f"{option} is to be {limit} or more, not {getattr(self, name)}")
         if not self.learning_rates or min(self.learning_rates) <= 0:
             raise UsageError("--learning-rate is to be above zero")
         if not self.weight_decays or min(self.weight_decays) < 0:
@@ -65,7 +69,7 @@ class FinetuningConfig:
 
     def trials(self) -> list[tuple[float, float]]:
         """Every learning rate with every weight decay."""
-        return list(product(self.learning_rates, self.weight_decays))
+        return list(dict.fromkeys(product(self.learning_rates, self.weight_decays)))
 
     def record(self) -> dict[str, Any]:
         """All settings, as plain values."""

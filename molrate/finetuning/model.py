@@ -117,6 +117,8 @@ class TunedModel:
         status = np.where(molecules.valid, "ok", "invalid").astype(object)
         for row, reason in embedding.errors.items():
             errors[row], status[row] = reason, "unsupported"
+        lost = (status == "ok") & ~np.isfinite(values).all(axis=1)
+        errors[lost], status[lost] = "its embedding is not finite", "unsupported"
         frame = pd.DataFrame({"smiles": molecules.smiles, "canonical_smiles": molecules.canonical})
         frame[self.columns] = values
         frame["status"], frame["error"] = status, errors
@@ -162,6 +164,7 @@ def write_model(
     InputError
         If the folder cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     has_weights = encoder.n_transferable > 0
@@ -178,7 +181,7 @@ def write_model(
         partial = folder / f"{RECORD}.part"
         partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         partial.replace(folder / RECORD)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise InputError(f"{folder} cannot be written: {error}") from error
     return record
 
@@ -199,7 +202,7 @@ def _record(material: Material, encoder: Encoder, tuned: Tuned, settings: dict[s
         },
         "task": material.task.record(),
         "settings": settings,
-        "trials": [trial.record() for trial in tuned.trials],
+        "trials": [_finite(trial.record()) for trial in tuned.trials],
         "best": tuned.best.record(),
         "metrics": _finite(tuned.metrics),
         "split": {"method": material.method, **material.split.record()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -86,13 +87,13 @@ def finetune(
     material = Material.load(source, target, split, config.seed, smiles_column, task)
     settings = {"frozen": frozen, "n_layers": n_layers, "layer": layer, "pooling": pooling, **config.record()}
     request = {
-        "dataset": material.dataset.source,
-        "targets": list(material.task.targets),
+        "dataset": _digest(material),
+        "targets": json.loads(json.dumps(material.task.record())),
         "split": split,
         "encoder": model.identity(),
         "settings": json.loads(json.dumps(settings)),
     }
-    finished = _resume(folder, request)
+    finished = _finished(folder, request)
     if finished is not None:
         return finished
     tuned = tune(
@@ -105,6 +106,7 @@ def finetune(
         pooling=pooling,
         device=device,
         folder=folder / _TRIALS,
+        started=lambda: _note(folder, request),
         progress=progress,
     )
     record = write_model(folder, material, model, tuned, settings)
@@ -112,38 +114,58 @@ def finetune(
     return record
 
 
-def _resume(folder: Path, request: dict[str, Any]) -> dict[str, Any] | None:
-    """Note what is asked for; the record where that was finished before.
+def _digest(material: Material) -> str:
+    """Digest of molecules and targets, however the table was read."""
+    content = material.molecules.digest.encode() + material.values.tobytes()
+    return hashlib.sha256(content).hexdigest()
+
+
+def _finished(folder: Path, request: dict[str, Any]) -> dict[str, Any] | None:
+    """The record where all that is asked for was done before.
 
     Raises
     ------
     UsageError
         If the folder holds a run of other data, encoder or settings.
     """
-    noted = folder / _REQUEST
+    noted, record = folder / _REQUEST, folder / RECORD
+    begun = record.is_file() or any((folder / _TRIALS).glob("*/*.ckpt"))
+    if not begun:
+        return None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not noted.is_file():
-            if (folder / RECORD).is_file():
-                raise UsageError(f"-o {folder}: it holds another model; name an empty folder")
-            noted.write_text(json.dumps(request, indent=2) + "\n", encoding="utf-8")
         earlier = json.loads(noted.read_text(encoding="utf-8"))
         if earlier != request:
             differing = ", ".join(key for key in request if earlier.get(key) != request[key])
             raise UsageError(f"-o {folder}: it holds a run of another {differing}; name an empty folder")
-        if (folder / RECORD).is_file():
-            finished: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-            return finished
+        finished: dict[str, Any] | None = None
+        if record.is_file():
+            finished = json.loads(record.read_text(encoding="utf-8"))
+            _tidy(folder)
     except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"-o {folder}: cannot be used: {error}") from error
-    return None
+        raise InputError(f"-o {folder}: it holds another run, which cannot be read: {error}") from error
+    return finished
+
+
+def _note(folder: Path, request: dict[str, Any]) -> None:
+    """Say in the folder what it is for.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    try:
+        (folder / _TRIALS).mkdir(parents=True, exist_ok=True)
+        (folder / _REQUEST).write_text(json.dumps(request, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"-o {folder}: cannot be written: {error}") from error
 
 
 def _tidy(folder: Path) -> None:
     """Keep the losses of each trial and drop its checkpoint."""
     for curve in sorted((folder / _TRIALS).glob("*/curve.csv")):
         curve.replace(folder / f"{curve.parent.name}.csv")
-    shutil.rmtree(folder / _TRIALS)
+    shutil.rmtree(folder / _TRIALS, ignore_errors=True)
 
 
 def describe(record: dict[str, Any], folder: Path) -> str:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import logging
+import pickle
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
+from molrate.errors import InputError
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.head import Head, MaskedLoss
 
@@ -65,7 +70,7 @@ class Batches(Sampler[list[int]]):
 
     def __init__(self, n: int, batch_size: int, seed: int | None = None) -> None:
         self.n, self.seed = n, seed
-        self.n_batches = max(1, round(n / batch_size))
+        self.n_batches = max(1, min(round(n / batch_size), n // 2))
         self.epoch = 0
         # Lightning looks here for what to tell the epoch.
         self.sampler = self
@@ -149,11 +154,11 @@ class BestEpoch(Callback):
         self.patience, self.curve = patience, curve
         self.rows: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
-        self.best_loss, self.best_epoch = float("inf"), -1
+        self.best_loss, self.best_epoch, self.ended = float("inf"), -1, False
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs."""
-        names = ("rows", "best", "best_loss", "best_epoch")
+        names = ("rows", "best", "best_loss", "best_epoch", "ended")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -166,13 +171,13 @@ class BestEpoch(Callback):
         if trainer.sanity_checking:
             return
         loss = float(trainer.callback_metrics["validation_loss"])
-        if not np.isfinite(loss):
-            trainer.should_stop = True
-        elif loss < self.best_loss:
+        if loss < self.best_loss:
             self.best_loss, self.best_epoch = loss, trainer.current_epoch
             self.best = {name: value.detach().clone() for name, value in pl_module.state_dict().items()}
-        elif trainer.current_epoch - self.best_epoch >= self.patience:
-            trainer.should_stop = True
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        late = trainer.current_epoch - self.best_epoch >= self.patience
+        self.ended = last or late or not np.isfinite(loss)
+        trainer.should_stop = self.ended
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the epoch's losses."""
@@ -240,11 +245,13 @@ def train(
     """
     started = time.perf_counter()
     best = BestEpoch(config.patience, folder and folder / _CURVE)
-    trainer = _trainer(config, device, best, folder, progress)
-    training, validation = _loader(parts[0], config, config.seed), _loader(parts[1], config, None)
-    checkpoint = folder / _CHECKPOINT if folder and (folder / _CHECKPOINT).is_file() else None
-    # The checkpoint is this run's own; Lightning keeps plain Python values in it.
-    trainer.fit(run, training, validation, ckpt_path=checkpoint, weights_only=False)
+    checkpoint = None if folder is None else _resume(folder / _CHECKPOINT, best)
+    if not best.ended:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        trainer = _trainer(config, device, best, folder, progress)
+        training, validation = _loader(parts[0], config, config.seed), _loader(parts[1], config, None)
+        _fit(trainer, run, training, validation, checkpoint)
     return Trial(
         run.learning_rate,
         run.weight_decay,
@@ -254,6 +261,41 @@ def train(
         round(time.perf_counter() - started, 2),
         best.best,
     )
+
+
+def _resume(path: Path, best: BestEpoch) -> Path | None:
+    """The checkpoint to go on from, if there is one, with what it says of its epochs."""
+    if not path.is_file():
+        return None
+    try:
+        # This run's own; Lightning keeps plain Python values in it.
+        callbacks = torch.load(path, map_location="cpu", weights_only=False)["callbacks"]
+    except (EOFError, OSError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
+        logger.warning("%s is damaged (%s); this trial starts again", path, error)
+        path.unlink()
+        return None
+    best.load_state_dict(callbacks[best.state_key])
+    return path
+
+
+def _fit(
+    trainer: Trainer,
+    run: FinetuningRun,
+    training: DataLoader[Any],
+    validation: DataLoader[Any],
+    checkpoint: Path | None,
+) -> None:
+    """Train, with Lightning's bar on standard error and an interrupt as Python raises it."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with redirect_stdout(sys.stderr):
+            trainer.fit(run, training, validation, ckpt_path=checkpoint, weights_only=False)
+    except SystemExit as stopped:
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from stopped
+    except OSError as error:
+        raise InputError(f"checkpoints cannot be written: {error}") from error
 
 
 def _loader(part: Examples, config: FinetuningConfig, seed: int | None) -> DataLoader[Any]:
@@ -267,12 +309,11 @@ def _trainer(
 ) -> Trainer:
     callbacks: list[Callback] = [best]
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
         name = _CHECKPOINT.removesuffix(".ckpt")
         callbacks.append(ModelCheckpoint(folder, name, enable_version_counter=False))
     return Trainer(
         accelerator="gpu" if device.startswith("cuda") else "cpu",
-        devices=1,
+        devices=[int(device.removeprefix("cuda:"))] if ":" in device else 1,
         max_epochs=config.n_epochs,
         precision=config.precision,  # type: ignore[arg-type]
         gradient_clip_val=config.clipped_norm,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -253,6 +254,7 @@ def tune(
     pooling: str = "mean",
     device: str = "auto",
     folder: Path | None = None,
+    started: Callable[[], None] | None = None,
     progress: bool = False,
 ) -> Tuned:
     """Fine-tune an encoder with every setting of the grid, and keep the one that validates best.
@@ -272,6 +274,8 @@ def tune(
     pooling, device : str
     folder : pathlib.Path, optional
         Keeps checkpoints, so that the same call goes on where it was stopped.
+    started : callable, optional
+        Called once all that can be wrong with the arguments has been found right.
     progress : bool
 
     Raises
@@ -284,14 +288,19 @@ def tune(
     device = choose_device(device)
     tuning = _Tuning(material, encoder, config, n_layers, frozen, layer, pooling, device)
     parts = tuning.examples("train"), tuning.examples("validation")
+    tuning.run(*config.trials()[0])
+    if started is not None:
+        started()
     trials = []
     for learning_rate, weight_decay in config.trials():
         run = tuning.run(learning_rate, weight_decay)
-        trial_folder = folder and folder / f"rate-{learning_rate:g}-decay-{weight_decay:g}"
+        trial_folder = folder and folder / f"rate-{learning_rate!r}-decay-{weight_decay!r}"
         trials.append(train(run, parts, config, device, trial_folder, progress))
         logger.info("%s: %s", encoder.name, trials[-1].record())
     best = min(trials, key=lambda trial: trial.validation_loss)
     if not best.state:
+        if folder is not None:
+            shutil.rmtree(folder)
         raise InputError(f"{encoder.name}: training diverged under every setting; lower --learning-rate")
     run = tuning.run(best.learning_rate, best.weight_decay)
     run.load_state_dict(best.state)

@@ -1,5 +1,6 @@
 import json
 import logging
+import signal
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.metrics import target_metrics
 from molrate.finetuning.model import TunedModel
 from molrate.finetuning.run import finetune
-from molrate.finetuning.training import BestEpoch, Examples
+from molrate.finetuning.training import Batches, BestEpoch, Examples
 from molrate.finetuning.tuning import Material, tune
 
 QUICK = FinetuningConfig(learning_rates=(1e-3,), n_epochs=3, n_hidden=16)
@@ -115,12 +116,63 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(table, tmp_path, monkey
         torch.testing.assert_close(states[1][name], value)
 
 
+def test_a_trial_that_had_ended_trains_no_further(table, tmp_path, monkeypatch):
+    config = FinetuningConfig(learning_rates=(1e-3, 1e-4), n_epochs=30, patience=1, n_hidden=8)
+    write = "molrate.finetuning.run.write_model"
+    with monkeypatch.context() as patched:
+        patched.setattr(write, lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
+        with pytest.raises(RuntimeError, match="killed"):
+            finetune(table, "ecfp4", tmp_path / "m", config, target="y", frozen=True)
+    ended = [len(path.read_text().splitlines()) for path in sorted(tmp_path.glob("m/trials/*/curve.csv"))]
+    monkeypatch.setattr("molrate.finetuning.training._fit", None)
+    record = finetune(table, "ecfp4", tmp_path / "m", config, target="y", frozen=True)
+    assert sorted(trial["n_epochs"] + 1 for trial in record["trials"]) == sorted(ended)
+    assert not (tmp_path / "m" / "trials").exists()
+
+
+def test_a_damaged_checkpoint_costs_its_trial_only(table, tmp_path, caplog, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr("molrate.finetuning.run.write_model", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
+    (checkpoint,) = tmp_path.glob("m/trials/*/last.ckpt")
+    checkpoint.write_bytes(b"")
+    record = finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
+    assert "last.ckpt is damaged" in caplog.text
+    assert record["best"]["n_epochs"] == 3
+
+
+def test_a_mistaken_command_can_be_corrected(table, tmp_path):
+    with pytest.raises(UsageError, match="nothing to train"):
+        finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y")
+    assert finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)["metrics"]
+
+
+def test_an_interrupt_is_one(table, tmp_path, monkeypatch):
+    def interrupt(self, *_):
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(BestEpoch, "on_train_epoch_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_no_batch_has_a_single_molecule():
+    for n in range(2, 40):
+        for batch_size in (2, 3, 8):
+            sizes = [len(rows) for rows in Batches(n, batch_size, seed=0)]
+            assert sum(sizes) == n
+            assert min(sizes) >= 2
+
+
 def test_a_folder_holds_one_run(table, tmp_path):
     first = finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
     assert finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True) == json.loads(
         json.dumps(first)
     )
-    with pytest.raises(UsageError, match="another targets; name an empty folder"):
+    with pytest.raises(UsageError, match="another dataset, targets; name an empty folder"):
         finetune(table, "ecfp4", tmp_path / "m", QUICK, target="z", frozen=True)
     with pytest.raises(UsageError, match="another settings"):
         finetune(table, "ecfp4", tmp_path / "m", FinetuningConfig(n_epochs=4), target="y", frozen=True)
