@@ -306,14 +306,13 @@ def benchmark(
     except OSError as error:
         raise InputError(f"-o {folder}: cannot be used: {error}") from error
     rows.check(config)
-    blocks = list(product(seeds, datasets, splits))
-    for seed, dataset, split in blocks:
-        _score_block(folder, dataset, split, seed, encoders, measures)
-    cells = [Cell(dataset, split, seed, name) for seed, dataset, split in blocks for name in encoders]
     finished = rows.finished()
-    missing = [cell for cell in cells if cell not in finished]
-    logger.info("%d of %d fine-tunings to do", len(missing), len(cells))
-    jobs = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    for outcome in jobs(delayed(run_cell)(cell, config, device) for cell in missing):
-        rows.append(outcome)
-        yield outcome
+    with Parallel(n_jobs=n_jobs, return_as="generator_unordered") as jobs:
+        for seed, dataset, split in product(seeds, datasets, splits):
+            _score_block(folder, dataset, split, seed, encoders, measures)
+            cells = [Cell(dataset, split, seed, name) for name in encoders]
+            missing = [cell for cell in cells if cell not in finished]
+            logger.info("%s %s %d: %d of %d to do", dataset, split, seed, len(missing), len(cells))
+            for outcome in jobs(delayed(run_cell)(cell, config, device) for cell in missing):
+                rows.append(outcome)
+                yield outcome
