@@ -1,5 +1,6 @@
 """Where tests find data: a cache of their own, and the real published files where they exist."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -67,3 +68,13 @@ def golden(published_weights):
 @pytest.fixture
 def golden_weights(golden, published_weights):
     return published_weights / "golden" / "grover_A.pt"
+
+
+@pytest.fixture(autouse=True)
+def levels_of_logging():
+    """Commands set them for the whole process."""
+    loggers = [logging.getLogger(name) for name in (None, "molrate")]
+    before = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)

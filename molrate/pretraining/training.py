@@ -218,8 +218,6 @@ def pretrain(corpus: Path, config: PretrainingConfig, folder: Path) -> Path:
         If the corpus cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # Vanishing gradients are many, and arithmetic on denormal numbers is slow.
-    torch.set_flush_denormal(True)
     train, held_out = _split(read_corpus(corpus), config)
     vocabularies = _vocabularies(folder, train, config)
     checkpoints = [path for path in (folder / _CHECKPOINT, folder / _INTERRUPTED) if path.is_file()]
@@ -237,8 +235,13 @@ def pretrain(corpus: Path, config: PretrainingConfig, folder: Path) -> Path:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    # The checkpoint is this run's own; Lightning keeps plain Python values in it.
-    trainer.fit(run, ckpt_path=checkpoint, weights_only=False)
+    # Vanishing gradients are many, and arithmetic on denormal numbers is slow.
+    torch.set_flush_denormal(True)
+    try:
+        # The checkpoint is this run's own; Lightning keeps plain Python values in it.
+        trainer.fit(run, ckpt_path=checkpoint, weights_only=False)
+    finally:
+        torch.set_flush_denormal(False)
     weights = {name: value.half() for name, value in run.objective.encoder.state_dict().items()}
     settings = {"output": "both", **config.encoder}
     counted = run.batches(train, last=_UNIGRAM_BATCHES)
