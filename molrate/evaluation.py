@@ -65,8 +65,9 @@ class Trial:
 def read_results(folder: str | Path) -> list[Trial]:
     """Read what ``molrate benchmark`` wrote.
 
-    Only encoders that were fine-tuned under every seed count, and only those that were trained as a
-    whole: fingerprints and descriptors are references.
+    Of each dataset the seeds count under which most fine-tunings are finished for the same encoders, and
+    the encoders that were fine-tuned under all of these. Those that were not trained as a whole,
+    fingerprints and descriptors, are references.
 
     Raises
     ------
@@ -100,6 +101,7 @@ def _trial(name: str, rows: pd.DataFrame, scores: pd.DataFrame) -> Trial | None:
     metric = str(rows["metric"].iloc[0])
     sign = 1.0 if _HIGHER_IS_BETTER[metric] else -1.0
     tested = rows.pivot_table(index="encoder", columns="seed", values="test") * sign
+    tested = tested[_finished_seeds(tested)]
     about: pd.DataFrame = rows.groupby("encoder").first()
     whole = tested.dropna().index
     encoders = [str(encoder) for encoder in whole[~about["frozen"].loc[whole].to_numpy(dtype=bool)]]
@@ -121,6 +123,13 @@ def _trial(name: str, rows: pd.DataFrame, scores: pd.DataFrame) -> Trial | None:
         float(tuned["seconds"].mean()),
         float(scored["seconds"].mean()) if len(scored) else np.nan,
     )
+
+
+def _finished_seeds(tested: pd.DataFrame) -> list[int]:
+    """Columns for which the rows without a gap, times the columns, are most."""
+    fullest = tested.notna().sum().sort_values(ascending=False, kind="stable").index.tolist()
+    sizes = [len(tested[fullest[:n]].dropna()) * n for n in range(1, len(fullest) + 1)]
+    return sorted(fullest[: int(np.argmax(sizes)) + 1])
 
 
 def _predictors(scores: pd.DataFrame, about: pd.DataFrame, encoders: list[str]) -> dict[str, _Floats]:

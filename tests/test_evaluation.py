@@ -93,6 +93,16 @@ def test_half_done_failed_and_frozen_encoders_are_not_ranked(results):
     assert trials[0].finetuning_seconds / trials[0].scoring_seconds == pytest.approx(1000)
 
 
+def test_a_seed_that_is_not_finished_does_not_count(results):
+    finished = read_results(results)
+    frame = pd.read_csv(results / "finetuning.csv")
+    extra = frame[(frame["seed"] == 1) & frame["encoder"].isin(ENCODERS[:3])].assign(seed=2)
+    pd.concat([frame, extra]).to_csv(results / "finetuning.csv", index=False)
+    for one, other in zip(read_results(results), finished, strict=True):
+        assert one.encoders == other.encoders
+        np.testing.assert_array_equal(one.truth, other.truth)
+
+
 def test_metrics_by_hand():
     scores, truth = np.array([3.0, 1.0, 2.0, 0.0]), np.array([0.9, 0.8, 0.7, 0.6])
     assert kendall(scores, truth) == pytest.approx((5 - 1) / 6)
