@@ -326,6 +326,14 @@ def _trainer(
     )
 
 
+def embed_examples(encoder: nn.Module, part: Examples, batch_size: int) -> npt.NDArray[np.float32]:
+    """Embeddings of a part as the encoder is, shape (n, d)."""
+    encoder.eval()
+    with torch.inference_mode():
+        found = [encoder(part.batch(rows)[0]) for rows in Batches(len(part), batch_size)]
+    return torch.cat(found).numpy()
+
+
 def predict(run: FinetuningRun, kind: str, part: Examples, batch_size: int) -> npt.NDArray[np.float64]:
     """Predictions for a part, shape (n, n_outputs), in the target's unit or as probabilities."""
     run.eval()

@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ from molrate.errors import InputError, UnsupportedMoleculeError
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.head import Head, MaskedLoss, Task, balanced_weights
 from molrate.finetuning.metrics import mean_metrics, target_metrics
-from molrate.finetuning.training import Examples, FinetuningRun, Trial, predict, train
+from molrate.finetuning.training import Examples, FinetuningRun, Trial, embed_examples, predict, train
 from molrate.molecules import Molecules, parse_canonical, standardise
 from molrate.splits import Split, split_molecules
 from molrate.targets import Target, check_target
 
 logger = logging.getLogger(__name__)
+
+_BATCH_SIZE = 256
+"""Molecules at a time where nothing is learned."""
 
 Collate = Callable[[Sequence[Any]], Any]
 
@@ -211,6 +215,16 @@ class _Tuning:
         targets = torch.from_numpy(self.scaled[rows].astype(np.float32))
         return Examples([self.encoded[row] for row in rows], targets, collate)
 
+    @cached_property
+    def before(self) -> npt.NDArray[np.float32]:
+        """Embeddings of the training part before fine-tuning, which the head's input is scaled by.
+
+        Without that, a molecule unlike any in training can have an embedding, and so a prediction, hundreds
+        of times too large: hydrogen sulphide does in some published networks.
+        """
+        assert self.trainable is not None
+        return embed_examples(self.trainable, self.examples("train"), _BATCH_SIZE)
+
     def run(self, learning_rate: float, weight_decay: float) -> FinetuningRun:
         """Encoder and head as they are before training, the same for every trial."""
         config, task = self.config, self.material.task
@@ -223,8 +237,7 @@ class _Tuning:
                 encoder = self.encoder.trainable(self.n_layers, self.pooling, config.seed)
                 width = self.trainable.width
             head = Head(width, task.n_outputs, config.n_hidden, config.dropout)
-        if self.features is not None:
-            head.scale_features(self.features[rows])
+        head.scale_features(self.before if self.features is None else self.features[rows])
         if task.kind == "regression":
             head.scale_targets(self.material.values[rows])
         weights = balanced_weights(task, self.material.values[rows]) if config.balanced else None
@@ -234,7 +247,7 @@ class _Tuning:
     def metrics(self, run: FinetuningRun, part: str) -> dict[str, dict[str, float]]:
         """Metrics of a part by target, and their mean."""
         rows = np.array(self.rows(part))
-        found = predict(run, self.material.task.kind, self.examples(part), 256)
+        found = predict(run, self.material.task.kind, self.examples(part), _BATCH_SIZE)
         columns = [found] if self.material.task.kind == "multiclass" else list(found.T)
         by_target = {
             target.name: target_metrics(target.take(rows), column)

@@ -77,6 +77,20 @@ def test_every_epoch_has_an_order_of_its_own(table, monkeypatch):
     assert len(set(of_training)) == 3 * 3
 
 
+def test_a_molecule_unlike_any_in_training_gets_a_prediction_within_reach(table):
+    material = Material.load(table, "y")
+    encoder = load_encoder("gin-untrained")
+    tuned = tune(material, encoder, QUICK, pooling="sum", device="cpu")
+    head = tuned.run.head.eval()
+    far = torch.full((1, 300), 1e6)
+    assert torch.isfinite(head.feature_limit)
+    assert torch.equal(head(far), head(10 * far))
+    typical = head.feature_mean[None]
+    spread = float(head.target_scale)
+    reach = abs(float(head.predict(far, "regression") - head.predict(typical, "regression")))
+    assert reach < 30 * spread
+
+
 def test_frozen_encoders_stay_and_tuned_ones_move(table, tmp_path):
     before = load_encoder("gcn-untrained").trainable().network.state_dict()
     for frozen in (True, False):
