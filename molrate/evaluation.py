@@ -14,13 +14,13 @@ import pandas as pd
 from scipy.stats import kendalltau, pearsonr, weightedtau
 
 from molrate.errors import InputError
+from molrate.finetuning.metrics import HIGHER_IS_BETTER
 
 _Floats = npt.NDArray[np.float64]
 
 BASELINES = {"size": "n_parameters", "depth": "n_layers", "dimension": "dimension"}
 """What needs no data: an encoder's weights, layers, and the width of its embedding."""
 
-_HIGHER_IS_BETTER = {"auroc": True, "rmse": False}
 _BOOTSTRAPS = 1000
 _TOP = 3
 
@@ -99,7 +99,7 @@ def read_results(folder: str | Path) -> list[Trial]:
 
 def _trial(name: str, rows: pd.DataFrame, scores: pd.DataFrame) -> Trial | None:
     metric = str(rows["metric"].iloc[0])
-    sign = 1.0 if _HIGHER_IS_BETTER[metric] else -1.0
+    sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
     tested = rows.pivot_table(index="encoder", columns="seed", values="test") * sign
     tested = tested[_finished_seeds(tested)]
     about: pd.DataFrame = rows.groupby("encoder").first()

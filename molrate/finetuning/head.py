@@ -67,6 +67,12 @@ class Task:
         return asdict(self)
 
 
+def target_scaling(values: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
+    """Mean and spread of the values measured, shape (n, n_targets); a constant target spreads by one."""
+    scale = np.nanstd(values, axis=0)
+    return np.nanmean(values, axis=0), np.where(scale > 0, scale, 1)
+
+
 class Head(nn.Module):
     """A perceptron of one hidden layer between scaled embeddings and scaled targets.
 
@@ -111,9 +117,9 @@ class Head(nn.Module):
 
     def scale_targets(self, values: npt.NDArray[np.float64]) -> None:
         """Standardise targets by the values measured in training, shape (n, n_outputs)."""
-        mean, scale = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+        mean, scale = target_scaling(values)
         self.target_mean.copy_(torch.from_numpy(mean.astype(np.float32)))
-        self.target_scale.copy_(torch.from_numpy(np.where(scale > 0, scale, 1).astype(np.float32)))
+        self.target_scale.copy_(torch.from_numpy(scale.astype(np.float32)))
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Embeddings (n, d) to scaled values or logits (n, n_outputs)."""

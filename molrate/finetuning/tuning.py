@@ -20,7 +20,7 @@ from molrate.embedding import choose_device, embed_molecules
 from molrate.encoders.base import Encoder
 from molrate.errors import InputError, UnsupportedMoleculeError
 from molrate.finetuning.config import FinetuningConfig
-from molrate.finetuning.head import Head, MaskedLoss, Task, balanced_weights
+from molrate.finetuning.head import Head, MaskedLoss, Task, balanced_weights, target_scaling
 from molrate.finetuning.metrics import mean_metrics, target_metrics
 from molrate.finetuning.training import Examples, FinetuningRun, Trial, embed_examples, predict, train
 from molrate.molecules import Molecules, parse_canonical, standardise
@@ -203,9 +203,8 @@ class _Tuning:
     def _scaled_targets(self) -> npt.NDArray[np.float64]:
         values = self.material.values
         if self.material.task.kind == "regression":
-            training = values[self.rows("train")]
-            scale = np.nanstd(training, axis=0)
-            values = (values - np.nanmean(training, axis=0)) / np.where(scale > 0, scale, 1)
+            mean, scale = target_scaling(values[self.rows("train")])
+            values = (values - mean) / scale
         return values
 
     def examples(self, part: str) -> Examples:
