@@ -24,7 +24,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from molrate import __version__
-from molrate.datasets import Dataset
+from molrate.datasets import Dataset, dataset_name
 from molrate.encoders.base import load_encoder
 from molrate.errors import InputError, MolrateError, UsageError
 from molrate.finetuning.config import FinetuningConfig
@@ -108,8 +108,10 @@ class Outcome:
     status: str
 
 
-def run_cell(cell: Cell, config: FinetuningConfig, device: str) -> Outcome:
-    """Fine-tune one encoder; a failure is an outcome too."""
+def run_cell(
+    cell: Cell, source: str, target: Sequence[str] | None, config: FinetuningConfig, device: str
+) -> Outcome:
+    """Fine-tune one encoder on the cell's dataset, read from its source; a failure is an outcome too."""
     import torch
 
     if device == "cpu":
@@ -118,7 +120,7 @@ def run_cell(cell: Cell, config: FinetuningConfig, device: str) -> Outcome:
     frozen = encoder.n_transferable == 0
     settings = replace(config, seed=cell.seed)
     started = time.perf_counter()
-    material = Material.load(cell.dataset, split=cell.split, seed=cell.seed)
+    material = Material.load(source, target, cell.split, cell.seed)
     metric = MAIN_METRIC["regression" if material.task.kind == "regression" else "classification"]
     known: dict[str, Any] = {
         **asdict(cell),
@@ -191,21 +193,22 @@ class _Rows:
         if not content.endswith(b"\n"):
             write_atomically(self.path, content[: content.rfind(b"\n") + 1])
 
-    def check(self, config: FinetuningConfig) -> None:
-        """Refuse to mix fine-tunings of different settings.
+    def check(self, datasets: Sequence[str], config: FinetuningConfig) -> None:
+        """Refuse to mix fine-tunings of a dataset under different settings.
 
         Raises
         ------
         UsageError
-            If a row's settings are others.
+            If the settings of a row of one of the datasets are others.
         """
         expected = json.loads(_settings(config, 0))
-        for row, text in enumerate(pd.read_csv(self.path)["settings"], start=1):
+        frame = pd.read_csv(self.path)
+        for row, (dataset, text) in enumerate(zip(frame["dataset"], frame["settings"], strict=True), start=1):
             earlier = json.loads(text) | {"seed": 0}
             differing = [name for name in expected if earlier.get(name) != expected[name]]
-            if differing:
+            if dataset in datasets and differing:
                 raise UsageError(
-                    f"{self.path}: row {row} was fine-tuned with another {', '.join(differing)}; "
+                    f"{self.path}: row {row}, {dataset}, was fine-tuned with another {', '.join(differing)}; "
                     "name another folder, or give the same settings"
                 )
 
@@ -239,10 +242,16 @@ def training_part(material: Material) -> Dataset:
 
 
 def _score_block(
-    folder: Path, dataset: str, split: str, seed: int, encoders: Sequence[str], measures: Sequence[str]
+    folder: Path,
+    source: str,
+    target: Sequence[str] | None,
+    split: str,
+    seed: int,
+    encoders: Sequence[str],
+    measures: Sequence[str],
 ) -> None:
     """Write every measure of every encoder on one training part, unless that is there."""
-    path = folder / SCORES / f"{dataset}-{split}-{seed}.csv"
+    path = folder / SCORES / f"{dataset_name(source)}-{split}-{seed}.csv"
     asked = {"encoders": set(encoders), "measures": {one.name for one in choose_measures(measures)[0]}}
     noted = path.with_name(f"{path.name}.run.json")
     if path.is_file() and noted.is_file():
@@ -251,7 +260,7 @@ def _score_block(
             return
         # Encoders are scored on the molecules that all have code for, and so anew when one is added.
         asked = {key: names | set(earlier[key]) for key, names in asked.items()}
-    material = Material.load(dataset, split=split, seed=seed)
+    material = Material.load(source, target, split, seed)
     encoders, measures = sorted(asked["encoders"]), sorted(asked["measures"])
     ranking = score(training_part(material), encoders=encoders, measures=measures, seed=seed)
     frame = ranking.frame.assign(split=split, seed=seed)
@@ -265,6 +274,7 @@ def benchmark(
     folder: str | Path,
     config: FinetuningConfig,
     *,
+    target: Sequence[str] | None = None,
     splits: Sequence[str] = ("random",),
     seeds: Iterable[int] = (0, 1, 2),
     measures: Sequence[str] = ("all",),
@@ -280,7 +290,9 @@ def benchmark(
     datasets, encoders : sequence of str
     folder : str or pathlib.Path
     config : FinetuningConfig
-        The same for every encoder; its seed is the cell's.
+        The same for every encoder of a dataset; its seed is the cell's.
+    target : sequence of str, optional
+        Columns of tables to predict.
     splits : sequence of str
     seeds : iterable of int
     measures : sequence of str
@@ -298,6 +310,9 @@ def benchmark(
     folder = Path(folder)
     if not encoders:
         raise UsageError("no encoder to benchmark (--encoder)")
+    names = [dataset_name(source) for source in datasets]
+    if len(set(names)) < len(names):
+        raise UsageError(f"two datasets have one name in the results: {', '.join(sorted(names))}")
     for name in encoders:
         load_encoder(name)
     try:
@@ -305,14 +320,14 @@ def benchmark(
         rows = _Rows(folder / FINETUNING)
     except OSError as error:
         raise InputError(f"-o {folder}: cannot be used: {error}") from error
-    rows.check(config)
+    rows.check(names, config)
     finished = rows.finished()
     with Parallel(n_jobs=n_jobs, return_as="generator_unordered") as jobs:
-        for seed, dataset, split in product(seeds, datasets, splits):
-            _score_block(folder, dataset, split, seed, encoders, measures)
+        for seed, (source, dataset), split in product(seeds, zip(datasets, names, strict=True), splits):
+            _score_block(folder, source, target, split, seed, encoders, measures)
             cells = [Cell(dataset, split, seed, name) for name in encoders]
             missing = [cell for cell in cells if cell not in finished]
             logger.info("%s %s %d: %d of %d to do", dataset, split, seed, len(missing), len(cells))
-            for outcome in jobs(delayed(run_cell)(cell, config, device) for cell in missing):
+            for outcome in jobs(delayed(run_cell)(cell, source, target, config, device) for cell in missing):
                 rows.append(outcome)
                 yield outcome

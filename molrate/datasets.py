@@ -130,6 +130,16 @@ def _require_columns(table: pd.DataFrame, path: str, columns: Sequence[str], opt
         )
 
 
+def dataset_name(source: str | Path) -> str:
+    """What a dataset is called in results: as it is known, or its file without folder and endings."""
+    name = str(source)
+    if name == "-":
+        return "stdin"
+    if name.startswith(MOLECULENET_PREFIX):
+        return name.removeprefix(MOLECULENET_PREFIX)
+    return Path(name).name.split(".")[0]
+
+
 def _names(table: pd.DataFrame) -> str:
     return ", ".join(map(str, table.columns))
 
@@ -145,8 +155,7 @@ def _load_table(path: str, wanted: list[str], smiles_column: str | None, task: s
     targets = tuple(parse_target(name, table[name].tolist(), task) for name in wanted)
     digest = "" if path == "-" else f" (sha256:{hashlib.sha256(Path(path).read_bytes()).hexdigest()})"
     ids = _text(table["id"]) if "id" in table else _row_numbers(len(table))
-    name = "stdin" if path == "-" else Path(path).name.split(".")[0]
-    return Dataset(name, _text(table[smiles]), targets, ids, f"{path}{digest}")
+    return Dataset(dataset_name(path), _text(table[smiles]), targets, ids, f"{path}{digest}")
 
 
 def _row_numbers(n: int) -> npt.NDArray[np.object_]:

@@ -1,4 +1,5 @@
 import logging
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -7,6 +8,7 @@ from click.testing import CliRunner
 
 from molrate.benchmarking import Cell, benchmark, training_part
 from molrate.cli.main import cli
+from molrate.datasets import load_dataset
 from molrate.errors import InputError, UsageError
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.tuning import Material
@@ -81,8 +83,23 @@ def test_an_encoder_that_comes_later_is_added(results, tmp_path):
 def test_settings_are_not_mixed(results):
     folder, _ = results
     other = FinetuningConfig(learning_rates=(1e-3,), n_epochs=2, n_hidden=8)
-    with pytest.raises(UsageError, match=r"row 1 was fine-tuned with another n_epochs"):
+    with pytest.raises(UsageError, match=r"row 1, freesolv, was fine-tuned with another n_epochs"):
         list(benchmark(["freesolv"], ENCODERS, folder, other))
+
+
+def test_a_table_of_ones_own_is_named_by_its_file_and_may_have_another_budget(results, tmp_path):
+    shutil.copytree(results[0], tmp_path / "results")
+    source = tmp_path / "mine.csv"
+    known = load_dataset("freesolv")
+    table = pd.DataFrame({"smiles": known.smiles, "energy": known.targets[0].values})
+    table.to_csv(source, index=False)
+    other = FinetuningConfig(learning_rates=(1e-3,), n_epochs=2, n_hidden=8)
+    folder = tmp_path / "results"
+    (done,) = benchmark([str(source)], ["rdkit-descriptors"], folder, other, target=["energy"], seeds=[0])
+    assert (done.dataset, done.target, done.status) == ("mine", "energy", "ok")
+    assert (tmp_path / "results" / "scores" / "mine-random-0.csv").is_file()
+    with pytest.raises(UsageError, match="two datasets have one name"):
+        list(benchmark(["freesolv", "elsewhere/freesolv.csv"], ENCODERS, tmp_path, QUICK))
 
 
 def test_a_measure_that_comes_later_is_added_and_nothing_is_done_twice(results, tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from molrate.cli.main import logging_options, set_up_logging
     metavar="NAME",
     help="May be given again; by default every encoder at hand.",
 )
+@click.option("--target", multiple=True, metavar="COLUMN", help="Of a table; may be given again.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of results.")
 @click.option(
     "--split",
@@ -66,6 +67,7 @@ from molrate.cli.main import logging_options, set_up_logging
 def command(
     datasets: tuple[str, ...],
     encoders: tuple[str, ...],
+    target: tuple[str, ...],
     output: Path,
     splits: tuple[str, ...],
     seeds: int,
@@ -104,6 +106,7 @@ def command(
         encoders or default_encoders(),
         output,
         config,
+        target=target or None,
         splits=splits,
         seeds=range(seeds),
         measures=measures,
