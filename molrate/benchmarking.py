@@ -2,13 +2,12 @@
 
 Results are tidy files in a folder: ``finetuning.csv`` gets a row for each finished fine-tuning, and
 ``scores/DATASET-SPLIT-SEED.csv`` holds every measure of every encoder on the molecules that fine-tuning
-learned from. A run that was stopped goes on after the last finished row.
+learned from, ``variants/DATASET-SPLIT-SEED.csv`` some measures with fewer molecules and other distortions.
+A run that was stopped goes on after the last finished row.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 import time
@@ -17,10 +16,9 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from joblib import Parallel, delayed
 
 from molrate import __version__
@@ -30,82 +28,16 @@ from molrate.errors import InputError, MolrateError, UsageError
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.metrics import MAIN_METRIC
 from molrate.finetuning.tuning import Material, tune
+from molrate.grid import FINETUNING, SCORES, VARIANTS, Cell, Outcome, Rows, settings_text
 from molrate.io import write_atomically, write_record
 from molrate.ranking import choose_measures
-from molrate.scoring import score
+from molrate.scoring import make_candidates, score
+from molrate.variants import variant_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 logger = logging.getLogger(__name__)
-
-FINETUNING, SCORES = "finetuning.csv", "scores"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One fine-tuning of the grid."""
-
-    dataset: str
-    split: str
-    seed: int
-    encoder: str
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one fine-tuning gave; a row of ``finetuning.csv``.
-
-    Attributes
-    ----------
-    dataset, split, seed, encoder
-        The cell.
-    target, task, kind, family : str
-        ``kind`` is pretrained or control.
-    frozen : bool
-        Whether the head alone was trained, as of fingerprints and descriptors.
-    n_parameters, n_layers, dimension : int
-        Of the encoder: its weights, the layers it can transfer, and the width of its embedding.
-    metric : str
-        Whose values follow: ``auroc`` (higher is better) or ``rmse``.
-    validation, test : float
-    learning_rate, weight_decay : float
-        Chosen on validation.
-    n_epochs : int
-        Of all trials together.
-    seconds : float
-        Of all trials together, on one core or one GPU.
-    n_train, n_test : int
-    weights : str
-        Digest of the encoder's weights before.
-    settings, versions : str
-        JSON.
-    status : str
-        ``ok``, or why the cell failed.
-    """
-
-    dataset: str
-    split: str
-    seed: int
-    encoder: str
-    target: str
-    task: str
-    kind: str
-    family: str
-    frozen: bool
-    n_parameters: int
-    n_layers: int
-    dimension: int
-    metric: str
-    validation: float
-    test: float
-    learning_rate: float
-    weight_decay: float
-    n_epochs: int
-    seconds: float
-    n_train: int
-    n_test: int
-    weights: str
-    settings: str
-    versions: str
-    status: str
 
 
 def run_cell(
@@ -132,7 +64,7 @@ def run_cell(
         "n_layers": encoder.n_transferable,
         "metric": metric,
         "weights": encoder.identity()["weights"],
-        "settings": _settings(config, cell.seed),
+        "settings": settings_text(config, cell.seed),
         "versions": json.dumps(
             {"molrate": __version__, **{name: version(name) for name in ("torch", "rdkit", "lightning")}}
         ),
@@ -160,74 +92,6 @@ def run_cell(
     )
 
 
-def _settings(config: FinetuningConfig, seed: int) -> str:
-    return json.dumps(config.record() | {"seed": seed})
-
-
-class _Rows:
-    """``finetuning.csv``, to which a whole row at a time is appended.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-
-    Raises
-    ------
-    InputError
-        If the file is of another format.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.columns = list(Outcome.__dataclass_fields__)
-        if path.is_file():
-            self._mend()
-        else:
-            write_atomically(path, (",".join(self.columns) + "\n").encode())
-
-    def _mend(self) -> None:
-        """Drop a last row that a killed run left half written."""
-        content = self.path.read_bytes()
-        if not content.startswith((",".join(self.columns) + "\n").encode()):
-            raise InputError(f"{self.path}: its columns are not those of a benchmark; name another folder")
-        if not content.endswith(b"\n"):
-            write_atomically(self.path, content[: content.rfind(b"\n") + 1])
-
-    def check(self, datasets: Sequence[str], config: FinetuningConfig) -> None:
-        """Refuse to mix fine-tunings of a dataset under different settings.
-
-        Raises
-        ------
-        UsageError
-            If the settings of a row of one of the datasets are others.
-        """
-        expected = json.loads(_settings(config, 0))
-        frame = pd.read_csv(self.path)
-        for row, (dataset, text) in enumerate(zip(frame["dataset"], frame["settings"], strict=True), start=1):
-            earlier = json.loads(text) | {"seed": 0}
-            differing = [name for name in expected if earlier.get(name) != expected[name]]
-            if dataset in datasets and differing:
-                raise UsageError(
-                    f"{self.path}: row {row}, {dataset}, was fine-tuned with another {', '.join(differing)}; "
-                    "name another folder, or give the same settings"
-                )
-
-    def finished(self) -> set[Cell]:
-        """Cells that have a row, those that failed apart: they are tried again."""
-        frame = pd.read_csv(self.path)
-        frame = frame[frame["status"] == "ok"]
-        names = ["dataset", "split", "seed", "encoder"]
-        return {Cell(*row) for row in frame[names].itertuples(index=False, name=None)}
-
-    def append(self, outcome: Outcome) -> None:
-        """Write a row at once."""
-        line = io.StringIO()
-        csv.DictWriter(line, self.columns, lineterminator="\n").writerow(asdict(outcome))
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line.getvalue())
-            file.flush()
-
-
 def training_part(material: Material) -> Dataset:
     """The molecules fine-tuning learns from and chooses by, as a dataset of their own."""
     rows = np.sort(np.concatenate([material.split.train, material.split.validation]))
@@ -241,31 +105,57 @@ def training_part(material: Material) -> Dataset:
     )
 
 
-def _score_block(
-    folder: Path,
-    source: str,
-    target: Sequence[str] | None,
-    split: str,
-    seed: int,
-    encoders: Sequence[str],
-    measures: Sequence[str],
-) -> None:
-    """Write every measure of every encoder on one training part, unless that is there."""
-    path = folder / SCORES / f"{dataset_name(source)}-{split}-{seed}.csv"
-    asked = {"encoders": set(encoders), "measures": {one.name for one in choose_measures(measures)[0]}}
-    noted = path.with_name(f"{path.name}.run.json")
-    if path.is_file() and noted.is_file():
-        earlier = json.loads(noted.read_text(encoding="utf-8"))
-        if all(names <= set(earlier[key]) for key, names in asked.items()):
-            return
-        # Encoders are scored on the molecules that all have code for, and so anew when one is added.
-        asked = {key: names | set(earlier[key]) for key, names in asked.items()}
-    material = Material.load(source, target, split, seed)
-    encoders, measures = sorted(asked["encoders"]), sorted(asked["measures"])
-    ranking = score(training_part(material), encoders=encoders, measures=measures, seed=seed)
-    frame = ranking.frame.assign(split=split, seed=seed)
-    write_atomically(path, frame.to_csv(index=False).encode())
-    write_record(path, {"encoders": encoders, "measures": measures})
+@dataclass(frozen=True)
+class _Block:
+    """A dataset under one split and seed, whose scores are files of their own."""
+
+    folder: Path
+    source: str
+    target: Sequence[str] | None
+    split: str
+    seed: int
+
+    def write_scores(self, encoders: Sequence[str], measures: Sequence[str]) -> None:
+        """Every measure of every encoder on the training part, unless that is there."""
+        names = [one.name for one in choose_measures(measures)[0]]
+        asked = self._missing(SCORES, {"encoders": set(encoders), "measures": set(names)})
+        if asked:
+            ranking = score(
+                self._dataset(), encoders=asked["encoders"], measures=asked["measures"], seed=self.seed
+            )
+            self._write(SCORES, ranking.frame, asked)
+
+    def write_variants(self, encoders: Sequence[str]) -> None:
+        """Scores of the encoders that are trained as a whole under other settings, unless that is there."""
+        whole = {name for name in encoders if load_encoder(name, seed=self.seed).n_transferable}
+        asked = self._missing(VARIANTS, {"encoders": whole})
+        if asked.get("encoders"):
+            candidates, (trial, *_) = make_candidates(self._dataset(), asked["encoders"], self.seed)
+            self._write(VARIANTS, variant_table(candidates, trial, self.seed), asked)
+
+    def _path(self, kind: str) -> Path:
+        return self.folder / kind / f"{dataset_name(self.source)}-{self.split}-{self.seed}.csv"
+
+    def _missing(self, kind: str, asked: dict[str, set[str]]) -> dict[str, list[str]]:
+        """What the file is to be about, with all it was about before; empty if it has what is asked for."""
+        path = self._path(kind)
+        noted = path.with_name(f"{path.name}.run.json")
+        if path.is_file() and noted.is_file():
+            earlier = json.loads(noted.read_text(encoding="utf-8"))
+            if all(names <= set(earlier[key]) for key, names in asked.items()):
+                return {}
+            # Encoders are scored on the molecules that all have code for, and so anew when one is added.
+            asked = {key: names | set(earlier[key]) for key, names in asked.items()}
+        return {key: sorted(names) for key, names in asked.items()}
+
+    def _dataset(self) -> Dataset:
+        return training_part(Material.load(self.source, self.target, self.split, self.seed))
+
+    def _write(self, kind: str, frame: pd.DataFrame, about: dict[str, list[str]]) -> None:
+        path = self._path(kind)
+        named = frame.assign(dataset=dataset_name(self.source), split=self.split, seed=self.seed)
+        write_atomically(path, named.to_csv(index=False).encode())
+        write_record(path, about)
 
 
 def benchmark(
@@ -316,15 +206,18 @@ def benchmark(
     for name in encoders:
         load_encoder(name)
     try:
-        (folder / SCORES).mkdir(parents=True, exist_ok=True)
-        rows = _Rows(folder / FINETUNING)
+        for kind in (SCORES, VARIANTS):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+        rows = Rows(folder / FINETUNING)
     except OSError as error:
         raise InputError(f"-o {folder}: cannot be used: {error}") from error
     rows.check(names, config)
     finished = rows.finished()
     with Parallel(n_jobs=n_jobs, return_as="generator_unordered") as jobs:
         for seed, (source, dataset), split in product(seeds, zip(datasets, names, strict=True), splits):
-            _score_block(folder, source, target, split, seed, encoders, measures)
+            block = _Block(folder, source, target, split, seed)
+            block.write_scores(encoders, measures)
+            block.write_variants(encoders)
             cells = [Cell(dataset, split, seed, name) for name in encoders]
             missing = [cell for cell in cells if cell not in finished]
             logger.info("%s %s %d: %d of %d to do", dataset, split, seed, len(missing), len(cells))

@@ -11,6 +11,9 @@ from platformdirs import user_cache_path
 _PACKAGE = Path(__file__).resolve().parent
 _SEARCH_DEPTH = 3
 
+EVIDENCE = "benchmarks/evidence"
+"""The study of measures against real fine-tuning."""
+
 
 def shipped(kind: str) -> Path:
     """Folder of what ships with molrate.
@@ -20,7 +23,7 @@ def shipped(kind: str) -> Path:
 
     Parameters
     ----------
-    kind : {"pretrained", "datasets"}
+    kind : {"pretrained", "datasets", "benchmarks/evidence"}
 
     Returns
     -------

@@ -249,6 +249,25 @@ def score(
     )
 
 
+def make_candidates(
+    dataset: Dataset, encoders: Sequence[str | Encoder], seed: int = 0, device: str = "auto"
+) -> tuple[list[Candidate], list[Trial]]:
+    """Last layers of encoders, and the trials of a dataset, as :func:`score` makes them by default.
+
+    Nothing is read from the cache, so that their seconds are those of embedding.
+
+    Raises
+    ------
+    UsageError, InputError, WeightsError
+        If nothing can be ranked. Encoders that fail beside others are left out.
+    """
+    molecules = _standardised(dataset, "largest-fragment", "skip")
+    requests, _ = _load_all(encoders, "last", seed, "fp32")
+    embeddings = embed_molecules(molecules, requests, "mean", device, cache=False)
+    pool = _Pool(dataset, molecules, *_split_failures(requests, embeddings))
+    return pool.candidates("mean", {}), _trials(pool, "keep", seed)[0]
+
+
 def _sensitivity(
     pool: _Pool,
     candidates: list[Candidate],

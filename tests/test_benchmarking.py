@@ -119,6 +119,18 @@ def test_a_file_that_is_not_ours_stays_whole(tmp_path):
         assert (tmp_path / "finetuning.csv").read_bytes() == content
 
 
+def test_encoders_trained_as_a_whole_are_scored_under_other_settings_too(tmp_path):
+    (done, _) = benchmark(
+        ["freesolv"], ["gcn-untrained", "ecfp4"], tmp_path, QUICK, seeds=[0], measures=["knn"]
+    )
+    assert done.n_layers == 5
+    variants = pd.read_csv(tmp_path / "variants" / "freesolv-random-0.csv")
+    assert set(variants["encoder"]) == {"gcn-untrained"}
+    assert (variants["embedding_seconds"] > 0).all()
+    full = variants[np.isinf(variants["to"]) & (variants["measure"] == "transrate")]
+    assert full["n"].tolist() == [642 - done.n_test]
+
+
 def test_errors(tmp_path):
     with pytest.raises(UsageError, match="no encoder to benchmark"):
         run(tmp_path, [])

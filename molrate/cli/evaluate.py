@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from molrate.cli.main import logging_options, set_up_logging
 
+if TYPE_CHECKING:
+    from molrate.evaluation.results import Trial
+
 
 @click.command("evaluate", short_help="How well scores predicted fine-tuning, from molrate benchmark.")
-@click.argument("results", type=click.Path(path_type=Path))
+@click.argument("results", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--dataset", "datasets", multiple=True, metavar="NAME", help="Of the results; by default all of them."
+)
+@click.option(
+    "--split", type=click.Choice(["random", "scaffold"]), default="random", show_default=True, help="Which."
+)
+@click.option(
+    "--reference", default="transrate", show_default=True, metavar="NAME", help="What others are compared to."
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for summary.md and table.csv.")
 @click.option(
     "--figure", type=click.Path(path_type=Path), help="FILE.png or .svg: scores against fine-tuning."
 )
+@click.option("--curves", type=click.Path(path_type=Path), help="FILE.png or .svg: fewer molecules.")
 @click.option(
     "--measure",
     "measures",
@@ -28,9 +43,13 @@ from molrate.cli.main import logging_options, set_up_logging
 @click.option("--seed", default=0, show_default=True, help="Draws the bootstrap.")
 @logging_options
 def command(
-    results: Path,
+    results: Path | None,
+    datasets: tuple[str, ...],
+    split: str,
+    reference: str,
     output: Path | None,
     figure: Path | None,
+    curves: Path | None,
     measures: tuple[str, ...],
     seed: int,
     quiet: bool,
@@ -38,26 +57,47 @@ def command(
 ) -> None:
     """Compare every measure in RESULTS, a folder of molrate benchmark, with what fine-tuning gave.
 
-    Of each: weighted tau with its interval over encoders and datasets, Kendall's tau, Pearson's
-    correlation, how many of the three best encoders it finds, and what is lost by taking its first.
+    Without RESULTS: the study that ships with molrate. Of each measure: weighted tau with its interval over
+    encoders and datasets, Kendall's tau, Pearson's correlation, how many of the three best encoders it
+    finds, and what is lost by taking its first.
     """
     set_up_logging(quiet, verbose)
-    from molrate.evaluation import evaluate, read_results
+    from molrate.evaluation.comparison import evaluate
+    from molrate.evaluation.results import read_results
+    from molrate.evaluation.summary import to_markdown
     from molrate.io import print_result, write_atomically
+    from molrate.resources import EVIDENCE, shipped
 
-    trials = read_results(results)
-    evaluation = evaluate(trials, seed)
-    print_result(evaluation.markdown())
+    if (figure or curves) and find_spec("matplotlib") is None:
+        raise click.UsageError('--figure and --curves need Matplotlib: pip install "molrate[train]"')
+    trials = read_results(results or shipped(EVIDENCE), datasets, split)
+    _check_known("--reference", [reference], trials)
+    _check_known("--measure", measures if figure else (), trials)
+    evaluation = evaluate(trials, reference, seed)
+    summary = to_markdown(evaluation)
+    print_result(summary)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
-        write_atomically(output / "summary.md", (evaluation.markdown() + "\n").encode())
+        write_atomically(output / "summary.md", (summary + "\n").encode())
         write_atomically(output / "table.csv", evaluation.table.to_csv(index=False).encode())
     if figure is not None:
-        if find_spec("matplotlib") is None:
-            raise click.UsageError('--figure needs Matplotlib: pip install "molrate[train]"')
-        from molrate.figure import draw_panels
+        from molrate.evaluation.figure import make_panels, write_figure
 
-        unknown = [name for name in measures if any(name not in trial.predictors for trial in trials)]
-        if unknown:
-            raise click.UsageError(f"--measure {unknown[0]}: it is not in these results for every dataset")
-        draw_panels(trials, measures, figure)
+        write_figure(make_panels(trials, measures), figure)
+    if curves is not None:
+        from molrate.evaluation.figure import make_curves, write_figure
+
+        write_figure(make_curves(trials), curves)
+
+
+def _check_known(option: str, names: Sequence[str], trials: Sequence[Trial]) -> None:
+    """Refuse a predictor that some dataset does not have.
+
+    Raises
+    ------
+    click.UsageError
+        If there is one.
+    """
+    unknown = [name for name in names if any(name not in trial.predictors for trial in trials)]
+    if unknown:
+        raise click.UsageError(f"{option} {unknown[0]}: it is not in these results for every dataset")

@@ -1,0 +1,169 @@
+"""What ``molrate benchmark`` wrote, read for evaluation: truth and predictors side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from molrate.errors import InputError
+from molrate.evaluation.agreement import TOP, Floats
+from molrate.finetuning.metrics import HIGHER_IS_BETTER
+from molrate.grid import FINETUNING, SCORES, VARIANTS
+from molrate.measures.base import MEASURES
+from molrate.variants import COLUMNS as VARIANT_COLUMNS
+
+BASELINES = {"size": "n_parameters", "depth": "n_layers", "dimension": "dimension"}
+"""What needs no data: an encoder's weights, layers, and the width of its embedding."""
+
+RAW = " (raw)"
+"""Ending of predictors that are values without their null taken off."""
+
+CONSENSUS = ("transrate", "logme", "h-score")
+"""Whose mean rank is the predictor ``consensus``."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One dataset: what fine-tuning gave, and what predicted it.
+
+    Attributes
+    ----------
+    name, metric : str
+    encoders, families : list of str
+        In the order of all arrays.
+    seeds : list of int
+    truth : ndarray, shape (n_encoders, n_seeds)
+        Test metric, higher is better.
+    predictors : dict of str to ndarray, shape (n_encoders,)
+        Mean score over seeds, higher is better.
+    references : dict of str to float
+        Mean test metric of what is not trained as a whole (fingerprints, descriptors), higher is better.
+    seconds : float
+        Of a fine-tuning, on average, with all its trials.
+    variants : pandas.DataFrame
+        Scores of these encoders under other settings (:mod:`molrate.variants`); empty if there are none.
+    """
+
+    name: str
+    metric: str
+    encoders: list[str]
+    families: list[str]
+    seeds: list[int]
+    truth: Floats
+    predictors: dict[str, Floats]
+    references: dict[str, float]
+    seconds: float
+    variants: pd.DataFrame
+
+    @property
+    def mean_truth(self) -> Floats:
+        """Mean over seeds, shape (n_encoders,)."""
+        return self.truth.mean(axis=1)
+
+
+def read_results(folder: str | Path, datasets: Sequence[str] = (), split: str = "random") -> list[Trial]:
+    """Read what ``molrate benchmark`` wrote.
+
+    Of each dataset the seeds count under which most fine-tunings are finished for the same encoders, and
+    the encoders that were fine-tuned under all of these. Those that were not trained as a whole,
+    fingerprints and descriptors, are references.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+    datasets : sequence of str
+        All if empty.
+    split : {"random", "scaffold"}
+
+    Raises
+    ------
+    InputError
+        If there is nothing to evaluate.
+    """
+    folder = Path(folder)
+    try:
+        rows = pd.read_csv(folder / FINETUNING)
+        scores = _read_all(folder / SCORES)
+        variants = _read_all(folder / VARIANTS)
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise InputError(f"{folder}: no results of molrate benchmark: {error}") from error
+    rows = rows[(rows["status"] == "ok") & (rows["split"] == split)]
+    known = sorted(set(rows["dataset"].astype(str)))
+    unknown = [name for name in datasets if name not in known]
+    if unknown:
+        raise InputError(f"{folder}: no {split} split of {', '.join(unknown)}; it has {', '.join(known)}")
+    trials = []
+    for name in datasets or known:
+        trial = _trial(name, *(_of(frame, name, split) for frame in (rows, scores, variants)))
+        if trial is not None:
+            trials.append(trial)
+    if not trials:
+        raise InputError(
+            f"{folder}: no dataset has {TOP} encoders that were fine-tuned under every seed ({split} split)"
+        )
+    return trials
+
+
+def _read_all(folder: Path) -> pd.DataFrame:
+    frames = [pd.read_csv(path) for path in sorted(folder.glob("*.csv"))]
+    if frames:
+        return pd.concat(frames, ignore_index=True)
+    return pd.DataFrame(columns=["dataset", "split", "seed", *VARIANT_COLUMNS])
+
+
+def _of(frame: pd.DataFrame, dataset: str, split: str) -> pd.DataFrame:
+    return frame[(frame["dataset"] == dataset) & (frame["split"] == split)]
+
+
+def _trial(name: str, rows: pd.DataFrame, scores: pd.DataFrame, variants: pd.DataFrame) -> Trial | None:
+    metric = str(rows["metric"].iloc[0])
+    sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
+    tested = rows.pivot_table(index="encoder", columns="seed", values="test") * sign
+    tested = tested[_finished_seeds(tested)]
+    about: pd.DataFrame = rows.groupby("encoder").first()
+    complete = tested.dropna().index
+    frozen = about["frozen"].loc[complete].to_numpy(dtype=bool)
+    encoders = [str(encoder) for encoder in complete[~frozen]]
+    if len(encoders) < TOP:
+        return None
+    seeds = [int(seed) for seed in tested.columns]
+    return Trial(
+        name,
+        metric,
+        encoders,
+        about["family"].loc[encoders].tolist(),
+        seeds,
+        tested.loc[encoders].to_numpy(),
+        _predictors(scores[scores["seed"].isin(seeds)], about, encoders),
+        {str(one): float(tested.loc[one].mean()) for one in complete[frozen]},
+        float(rows.loc[rows["encoder"].isin(encoders), "seconds"].mean()),
+        variants[variants["seed"].isin(seeds) & variants["encoder"].isin(encoders)],
+    )
+
+
+def _finished_seeds(tested: pd.DataFrame) -> list[int]:
+    """Columns for which the rows without a gap, times the columns, are most."""
+    fullest = tested.notna().sum().sort_values(ascending=False, kind="stable").index.tolist()
+    sizes = [len(tested[fullest[:n]].dropna()) * n for n in range(1, len(fullest) + 1)]
+    return sorted(fullest[: int(np.argmax(sizes)) + 1])
+
+
+def _predictors(scores: pd.DataFrame, about: pd.DataFrame, encoders: list[str]) -> dict[str, Floats]:
+    predictors = {}
+    for measure, group in scores.groupby("measure", sort=True):
+        known = MEASURES[str(measure)] if measure in MEASURES else None
+        raw_sign = 1 if known is None or known.higher_is_better else -1
+        for column, suffix, sign in (("excess", "", 1), ("value", RAW, raw_sign)):
+            means = sign * group.groupby("encoder")[column].mean().reindex(encoders).to_numpy(dtype=float)
+            if np.isfinite(means).all():
+                predictors[f"{measure}{suffix}"] = means
+    if all(name in predictors for name in CONSENSUS):
+        predictors["consensus"] = np.mean([rankdata(predictors[name]) for name in CONSENSUS], axis=0)
+    for name, column in BASELINES.items():
+        predictors[name] = about.loc[encoders, column].to_numpy(dtype=float)
+    return predictors
