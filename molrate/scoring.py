@@ -22,6 +22,7 @@ from molrate.design import BLOCKS, PERMUTATIONS, make_design
 from molrate.embedding import Embedding, Progress, embed_molecules
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.errors import InputError, MolrateError, UsageError
+from molrate.evidence import evidence_notes
 from molrate.io import read_table
 from molrate.measures.base import Measure
 from molrate.molecules import Molecules, standardise
@@ -234,6 +235,7 @@ def score(
     notes = molecule_notes(pool.molecules, pool.embeddings, pool.common, duplicates) + notes
     notes += [line for trial in trials for line in target_notes(trial, len(dataset))]
     notes += control_notes(ranking)
+    notes += evidence_notes([measure.name for measure in chosen], rank_by)
     if encoders is None and not (ranking.frame["kind"] == "pretrained").any():
         notes.append(_NO_PRETRAINED)
     if not (ranking.frame["kind"] == "control").any():

@@ -66,11 +66,10 @@ def command(
     from molrate.evaluation.results import read_results
     from molrate.evaluation.summary import to_markdown
     from molrate.io import print_result, write_atomically
-    from molrate.resources import EVIDENCE, shipped
 
     if (figure or curves) and find_spec("matplotlib") is None:
         raise click.UsageError('--figure and --curves need Matplotlib: pip install "molrate[train]"')
-    trials = read_results(results or shipped(EVIDENCE), datasets, split)
+    trials = read_results(results, datasets, split)
     _check_known("--reference", [reference], trials)
     _check_known("--measure", measures if figure else (), trials)
     evaluation = evaluate(trials, reference, seed)

@@ -60,13 +60,21 @@ class _BondConvolution(MessagePassing):
 
     def weighted_sum(self, x: Tensor, edge_index: Tensor, bonds: Tensor, weights: Tensor) -> Tensor:
         """Sum of the messages at each node, shape (n_nodes, width)."""
-        table = self.bond_table()
+        return self.sum_messages(x, self.bond_table(), edge_index, bonds, weights)
+
+    def sum_messages(
+        self, x: Tensor, table: Tensor, edge_index: Tensor, bonds: Tensor, weights: Tensor
+    ) -> Tensor:
+        """Sum of the messages that nodes (n_nodes, width) and a table of bonds (_N_BONDS, width) make."""
         if torch.is_grad_enabled():
             return self.propagate(edge_index, x=x, bond=table[bonds], weight=weights)
         n_nodes = len(x)
         source, target = edge_index
-        sums = compressed_rows(target, source, weights, (n_nodes, n_nodes)) @ x
-        return sums.addmm_(_bond_weights(edge_index, bonds, weights, n_nodes), table)
+        # Sparse products do not exist in half precision.
+        with torch.autocast(x.device.type, enabled=False):
+            x, weights = x.to(table.dtype), weights.to(table.dtype)
+            sums = compressed_rows(target, source, weights, (n_nodes, n_nodes)) @ x
+            return sums.addmm_(_bond_weights(edge_index, bonds, weights, n_nodes), table)
 
     def message(self, x_j: Tensor, bond: Tensor, weight: Tensor) -> Tensor:
         """PyG's message along each edge, shape (n_edges, width)."""
@@ -169,13 +177,7 @@ class GATConvolution(_BondConvolution):
     def head_sum(self, head: int, x: Tensor, edge_index: Tensor, bonds: Tensor, attention: Tensor) -> Tensor:
         """Sum of one head's messages at each node, shape (n_nodes, width)."""
         columns = slice(head * self.width, (head + 1) * self.width)
-        table = self.bond_table()[:, columns]
-        if torch.is_grad_enabled():
-            return self.propagate(edge_index, x=x[:, columns], bond=table[bonds], weight=attention)
-        n_nodes = len(x)
-        source, target = edge_index
-        sums = compressed_rows(target, source, attention, (n_nodes, n_nodes)) @ x[:, columns]
-        return sums.addmm_(_bond_weights(edge_index, bonds, attention, n_nodes), table)
+        return self.sum_messages(x[:, columns], self.bond_table()[:, columns], edge_index, bonds, attention)
 
 
 CONVOLUTIONS: dict[str, type[_BondConvolution]] = {

@@ -28,9 +28,10 @@ class Evaluation:
     ----------
     table : pandas.DataFrame
         One row a predictor and dataset, and one for the mean over datasets (``dataset`` is ``mean``), with
-        the metrics; for the mean also ``low`` and ``high``, the bounds of the weighted tau's 95 % bootstrap
-        interval over encoders and datasets, and ``lead`` with ``lead_low`` and ``lead_high``, by how much
-        the reference's weighted tau is above the predictor's on the same draws.
+        the number of encoders (of the mean, the least) and the metrics; for the mean also ``low`` and
+        ``high``, the bounds of the weighted tau's 95 % bootstrap interval over encoders and datasets, and
+        ``lead`` with ``lead_low`` and ``lead_high``, by how much the reference's weighted tau is above the
+        predictor's on the same draws.
     trials : list of Trial
     reference : str
         The predictor that others are compared with.
@@ -81,12 +82,13 @@ def evaluate(trials: Sequence[Trial], reference: str = "transrate", seed: int = 
 
 def _rows(trials: Sequence[Trial], name: str) -> list[dict[str, Any]]:
     rows = [
-        {"predictor": name, "dataset": trial.name}
+        {"predictor": name, "dataset": trial.name, "encoders": len(trial.encoders)}
         | {key: metric(trial.predictors[name], trial.mean_truth) for key, metric in METRICS.items()}
         for trial in trials
     ]
     means = {key: float(np.mean([row[key] for row in rows])) for key in METRICS}
-    return [*rows, {"predictor": name, "dataset": MEAN, **means}]
+    least = min(len(trial.encoders) for trial in trials)
+    return [*rows, {"predictor": name, "dataset": MEAN, "encoders": least, **means}]
 
 
 def _random_rows(trials: Sequence[Trial], seed: int) -> list[dict[str, Any]]:
@@ -99,9 +101,11 @@ def _random_rows(trials: Sequence[Trial], seed: int) -> list[dict[str, Any]]:
         n = len(truth)
         orders = generator.permuted(np.tile(np.arange(float(n)), (_REPLICATES, 1)), axis=1)
         taus += weighted_rows(orders, np.tile(truth, (_REPLICATES, 1))) / len(trials)
-        rows.append({"predictor": RANDOM, "dataset": trial.name, **dict.fromkeys(METRICS, 0.0)})
-        rows[-1] |= {"top-3 recall": TOP / n, "regret": METRICS["regret"](np.zeros(n), truth)}
+        expected = dict.fromkeys(METRICS, 0.0)
+        expected |= {"top-3 recall": TOP / n, "regret": METRICS["regret"](np.zeros(n), truth)}
+        rows.append({"predictor": RANDOM, "dataset": trial.name, "encoders": n, **expected})
     means = {key: float(np.mean([row[key] for row in rows])) for key in METRICS}
+    means["encoders"] = min(row["encoders"] for row in rows)
     low, high = np.quantile(taus, (0.025, 0.975))
     return [*rows, {"predictor": RANDOM, "dataset": MEAN, **means, "low": low, "high": high}]
 

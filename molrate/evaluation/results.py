@@ -15,6 +15,7 @@ from molrate.evaluation.agreement import TOP, Floats
 from molrate.finetuning.metrics import HIGHER_IS_BETTER
 from molrate.grid import FINETUNING, SCORES, VARIANTS
 from molrate.measures.base import MEASURES
+from molrate.resources import EVIDENCE, shipped
 from molrate.variants import COLUMNS as VARIANT_COLUMNS
 
 BASELINES = {"size": "n_parameters", "depth": "n_layers", "dimension": "dimension"}
@@ -66,7 +67,9 @@ class Trial:
         return self.truth.mean(axis=1)
 
 
-def read_results(folder: str | Path, datasets: Sequence[str] = (), split: str = "random") -> list[Trial]:
+def read_results(
+    folder: str | Path | None = None, datasets: Sequence[str] = (), split: str = "random"
+) -> list[Trial]:
     """Read what ``molrate benchmark`` wrote.
 
     Of each dataset the seeds count under which most fine-tunings are finished for the same encoders, and
@@ -75,7 +78,8 @@ def read_results(folder: str | Path, datasets: Sequence[str] = (), split: str = 
 
     Parameters
     ----------
-    folder : str or pathlib.Path
+    folder : str or pathlib.Path, optional
+        By default the study that ships with molrate.
     datasets : sequence of str
         All if empty.
     split : {"random", "scaffold"}
@@ -85,7 +89,7 @@ def read_results(folder: str | Path, datasets: Sequence[str] = (), split: str = 
     InputError
         If there is nothing to evaluate.
     """
-    folder = Path(folder)
+    folder = shipped(EVIDENCE) if folder is None else Path(folder)
     try:
         rows = pd.read_csv(folder / FINETUNING)
         scores = _read_all(folder / SCORES)

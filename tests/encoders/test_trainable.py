@@ -31,6 +31,16 @@ def test_it_starts_from_the_encoders_embeddings(name, pooling):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("gradients", [True, False])
+def test_mixed_precision_gives_nearly_the_same(name, gradients):
+    trainable = load_encoder(name).trainable().eval()
+    exact = trainable(batch(trainable)).detach()
+    with torch.set_grad_enabled(gradients), torch.autocast("cpu", dtype=torch.bfloat16):
+        found = trainable(batch(trainable)).detach().float()
+    assert torch.nn.functional.cosine_similarity(found, exact).min() > 0.999
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_gradients_reach_every_parameter(name):
     trainable = load_encoder(name).trainable()
     trainable(batch(trainable)).square().sum().backward()

@@ -1,0 +1,69 @@
+import re
+
+import pandas as pd
+import pytest
+
+from molrate import evidence
+from molrate.evaluation.comparison import evaluate
+from molrate.evaluation.results import read_results
+from molrate.evidence import agreement_table, evidence_notes
+
+
+def test_the_shipped_table_is_that_of_the_shipped_rows():
+    found = evaluate(read_results()).table
+    shipped = agreement_table()
+    assert found["predictor"].tolist() == shipped["predictor"].tolist()
+    assert found["dataset"].tolist() == shipped["dataset"].tolist()
+    for column in ("weighted tau", "tau", "pearson", "regret", "low", "high", "lead_low"):
+        assert found[column].tolist() == pytest.approx(shipped[column].tolist(), abs=1e-6, nan_ok=True)
+
+
+@pytest.fixture
+def table(monkeypatch):
+    rows = [
+        ("transrate", "a", 0.5, 0.1),
+        ("transrate", "b", 0.7, 0.0),
+        ("transrate", "mean", 0.6, 0.05),
+        ("transrate (raw)", "mean", -0.2, 0.3),
+        ("logme", "mean", 0.4, 0.1),
+        ("ridge", "mean", 0.3, 0.1),
+        ("knn", "mean", 0.1, 0.1),
+    ]
+    frame = pd.DataFrame(rows, columns=["predictor", "dataset", "weighted tau", "regret"])
+    frame = frame.assign(encoders=12, low=0.2, high=0.9)
+    monkeypatch.setattr(evidence, "agreement_table", lambda: frame)
+
+
+def test_a_measure_says_how_far_it_went(table):
+    (note,) = evidence_notes(["transrate"], "excess")
+    assert "transrate by excess ordered the 12 networks" in note
+    assert "weighted tau of 0.60 (95 % 0.20 to 0.90" in note
+    assert "a 0.50, b 0.70. The network it put first lost 5%" in note
+    (raw,) = evidence_notes(["transrate"], "value")
+    assert "weighted tau of -0.20" in raw
+
+
+@pytest.mark.parametrize(("measure", "rank_by"), [("transrate", "z"), ("mine", "excess")])
+def test_what_was_not_measured_is_not_claimed(table, measure, rank_by):
+    (note,) = evidence_notes([measure], rank_by)
+    assert note == (
+        f"No fine-tuning was compared with {measure} by {rank_by}; how far to trust it is not known."
+    )
+
+
+def test_of_many_measures_the_best_are_named(table):
+    (note,) = evidence_notes(["knn", "ridge", "logme", "transrate", "mine"], "excess")
+    assert "transrate 0.60, logme 0.40, ridge 0.30 agreed best" in note
+    assert "the least 0.10" in note
+    (none,) = evidence_notes(["a", "b", "c", "d"], "excess")
+    assert none == "No fine-tuning was compared with these measures by excess."
+
+
+def test_a_ranking_carries_it():
+    import molrate
+
+    ranking = molrate.score("freesolv", encoders=["ecfp4", "rdkit-descriptors"])
+    assert any(
+        re.match(r"How far to trust it: transrate by excess ordered the \d+ networks", note)
+        for note in ranking.notes
+    )
