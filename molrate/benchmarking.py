@@ -68,6 +68,7 @@ def run_cell(
         "versions": json.dumps(
             {"molrate": __version__, **{name: version(name) for name in ("torch", "rdkit", "lightning")}}
         ),
+        "deviation": _deviation(material),
         "n_train": len(material.split.train),
         "n_test": len(material.split.test),
     }
@@ -90,6 +91,13 @@ def run_cell(
         seconds=round(time.perf_counter() - started, 2),
         status="ok",
     )
+
+
+def _deviation(material: Material) -> float:
+    """Standard deviation of the values in the test part, mean over targets; NaN for classes."""
+    if material.task.kind != "regression":
+        return float("nan")
+    return float(np.nanstd(material.values[material.split.test], axis=0).mean())
 
 
 def training_part(material: Material) -> Dataset:

@@ -11,8 +11,12 @@ from molrate.resources import EVIDENCE, shipped
 if TYPE_CHECKING:
     import pandas as pd
 
-_FORMS = {"excess": "", "value": " (raw)"}
 _NAMED = 3
+
+
+def predictor_name(measure: str, form: str) -> str:
+    """Name in the study's tables of what candidates are ordered by: a measure in one of its forms."""
+    return measure if form == "excess" else f"{measure} ({form})"
 
 
 @cache
@@ -39,7 +43,7 @@ def evidence_notes(measures: Sequence[str], rank_by: str) -> list[str]:
 
 
 def _sentence(table: pd.DataFrame, measure: str, rank_by: str) -> str:
-    rows = table[table["predictor"] == f"{measure}{_FORMS.get(rank_by, ' in no form')}"]
+    rows = table[table["predictor"] == predictor_name(measure, rank_by)]
     if rows.empty:
         return f"No fine-tuning was compared with {measure} by {rank_by}; how far to trust it is not known."
     mean = rows[rows["dataset"] == "mean"].iloc[0]
@@ -55,12 +59,12 @@ def _sentence(table: pd.DataFrame, measure: str, rank_by: str) -> str:
 
 def _best_of(table: pd.DataFrame, measures: Sequence[str], rank_by: str) -> str:
     means = table[table["dataset"] == "mean"].set_index("predictor")["weighted tau"]
-    form = _FORMS.get(rank_by, " in no form")
-    known = means[[f"{name}{form}" for name in measures if f"{name}{form}" in means.index]]
+    known = means.rename({predictor_name(name, rank_by): name for name in measures})
+    known = known[known.index.isin(measures)]
     if known.empty:
         return f"No fine-tuning was compared with these measures by {rank_by}."
     best = known.sort_values(ascending=False).head(_NAMED)
-    named = ", ".join(f"{str(name).removesuffix(form)} {tau:.2f}" for name, tau in best.items())
+    named = ", ".join(f"{name} {tau:.2f}" for name, tau in best.items())
     return (
         f"How far to trust them: of these, {named} agreed best with fine-tuning in our study (weighted tau; "
         f"the least {known.min():.2f}; docs/evidence.md)."

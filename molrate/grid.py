@@ -46,6 +46,8 @@ class Outcome:
     metric : str
         Whose values follow: ``auroc`` (higher is better) or ``rmse``.
     validation, test : float
+    deviation : float
+        Standard deviation of the test part, to which an RMSE compares; NaN for classes.
     learning_rate, weight_decay : float
         Chosen on validation.
     n_epochs : int
@@ -76,6 +78,7 @@ class Outcome:
     metric: str
     validation: float
     test: float
+    deviation: float
     learning_rate: float
     weight_decay: float
     n_epochs: int

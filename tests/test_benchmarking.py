@@ -1,4 +1,3 @@
-import logging
 import shutil
 
 import numpy as np
@@ -17,11 +16,6 @@ QUICK = FinetuningConfig(learning_rates=(1e-3,), n_epochs=1, n_hidden=8)
 ENCODERS = ["ecfp4", "rdkit-descriptors"]
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-
-
 def run(folder, encoders=ENCODERS, seeds=(0, 1)):
     return list(
         benchmark(["freesolv"], encoders, folder, QUICK, seeds=seeds, measures=["transrate", "logme"])
@@ -31,7 +25,6 @@ def run(folder, encoders=ENCODERS, seeds=(0, 1)):
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("benchmark")
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     return folder, run(folder)
 
 

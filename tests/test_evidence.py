@@ -24,7 +24,7 @@ def table(monkeypatch):
         ("transrate", "a", 0.5, 0.1),
         ("transrate", "b", 0.7, 0.0),
         ("transrate", "mean", 0.6, 0.05),
-        ("transrate (raw)", "mean", -0.2, 0.3),
+        ("transrate (value)", "mean", -0.2, 0.3),
         ("logme", "mean", 0.4, 0.1),
         ("ridge", "mean", 0.3, 0.1),
         ("knn", "mean", 0.1, 0.1),

@@ -89,7 +89,7 @@ def command(
     set_up_logging(quiet, verbose)
     from molrate.cli.extras import require_lightning
 
-    require_lightning(verbose)
+    require_lightning()
     from molrate.benchmarking import benchmark
     from molrate.finetuning.config import FinetuningConfig
     from molrate.scoring import default_encoders

@@ -107,7 +107,7 @@ def command(
     set_up_logging(quiet, verbose)
     from molrate.cli.extras import require_lightning
 
-    require_lightning(verbose)
+    require_lightning()
     from molrate.finetuning.config import FinetuningConfig
     from molrate.finetuning.run import describe, finetune
 

@@ -36,7 +36,7 @@ def command(corpus: Path, config_file: Path, output: Path, quiet: bool, verbose:
     set_up_logging(quiet, verbose)
     from molrate.cli.extras import require_lightning
 
-    require_lightning(verbose)
+    require_lightning()
     from molrate.pretraining.config import read_config
     from molrate.pretraining.training import pretrain
 

@@ -12,17 +12,16 @@ from scipy.stats import rankdata
 
 from molrate.errors import InputError
 from molrate.evaluation.agreement import TOP, Floats
+from molrate.evidence import predictor_name
 from molrate.finetuning.metrics import HIGHER_IS_BETTER
 from molrate.grid import FINETUNING, SCORES, VARIANTS
 from molrate.measures.base import MEASURES
+from molrate.ranking import FORMS
 from molrate.resources import EVIDENCE, shipped
 from molrate.variants import COLUMNS as VARIANT_COLUMNS
 
 BASELINES = {"size": "n_parameters", "depth": "n_layers", "dimension": "dimension"}
 """What needs no data: an encoder's weights, layers, and the width of its embedding."""
-
-RAW = " (raw)"
-"""Ending of predictors that are values without their null taken off."""
 
 CONSENSUS = ("transrate", "logme", "h-score")
 """Whose mean rank is the predictor ``consensus``."""
@@ -40,6 +39,9 @@ class Trial:
     seeds : list of int
     truth : ndarray, shape (n_encoders, n_seeds)
         Test metric, higher is better.
+    skill : ndarray, shape (n_encoders,)
+        Test performance that compares between targets, mean over seeds: R squared, or twice the area under
+        the curve less one. Zero is what no knowledge of the molecules gives, one is perfect.
     predictors : dict of str to ndarray, shape (n_encoders,)
         Mean score over seeds, higher is better.
     references : dict of str to float
@@ -56,6 +58,7 @@ class Trial:
     families: list[str]
     seeds: list[int]
     truth: Floats
+    skill: Floats
     predictors: dict[str, Floats]
     references: dict[str, float]
     seconds: float
@@ -143,11 +146,18 @@ def _trial(name: str, rows: pd.DataFrame, scores: pd.DataFrame, variants: pd.Dat
         about["family"].loc[encoders].tolist(),
         seeds,
         tested.loc[encoders].to_numpy(),
+        _skill(rows[rows["seed"].isin(seeds)], encoders),
         _predictors(scores[scores["seed"].isin(seeds)], about, encoders),
         {str(one): float(tested.loc[one].mean()) for one in complete[frozen]},
         float(rows.loc[rows["encoder"].isin(encoders), "seconds"].mean()),
         variants[variants["seed"].isin(seeds) & variants["encoder"].isin(encoders)],
     )
+
+
+def _skill(rows: pd.DataFrame, encoders: list[str]) -> Floats:
+    regression = rows["deviation"].notna()
+    skill = (1 - (rows["test"] / rows["deviation"]) ** 2).where(regression, 2 * rows["test"] - 1)
+    return skill.groupby(rows["encoder"]).mean().loc[encoders].to_numpy(dtype=float)
 
 
 def _finished_seeds(tested: pd.DataFrame) -> list[int]:
@@ -160,12 +170,12 @@ def _finished_seeds(tested: pd.DataFrame) -> list[int]:
 def _predictors(scores: pd.DataFrame, about: pd.DataFrame, encoders: list[str]) -> dict[str, Floats]:
     predictors = {}
     for measure, group in scores.groupby("measure", sort=True):
-        known = MEASURES[str(measure)] if measure in MEASURES else None
-        raw_sign = 1 if known is None or known.higher_is_better else -1
-        for column, suffix, sign in (("excess", "", 1), ("value", RAW, raw_sign)):
-            means = sign * group.groupby("encoder")[column].mean().reindex(encoders).to_numpy(dtype=float)
+        lower_is_better = measure in MEASURES and not MEASURES[str(measure)].higher_is_better
+        for form in FORMS:
+            means = group.groupby("encoder")[form].mean().reindex(encoders).to_numpy(dtype=float)
             if np.isfinite(means).all():
-                predictors[f"{measure}{suffix}"] = means
+                turned = form == "value" and lower_is_better
+                predictors[predictor_name(str(measure), form)] = -means if turned else means
     if all(name in predictors for name in CONSENSUS):
         predictors["consensus"] = np.mean([rankdata(predictors[name]) for name in CONSENSUS], axis=0)
     for name, column in BASELINES.items():

@@ -10,7 +10,8 @@ import pandas as pd
 from molrate.evaluation.agreement import loss, regret
 from molrate.evaluation.comparison import MEAN, RANDOM, Evaluation, leave_out, noise_ceiling
 from molrate.evaluation.curves import agreement_curves, time_table
-from molrate.evaluation.results import RAW, Trial
+from molrate.evaluation.results import Trial
+from molrate.evaluation.targets import target_selection
 
 
 def to_markdown(evaluation: Evaluation) -> str:
@@ -26,6 +27,9 @@ def to_markdown(evaluation: Evaluation) -> str:
     for setting, title in (("molecules", "Fewer molecules"), ("epsilon squared", "Other distortions")):
         if (curves["setting"] == setting).any():
             sections.append((f"{title}: weighted tau", _curves(curves[curves["setting"] == setting])))
+    chosen = target_selection(trials, [f"{reference}{form}" for form in ("", " (relative)", " (value)")])
+    if not chosen.empty:
+        sections.append(("Which target, for one encoder", _targets(chosen)))
     times = time_table(trials, reference)
     if not times.empty:
         sections.append(("Seconds for one encoder", _times(times)))
@@ -56,9 +60,9 @@ def _number(value: float, decimals: int = 2) -> str:
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of predictors people choose from: raw values are in the table as a file, TransRate's here too."""
+    """Predictors by excess, and all forms of TransRate; other forms are in the table as a file."""
     names = table.index.astype(str)
-    return table[~names.str.endswith(RAW) | (names == f"transrate{RAW}")]
+    return table[~names.str.endswith(")") | names.str.startswith("transrate (")]
 
 
 def _predictors(evaluation: Evaluation) -> str:
@@ -131,6 +135,21 @@ def _curves(curves: pd.DataFrame) -> str:
         for to, row in zip(wide.index, wide.to_numpy(), strict=True)
     ]
     return _table([str(curves["setting"].iloc[0]), "datasets", *names], rows)
+
+
+def _targets(chosen: pd.DataFrame) -> str:
+    rows = [
+        [
+            row["predictor"],
+            str(row["targets"]),
+            str(row["encoders"]),
+            _number(row["tau"]),
+            f"{row['low']:.2f} to {row['high']:.2f}",
+            _number(row["pearson"]),
+        ]
+        for row in chosen.to_dict("records")
+    ]
+    return _table(["predictor", "targets", "encoders", "mean tau", "from, to", "mean Pearson"], rows)
 
 
 def _times(times: pd.DataFrame) -> str:

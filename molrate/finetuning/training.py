@@ -22,6 +22,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
+from molrate.advice import without_advice
 from molrate.errors import InputError
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.head import Head, MaskedLoss
@@ -249,9 +250,10 @@ def train(
     if not best.ended:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        trainer = _trainer(config, device, best, folder, progress)
         training, validation = _loader(parts[0], config, config.seed), _loader(parts[1], config, None)
-        _fit(trainer, run, training, validation, checkpoint)
+        with without_advice():
+            trainer = _trainer(config, device, best, folder, progress)
+            _fit(trainer, run, training, validation, checkpoint)
     return Trial(
         run.learning_rate,
         run.weight_decay,

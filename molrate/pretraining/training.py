@@ -14,6 +14,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, OnExceptionCheckpoint
 from torch.utils.data import DataLoader
 
+from molrate.advice import without_advice
 from molrate.encoders.grover_checkpoint import write_weights
 from molrate.encoders.grover_network import Grover
 from molrate.pretraining.config import PretrainingConfig
@@ -196,6 +197,29 @@ def _checkpointing(folder: Path, config: PretrainingConfig) -> list[Callback]:
     return [regular, OnExceptionCheckpoint(folder, _INTERRUPTED.removesuffix(".ckpt"))]
 
 
+def _fit(
+    run: PretrainingRun, config: PretrainingConfig, callbacks: list[Callback], checkpoint: Path | None
+) -> None:
+    trainer = Trainer(
+        max_steps=config.n_steps,
+        max_epochs=-1,
+        devices=config.devices,
+        precision=config.precision,  # type: ignore[arg-type]
+        callbacks=callbacks,
+        gradient_clip_val=_CLIPPED_NORM,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    # Vanishing gradients are many, and arithmetic on denormal numbers is slow.
+    torch.set_flush_denormal(True)
+    try:
+        # The checkpoint is this run's own; Lightning keeps plain Python values in it.
+        trainer.fit(run, ckpt_path=checkpoint, weights_only=False)
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def pretrain(corpus: Path, config: PretrainingConfig, folder: Path) -> Path:
     """Pretrain an encoder, or go on where a run into the same folder stopped.
 
@@ -224,24 +248,8 @@ def pretrain(corpus: Path, config: PretrainingConfig, folder: Path) -> Path:
     checkpoint = max(checkpoints, key=lambda path: path.stat().st_mtime, default=None)
     run = PretrainingRun(config, vocabularies, train)
     curve = LearningCurve(folder / CURVE, held_out)
-    trainer = Trainer(
-        max_steps=config.n_steps,
-        max_epochs=-1,
-        devices=config.devices,
-        precision=config.precision,  # type: ignore[arg-type]
-        callbacks=[curve, *_checkpointing(folder, config)],
-        gradient_clip_val=_CLIPPED_NORM,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    # Vanishing gradients are many, and arithmetic on denormal numbers is slow.
-    torch.set_flush_denormal(True)
-    try:
-        # The checkpoint is this run's own; Lightning keeps plain Python values in it.
-        trainer.fit(run, ckpt_path=checkpoint, weights_only=False)
-    finally:
-        torch.set_flush_denormal(False)
+    with without_advice():
+        _fit(run, config, [curve, *_checkpointing(folder, config)], checkpoint)
     weights = {name: value.half() for name, value in run.objective.encoder.state_dict().items()}
     settings = {"output": "both", **config.encoder}
     counted = run.batches(train, last=_UNIGRAM_BATCHES)

@@ -12,6 +12,7 @@ def row(dataset, metric, encoder, seed, test, **changed):
     values = dict.fromkeys(Outcome.__dataclass_fields__, 0)
     values |= {"dataset": dataset, "split": "random", "seed": seed, "encoder": encoder, "metric": metric}
     values |= {"test": test, "status": "ok", "frozen": False, "family": encoder[:7], "seconds": 100.0}
+    values["deviation"] = 4.0 if metric == "rmse" else np.nan
     return values | changed
 
 
@@ -73,6 +74,8 @@ def results(tmp_path):
                         "measure": measure,
                         "value": sign * QUALITY,
                         "excess": sign * QUALITY,
+                        "relative": np.nan,
+                        "z": sign * QUALITY,
                         "seconds": 0.1,
                     }
                 )

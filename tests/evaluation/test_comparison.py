@@ -16,7 +16,7 @@ def trial(name, truth, n_encoders=None, **predictors):
     encoders = [f"e{number}" for number in range(n)]
     values = {key: np.asarray(value, dtype=float) for key, value in predictors.items()}
     truth = np.asarray(truth, dtype=float)[:, None]
-    return Trial(name, "auroc", encoders, ["f"] * n, [0], truth, values, {}, 1.0, pd.DataFrame())
+    return Trial(name, "auroc", encoders, ["f"] * n, [0], truth, truth[:, 0], values, {}, 1.0, pd.DataFrame())
 
 
 def test_good_and_bad_predictors_are_told_apart(results):

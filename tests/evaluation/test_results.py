@@ -42,7 +42,7 @@ def test_raw_values_of_which_less_is_better_are_turned(results):
         frame.to_csv(path, index=False)
     predictors = read_results(results)[0].predictors
     np.testing.assert_array_equal(predictors["ridge-rmse"], -np.arange(6.0))
-    np.testing.assert_array_equal(predictors["ridge-rmse (raw)"], np.arange(6.0))
+    np.testing.assert_array_equal(predictors["ridge-rmse (value)"], np.arange(6.0))
 
 
 def test_the_consensus_is_a_mean_rank(results):

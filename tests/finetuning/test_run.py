@@ -1,5 +1,4 @@
 import json
-import logging
 import signal
 
 import numpy as np
@@ -23,9 +22,8 @@ QUICK = FinetuningConfig(learning_rates=(1e-3,), n_epochs=3, n_hidden=16)
 
 
 @pytest.fixture(autouse=True)
-def quiet():
+def one_thread():
     torch.set_num_threads(1)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="module")
