@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOLECULENET_PREFIX = "moleculenet:"
-_SMILES_NAMES = ("smiles", "mol", "canonical_smiles", "structure")
+SMILES_NAMES = ("smiles", "mol", "canonical_smiles", "structure")
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def find_smiles_column(table: pd.DataFrame, path: str, smiles_column: str | None
         _require_columns(table, path, [smiles_column], "--smiles-column")
         return smiles_column
     by_name = {str(column).strip().casefold(): str(column) for column in reversed(list(table.columns))}
-    for name in _SMILES_NAMES:
+    for name in SMILES_NAMES:
         if name in by_name:
             return by_name[name]
     raise InputError(

@@ -1,0 +1,343 @@
+"""Libraries of any size, read as chunks of rows; a row that cannot be read is a row with the reason.
+
+A row is a line of text (below the header of csv and tsv), a record of an SDF, or a row of Parquet, so that
+row numbers are those an editor shows. Fields that hold line breaks are therefore not supported in text
+formats: their lines are reported.
+"""
+
+from __future__ import annotations
+
+import csv
+import glob
+import gzip
+import hashlib
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+
+from molrate.datasets import SMILES_NAMES
+from molrate.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMATS = (".csv", ".tsv", ".smi", ".sdf", ".parquet")
+STDIN = "-"
+
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_ID_NAMES = ("id", "name", "molecule", "mol_id", "compound_id", "chembl_id", "zinc_id")
+_RECORD_END = b"$$$$"
+_SHOWN = 200
+"""Characters of an unreadable line that are repeated in the output."""
+_DAMAGED = (EOFError, OSError, zlib.error)
+
+
+class Row(NamedTuple):
+    """One row of a library.
+
+    Attributes
+    ----------
+    source : str
+        File it stands in.
+    number : int
+        From 1 in each file.
+    id : str
+    text : str
+        SMILES, or the block of an SDF record.
+    error : str
+        Why the row cannot be read; empty if it can.
+    """
+
+    source: str
+    number: int
+    id: str
+    text: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive rows, a unit of work.
+
+    Attributes
+    ----------
+    index : int
+        From 0.
+    rows : list of Row
+    """
+
+    index: int
+    rows: list[Row]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that the rows hold."""
+        digest = hashlib.sha256()
+        for row in self.rows:
+            digest.update("\x1f".join(map(str, row)).encode("utf-8", "surrogateescape") + b"\x1e")
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Library:
+    """Files of molecules, in the order they are read.
+
+    Attributes
+    ----------
+    sources : list of str
+        Paths, or ``-`` for standard input.
+    smiles_column, id_column : str, optional
+        Found by their usual names if not given.
+    stdin_format : str
+        Of standard input: a suffix of ``FORMATS`` other than ``.parquet``.
+    """
+
+    sources: list[str]
+    smiles_column: str | None = None
+    id_column: str | None = None
+    stdin_format: str = ".csv"
+
+    @classmethod
+    def find(cls, names: Sequence[str], **options: Any) -> Library:
+        """The files that paths, folders and globs stand for; folders are searched to any depth.
+
+        Raises
+        ------
+        InputError
+            If there is none, or a format is unknown.
+        UsageError
+            If standard input is to be read beside files.
+        """
+        if STDIN in names and len(names) > 1:
+            raise UsageError("standard input (-) is read alone")
+        sources = [source for name in names for source in _expand(name)]
+        repeated = {source for source in sources if sources.count(source) > 1} if len(sources) < 1000 else ()
+        if repeated:
+            raise UsageError(f"{min(repeated)} is named twice; its rows would be screened twice")
+        return cls(sources, **options)
+
+    def rows(self) -> Iterator[Row]:
+        """All rows in order.
+
+        Raises
+        ------
+        InputError
+            If a file is missing or damaged, or has no column of SMILES.
+        """
+        for source in self.sources:
+            yield from self._rows_of(source)
+
+    def chunks(self, size: int) -> Iterator[Chunk]:
+        """All rows in chunks of `size`; the last one has what is left."""
+        rows, index = self.rows(), 0
+        while chunk := list(islice(rows, size)):
+            yield Chunk(index, chunk)
+            index += 1
+
+    def _rows_of(self, source: str) -> Iterator[Row]:
+        suffix = self.stdin_format if source == STDIN else suffix_of(source)
+        number = 0
+        try:
+            parquet = suffix == ".parquet"
+            rows = self._parquet_rows(source) if parquet else self._text_rows(source, suffix)
+            for number, identifier, text, error in rows:
+                yield Row(source, number, identifier, text, error)
+        except FileNotFoundError as error:
+            raise InputError(f"{source}: no such file") from error
+        except _DAMAGED as error:
+            raise InputError(f"{source}: damaged or cut off after row {number}: {error}") from error
+
+    def _text_rows(self, source: str, suffix: str) -> Iterator[tuple[int, str, str, str]]:
+        with _open(source) as stream:
+            if suffix == ".smi":
+                yield from _smi_rows(stream)
+            elif suffix == ".sdf":
+                yield from _sdf_rows(stream)
+            else:
+                yield from self._separated_rows(source, stream, _SEPARATORS[suffix])
+
+    def _separated_rows(
+        self, source: str, stream: IO[bytes], separator: str
+    ) -> Iterator[tuple[int, str, str, str]]:
+        header, error = _fields(stream.readline().removeprefix(b"\xef\xbb\xbf"), separator)
+        if error:
+            raise InputError(f"{source}: its header cannot be read: {error}")
+        smiles, identifier = self._columns(source, header)
+        for number, line in enumerate(stream, start=1):
+            fields, error = _fields(line, separator)
+            if not error and len(fields) != len(header):
+                error = f"{len(fields)} fields where the header has {len(header)}"
+            if error:
+                yield number, "", _shown(line), error
+            else:
+                yield number, "" if identifier is None else fields[identifier], fields[smiles].strip(), ""
+
+    def _parquet_rows(self, source: str) -> Iterator[tuple[int, str, str, str]]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            file = pq.ParquetFile(source)
+        except pa.ArrowInvalid as error:
+            raise InputError(f"{source}: not a Parquet file: {error}") from error
+        names = file.schema_arrow.names
+        smiles, identifier = self._columns(source, names)
+        columns = [names[smiles]] + ([] if identifier is None else [names[identifier]])
+        number = 0
+        try:
+            for batch in file.iter_batches(columns=columns):
+                texts = _strings(batch.column(names[smiles]))
+                ids = [""] * len(texts) if identifier is None else _strings(batch.column(names[identifier]))
+                for one, text in zip(ids, texts, strict=True):
+                    number += 1
+                    yield number, one, text, ""
+        except pa.ArrowException as error:
+            raise InputError(f"{source}: damaged after row {number}: {error}") from error
+
+    def _columns(self, source: str, header: Sequence[str]) -> tuple[int, int | None]:
+        """Where SMILES and identifiers stand.
+
+        Raises
+        ------
+        InputError
+            If a column is not there.
+        """
+        smiles = _find(source, header, self.smiles_column, SMILES_NAMES, "--smiles-column")
+        if smiles is None:
+            raise InputError(
+                f"{source}: no SMILES column found; its columns are {', '.join(header)}. "
+                "Name it with --smiles-column"
+            )
+        return smiles, _find(source, header, self.id_column, _ID_NAMES, "--id-column")
+
+
+def _strings(column: pa.Array) -> list[str]:
+    return ["" if value is None else str(value).strip() for value in column.to_pylist()]
+
+
+def suffix_of(source: str) -> str:
+    """Suffix that tells the format, in lower case and without ``.gz``."""
+    name = source.lower().removesuffix(".gz")
+    return Path(name).suffix
+
+
+def _expand(name: str) -> list[str]:
+    """Files that a path, folder or glob stands for.
+
+    Raises
+    ------
+    InputError
+        If there is none, or its format is unknown.
+    """
+    if name == STDIN:
+        return [name]
+    path = Path(name)
+    if path.is_dir():
+        found = sorted(
+            str(one) for one in path.rglob("*") if one.is_file() and suffix_of(str(one)) in FORMATS
+        )
+        if not found:
+            raise InputError(
+                f"{name}: no library in this folder; molrate reads {', '.join(FORMATS)}, also as .gz"
+            )
+        return found
+    if not path.exists() and glob.has_magic(name):
+        found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute one)
+        if not found:
+            raise InputError(f"{name}: no file matches")
+        return [one for match in found for one in _expand(match)]
+    if not path.exists():
+        raise InputError(f"{name}: no such file or folder")
+    if suffix_of(name) not in FORMATS:
+        raise InputError(
+            f"{name}: unknown format {suffix_of(name)!r}; molrate reads {', '.join(FORMATS)}, also as .gz"
+        )
+    return [name]
+
+
+def _open(source: str) -> IO[bytes]:
+    if source == STDIN:
+        return sys.stdin.buffer
+    if source.lower().endswith(".gz"):
+        return cast("IO[bytes]", gzip.open(source, "rb"))
+    return Path(source).open("rb")
+
+
+def _find(
+    source: str, header: Sequence[str], wanted: str | None, usual: Sequence[str], option: str
+) -> int | None:
+    if wanted is not None:
+        if wanted not in header:
+            raise InputError(
+                f"{source}: no column {wanted!r} ({option}); its columns are {', '.join(header)}"
+            )
+        return list(header).index(wanted)
+    lowered = [name.strip().casefold() for name in header]
+    return next((lowered.index(name) for name in usual if name in lowered), None)
+
+
+def _decoded(line: bytes) -> tuple[str, str]:
+    """A line as text, and what is wrong with it."""
+    try:
+        text = line.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        return "", f"not UTF-8 text (byte {line[error.start]:#04x} at {error.start + 1})"
+    if "\0" in text:
+        return "", "contains a NUL character"
+    return text, "" if text.strip() else "empty line"
+
+
+def _fields(line: bytes, separator: str) -> tuple[list[str], str]:
+    text, error = _decoded(line)
+    if error or '"' not in text:
+        return text.split(separator), error
+    try:
+        return next(csv.reader([text], delimiter=separator, strict=True)), ""
+    except csv.Error as problem:
+        return [], f"quotes: {problem}"
+
+
+def _shown(line: bytes) -> str:
+    """What can be shown of a line that cannot be read."""
+    text = line.decode("utf-8", "backslashreplace").rstrip("\r\n").replace("\0", "\\x00")
+    return text[:_SHOWN]
+
+
+def _smi_rows(stream: IO[bytes]) -> Iterator[tuple[int, str, str, str]]:
+    for number, line in enumerate(stream, start=1):
+        text, error = _decoded(line)
+        if error:
+            yield number, "", _shown(line), error
+        else:
+            smiles, *rest = text.split(None, 1)
+            yield number, rest[0].strip() if rest else "", smiles, ""
+
+
+def _sdf_rows(stream: IO[bytes]) -> Iterator[tuple[int, str, str, str]]:
+    """Records up to and with their end mark; the rest of the file, unless blank, is a record without."""
+    lines: list[bytes] = []
+    number = 0
+    for line in stream:
+        if line.rstrip() == _RECORD_END:
+            number += 1
+            yield _record(number, lines)
+            lines = []
+        else:
+            lines.append(line)
+    if any(line.strip() for line in lines):
+        yield _record(number + 1, lines)
+
+
+def _record(number: int, lines: list[bytes]) -> tuple[int, str, str, str]:
+    decoded = [_decoded(line) for line in lines]
+    error = next((error for _, error in decoded if error and error != "empty line"), "")
+    if error:
+        return number, "", "", error
+    texts = [text for text, _ in decoded]
+    if not any(texts):
+        return number, "", "", "empty record"
+    return number, texts[0].strip(), "\n".join(texts) + "\n", ""
