@@ -28,13 +28,13 @@ class Task:
     kind : {"regression", "binary", "multiclass"}
         Any number of numbers, any number of yes-or-no targets, or one target of more classes.
     targets : tuple of str
-    classes : tuple of str
-        Class labels of the one target of ``multiclass``, or of the first of ``binary``.
+    classes : tuple of tuple of str
+        Class labels of each target, in the order of codes; empty for numbers.
     """
 
     kind: str
     targets: tuple[str, ...]
-    classes: tuple[str, ...] = ()
+    classes: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
     def of(cls, targets: Sequence[Target]) -> Task:
@@ -51,16 +51,17 @@ class Task:
             return cls("regression", names)
         if len(tasks) > 1:
             raise InputError(f"{', '.join(names)}: fine-tune classes and numbers apart (--target)")
-        if all(len(target.classes) == 2 for target in targets):
-            return cls("binary", names, targets[0].classes)
+        classes = tuple(target.classes for target in targets)
+        if all(len(labels) == 2 for labels in classes):
+            return cls("binary", names, classes)
         if len(targets) == 1:
-            return cls("multiclass", names, targets[0].classes)
+            return cls("multiclass", names, classes)
         raise InputError(f"{', '.join(names)}: fine-tune targets of more than two classes apart (--target)")
 
     @property
     def n_outputs(self) -> int:
         """Numbers a head gives for each molecule."""
-        return len(self.classes) if self.kind == "multiclass" else len(self.targets)
+        return len(self.classes[0]) if self.kind == "multiclass" else len(self.targets)
 
     def record(self) -> dict[str, object]:
         """As plain values."""

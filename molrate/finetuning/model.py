@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from molrate import __version__
@@ -20,11 +21,12 @@ from molrate.molecules import Molecules, standardise
 from molrate.weights import load_state, load_strictly
 
 if TYPE_CHECKING:
-    from molrate.finetuning.head import Head
+    from molrate.finetuning.head import Head, Task
     from molrate.finetuning.tuning import Material, Tuned
 
 RECORD, ENCODER, HEAD = "model.json", "encoder.safetensors", "head.safetensors"
-_FORMAT = 1
+TRAINING = "training.smi"
+_FORMAT = 2
 
 
 class TunedModel:
@@ -37,17 +39,30 @@ class TunedModel:
     head : Head
     record : dict
         All that ``model.json`` holds: encoder, layer, pooling, task, split, settings, metrics, versions.
+    training : list of str
+        Canonical SMILES of the molecules it was trained on.
     """
 
-    def __init__(self, encoder: Encoder, head: Head, record: dict[str, Any]) -> None:
+    def __init__(
+        self, encoder: Encoder, head: Head, record: dict[str, Any], training: list[str] | None = None
+    ) -> None:
         self.encoder, self.head, self.record = encoder, head, record
+        self.training = training or []
+
+    @property
+    def task(self) -> Task:
+        """What it predicts."""
+        from molrate.finetuning.head import Task
+
+        task = self.record["task"]
+        return Task(task["kind"], tuple(task["targets"]), tuple(map(tuple, task["classes"])))
 
     @property
     def columns(self) -> list[str]:
         """Names of predictions: one a target, or one a class where a target has more than two."""
         task = self.record["task"]
         if task["kind"] == "multiclass":
-            return [f"predicted_{task['targets'][0]}={label}" for label in task["classes"]]
+            return [f"predicted_{task['targets'][0]}={label}" for label in task["classes"][0]]
         return [f"predicted_{target}" for target in task["targets"]]
 
     @classmethod
@@ -72,7 +87,7 @@ class TunedModel:
             raise WeightsError(f"{folder / HEAD}: it is no head of a fine-tuned model") from error
         head = Head(width, n_outputs, record["settings"]["n_hidden"], record["settings"]["dropout"])
         load_strictly(head, state, folder / HEAD)
-        return cls(encoder, head.eval(), record)
+        return cls(encoder, head.eval(), record, _read_training(folder / TRAINING))
 
     def embed(self, molecules: Molecules, device: str = "auto", progress: Progress | None = None) -> Any:
         """Embeddings the head reads, with errors by row; see :func:`molrate.embedding.embed_molecules`."""
@@ -82,6 +97,17 @@ class TunedModel:
         if embedding.failure is not None:
             raise embedding.failure
         return embedding
+
+    def values(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Predictions from embeddings (n, d), shape (n, n_outputs); NaN where an embedding is not finite."""
+        import torch
+
+        values = np.full((len(features), len(self.columns)), np.nan)
+        usable = np.isfinite(features).all(axis=1)
+        with torch.inference_mode():
+            rows = torch.from_numpy(features[usable])
+            values[usable] = self.head.predict(rows, self.record["task"]["kind"]).numpy()
+        return values
 
     def predict(
         self, smiles: Sequence[str], device: str = "auto", progress: Progress | None = None
@@ -101,18 +127,12 @@ class TunedModel:
             :attr:`columns` (values in the target's unit, or probabilities; NaN where there is none),
             ``status`` (``ok``, ``invalid`` or ``unsupported``) and ``error``.
         """
-        import torch
-
         molecules = standardise(smiles, self.record["standardisation"])
         embedding = self.embed(molecules, device, progress)
         values = np.full((len(molecules), len(self.columns)), np.nan)
         layer = self.record["encoder"]["layer"]
         if layer in embedding.layers:
-            features = embedding.layers[layer]
-            usable = np.isfinite(features).all(axis=1)
-            with torch.inference_mode():
-                rows = torch.from_numpy(features[usable])
-                values[usable] = self.head.predict(rows, self.record["task"]["kind"]).numpy()
+            values = self.values(embedding.layers[layer])
         errors = molecules.errors.copy()
         status = np.where(molecules.valid, "ok", "invalid").astype(object)
         for row, reason in embedding.errors.items():
@@ -123,6 +143,13 @@ class TunedModel:
         frame[self.columns] = values
         frame["status"], frame["error"] = status, errors
         return frame
+
+
+def _read_training(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise WeightsError(f"{path}: cannot be read: {error}") from error
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -178,6 +205,8 @@ def write_model(
             encoder.write_weights(network, folder / ENCODER)
         state = {name: value.contiguous().cpu() for name, value in tuned.run.head.state_dict().items()}
         save_file(state, folder / HEAD)
+        seen = material.molecules.canonical[material.split.train]
+        (folder / TRAINING).write_text("".join(f"{smiles}\n" for smiles in seen), encoding="utf-8")
         partial = folder / f"{RECORD}.part"
         partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         partial.replace(folder / RECORD)
@@ -205,6 +234,7 @@ def _record(material: Material, encoder: Encoder, tuned: Tuned, settings: dict[s
         "trials": [_finite(trial.record()) for trial in tuned.trials],
         "best": tuned.best.record(),
         "metrics": _finite(tuned.metrics),
+        "calibration": tuned.calibration,
         "split": {"method": material.method, **material.split.record()},
         "unsupported": tuned.unsupported,
     }

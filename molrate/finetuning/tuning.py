@@ -19,6 +19,7 @@ from molrate.datasets import Dataset, load_dataset
 from molrate.embedding import choose_device, embed_molecules
 from molrate.encoders.base import Encoder
 from molrate.errors import InputError, UnsupportedMoleculeError
+from molrate.finetuning.calibration import Calibration, calibrate
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.head import Head, MaskedLoss, Task, balanced_weights, target_scaling
 from molrate.finetuning.metrics import mean_metrics, target_metrics
@@ -111,6 +112,8 @@ class Tuned:
         ``validation`` and ``test``, each ``mean`` and by target.
     unsupported : dict of int to str
         Rows the encoder has no code for, and why; they are in no part.
+    calibration : dict
+        Nonconformity of the validation part (:mod:`molrate.finetuning.calibration`).
     """
 
     run: FinetuningRun
@@ -118,6 +121,7 @@ class Tuned:
     best: Trial
     metrics: dict[str, dict[str, dict[str, float]]]
     unsupported: dict[int, str]
+    calibration: Calibration
 
 
 class _Tuning:
@@ -243,10 +247,17 @@ class _Tuning:
         loss = MaskedLoss(task.kind, weights)
         return FinetuningRun(encoder, head, loss, learning_rate, weight_decay, config.seed)
 
-    def metrics(self, run: FinetuningRun, part: str) -> dict[str, dict[str, float]]:
-        """Metrics of a part by target, and their mean."""
+    def predictions(self, run: FinetuningRun, part: str) -> npt.NDArray[np.float64]:
+        """Predictions for a part, shape (n, n_outputs)."""
+        return predict(run, self.material.task.kind, self.examples(part), _BATCH_SIZE)
+
+    def calibration(self, found: npt.NDArray[np.float64]) -> Calibration:
+        """Nonconformity of predictions for the validation part."""
+        return calibrate(self.material.task, self.material.values[self.rows("validation")], found)
+
+    def metrics(self, found: npt.NDArray[np.float64], part: str) -> dict[str, dict[str, float]]:
+        """Metrics of predictions for a part by target, and their mean."""
         rows = np.array(self.rows(part))
-        found = predict(run, self.material.task.kind, self.examples(part), _BATCH_SIZE)
         columns = [found] if self.material.task.kind == "multiclass" else list(found.T)
         by_target = {
             target.name: target_metrics(target.take(rows), column)
@@ -316,5 +327,7 @@ def tune(
         raise InputError(f"{encoder.name}: training diverged under every setting; lower --learning-rate")
     run = tuning.run(best.learning_rate, best.weight_decay)
     run.load_state_dict(best.state)
-    metrics = {part: tuning.metrics(run, part) for part in ("validation", "test")}
-    return Tuned(run, trials, best, metrics, tuning.unsupported)
+    found = {part: tuning.predictions(run, part) for part in ("validation", "test")}
+    metrics = {part: tuning.metrics(predicted, part) for part, predicted in found.items()}
+    calibration = tuning.calibration(found["validation"])
+    return Tuned(run, trials, best, metrics, tuning.unsupported, calibration)

@@ -32,10 +32,10 @@ def test_classes_by_hand():
 
 
 def test_balanced_classes_weigh_alike():
-    task = Task("binary", ("a", "b"), ("no", "yes"))
+    task = Task("binary", ("a", "b"), (("no", "yes"), ("0", "1")))
     values = np.array([[1, 0], [0, 0], [0, NAN], [0, 1]])
     assert balanced_weights(task, values).tolist() == [3.0, 2.0]
-    three = Task("multiclass", ("a",), ("x", "y", "z"))
+    three = Task("multiclass", ("a",), (("x", "y", "z"),))
     weights = balanced_weights(three, np.array([[0], [0], [1], [2]]))
     counts = np.array([2, 1, 1])
     assert np.allclose(weights.numpy() * counts, weights.numpy()[0] * 2)

@@ -231,5 +231,5 @@ def test_damaged_models_are_refused(table, tmp_path):
     with pytest.raises(WeightsError, match="damaged"):
         TunedModel.load(tmp_path / "m")
     (tmp_path / "m" / "model.json").write_text('{"format": 99}')
-    with pytest.raises(WeightsError, match="not a model of format 1"):
+    with pytest.raises(WeightsError, match="not a model of format 2"):
         TunedModel.load(tmp_path / "m")
