@@ -13,8 +13,9 @@ import gzip
 import hashlib
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
@@ -82,7 +83,7 @@ class Chunk:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Library:
     """Files of molecules, in the order they are read.
 
@@ -100,6 +101,19 @@ class Library:
     smiles_column: str | None = None
     id_column: str | None = None
     stdin_format: str = ".csv"
+    _n_read: int = field(default=0, init=False, repr=False)
+    _share_of_file: Callable[[], float] = field(default=lambda: 0.0, init=False, repr=False)
+
+    @property
+    def share_read(self) -> float | None:
+        """How much of all files has been read, by their sizes on disk; None of standard input."""
+        if STDIN in self.sources:
+            return None
+        sizes = [Path(source).stat().st_size for source in self.sources]
+        read = sum(sizes[: self._n_read])
+        if self._n_read < len(sizes):
+            read += round(sizes[self._n_read] * self._share_of_file())
+        return read / max(1, sum(sizes))
 
     @classmethod
     def find(cls, names: Sequence[str], **options: Any) -> Library:
@@ -128,8 +142,11 @@ class Library:
         InputError
             If a file is missing or damaged, or has no column of SMILES.
         """
+        self._n_read = 0
         for source in self.sources:
+            self._share_of_file = lambda: 0.0
             yield from self._rows_of(source)
+            self._n_read += 1
 
     def chunks(self, size: int) -> Iterator[Chunk]:
         """All rows in chunks of `size`; the last one has what is left."""
@@ -152,13 +169,26 @@ class Library:
             raise InputError(f"{source}: damaged or cut off after row {number}: {error}") from error
 
     def _text_rows(self, source: str, suffix: str) -> Iterator[tuple[int, str, str, str]]:
-        with _open(source) as stream:
+        with self._open(source) as stream:
             if suffix == ".smi":
                 yield from _smi_rows(stream)
             elif suffix == ".sdf":
                 yield from _sdf_rows(stream)
             else:
                 yield from self._separated_rows(source, stream, _SEPARATORS[suffix])
+
+    @contextmanager
+    def _open(self, source: str) -> Iterator[IO[bytes]]:
+        if source == STDIN:
+            yield sys.stdin.buffer
+            return
+        with Path(source).open("rb") as file:
+            size = max(1, Path(source).stat().st_size)
+            self._share_of_file = lambda: file.tell() / size
+            if source.lower().endswith(".gz"):
+                yield cast("IO[bytes]", gzip.GzipFile(fileobj=file))
+            else:
+                yield file
 
     def _separated_rows(
         self, source: str, stream: IO[bytes], separator: str
@@ -187,7 +217,8 @@ class Library:
         names = file.schema_arrow.names
         smiles, identifier = self._columns(source, names)
         columns = [names[smiles]] + ([] if identifier is None else [names[identifier]])
-        number = 0
+        number, n_rows = 0, max(1, file.metadata.num_rows)
+        self._share_of_file = lambda: number / n_rows
         try:
             for batch in file.iter_batches(columns=columns):
                 texts = _strings(batch.column(names[smiles]))
@@ -257,14 +288,6 @@ def _expand(name: str) -> list[str]:
             f"{name}: unknown format {suffix_of(name)!r}; molrate reads {', '.join(FORMATS)}, also as .gz"
         )
     return [name]
-
-
-def _open(source: str) -> IO[bytes]:
-    if source == STDIN:
-        return sys.stdin.buffer
-    if source.lower().endswith(".gz"):
-        return cast("IO[bytes]", gzip.open(source, "rb"))
-    return Path(source).open("rb")
 
 
 def _find(

@@ -163,3 +163,20 @@ def test_every_line_is_a_row_whatever_it_holds(tmp_path_factory, lines, size):
     for row, line in zip(rows, lines, strict=True):
         readable = line.count(b",") == 1 and not row.error
         assert not readable or row.text == line.decode().split(",")[0].strip() or b'"' in line
+
+
+def test_progress_goes_from_nothing_to_all(tmp_path):
+    lines = "".join(f"{'C' * (number % 50 + 1)} m{number}\n" for number in range(20000))
+    (tmp_path / "a.smi").write_text(lines)
+    (tmp_path / "b.smi.gz").write_bytes(gzip.compress(lines.encode()))
+    pd.DataFrame({"smiles": ["C"] * 200000}).to_parquet(tmp_path / "c.parquet")
+    library = Library.find([str(tmp_path)])
+    shares = []
+    for number, _ in enumerate(library.rows()):
+        if number % 5000 == 0:
+            shares.append(library.share_read)
+    assert shares == sorted(shares)
+    assert shares[0] < 0.1
+    assert len({round(share, 1) for share in shares}) > 5
+    assert library.share_read == 1
+    assert Library(["-"]).share_read is None
