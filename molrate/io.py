@@ -7,9 +7,11 @@ import json
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from molrate.errors import InputError, UsageError
 
@@ -115,22 +117,36 @@ def _read_smi(path: str | Path) -> pd.DataFrame:
     )
 
 
-def print_result(text: str) -> None:
-    """Write a result to standard output.
+@contextmanager
+def standard_output() -> Iterator[IO[bytes]]:
+    """Standard output for bytes; what its reader does not want any more is dropped.
 
     Raises
     ------
     InputError
-        If standard output cannot take it, for example because its disk is full.
+        If it cannot take them, for example because its disk is full.
     """
     try:
-        print(text, flush=True)
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
     except BrokenPipeError:
         # The reader has what it wanted, as `head` does. Python must not try to flush again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise InputError(f"standard output cannot be written: {error.strerror}") from error
+
+
+def print_result(text: str) -> None:
+    """Write a result and a line's end to standard output.
+
+    Raises
+    ------
+    InputError
+        If standard output cannot take it.
+    """
+    with standard_output() as stream:
+        stream.write(text.encode() + b"\n")
 
 
 def read_arrays(path: str | Path, option: str) -> dict[str, Any]:

@@ -7,13 +7,20 @@ from pathlib import Path
 import click
 
 from molrate.cli.main import embedding_options, logging_options, set_up_logging
+from molrate.cli.streaming import STDOUT, Streaming, library_options
 from molrate.errors import PARTIAL_EXIT_CODE
 
 
 @click.command("embed", short_help="Embed molecules, one output row per input row.")
-@click.argument("table")
+@click.argument("library", nargs=-1, required=True)
 @click.option("-e", "--encoder", required=True, metavar="NAME", help="See molrate list encoders.")
-@click.option("-o", "--output", required=True, metavar="FILE", help="FILE.csv, .parquet or .npz.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT",
+    help="FILE.csv, .parquet or .npz of one table in memory; a folder of parts; or - for CSV as it comes.",
+)
 @embedding_options
 @click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint in place of the published one.")
 @click.option(
@@ -23,9 +30,10 @@ from molrate.errors import PARTIAL_EXIT_CODE
     show_default=True,
     help="Invalid SMILES: keep as empty rows with the reason, leave out, or stop.",
 )
+@library_options
 @logging_options
 def command(
-    table: str,
+    library: tuple[str, ...],
     encoder: str,
     output: str,
     layer: str,
@@ -37,15 +45,49 @@ def command(
     device: str,
     weights: Path | None,
     on_invalid: str,
+    id_column: str | None,
+    input_format: str,
+    part_format: str,
+    chunk_size: int,
+    jobs: int | None,
+    resume: bool,
+    max_atoms: int,
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Embed the molecules of TABLE (csv, tsv, smi, parquet, each also .gz; - for CSV from standard input).
+    """Embed the molecules of LIBRARY: csv, tsv, smi, sdf, parquet, each also .gz; folders, globs, or -.
 
     The output has one row per input row, in order, with the row number, the SMILES as given and as
-    encoded, a status and the reason of each failure.
+    encoded, a status and the reason of each failure. Into a folder or to standard output the library is
+    streamed; a run into a folder that was stopped goes on with --resume.
     """
     set_up_logging(quiet, verbose)
+    if Path(output).suffix in ("", ".") or output == STDOUT:
+        from molrate.embedding import choose_device
+        from molrate.screening.library import Library
+        from molrate.screening.stage import EmbeddingStage
+
+        if on_invalid != "keep":
+            raise click.UsageError("--on-invalid skip and fail are for one table in memory (-o FILE)")
+        found = Library.find(
+            library, smiles_column=smiles_column, id_column=id_column, stdin_format=f".{input_format}"
+        )
+        stage = EmbeddingStage(
+            encoder,
+            None if weights is None else str(weights),
+            layer,
+            pooling,
+            standardisation,
+            seed,
+            precision,
+            choose_device(device),
+            max_atoms,
+        )
+        Streaming(output, part_format, chunk_size, jobs, resume, quiet).run(found, stage)
+        return
+    if len(library) > 1:
+        raise click.UsageError(f"-o {output}: one table goes into a file; several go into a folder")
+    (table,) = library
     from molrate.cli.progress import molecule_progress
     from molrate.embedded import WRITABLE, embed_table
     from molrate.encoders.base import load_encoder

@@ -13,7 +13,18 @@ import click
 from molrate import __version__
 from molrate.errors import INTERRUPTED_EXIT_CODE, MolrateError
 
-_COMMANDS = ("score", "finetune", "predict", "benchmark", "evaluate", "embed", "convert", "pretrain", "list")
+_COMMANDS = (
+    "score",
+    "finetune",
+    "predict",
+    "benchmark",
+    "evaluate",
+    "embed",
+    "screen",
+    "convert",
+    "pretrain",
+    "list",
+)
 
 _EPILOG = """Exit codes: 0 done; 1 unexpected error; 2 wrong use; 3 bad input; 4 weights missing or corrupt;
 5 partial (some encoders or molecules failed, the rest is written); 130 interrupted."""

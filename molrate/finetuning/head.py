@@ -81,7 +81,9 @@ class Head(nn.Module):
     ----------
     width : int
         Dimension d of embeddings.
-    n_outputs, n_hidden : int
+    n_outputs : int
+    n_hidden : int
+        0 makes it a linear map.
     dropout : float
     """
 
@@ -98,13 +100,8 @@ class Head(nn.Module):
         self.register_buffer("feature_limit", torch.tensor(torch.inf))
         self.register_buffer("target_mean", torch.zeros(n_outputs))
         self.register_buffer("target_scale", torch.ones(n_outputs))
-        self.layers = nn.Sequential(
-            nn.Dropout(dropout),
-            nn.Linear(width, n_hidden),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(n_hidden, n_outputs),
-        )
+        hidden = [nn.Linear(width, n_hidden), nn.ReLU(), nn.Dropout(dropout)] if n_hidden else []
+        self.layers = nn.Sequential(nn.Dropout(dropout), *hidden, nn.Linear(n_hidden or width, n_outputs))
 
     def scale_features(self, features: npt.NDArray[np.float32]) -> None:
         """Standardise embeddings by those of the training molecules, and cut what is far outside them."""
@@ -122,10 +119,14 @@ class Head(nn.Module):
         self.target_mean.copy_(torch.from_numpy(mean.astype(np.float32)))
         self.target_scale.copy_(torch.from_numpy(scale.astype(np.float32)))
 
+    def scaled(self, embeddings: Tensor) -> Tensor:
+        """Embeddings as the layers read them, shape (n, d)."""
+        scaled = (embeddings - self.feature_mean) / self.feature_scale
+        return scaled.clamp(-self.feature_limit, self.feature_limit)
+
     def forward(self, embeddings: Tensor) -> Tensor:
         """Embeddings (n, d) to scaled values or logits (n, n_outputs)."""
-        scaled = (embeddings - self.feature_mean) / self.feature_scale
-        outputs: Tensor = self.layers(scaled.clamp(-self.feature_limit, self.feature_limit))
+        outputs: Tensor = self.layers(self.scaled(embeddings))
         return outputs
 
     def predict(self, embeddings: Tensor, kind: str) -> Tensor:

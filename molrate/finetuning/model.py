@@ -21,6 +21,9 @@ from molrate.molecules import Molecules, standardise
 from molrate.weights import load_state, load_strictly
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from molrate.datasets import Dataset
     from molrate.finetuning.head import Head, Task
     from molrate.finetuning.tuning import Material, Tuned
 
@@ -169,7 +172,7 @@ def _read_record(path: Path) -> dict[str, Any]:
 def write_model(
     folder: Path, material: Material, encoder: Encoder, tuned: Tuned, settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """Write a fine-tuned model; ``model.json`` comes last, so that a folder with it is whole.
+    """Write a fine-tuned model.
 
     Parameters
     ----------
@@ -191,37 +194,68 @@ def write_model(
     InputError
         If the folder cannot be written.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    has_weights = encoder.n_transferable > 0
-    network = encoder.trainable().network if settings["frozen"] and has_weights else None
+    network = encoder.trainable().network if settings["frozen"] and encoder.n_transferable else None
     if not settings["frozen"]:
         network = tuned.run.encoder.network  # type: ignore[assignment]
     record = _record(material, encoder, tuned, settings)
+    training = material.molecules.canonical[material.split.train].tolist()
+    save_model(folder, encoder, network, tuned.run.head, record, training)
+    return record
+
+
+def save_model(
+    folder: Path,
+    encoder: Encoder,
+    network: nn.Module | None,
+    head: Head,
+    record: dict[str, Any],
+    training: Sequence[str],
+) -> None:
+    """Write the files of a model; ``model.json`` comes last, so that a folder with it is whole.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    encoder : Encoder
+    network : torch.nn.Module, optional
+        Of the encoder, if it has one.
+    head : Head
+    record : dict
+    training : sequence of str
+        Canonical SMILES.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if network is not None:
             encoder.write_weights(network, folder / ENCODER)
-        state = {name: value.contiguous().cpu() for name, value in tuned.run.head.state_dict().items()}
+        state = {name: value.contiguous().cpu() for name, value in head.state_dict().items()}
         save_file(state, folder / HEAD)
-        seen = material.molecules.canonical[material.split.train]
-        (folder / TRAINING).write_text("".join(f"{smiles}\n" for smiles in seen), encoding="utf-8")
+        (folder / TRAINING).write_text("".join(f"{smiles}\n" for smiles in training), encoding="utf-8")
         partial = folder / f"{RECORD}.part"
         partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         partial.replace(folder / RECORD)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{folder} cannot be written: {error}") from error
-    return record
 
 
-def _record(material: Material, encoder: Encoder, tuned: Tuned, settings: dict[str, Any]) -> dict[str, Any]:
+def common_record(
+    dataset: Dataset, task: Task, standardisation: str, encoder: Encoder, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """What the record of every model holds."""
     return {
         "format": _FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"molrate": __version__, **{name: version(name) for name in ("torch", "rdkit")}},
-        "dataset": {"name": material.dataset.name, "source": material.dataset.source},
-        "standardisation": material.molecules.standardisation,
+        "dataset": {"name": dataset.name, "source": dataset.source},
+        "standardisation": standardisation,
         "encoder": {
             "name": encoder.name,
             "before": encoder.identity(),
@@ -229,8 +263,15 @@ def _record(material: Material, encoder: Encoder, tuned: Tuned, settings: dict[s
             "layer": encoder.select_layers(settings["layer"])[0],
             "pooling": settings["pooling"],
         },
-        "task": material.task.record(),
+        "task": task.record(),
         "settings": settings,
+    }
+
+
+def _record(material: Material, encoder: Encoder, tuned: Tuned, settings: dict[str, Any]) -> dict[str, Any]:
+    standardisation = material.molecules.standardisation
+    return {
+        **common_record(material.dataset, material.task, standardisation, encoder, settings),
         "trials": [_finite(trial.record()) for trial in tuned.trials],
         "best": tuned.best.record(),
         "metrics": _finite(tuned.metrics),

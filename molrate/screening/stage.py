@@ -216,6 +216,11 @@ class ScreeningStage(Stage):
         return Domain(self._model.training)
 
     @property
+    def predicted(self) -> list[str]:
+        """Columns of predictions, the first target's first."""
+        return self._model.columns
+
+    @property
     def standardisation(self) -> str:
         """The model's."""
         return str(self._model.record["standardisation"])

@@ -1,0 +1,136 @@
+"""``molrate screen``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from molrate.cli.main import logging_options, set_up_logging
+from molrate.cli.streaming import STDOUT, Streaming, library_options
+
+TOP, BEST = "top.csv", "best"
+
+
+@click.command("screen", short_help="Predict libraries of any size with a model.")
+@click.argument("library", nargs=-1, required=True)
+@click.option(
+    "-m", "--model", type=click.Path(path_type=Path), metavar="FOLDER", help="Written by molrate finetune."
+)
+@click.option("--train", metavar="TABLE", help="In place of a model: fit one to this table on the spot.")
+@click.option("-t", "--target", multiple=True, metavar="COLUMN", help="Of --train; what to predict.")
+@click.option("--task", type=click.Choice(["classification", "regression"]), help="Of --train.")
+@click.option(
+    "-e",
+    "--encoder",
+    default="best",
+    show_default=True,
+    metavar="NAME",
+    help="Of --train; best ranks all that are at hand for the table first.",
+)
+@click.option(
+    "-o", "--output", required=True, metavar="FOLDER", help="Folder, or - for CSV on standard output."
+)
+@click.option("--top", type=click.IntRange(1), metavar="N", help="Also write the N best rows into top.csv.")
+@click.option("--smallest", is_flag=True, help="With --top, lower predictions are better.")
+@click.option(
+    "--level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.9,
+    show_default=True,
+    help="Share of true values that bounds are to hold.",
+)
+@click.option("--smiles-column", metavar="NAME", help="Of the library; found by its usual names.")
+@click.option("--seed", default=0, show_default=True, help="Of --train; draws folds and permutations.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
+@library_options
+@logging_options
+def command(
+    library: tuple[str, ...],
+    model: Path | None,
+    train: str | None,
+    target: tuple[str, ...],
+    task: str | None,
+    encoder: str,
+    output: str,
+    top: int | None,
+    smallest: bool,
+    level: float,
+    smiles_column: str | None,
+    seed: int,
+    device: str,
+    id_column: str | None,
+    input_format: str,
+    part_format: str,
+    chunk_size: int,
+    jobs: int | None,
+    resume: bool,
+    max_atoms: int,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Predict every molecule of LIBRARY: csv, tsv, smi, sdf, parquet, each also .gz; folders, globs, or -.
+
+    The output has one row per input row, in order: source, row, id, smiles, canonical_smiles, predictions
+    with their bounds or the classes that cannot be excluded, similarity to the nearest training molecule,
+    status and error. A run into a folder that was stopped goes on with --resume.
+    """
+    set_up_logging(quiet, verbose)
+    from molrate.embedding import choose_device
+    from molrate.io import write_atomically
+    from molrate.screening.library import Library
+    from molrate.screening.run import top_rows
+    from molrate.screening.stage import ScreeningStage
+
+    if (model is None) == (train is None):
+        raise click.UsageError("say what predicts: either --model FOLDER or --train TABLE with --target")
+    if output == STDOUT and (train is not None or top is not None):
+        raise click.UsageError("--train and --top write files beside the predictions; name a folder with -o")
+    found = Library.find(
+        library, smiles_column=smiles_column, id_column=id_column, stdin_format=f".{input_format}"
+    )
+    streaming = Streaming(output, part_format, chunk_size, jobs, resume, quiet)
+    if model is None:
+        model = _fit(Path(output), resume, quiet, train, target, task, encoder, seed)
+    stage = ScreeningStage(str(model), level, choose_device(device), max_atoms)
+    if top is None:
+        streaming.run(found, stage)
+        return
+    parts, summary = streaming.into_folder(found, stage)
+    best = top_rows(parts, stage.predicted[0], top, smallest)
+    write_atomically(parts.path / TOP, best.to_csv(index=False).encode())
+    streaming.tell(summary)
+
+
+def _fit(
+    output: Path,
+    resume: bool,
+    quiet: bool,
+    train: str | None,
+    target: tuple[str, ...],
+    task: str | None,
+    encoder: str,
+    seed: int,
+) -> Path:
+    """The folder of a model fitted to a table, by the encoder and layer ranked first if none is named."""
+    from molrate.datasets import load_dataset
+    from molrate.encoders.base import load_encoder
+    from molrate.screening.fitted import describe, fit_model, fitted_before
+    from molrate.screening.parts import MODEL_FOLDER
+
+    folder, layer = output / MODEL_FOLDER, "last"
+    dataset = load_dataset(str(train), target or None, task=task)
+    wanted = None if encoder == BEST else encoder
+    if resume and fitted_before(folder, dataset, wanted, seed):
+        return folder
+    if wanted is None:
+        from molrate.scoring import score
+
+        ranking = score(dataset, seed=seed)
+        wanted, layer = str(ranking.best["encoder"]), str(ranking.best["layer"])
+        if not quiet:
+            click.echo(f"{ranking}\n", err=True)
+    record = fit_model(dataset, load_encoder(wanted, seed=seed), folder, layer=layer, seed=seed)
+    if not quiet:
+        click.echo(describe(record), err=True)
+    return folder

@@ -1,0 +1,142 @@
+"""What commands have in common that go through a library in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from molrate.errors import INTERRUPTED_EXIT_CODE, PARTIAL_EXIT_CODE
+
+if TYPE_CHECKING:
+    from molrate.screening.library import Library
+    from molrate.screening.parts import PartFolder
+    from molrate.screening.run import Summary
+    from molrate.screening.stage import Stage
+
+STDOUT = "-"
+
+
+def library_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of reading a library and of working through it."""
+    options = (
+        click.option("--id-column", metavar="NAME", help="Found by its usual names if not given."),
+        click.option(
+            "--input-format",
+            type=click.Choice(["csv", "tsv", "smi", "sdf"]),
+            default="csv",
+            show_default=True,
+            help="Of standard input; files tell it by their ending.",
+        ),
+        click.option(
+            "--part-format",
+            type=click.Choice(["parquet", "csv"]),
+            default="parquet",
+            show_default=True,
+            help="Of the files in the output folder.",
+        ),
+        click.option(
+            "--chunk-size",
+            type=click.IntRange(1),
+            default=10_000,
+            show_default=True,
+            help="Rows that are in memory at a time, and of a file in the output folder.",
+        ),
+        click.option(
+            "--jobs",
+            type=click.IntRange(1),
+            help="Processes, each with a model of its own; by default one a core, or one on a GPU.",
+        ),
+        click.option("--resume", is_flag=True, help="Go on where the same command was stopped."),
+        click.option(
+            "--max-atoms",
+            type=click.IntRange(1),
+            default=1000,
+            show_default=True,
+            help="Larger molecules are reported and not computed.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """The options of :func:`library_options` with where results go."""
+
+    output: str
+    part_format: str
+    chunk_size: int
+    jobs: int | None
+    resume: bool
+    quiet: bool
+
+    def into_stream(self, library: Library, stage: Stage) -> Summary:
+        """Write CSV to standard output as it comes."""
+        from molrate.cli.progress import library_progress
+        from molrate.io import standard_output
+        from molrate.screening.run import Summary, run_into_stream
+
+        if self.resume:
+            raise click.UsageError("--resume needs an output folder (-o), not standard output")
+        summary = Summary()
+        with library_progress(self.quiet) as progress, standard_output() as stream:
+            run_into_stream(
+                library,
+                stage,
+                stream,
+                summary,
+                chunk_size=self.chunk_size,
+                engine=self._engine(stage),
+                progress=progress,
+            )
+        return summary
+
+    def into_folder(self, library: Library, stage: Stage) -> tuple[PartFolder, Summary]:
+        """Write parts into a folder."""
+        from molrate.cli.progress import library_progress
+        from molrate.screening.run import run_into_folder
+
+        try:
+            with library_progress(self.quiet) as progress:
+                return run_into_folder(
+                    library,
+                    stage,
+                    Path(self.output),
+                    suffix=f".{self.part_format}",
+                    chunk_size=self.chunk_size,
+                    engine=self._engine(stage),
+                    resume=self.resume,
+                    progress=progress,
+                )
+        except KeyboardInterrupt:
+            click.echo(
+                f"Interrupted; {self.output} keeps what is done, and --resume goes on from it.", err=True
+            )
+            raise click.exceptions.Exit(INTERRUPTED_EXIT_CODE) from None
+
+    def _engine(self, stage: Stage) -> Callable[..., Any]:
+        from molrate.screening.local import default_jobs, run_locally
+
+        on_cpu = getattr(stage, "device", "cpu") == "cpu"
+        return partial(run_locally, n_jobs=self.jobs or (default_jobs() if on_cpu else 1))
+
+    def run(self, library: Library, stage: Stage) -> None:
+        """Run a stage to where results go, and say what was done."""
+        if self.output == STDOUT:
+            self.tell(self.into_stream(library, stage))
+        else:
+            self.tell(self.into_folder(library, stage)[1])
+
+    def tell(self, summary: Summary) -> None:
+        """Say what was done, and end with the exit code for rows without a result."""
+        if not self.quiet:
+            where = "" if self.output == STDOUT else f"{self.output}: "
+            click.echo(f"{where}{summary.describe()}", err=True)
+        if summary.n_failed:
+            raise click.exceptions.Exit(PARTIAL_EXIT_CODE)

@@ -1,0 +1,84 @@
+"""Chunks on the cores of this machine: a process each, with a model of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+from molrate.errors import MolrateError
+from molrate.screening.library import Chunk
+from molrate.screening.parts import Part, make_part
+from molrate.screening.stage import Stage
+
+Made = tuple[Part, bytes]
+
+_WAITING = 2
+"""Chunks for each process that are read ahead of it."""
+
+_stage: Stage
+_suffix: str
+
+
+def _start(stage: Stage, suffix: str) -> None:
+    """Make a worker ready."""
+    import torch
+
+    global _stage, _suffix
+    torch.set_num_threads(1)
+    stage.prepare()
+    _stage, _suffix = stage, suffix
+
+
+def _work(chunk: Chunk) -> Made:
+    return make_part(chunk, _stage.table(chunk), _suffix)
+
+
+def run_locally(chunks: Iterator[Chunk], stage: Stage, suffix: str, n_jobs: int) -> Iterator[Made]:
+    """Parts of chunks, in order; as many chunks are in memory as processes can have at hand.
+
+    Parameters
+    ----------
+    chunks : iterator of Chunk
+    stage : Stage
+    suffix : str
+        Format of the parts.
+    n_jobs : int
+        Processes; with one, this process works itself, with a thread on every core.
+
+    Raises
+    ------
+    MolrateError
+        If a worker was killed, as the system does when memory runs out.
+    """
+    if n_jobs == 1:
+        stage.prepare()
+        for chunk in chunks:
+            yield make_part(chunk, stage.table(chunk), suffix)
+        return
+    # A forked process would inherit torch's threads in an unknown state.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(n_jobs, context, _start, (stage, suffix))
+    running: deque[Future[Made]] = deque()
+    try:
+        for chunk in chunks:
+            running.append(pool.submit(_work, chunk))
+            if len(running) >= _WAITING * n_jobs:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    except BrokenProcessPool as error:
+        raise MolrateError(
+            "a worker process was killed, perhaps for want of memory: take fewer --jobs or a smaller "
+            "--chunk-size; --resume goes on with what is missing"
+        ) from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def default_jobs() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

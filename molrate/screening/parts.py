@@ -1,0 +1,239 @@
+"""Output in parts, one for each chunk, that survives being stopped at any moment.
+
+A folder has ``parts/part-000000.parquet``, ... and ``manifest.json``. While a run goes on, ``journal.jsonl``
+has a line for each finished part; at the end the lines move into the manifest. A part is written beside its
+place and renamed, and counts once its line is in the journal. Nothing in a finished folder depends on when or
+how often its run was stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from molrate.errors import InputError, UsageError
+from molrate.io import file_digest, write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from molrate.screening.library import Chunk
+
+logger = logging.getLogger(__name__)
+
+MANIFEST, JOURNAL, PARTS = "manifest.json", "journal.jsonl", "parts"
+MODEL_FOLDER = "model"
+"""Subfolder of a model that was fitted for the run."""
+PART_FORMATS = (".parquet", ".csv")
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """What came of a chunk.
+
+    Attributes
+    ----------
+    index : int
+        Of the chunk.
+    input : str
+        SHA-256 of its rows.
+    first, last : str
+        Its first and last row, as ``SOURCE:ROW``.
+    file, digest : str
+        Path in the folder, and SHA-256, of the file.
+    statuses : dict of str to int
+        Rows by status.
+    """
+
+    index: int
+    input: str
+    first: str
+    last: str
+    file: str
+    digest: str
+    statuses: dict[str, int]
+
+
+def make_part(chunk: Chunk, table: pd.DataFrame, suffix: str) -> tuple[Part, bytes]:
+    """A chunk's table as the content of a file, and what the journal says of it."""
+    content = encode(table, suffix)
+    rows = chunk.rows
+    part = Part(
+        chunk.index,
+        chunk.digest,
+        f"{rows[0].source}:{rows[0].number}",
+        f"{rows[-1].source}:{rows[-1].number}",
+        f"{PARTS}/part-{chunk.index:06d}{suffix}",
+        sha256(content).hexdigest(),
+        dict(sorted(Counter(table["status"].tolist()).items())),
+    )
+    return part, content
+
+
+def encode(table: pd.DataFrame, suffix: str) -> bytes:
+    """A table as Parquet or CSV; equal tables are equal bytes."""
+    if suffix == ".csv":
+        return table.to_csv(index=False).encode()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = BytesIO()
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(), sink)
+    return sink.getvalue()
+
+
+class PartFolder:
+    """A folder of parts.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    settings : dict
+        Plain values of all that changes the parts.
+    resume : bool
+        Go on where an earlier run stopped.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds something else, a run that was not to be resumed, or one of other settings.
+    InputError
+        If it cannot be used.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any], resume: bool = False) -> None:
+        self.path, self.settings = path, json.loads(json.dumps(settings))
+        self.parts: dict[int, Part] = {}
+        self._journal = path / JOURNAL
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if (path / MANIFEST).is_file():
+                self._take_up(resume)
+            elif any(one.name != MODEL_FOLDER and not _is_partial(one) for one in path.iterdir()):
+                raise UsageError(f"-o {path}: it holds other files; name an empty or a new folder")
+            (path / PARTS).mkdir(exist_ok=True)
+            for left in filter(_is_partial, [*path.iterdir(), *(path / PARTS).iterdir()]):
+                left.unlink()
+            self._begin()
+        except OSError as error:
+            raise InputError(f"-o {path}: cannot be used: {error.strerror or error}") from error
+
+    def _take_up(self, resume: bool) -> None:
+        """Read what an earlier run left."""
+        try:
+            manifest = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
+            lines = manifest["parts"] or _whole_lines(self._journal)
+            earlier, parts = manifest["settings"], [Part(**line) for line in lines]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self.path / MANIFEST}: cannot be read: {error}; name a new folder") from error
+        if not resume:
+            raise UsageError(f"-o {self.path}: it holds a run; go on with it by --resume, or name another")
+        differing = sorted(
+            key for key in earlier.keys() | self.settings.keys() if earlier.get(key) != self.settings.get(key)
+        )
+        if differing:
+            raise UsageError(
+                f"-o {self.path}: --resume goes on with the same command only; this one has another "
+                f"{', '.join(differing)}"
+            )
+        self.parts = {part.index: part for part in parts}
+
+    def has(self, chunk: Chunk) -> bool:
+        """Whether a chunk's part is there and whole.
+
+        Raises
+        ------
+        UsageError
+            If the part was made from other rows.
+        """
+        part = self.parts.get(chunk.index)
+        if part is None:
+            return False
+        if part.input != chunk.digest:
+            raise UsageError(
+                f"-o {self.path}: the input is not what it was when {part.file} was written ({part.first} to "
+                f"{part.last}); screen it into another folder"
+            )
+        path = self.path / part.file
+        if path.is_file() and file_digest(path) == part.digest:
+            return True
+        logger.warning("%s is missing or damaged; computing it again", path)
+        return False
+
+    def add(self, part: Part, content: bytes) -> None:
+        """Write a part and its line in the journal.
+
+        Raises
+        ------
+        InputError
+            If the file system refuses, for example because it is full.
+        """
+        write_atomically(self.path / part.file, content)
+        try:
+            with self._journal.open("a", encoding="utf-8") as journal:
+                journal.write(json.dumps(asdict(part)) + "\n")
+                journal.flush()
+                os.fsync(journal.fileno())
+        except OSError as error:
+            raise InputError(f"{self._journal}: cannot be written: {error.strerror}") from error
+        self.parts[part.index] = part
+
+    def finish(self, n_chunks: int) -> None:
+        """Say that all chunks are done.
+
+        Raises
+        ------
+        UsageError
+            If there are parts of more chunks than the input has.
+        """
+        if len(self.parts) > n_chunks:
+            raise UsageError(
+                f"-o {self.path}: the input ends before {self.parts[n_chunks].first}, which was screened; "
+                "screen it into another folder"
+            )
+        self._write_manifest(finished=True)
+        self._journal.unlink(missing_ok=True)
+
+    def _records(self) -> list[dict[str, Any]]:
+        return [asdict(part) for _, part in sorted(self.parts.items())]
+
+    def _begin(self) -> None:
+        """Write the journal of what is there before a manifest without it."""
+        lines = [json.dumps(record) + "\n" for record in self._records()]
+        write_atomically(self._journal, "".join(lines).encode())
+        self._write_manifest(finished=False)
+
+    def _write_manifest(self, finished: bool) -> None:
+        parts = self._records() if finished else []
+        manifest = {"format": _FORMAT, "settings": self.settings, "finished": finished, "parts": parts}
+        write_atomically(self.path / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+
+    def tables(self) -> Iterator[pd.DataFrame]:
+        """Tables of all parts in order."""
+        import pandas as pd
+
+        for _, part in sorted(self.parts.items()):
+            path = self.path / part.file
+            yield pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+
+
+def _is_partial(path: Path) -> bool:
+    """Whether a file is what a killed run left of one (:func:`molrate.io.write_atomically`)."""
+    return path.name.startswith(".") and path.suffix == ".part"
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    """Lines of a journal; a last one that was cut off does not count."""
+    if not path.is_file():
+        return []
+    content = path.read_text(encoding="utf-8")
+    return [json.loads(line) for line in content[: content.rfind("\n") + 1].splitlines()]
