@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.linear_model import LogisticRegressionCV, RidgeCV
-from sklearn.model_selection import GroupKFold
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
 from torch import nn
 
 from molrate.datasets import Dataset
@@ -27,6 +27,7 @@ _Floats = npt.NDArray[np.float64]
 FOLDS = 5
 _PENALTIES = np.logspace(-2, 5, 15)
 _STRENGTHS = np.logspace(-4, 2, 7)
+_INNER_FOLDS = 3
 _MAX_STEPS = 2000
 
 
@@ -191,10 +192,11 @@ def _fit_target(
     classes, counts = np.unique(known, return_counts=True)
     if len(classes) < len(task.classes[column]) or counts.min() < 2:
         raise InputError(f"target {name!r}: a class has too few molecules to fit and check a model on")
-    inner = min(3, int(counts.min()))
-    model = LogisticRegressionCV(Cs=_STRENGTHS, cv=inner, scoring="neg_log_loss", max_iter=_MAX_STEPS).fit(
-        scaled[measured], known
+    folds = StratifiedKFold(min(_INNER_FOLDS, int(counts.min())))
+    search = GridSearchCV(
+        LogisticRegression(max_iter=_MAX_STEPS), {"C": _STRENGTHS}, scoring="neg_log_loss", cv=folds
     )
+    model = search.fit(scaled[measured], known).best_estimator_
     return model.coef_, model.intercept_
 
 

@@ -1,0 +1,110 @@
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+import molrate
+from molrate.cli.main import cli
+
+MOLRATE = [sys.executable, "-m", "molrate"]
+
+
+@pytest.fixture
+def library(tmp_path):
+    smiles = molrate.load_dataset("esol").smiles[:60]
+    path = tmp_path / "library.smi.gz"
+    lines = [f"{text} m{number}" for number, text in enumerate(smiles)]
+    lines[7] = "not-a-molecule m7"
+    path.write_bytes(gzip.compress("\n".join(lines).encode() + b"\n"))
+    return path
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def test_from_a_table_to_hits_in_one_command(library, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["screen", library, "--train", "freesolv", "-e", "rdkit-descriptors", "-o", out, "--top", 5]
+    done = invoke(*arguments, "--jobs", 1, "--chunk-size", 25)
+    assert done.exit_code == 5, done.output
+    assert "freesolv: freesolv by a linear model on rdkit-descriptors, values; 5 folds: rmse" in done.output
+    assert "59 of 60 rows done; 1 invalid, with the reason in their rows." in done.output
+    table = pd.read_parquet(out / "parts")
+    assert table["id"].tolist() == [f"m{number}" for number in range(60)]
+    assert table["status"].value_counts().to_dict() == {"ok": 59, "invalid": 1}
+    best = pd.read_csv(out / "top.csv")
+    expected = table.nlargest(5, "predicted_freesolv")["id"].tolist()
+    assert best["id"].tolist() == expected
+    # The model it fitted serves other libraries.
+    again = invoke("screen", library, "-m", out / "model", "-o", tmp_path / "again", "--jobs", 1)
+    assert again.exit_code == 5
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "again" / "parts"), table)
+    resumed = invoke(*arguments, "--jobs", 1, "--chunk-size", 25, "--resume")
+    assert "(3 of 3 chunks by an earlier run)" in resumed.output
+    refused = invoke(*arguments, "--jobs", 1, "--chunk-size", 25, "--resume", "--seed", 1)
+    assert refused.exit_code != 0
+    assert "it was fitted with another --seed" in str(refused.exception)
+
+
+def test_best_ranks_first(library, tmp_path, monkeypatch):
+    monkeypatch.setattr("molrate.scoring.default_encoders", lambda: ["ecfp4", "rdkit-descriptors"])
+    done = invoke("screen", library, "--train", "freesolv", "-o", tmp_path / "out", "--jobs", 1)
+    assert "freesolv: freesolv (regression), transrate, 642 molecules" in done.output
+    assert "by a linear model on ecfp4, bits" in done.output
+
+
+def test_embedding_into_a_folder_is_that_into_a_file(library, tmp_path):
+    done = invoke("embed", library, "-e", "gcn-untrained", "-o", tmp_path / "parts", "--jobs", 1)
+    assert done.exit_code == 5, done.output
+    invoke("embed", library, "-e", "gcn-untrained", "-o", tmp_path / "one.parquet")
+    one = pd.read_parquet(tmp_path / "one.parquet")
+    parts = pd.read_parquet(tmp_path / "parts" / "parts")
+    columns = [name for name in one if name.startswith("x")]
+    pd.testing.assert_frame_equal(parts[columns], one[columns], rtol=1e-5)
+
+
+def run(command, **options):
+    return subprocess.run(command, capture_output=True, timeout=100, check=False, **options)
+
+
+def test_in_a_pipe(library):
+    done = run(
+        f"gzip -dc {library} | {' '.join(MOLRATE)} embed - --input-format smi -e ecfp4 -o - --jobs 1 -q "
+        "| cut -d, -f2,3,6",
+        shell=True,
+        executable="/bin/bash",
+    )
+    lines = done.stdout.decode().splitlines()
+    assert lines[0] == "row,id,x0"
+    assert len(lines) == 61
+    assert lines[60].startswith("60,m59,")
+
+
+def test_a_reader_that_has_enough_and_a_full_disk(library):
+    command = f"{' '.join(MOLRATE)} embed {library} -e ecfp4 -o - --jobs 1 --chunk-size 1 -q"
+    enough = run(f"set -o pipefail; {command} | head -1", shell=True, executable="/bin/bash")
+    assert enough.stdout.startswith(b"source,row,id,smiles")
+    assert b"Traceback" not in enough.stderr
+    if Path("/dev/full").exists():
+        full = run(f"{command} > /dev/full", shell=True, executable="/bin/bash")
+        assert full.returncode == 3
+        assert b"standard output cannot be written: No space left on device" in full.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-o", "x"], "either --model FOLDER or --train TABLE"),
+        (["-o", "-", "--train", "freesolv"], "name a folder with -o"),
+        (["-o", "-", "-m", "m", "--top", "3"], "name a folder with -o"),
+    ],
+)
+def test_wrong_use(library, arguments, message):
+    refused = invoke("screen", library, *arguments)
+    assert refused.exit_code == 2
+    assert message in refused.output

@@ -1,0 +1,173 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from rdkit import Chem
+from rdkit.Chem import AllChem
+
+import molrate
+from molrate.encoders.base import load_encoder
+from molrate.errors import UsageError, WeightsError
+from molrate.finetuning.model import TunedModel
+from molrate.molecules import standardise
+from molrate.screening.domain import Domain
+from molrate.screening.fitted import fit_model, fitted_before
+from molrate.screening.library import Chunk, Row
+from molrate.screening.stage import EmbeddingStage, ScreeningStage
+
+SMILES = ["CCO", "c1ccccc1O", "C*C", "bad(", "CC(C)Cc1ccc(cc1)C(C)C(=O)O", "[Na+].CC(=O)[O-]"]
+
+
+def chunk(texts):
+    return Chunk(0, [Row("l.smi", number, "", text, "") for number, text in enumerate(texts, start=1)])
+
+
+def block(smiles):
+    molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    AllChem.Compute2DCoords(molecule)
+    return Chem.MolToMolBlock(molecule)
+
+
+@pytest.mark.parametrize("encoder", ["gcn-untrained", "grover-small-chembl", "ecfp4"])
+def test_embeddings_are_those_of_embed(encoder):
+    stage = EmbeddingStage(encoder)
+    stage.prepare()
+    table = stage.table(chunk(SMILES))
+    expected = molrate.embed(SMILES, encoder)
+    columns = [f"x{dimension}" for dimension in range(expected.shape[1])]
+    np.testing.assert_allclose(table[columns].to_numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert table["status"][3] == "invalid"
+    assert table["canonical_smiles"][5] == "CC(=O)[O-]"
+    unsupported = np.isnan(expected).all(axis=1) & (table["status"] != "invalid")
+    assert (table.loc[unsupported, "status"] == "unsupported").all()
+    assert (table.loc[table["status"] != "ok", "error"] != "").all()
+
+
+def test_a_chunk_without_any_molecule_has_the_same_columns():
+    stage = EmbeddingStage("gcn-untrained")
+    stage.prepare()
+    full, empty = stage.table(chunk(SMILES)), stage.table(chunk(["bad(", ""]))
+    assert empty.columns.tolist() == full.columns.tolist()
+    assert empty.dtypes.tolist() == full.dtypes.tolist()
+
+
+def test_records_of_an_sdf_are_read_as_molecules():
+    stage = EmbeddingStage("ecfp4")
+    table = stage.table(chunk([block("CCO"), "broken\n\n\n  1  0\n", block("CCO").replace("C  ", "Qq ")]))
+    assert table["canonical_smiles"].tolist() == ["CCO", "", ""]
+    assert table["status"].tolist() == ["ok", "unreadable", "unreadable"]
+    assert table["error"][1] == "RDKit cannot read this record"
+    assert table["smiles"][1] == "broken"
+
+
+def test_molecules_that_are_too_large_are_reported_and_not_computed():
+    stage = EmbeddingStage("ecfp4", max_atoms=50)
+    table = stage.table(chunk(["C" * 50, "C" * 51, "C" * 251, "C" * 10_000, "[13C@@H2]" * 20]))
+    assert table["error"].tolist()[:4] == [
+        "",
+        "51 atoms, more than 50 (--max-atoms)",
+        "SMILES of 251 characters, more than 250 (--max-atoms 50)",
+        "SMILES of 10000 characters, more than 250 (--max-atoms 50)",
+    ]
+    assert table["status"].tolist() == ["ok", "invalid", "unreadable", "unreadable", "ok"]
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    dataset = molrate.load_dataset("freesolv")
+    record = fit_model(dataset, load_encoder("rdkit-descriptors"), folder)
+    return folder, record, dataset
+
+
+def test_a_fitted_model_predicts_as_scikit_learn_does(fitted):
+    from sklearn.linear_model import RidgeCV
+    from sklearn.preprocessing import StandardScaler
+
+    folder, record, dataset = fitted
+    features = molrate.embed(dataset.smiles.tolist(), "rdkit-descriptors").astype(np.float64)
+    y = dataset.targets[0].values
+    kept = features.std(axis=0) > 1e-6 * (1 + np.abs(features.mean(axis=0)))
+    scaled = np.clip(StandardScaler().fit_transform(features[:, kept]), -10, 10)
+    expected = RidgeCV(np.logspace(-2, 5, 15)).fit(scaled, (y - y.mean()) / y.std()).predict(scaled)
+    found = TunedModel.load(folder).predict(dataset.smiles.tolist())["predicted_freesolv"]
+    np.testing.assert_allclose(found, expected * y.std() + y.mean(), atol=2e-3)
+    assert record["metrics"]["folds"]["mean"]["rmse"] < 2
+
+
+def test_bounds_hold_the_share_they_promise(fitted):
+    folder, record, dataset = fitted
+    stage = ScreeningStage(str(folder), level=0.8)
+    stage.prepare()
+    table = stage.table(chunk(dataset.smiles.tolist()))
+    y = dataset.targets[0].values
+    inside = (table["low_freesolv"] <= y) & (y <= table["high_freesolv"])
+    # Of molecules that the model was fitted to, somewhat more.
+    assert 0.78 <= inside.mean() <= 0.95
+    assert len(record["calibration"]["freesolv"]) == len(y)
+    np.testing.assert_allclose(table["similarity"], 1)
+
+
+@pytest.mark.parametrize(("dataset", "target"), [("two", "active"), ("three", "level")])
+def test_classes(tmp_path, dataset, target):
+    esol = molrate.load_dataset("esol")
+    y = esol.targets[0].values[:300]
+    labels = {"active": np.where(y > np.median(y), "yes", "no"), "level": pd.qcut(y, 3, ["a", "b", "c"])}
+    source = tmp_path / "t.csv"
+    pd.DataFrame({"smiles": esol.smiles[:300], target: labels[target]}).to_csv(source, index=False)
+    record = fit_model(
+        molrate.load_dataset(source, target), load_encoder("rdkit-descriptors"), tmp_path / "m"
+    )
+    stage = ScreeningStage(str(tmp_path / "m"))
+    stage.prepare()
+    table = stage.table(chunk([*esol.smiles[:300], "bad("]))
+    predicted = table[stage.predicted].to_numpy()
+    assert ((predicted[:300] >= 0) & (predicted[:300] <= 1)).all()
+    sets = table[f"classes_{target}"]
+    inside = [label in labels_of.split("|") for label, labels_of in zip(labels[target], sets, strict=False)]
+    assert np.mean(inside) >= 0.88
+    assert np.isnan(predicted[300]).all()
+    assert sets[300] == ""
+    assert record["metrics"]["folds"]["mean"]["auroc"] > 0.8
+
+
+def test_a_model_fitted_before_is_taken_up_only_for_the_same_call(fitted, tmp_path):
+    folder, _, dataset = fitted
+    assert fitted_before(folder, dataset, None, 0)
+    assert fitted_before(folder, dataset, "rdkit-descriptors", 0)
+    assert not fitted_before(tmp_path, dataset, None, 0)
+    with pytest.raises(UsageError, match="another --encoder"):
+        fitted_before(folder, dataset, "ecfp4", 0)
+    with pytest.raises(UsageError, match="another --train, --target"):
+        fitted_before(folder, molrate.load_dataset("esol"), None, 0)
+
+
+def test_identities_tell_models_apart_and_settings_travel_alone(fitted, tmp_path):
+    folder, _, _ = fitted
+    stage = ScreeningStage(str(folder))
+    stage.prepare()
+    assert len(pickle.dumps(stage)) < 500
+    again = pickle.loads(pickle.dumps(stage))
+    assert again == stage
+    assert again.identity() == stage.identity()
+    assert stage.identity() != ScreeningStage(str(folder), level=0.5).identity()
+    one, other = EmbeddingStage("gcn-untrained"), EmbeddingStage("gcn-untrained", seed=1)
+    assert one.identity() != other.identity()
+    with pytest.raises(WeightsError, match="no finished fine-tuned model"):
+        ScreeningStage(str(tmp_path)).prepare()
+
+
+def test_similarity_is_to_the_nearest_training_molecule():
+    from rdkit import DataStructs
+    from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
+
+    training = ["CCO", "c1ccccc1", "CC(=O)O"]
+    generator = GetMorganGenerator(radius=2, fpSize=2048)
+    new = standardise(["CCCO", "c1ccccc1", "bad("])
+    found = Domain(training).nearest(new)
+    prints = [generator.GetFingerprint(Chem.MolFromSmiles(smiles)) for smiles in ("CCCO", *training)]
+    expected = max(DataStructs.TanimotoSimilarity(prints[0], one) for one in prints[1:])
+    assert found[0] == pytest.approx(expected)
+    assert found[1] == 1
+    assert np.isnan(found[2])
