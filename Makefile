@@ -22,5 +22,5 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
-	$(BIN)/pip install -q -c constraints.txt -e ".[dev,moleculenet,train]"
+	$(BIN)/pip install -q -c constraints.txt -e ".[dev,moleculenet,ray,train]"
 	touch $@ $(VENV)/installed

@@ -50,6 +50,8 @@ def command(
     part_format: str,
     chunk_size: int,
     jobs: int | None,
+    engine: str,
+    address: str | None,
     resume: bool,
     max_atoms: int,
     quiet: bool,
@@ -83,7 +85,7 @@ def command(
             choose_device(device),
             max_atoms,
         )
-        Streaming(output, part_format, chunk_size, jobs, resume, quiet).run(found, stage)
+        Streaming(output, part_format, chunk_size, jobs, engine, address, resume, quiet).run(found, stage)
         return
     if len(library) > 1:
         raise click.UsageError(f"-o {output}: one table goes into a file; several go into a folder")

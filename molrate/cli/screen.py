@@ -64,6 +64,8 @@ def command(
     part_format: str,
     chunk_size: int,
     jobs: int | None,
+    engine: str,
+    address: str | None,
     resume: bool,
     max_atoms: int,
     quiet: bool,
@@ -89,7 +91,7 @@ def command(
     found = Library.find(
         library, smiles_column=smiles_column, id_column=id_column, stdin_format=f".{input_format}"
     )
-    streaming = Streaming(output, part_format, chunk_size, jobs, resume, quiet)
+    streaming = Streaming(output, part_format, chunk_size, jobs, engine, address, resume, quiet)
     if model is None:
         model = _fit(Path(output), resume, quiet, train, target, task, encoder, seed)
     stage = ScreeningStage(str(model), level, choose_device(device), max_atoms)

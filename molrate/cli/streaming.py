@@ -49,7 +49,19 @@ def library_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--jobs",
             type=click.IntRange(1),
-            help="Processes, each with a model of its own; by default one a core, or one on a GPU.",
+            help="Workers, each with a model of its own; by default one a core, or one a GPU.",
+        ),
+        click.option(
+            "--engine",
+            type=click.Choice(["local", "ray"]),
+            default="local",
+            show_default=True,
+            help="Processes of this machine, or actors of a Ray cluster.",
+        ),
+        click.option(
+            "--address",
+            metavar="HOST:PORT",
+            help="Of the Ray cluster, or auto; one is started on this machine if not given.",
         ),
         click.option("--resume", is_flag=True, help="Go on where the same command was stopped."),
         click.option(
@@ -73,6 +85,8 @@ class Streaming:
     part_format: str
     chunk_size: int
     jobs: int | None
+    engine: str
+    address: str | None
     resume: bool
     quiet: bool
 
@@ -123,6 +137,12 @@ class Streaming:
     def _engine(self, stage: Stage) -> Callable[..., Any]:
         from molrate.screening.local import default_jobs, run_locally
 
+        if self.engine == "ray":
+            from molrate.screening.cluster import run_on_ray
+
+            return partial(run_on_ray, n_workers=self.jobs, address=self.address)
+        if self.address is not None:
+            raise click.UsageError("--address is for --engine ray")
         on_cpu = getattr(stage, "device", "cpu") == "cpu"
         return partial(run_locally, n_jobs=self.jobs or (default_jobs() if on_cpu else 1))
 

@@ -108,3 +108,20 @@ def test_wrong_use(library, arguments, message):
     refused = invoke("screen", library, *arguments)
     assert refused.exit_code == 2
     assert message in refused.output
+
+
+def test_on_ray_from_the_command_line(library, tmp_path):
+    pytest.importorskip("ray")
+    shared = ["embed", str(library), "-e", "ecfp4", "--chunk-size", "20", "-q"]
+    done = run([*MOLRATE, *shared, "-o", str(tmp_path / "ray"), "--engine", "ray", "--jobs", "2"])
+    assert done.returncode == 5, done.stderr
+    run([*MOLRATE, *shared, "-o", str(tmp_path / "local"), "--jobs", "1"])
+    for path in (tmp_path / "local").rglob("*.*"):
+        twin = tmp_path / "ray" / path.relative_to(tmp_path / "local")
+        assert twin.read_bytes() == path.read_bytes()
+    refused = run(
+        [*MOLRATE, *shared, "-o", str(tmp_path / "x"), "--engine", "ray", "--address", "127.0.0.1:1"]
+    )
+    assert refused.returncode == 2
+    assert b"no Ray cluster can be reached there" in refused.stderr
+    assert invoke("embed", library, "-e", "ecfp4", "-o", tmp_path / "y", "--address", "auto").exit_code == 2

@@ -1,0 +1,156 @@
+"""Chunks on a Ray cluster: actors that each hold a model, on this machine or on many.
+
+Chunks are read here and parts written here, in order, so that a run on a cluster leaves the same bytes as a
+local one and resumes like it. What actors read, a model's folder or checkpoints, is to be where every node
+can read it under the same path.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from molrate.errors import MolrateError, UsageError
+from molrate.screening.library import Chunk
+from molrate.screening.local import Made
+from molrate.screening.parts import make_part
+from molrate.screening.stage import Stage
+
+logger = logging.getLogger(__name__)
+
+_WAITING = 3
+"""Chunks for each actor that are read ahead, or wait for an earlier one to be finished."""
+_ATTEMPTS = 3
+_PATIENCE = 10
+"""Seconds in which a cluster is to answer."""
+
+
+class _Actor:
+    """A worker's end: a stage made ready once."""
+
+    def __init__(self, stage: Stage, suffix: str) -> None:
+        import torch
+
+        torch.set_num_threads(1)
+        stage.prepare()
+        self.stage, self.suffix = stage, suffix
+
+    def make(self, chunk: Chunk) -> Made:
+        """The part of a chunk."""
+        return make_part(chunk, self.stage.table(chunk), self.suffix)
+
+
+def run_on_ray(
+    chunks: Iterator[Chunk],
+    stage: Stage,
+    suffix: str,
+    n_workers: int | None = None,
+    address: str | None = None,
+) -> Iterator[Made]:
+    """Parts of chunks, in order.
+
+    An actor that is lost is started again, and its chunk tried up to three more times.
+
+    Parameters
+    ----------
+    chunks : iterator of Chunk
+    stage : Stage
+    suffix : str
+        Format of the parts.
+    n_workers : int, optional
+        Actors; by default one for each core, or GPU if the stage's device is one, of the cluster.
+    address : str, optional
+        Of a cluster, as ``ray.init`` takes it; one is started on this machine if none is given.
+
+    Raises
+    ------
+    UsageError
+        If Ray is not installed or the cluster cannot be reached.
+    MolrateError
+        If a chunk failed in every attempt, or as the stage raises it.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise UsageError('--engine ray needs Ray: pip install "molrate[ray]"') from error
+    started_here = not ray.is_initialized()
+    if started_here:
+        _connect(address)
+    try:
+        yield from _Workers(stage, suffix, n_workers).run(chunks)
+    finally:
+        if started_here:
+            ray.shutdown()
+
+
+def _connect(address: str | None) -> None:
+    import ray
+
+    try:
+        if address is not None and ":" in address:
+            # Ray itself waits for minutes.
+            host, port = address.removeprefix("ray://").rsplit(":", 1)
+            socket.create_connection((host, int(port)), _PATIENCE).close()
+        ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UsageError(f"--address {address}: no Ray cluster can be reached there: {error}") from error
+
+
+class _Workers:
+    """Actors, each with at most one chunk at a time."""
+
+    def __init__(self, stage: Stage, suffix: str, n_workers: int | None) -> None:
+        import ray
+
+        on_gpu = getattr(stage, "device", "cpu") != "cpu"
+        resource = "GPU" if on_gpu else "CPU"
+        n_workers = n_workers or int(ray.cluster_resources().get(resource, 0))
+        if not n_workers:
+            raise UsageError(f"the Ray cluster has no {resource}; start nodes that have, or name --jobs")
+        actor = ray.remote(_Actor).options(
+            num_cpus=1, num_gpus=1 if on_gpu else 0, max_restarts=_ATTEMPTS, max_task_retries=_ATTEMPTS
+        )
+        self.actors = [actor.remote(stage, suffix) for _ in range(n_workers)]
+
+    def run(self, chunks: Iterator[Chunk]) -> Iterator[Made]:
+        """Parts in order; finished ones wait for those before them."""
+        import ray
+
+        idle = list(self.actors)
+        running: dict[Any, tuple[Any, int]] = {}
+        finished: dict[int, Made] = {}
+        sent: list[int] = []
+        more = True
+        while more or running or finished:
+            while more and idle and len(sent) < _WAITING * len(self.actors):
+                chunk = next(chunks, None)
+                more = chunk is not None
+                if chunk is not None:
+                    actor = idle.pop()
+                    running[actor.make.remote(chunk)] = actor, chunk.index
+                    sent.append(chunk.index)
+            while sent and sent[0] in finished:
+                yield finished.pop(sent.pop(0))
+            if running:
+                (done, *_), _ = ray.wait(list(running), num_returns=1)
+                actor, index = running.pop(done)
+                finished[index] = _result(done)
+                idle.append(actor)
+
+
+def _result(done: Any) -> Made:
+    import ray
+
+    try:
+        made: Made = ray.get(done)
+    except ray.exceptions.RayTaskError as error:
+        cause = error.as_instanceof_cause()
+        raise cause if isinstance(cause, MolrateError) else error from error
+    except ray.exceptions.RayActorError as error:
+        raise MolrateError(
+            f"a Ray worker could not start, or was lost {_ATTEMPTS + 1} times: {error}; --resume goes on "
+            "with what is missing"
+        ) from error
+    return made
