@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from molrate.cli.main import logging_options, set_up_logging
 from molrate.cli.streaming import STDOUT, Streaming, library_options
+
+if TYPE_CHECKING:
+    from molrate.screening.parts import PartFolder
 
 TOP, BEST = "top.csv", "best"
 
@@ -32,7 +36,12 @@ TOP, BEST = "top.csv", "best"
     "-o", "--output", required=True, metavar="FOLDER", help="Folder, or - for CSV on standard output."
 )
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Also write the N best rows into top.csv.")
-@click.option("--smallest", is_flag=True, help="With --top, lower predictions are better.")
+@click.option("--smallest", is_flag=True, help="Lower predictions are better, for --top and enrichment.")
+@click.option(
+    "--label-column",
+    metavar="NAME",
+    help="Known activities in the library (1 or 0): also write enrichment.json and the curves.",
+)
 @click.option(
     "--level",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -55,6 +64,7 @@ def command(
     output: str,
     top: int | None,
     smallest: bool,
+    label_column: str | None,
     level: float,
     smiles_column: str | None,
     seed: int,
@@ -86,22 +96,47 @@ def command(
 
     if (model is None) == (train is None):
         raise click.UsageError("say what predicts: either --model FOLDER or --train TABLE with --target")
-    if output == STDOUT and (train is not None or top is not None):
-        raise click.UsageError("--train and --top write files beside the predictions; name a folder with -o")
+    if output == STDOUT and any(option is not None for option in (train, top, label_column)):
+        raise click.UsageError(
+            "--train, --top and --label-column write files beside the predictions; name a folder with -o"
+        )
     found = Library.find(
-        library, smiles_column=smiles_column, id_column=id_column, stdin_format=f".{input_format}"
+        library,
+        smiles_column=smiles_column,
+        id_column=id_column,
+        label_column=label_column,
+        stdin_format=f".{input_format}",
     )
     streaming = Streaming(output, part_format, chunk_size, jobs, engine, address, resume, quiet)
     if model is None:
         model = _fit(Path(output), resume, quiet, train, target, task, encoder, seed)
     stage = ScreeningStage(str(model), level, choose_device(device), max_atoms)
-    if top is None:
-        streaming.run(found, stage)
+    if output == STDOUT:
+        streaming.tell(streaming.into_stream(found, stage))
         return
     parts, summary = streaming.into_folder(found, stage)
-    best = top_rows(parts, stage.predicted[0], top, smallest)
-    write_atomically(parts.path / TOP, best.to_csv(index=False).encode())
+    if top is not None:
+        best = top_rows(parts, stage.predicted[0], top, smallest)
+        write_atomically(parts.path / TOP, best.to_csv(index=False).encode())
+    if label_column is not None:
+        _write_enrichment(parts, stage.predicted[0], smallest, quiet)
     streaming.tell(summary)
+
+
+def _write_enrichment(parts: PartFolder, column: str, smallest: bool, quiet: bool) -> None:
+    import json
+
+    from molrate.io import write_atomically
+    from molrate.screening.enrichment import curves, known_activities, measure_enrichment
+
+    scores, active = known_activities(parts.tables(), column)
+    enrichment = measure_enrichment(scores, active, smallest)
+    content = json.dumps({"column": column, **enrichment.record()}, indent=2) + "\n"
+    write_atomically(parts.path / "enrichment.json", content.encode())
+    for name, points in curves(scores, active, smallest).items():
+        write_atomically(parts.path / f"{name}.csv", points.to_csv(index=False).encode())
+    if not quiet:
+        click.echo(f"{column}: {enrichment.describe()}", err=True)
 
 
 def _fit(

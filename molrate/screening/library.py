@@ -51,6 +51,8 @@ class Row(NamedTuple):
         SMILES, or the block of an SDF record.
     error : str
         Why the row cannot be read; empty if it can.
+    label : str
+        Known activity, where a column of them was named.
     """
 
     source: str
@@ -58,6 +60,11 @@ class Row(NamedTuple):
     id: str
     text: str
     error: str
+    label: str = ""
+
+
+_Fields = tuple[int, str, str, str, str]
+"""Number, id, text, error and label of a row."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +76,13 @@ class Chunk:
     index : int
         From 0.
     rows : list of Row
+    labelled : bool
+        Whether rows are to have labels.
     """
 
     index: int
     rows: list[Row]
+    labelled: bool = False
 
     @property
     def digest(self) -> str:
@@ -93,6 +103,8 @@ class Library:
         Paths, or ``-`` for standard input.
     smiles_column, id_column : str, optional
         Found by their usual names if not given.
+    label_column : str, optional
+        Of csv, tsv and parquet.
     stdin_format : str
         Of standard input: a suffix of ``FORMATS`` other than ``.parquet``.
     """
@@ -100,6 +112,7 @@ class Library:
     sources: list[str]
     smiles_column: str | None = None
     id_column: str | None = None
+    label_column: str | None = None
     stdin_format: str = ".csv"
     _n_read: int = field(default=0, init=False, repr=False)
     _share_of_file: Callable[[], float] = field(default=lambda: 0.0, init=False, repr=False)
@@ -152,7 +165,7 @@ class Library:
         """All rows in chunks of `size`; the last one has what is left."""
         rows, index = self.rows(), 0
         while chunk := list(islice(rows, size)):
-            yield Chunk(index, chunk)
+            yield Chunk(index, chunk, self.label_column is not None)
             index += 1
 
     def _rows_of(self, source: str) -> Iterator[Row]:
@@ -161,14 +174,16 @@ class Library:
         try:
             parquet = suffix == ".parquet"
             rows = self._parquet_rows(source) if parquet else self._text_rows(source, suffix)
-            for number, identifier, text, error in rows:
-                yield Row(source, number, identifier, text, error)
+            for number, *fields in rows:
+                yield Row(source, number, *fields)
         except FileNotFoundError as error:
             raise InputError(f"{source}: no such file") from error
         except _DAMAGED as error:
             raise InputError(f"{source}: damaged or cut off after row {number}: {error}") from error
 
-    def _text_rows(self, source: str, suffix: str) -> Iterator[tuple[int, str, str, str]]:
+    def _text_rows(self, source: str, suffix: str) -> Iterator[_Fields]:
+        if self.label_column is not None and suffix not in _SEPARATORS:
+            raise InputError(f"{source}: {suffix} has no column {self.label_column!r} (--label-column)")
         with self._open(source) as stream:
             if suffix == ".smi":
                 yield from _smi_rows(stream)
@@ -190,23 +205,24 @@ class Library:
             else:
                 yield file
 
-    def _separated_rows(
-        self, source: str, stream: IO[bytes], separator: str
-    ) -> Iterator[tuple[int, str, str, str]]:
+    def _separated_rows(self, source: str, stream: IO[bytes], separator: str) -> Iterator[_Fields]:
         header, error = _fields(stream.readline().removeprefix(b"\xef\xbb\xbf"), separator)
         if error:
             raise InputError(f"{source}: its header cannot be read: {error}")
-        smiles, identifier = self._columns(source, header)
+        columns = self._columns(source, header)
         for number, line in enumerate(stream, start=1):
             fields, error = _fields(line, separator)
             if not error and len(fields) != len(header):
                 error = f"{len(fields)} fields where the header has {len(header)}"
             if error:
-                yield number, "", _shown(line), error
+                yield number, "", _shown(line), error, ""
             else:
-                yield number, "" if identifier is None else fields[identifier], fields[smiles].strip(), ""
+                smiles, identifier, label = (
+                    "" if column is None else fields[column].strip() for column in columns
+                )
+                yield number, identifier, smiles, "", label
 
-    def _parquet_rows(self, source: str) -> Iterator[tuple[int, str, str, str]]:
+    def _parquet_rows(self, source: str) -> Iterator[_Fields]:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -214,23 +230,23 @@ class Library:
             file = pq.ParquetFile(source)
         except pa.ArrowInvalid as error:
             raise InputError(f"{source}: not a Parquet file: {error}") from error
-        names = file.schema_arrow.names
-        smiles, identifier = self._columns(source, names)
-        columns = [names[smiles]] + ([] if identifier is None else [names[identifier]])
+        header = file.schema_arrow.names
+        names = [None if column is None else header[column] for column in self._columns(source, header)]
         number, n_rows = 0, max(1, file.metadata.num_rows)
         self._share_of_file = lambda: number / n_rows
         try:
-            for batch in file.iter_batches(columns=columns):
-                texts = _strings(batch.column(names[smiles]))
-                ids = [""] * len(texts) if identifier is None else _strings(batch.column(names[identifier]))
-                for one, text in zip(ids, texts, strict=True):
+            for batch in file.iter_batches(columns=[name for name in names if name is not None]):
+                columns = (
+                    [""] * len(batch) if name is None else _strings(batch.column(name)) for name in names
+                )
+                for smiles, identifier, label in zip(*columns, strict=True):
                     number += 1
-                    yield number, one, text, ""
+                    yield number, identifier, smiles, "", label
         except pa.ArrowException as error:
             raise InputError(f"{source}: damaged after row {number}: {error}") from error
 
-    def _columns(self, source: str, header: Sequence[str]) -> tuple[int, int | None]:
-        """Where SMILES and identifiers stand.
+    def _columns(self, source: str, header: Sequence[str]) -> tuple[int, int | None, int | None]:
+        """Where SMILES, identifiers and labels stand.
 
         Raises
         ------
@@ -243,7 +259,8 @@ class Library:
                 f"{source}: no SMILES column found; its columns are {', '.join(header)}. "
                 "Name it with --smiles-column"
             )
-        return smiles, _find(source, header, self.id_column, _ID_NAMES, "--id-column")
+        identifier = _find(source, header, self.id_column, _ID_NAMES, "--id-column")
+        return smiles, identifier, _find(source, header, self.label_column, (), "--label-column")
 
 
 def _strings(column: pa.Array) -> list[str]:
@@ -330,17 +347,17 @@ def _shown(line: bytes) -> str:
     return text[:_SHOWN]
 
 
-def _smi_rows(stream: IO[bytes]) -> Iterator[tuple[int, str, str, str]]:
+def _smi_rows(stream: IO[bytes]) -> Iterator[_Fields]:
     for number, line in enumerate(stream, start=1):
         text, error = _decoded(line)
         if error:
-            yield number, "", _shown(line), error
+            yield number, "", _shown(line), error, ""
         else:
             smiles, *rest = text.split(None, 1)
-            yield number, rest[0].strip() if rest else "", smiles, ""
+            yield number, rest[0].strip() if rest else "", smiles, "", ""
 
 
-def _sdf_rows(stream: IO[bytes]) -> Iterator[tuple[int, str, str, str]]:
+def _sdf_rows(stream: IO[bytes]) -> Iterator[_Fields]:
     """Records up to and with their end mark; the rest of the file, unless blank, is a record without."""
     lines: list[bytes] = []
     number = 0
@@ -355,12 +372,12 @@ def _sdf_rows(stream: IO[bytes]) -> Iterator[tuple[int, str, str, str]]:
         yield _record(number + 1, lines)
 
 
-def _record(number: int, lines: list[bytes]) -> tuple[int, str, str, str]:
+def _record(number: int, lines: list[bytes]) -> _Fields:
     decoded = [_decoded(line) for line in lines]
     error = next((error for _, error in decoded if error and error != "empty line"), "")
     if error:
-        return number, "", "", error
+        return number, "", "", error, ""
     texts = [text for text, _ in decoded]
     if not any(texts):
-        return number, "", "", "empty record"
-    return number, texts[0].strip(), "\n".join(texts) + "\n", ""
+        return number, "", "", "empty record", ""
+    return number, texts[0].strip(), "\n".join(texts) + "\n", "", ""

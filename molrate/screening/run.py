@@ -71,6 +71,7 @@ def run_settings(stage: Stage, library: Library, chunk_size: int, suffix: str) -
         "sources": library.sources,
         "smiles_column": library.smiles_column,
         "id_column": library.id_column,
+        "label_column": library.label_column,
         "chunk_size": chunk_size,
         "part_format": suffix,
         "versions": {"molrate": __version__, **{name: version(name) for name in ("rdkit", "torch", "numpy")}},

@@ -73,9 +73,9 @@ class Stage(ABC):
         Returns
         -------
         pandas.DataFrame
-            Columns source, row, id, smiles (as given; of an SDF record as RDKit reads it),
-            canonical_smiles, those of the stage, status (``ok``, ``unreadable``, ``invalid`` or
-            ``unsupported``) and error.
+            Columns source, row, id, label (where the library has them), smiles (as given; of an SDF record
+            as RDKit reads it), canonical_smiles, those of the stage, status (``ok``, ``unreadable``,
+            ``invalid`` or ``unsupported``) and error.
         """
         texts, unreadable = _read(chunk.rows, self.max_atoms)
         molecules = _limit_atoms(standardise(texts, self.standardisation), self.max_atoms)
@@ -90,6 +90,7 @@ class Stage(ABC):
             "source": [row.source for row in chunk.rows],
             "row": np.array([row.number for row in chunk.rows], dtype=np.int64),
             "id": [row.id for row in chunk.rows],
+            **({"label": [row.label for row in chunk.rows]} if chunk.labelled else {}),
             "smiles": [text or _one_line(row.text) for text, row in zip(texts, chunk.rows, strict=True)],
             "canonical_smiles": molecules.canonical,
         }

@@ -125,3 +125,36 @@ def test_on_ray_from_the_command_line(library, tmp_path):
     assert refused.returncode == 2
     assert b"no Ray cluster can be reached there" in refused.stderr
     assert invoke("embed", library, "-e", "ecfp4", "-o", tmp_path / "y", "--address", "auto").exit_code == 2
+
+
+def test_enrichment_of_a_labelled_library(tmp_path):
+    import json
+
+    dataset = molrate.load_dataset("esol")
+    soluble = dataset.targets[0].values > -2
+    frame = pd.DataFrame({"smiles": dataset.smiles, "soluble": soluble.astype(int)})
+    frame[:400].to_csv(tmp_path / "train.csv", index=False)
+    frame[400:].to_csv(tmp_path / "library.csv", index=False)
+    out = tmp_path / "out"
+    arguments = ["--train", tmp_path / "train.csv", "-t", "soluble", "-e", "rdkit-descriptors", "-o", out]
+    done = invoke("screen", tmp_path / "library.csv", *arguments, "--label-column", "soluble", "--jobs", 1)
+    assert done.exit_code == 0, done.output
+    found = json.loads((out / "enrichment.json").read_text())
+    assert found["n"] == 728
+    assert found["auroc"] > 0.9
+    assert 1.5 < found["ef_5"] <= 728 / found["n_active"]
+    assert pd.read_csv(out / "roc.csv").iloc[-1].tolist() == [1, 1]
+    assert "EF 1 %" in done.output
+    missing = invoke(
+        "screen",
+        tmp_path / "library.csv",
+        "-m",
+        out / "model",
+        "-o",
+        tmp_path / "x",
+        "--label-column",
+        "none",
+        "--jobs",
+        1,
+    )
+    assert "no column 'none' (--label-column)" in str(missing.exception)

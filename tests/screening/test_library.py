@@ -49,12 +49,12 @@ def test_smi_tsv_and_gz(tmp_path):
     (tmp_path / "a.smi").write_bytes(b"CCO ethanol and more\n\nC\n")
     with gzip.open(tmp_path / "b.tsv.gz", "wb") as file:
         file.write(b"id\tsmiles\n1\tCC\n")
-    assert [row[1:] for row in read(tmp_path / "a.smi")] == [
+    assert [row[1:5] for row in read(tmp_path / "a.smi")] == [
         (1, "ethanol and more", "CCO", ""),
         (2, "", "", "empty line"),
         (3, "", "C", ""),
     ]
-    assert [row[1:] for row in read(tmp_path / "b.tsv.gz")] == [(1, "1", "CC", "")]
+    assert [row[1:5] for row in read(tmp_path / "b.tsv.gz")] == [(1, "1", "CC", "")]
 
 
 def test_sdf_records(tmp_path):
@@ -74,7 +74,7 @@ def test_sdf_records(tmp_path):
 def test_parquet(tmp_path):
     path = tmp_path / "l.parquet"
     pd.DataFrame({"chembl_id": [7, 8, 9], "smiles": ["C", None, "CC"], "y": 0}).to_parquet(path)
-    assert [row[1:] for row in read(path)] == [(1, "7", "C", ""), (2, "8", "", ""), (3, "9", "CC", "")]
+    assert [row[1:5] for row in read(path)] == [(1, "7", "C", ""), (2, "8", "", ""), (3, "9", "CC", "")]
     (tmp_path / "no.parquet").write_bytes(b"PAR1 this is none")
     with pytest.raises(InputError, match=r"no\.parquet: not a Parquet file"):
         read(tmp_path / "no.parquet")
@@ -83,6 +83,17 @@ def test_parquet(tmp_path):
     (tmp_path / "bad.parquet").write_bytes(content)
     with pytest.raises(InputError, match=r"bad\.parquet: damaged"):
         read(tmp_path / "bad.parquet")
+
+
+def test_labels_stand_in_a_column(tmp_path):
+    (tmp_path / "l.tsv").write_text("smiles\tactive\nC\t1\nCC\t \n")
+    pd.DataFrame({"smiles": ["C"], "active": [0]}).to_parquet(tmp_path / "l.parquet")
+    (tmp_path / "l.smi").write_text("C\n")
+    assert [row.label for row in read(tmp_path / "l.tsv", label_column="active")] == ["1", ""]
+    assert [row.label for row in read(tmp_path / "l.parquet", label_column="active")] == ["0"]
+    assert [row.label for row in read(tmp_path / "l.tsv")] == ["", ""]
+    with pytest.raises(InputError, match=r"\.smi has no column 'active'"):
+        read(tmp_path / "l.smi", label_column="active")
 
 
 def test_folders_globs_and_their_order(tmp_path):

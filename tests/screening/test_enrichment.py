@@ -1,0 +1,68 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from molrate.errors import InputError
+from molrate.screening.enrichment import curves, known_activities, measure_enrichment
+
+
+def bedroc_by_its_formula(ranks, n, alpha):
+    """Truchon and Bayly 2007, equations 36 and 37; ranks from 1."""
+    share = len(ranks) / n
+    rie = np.exp(-alpha * np.array(ranks) / n).sum() / len(ranks)
+    rie /= (1 - np.exp(-alpha)) / (np.exp(alpha / n) - 1) / n
+    factor = share * np.sinh(alpha / 2) / (np.cosh(alpha / 2) - np.cosh(alpha / 2 - alpha * share))
+    return rie * factor + 1 / (1 - np.exp(alpha * (1 - share)))
+
+
+def test_measures_by_hand():
+    generator = np.random.default_rng(0)
+    active = (generator.uniform(size=1000) < 0.05).astype(int)
+    scores = generator.normal(size=1000) + 2 * active
+    found = measure_enrichment(scores, active)
+    order = np.argsort(-scores)
+    n_active = active.sum()
+    assert found.ef_1 == pytest.approx(active[order[:10]].sum() / n_active / 0.01)
+    assert found.ef_5 == pytest.approx(active[order[:50]].sum() / n_active / 0.05)
+    ranks = np.flatnonzero(active[order]) + 1
+    assert found.bedroc == pytest.approx(bedroc_by_its_formula(ranks, 1000, 20))
+    pairs = scores[active == 1][:, None] > scores[active == 0][None]
+    assert found.auroc == pytest.approx(pairs.mean())
+    assert measure_enrichment(-scores, active, smallest=True) == found
+
+
+def test_extremes_and_ties():
+    active = np.repeat([1, 0], [10, 190])
+    perfect = measure_enrichment(np.arange(200.0)[::-1], active)
+    assert (perfect.ef_1, perfect.ef_5, perfect.auroc) == (20, 20, 1)
+    assert perfect.bedroc == pytest.approx(1)
+    # All scores equal: nothing is known, and the actives do not come first by luck of the file.
+    tied = measure_enrichment(np.zeros(200), active)
+    assert tied.ef_5 == 0
+    assert tied.auroc == 0.5
+
+
+def test_curves_have_the_areas_that_are_told():
+    generator = np.random.default_rng(1)
+    active = (generator.uniform(size=300) < 0.2).astype(int)
+    scores = generator.normal(size=300) + active
+    roc = curves(scores, active)["roc"]
+    area = np.trapezoid(roc["true_positive_rate"], roc["false_positive_rate"])
+    assert area == pytest.approx(measure_enrichment(scores, active).auroc)
+
+
+def tables(labels):
+    table = pd.DataFrame({"source": "l.csv", "row": range(1, len(labels) + 1), "label": labels})
+    table["status"], table["p"] = "ok", np.arange(len(labels), dtype=float)
+    table.loc[0, "status"] = "invalid"
+    return [table.iloc[:3], table.iloc[3:]]
+
+
+def test_rows_with_a_label_and_a_prediction_count():
+    scores, active = known_activities(tables(["1", "Active", "", "0", None, "FALSE", "1.0"]), "p")
+    assert scores.tolist() == [1, 3, 5, 6]
+    assert active.tolist() == [1, 0, 0, 1]
+    with pytest.raises(InputError, match=r"l\.csv row 4: label 'maybe' is none of 1"):
+        known_activities(tables(["1", "1", "0", "maybe"]), "p")
+    with pytest.raises(InputError, match="0 actives among 3 labelled rows"):
+        known_activities(tables(["1", "0", "0", "0"]), "p")
