@@ -27,6 +27,8 @@ from molrate.resources import cache_folder
 if TYPE_CHECKING:
     from rdkit import Chem
 
+    from molrate.graphs.batch import MoleculeBatch
+
 logger = logging.getLogger(__name__)
 
 _BATCH_ATOMS = {"cpu": 2048, "cuda": 65536}
@@ -230,13 +232,44 @@ def _pass(
         vectors = {}
         if batch.rows:
             try:
-                vectors = task.encoder.embed(batch.content, list(task.paths), pooling, device)
+                vectors = _vectors(task, batch, [parsed[row] for row in batch.rows], pooling, device)
             except MolrateError as error:
                 task.embedding.failure = error
         errors = {int(rows[position]): reason for position, reason in batch.errors.items()}
         seconds = time.perf_counter() - started + graph_seconds
         passes.append(_Pass(task, errors, rows[batch.rows], vectors, seconds))
     return len(rows), passes
+
+
+def _vectors(
+    task: _Task, batch: MoleculeBatch, parsed: list[Chem.Mol], pooling: str, device: str
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Vectors of a batch whose molecules all have code, in halves where the device's memory is too small.
+
+    Raises
+    ------
+    InputError
+        If it is too small for a single molecule.
+    """
+    import torch
+
+    try:
+        return task.encoder.embed(batch.content, list(task.paths), pooling, device)
+    except torch.OutOfMemoryError as error:
+        if len(parsed) == 1:
+            raise InputError(
+                f"{task.encoder.name}: {parsed[0].GetNumAtoms()} atoms do not fit into the memory "
+                f"of {device}; take --device cpu"
+            ) from error
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+    middle = len(parsed) // 2
+    logger.warning("%s is out of memory at %d molecules; going on with halves", device, len(parsed))
+    halves = [
+        _vectors(task, task.encoder.graphs(half), half, pooling, device)
+        for half in (parsed[:middle], parsed[middle:])
+    ]
+    return {layer: np.concatenate([half[layer] for half in halves]) for layer in task.paths}
 
 
 def _keep(running: tuple[Future[_Passed], _Passed], n_molecules: int, progress: Progress | None) -> None:

@@ -140,6 +140,28 @@ def test_a_full_disk_costs_time_only(monkeypatch, fresh_cache, caplog):
     assert list((fresh_cache / "embeddings").iterdir()) == []
 
 
+@pytest.mark.parametrize("limit", [1, 3])
+def test_batches_are_halved_where_memory_is_too_small(monkeypatch, caplog, limit):
+    smiles = ["CCO", "c1ccccc1", "bad(", "C*C", "CC(=O)O", "CCN", "CCCC", "O"]
+    expected = molrate.embed(smiles, "gcn-untrained")
+    encoder = load_encoder("gcn-untrained")
+    whole = encoder.embed
+
+    def embed(content, layers, pooling, device="cpu"):
+        if content.num_graphs > limit:
+            raise torch.OutOfMemoryError("too many")
+        return whole(content, layers, pooling, device)
+
+    monkeypatch.setattr(encoder, "embed", embed)
+    requests = [(encoder, encoder.layers[-1:])]
+    (found,) = embed_molecules(standardise(smiles), requests, device="cpu", cache=False)
+    np.testing.assert_allclose(found.layers[encoder.layers[-1]], expected, rtol=1e-6)
+    assert "cpu is out of memory at 6 molecules; going on with halves" in caplog.text
+    monkeypatch.setattr(encoder, "embed", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("none")))
+    (found,) = embed_molecules(standardise(["CCO"]), requests, device="cpu", cache=False)
+    assert "3 atoms do not fit into the memory of cpu" in str(found.failure)
+
+
 def test_errors():
     with pytest.raises(UsageError, match="put the one SMILES into a list"):
         molrate.embed("CCO", "ecfp4")
