@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 score: $(VENV)/installed
 	$(BIN)/molrate score freesolv
 
-test: $(VENV)/installed-dev
+test: $(VENV)/installed-dev $(VENV)/workflows/bin/snakemake
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -24,3 +24,8 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/pip
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	$(BIN)/pip install -q -c constraints.txt -e ".[dev,moleculenet,ray,train]"
 	touch $@ $(VENV)/installed
+
+# The example workflow is run by the engine it is for, whose dependencies do not go with those above.
+$(VENV)/workflows/bin/snakemake:
+	$(PYTHON) -m venv $(VENV)/workflows
+	$(VENV)/workflows/bin/pip install -q snakemake==9.27.1
