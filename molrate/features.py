@@ -6,8 +6,10 @@ import platform
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.beside import needs_met, read_given
+from molrate.cluster import connected, map_tasks, n_cores
 from molrate.consensus import consensus_table
 from molrate.design import BLOCKS, PERMUTATIONS, Design, make_design
 from molrate.errors import InputError, UsageError
-from molrate.io import read_table
+from molrate.io import PARTS, read_table
 from molrate.measures.base import Measure, Sample, StatisticsMeasure, tabulate_together
 from molrate.notes import target_notes
 from molrate.ranking import (
@@ -64,12 +67,15 @@ class FeatureFile:
         (n, d).
     columns : tuple of str
         Those of a table that are features.
+    parts : tuple of FeatureFile
+        Of a folder of Parquet files: each of them, in the order of their names.
     """
 
     path: Path
     layer: str
     shape: tuple[int, int]
     columns: tuple[str, ...] = ()
+    parts: tuple[FeatureFile, ...] = ()
 
     @property
     def name(self) -> str:
@@ -78,6 +84,10 @@ class FeatureFile:
 
     def chunks(self) -> Iterator[Matrix]:
         """Rows in order, few enough at a time to be held."""
+        if self.parts:
+            for part in self.parts:
+                yield from part.chunks()
+            return
         rows = max(1, _CHUNK_VALUES // self.shape[1])
         suffix = self.path.suffix.lower()
         if suffix == ".npy":
@@ -100,17 +110,37 @@ class FeatureFile:
             for frame in pd.read_csv(self.path, usecols=list(self.columns), chunksize=rows):
                 yield frame[list(self.columns)].to_numpy(dtype=np.float64)
 
+    def embedded(self) -> npt.NDArray[np.bool_]:
+        """Rows that ``molrate embed`` could compute; all of other files, shape (n,)."""
+        if self.parts:
+            return np.concatenate([part.embedded() for part in self.parts])
+        if self.path.suffix.lower() == ".parquet":
+            import pyarrow.parquet as parquet
+
+            if "status" in parquet.ParquetFile(self.path).schema_arrow.names:
+                status = parquet.read_table(self.path, columns=["status"])["status"]
+                return np.asarray(status.to_numpy() == "ok", dtype=bool)
+        return np.ones(self.shape[0], dtype=bool)
+
+    def row(self, number: int) -> Matrix:
+        """One row, shape (d,)."""
+        for chunk in self.chunks():
+            if number < len(chunk):
+                return np.asarray(chunk[number], dtype=np.float64)
+            number -= len(chunk)
+        raise IndexError(number)
+
     def read(self) -> Matrix:
         """All rows."""
         return np.concatenate([np.asarray(chunk, dtype=np.float64) for chunk in self.chunks()])
 
 
 def find_features(path: str | Path, targets: Sequence[str] = ()) -> list[FeatureFile]:
-    """The matrices in a file of features.
+    """The matrices in a file of features, or the one in a folder.
 
     Every two-dimensional array of an ``.npz`` is one (so that a file of ``molrate embed`` gives its
-    layers), the array of an ``.npy``, and the numeric columns of a ``.parquet`` or ``.csv`` that are
-    neither targets nor row numbers.
+    layers), the array of an ``.npy``, the numeric columns of a ``.parquet`` or ``.csv`` that are
+    neither targets nor row numbers, and those of all Parquet files of a folder, one below the other.
 
     Parameters
     ----------
@@ -124,9 +154,11 @@ def find_features(path: str | Path, targets: Sequence[str] = ()) -> list[Feature
         If the file cannot be read or holds no features.
     """
     path = Path(path)
+    if path.is_dir():
+        return [_partitioned(path, targets)]
     suffix = path.suffix.lower()
     if suffix not in READABLE:
-        raise InputError(f"{path}: features are read from {', '.join(READABLE)} (--features)")
+        raise InputError(f"{path}: features are read from {', '.join(READABLE)} or a folder (--features)")
     if not path.is_file():
         raise InputError(f"{path}: no such file (--features)")
     try:
@@ -136,6 +168,26 @@ def find_features(path: str | Path, targets: Sequence[str] = ()) -> list[Feature
     if not found:
         raise InputError(f"{path}: no features in it: no matrix, or no numeric column but the targets")
     return found
+
+
+def _partitioned(folder: Path, targets: Sequence[str]) -> FeatureFile:
+    """The Parquet files of a folder as one matrix; of a folder of ``molrate embed``, its parts.
+
+    Raises
+    ------
+    InputError
+        If there is none, or they have different columns.
+    """
+    inside = folder / PARTS if (folder / PARTS).is_dir() else folder
+    paths = sorted(inside.glob("*.parquet"))
+    if not paths:
+        raise InputError(f"{folder}: no Parquet file in it (--features)")
+    parts = [part for path in paths for part in find_features(path, targets)]
+    for part in parts:
+        if part.columns != parts[0].columns:
+            raise InputError(f"{part.path}: its columns are not those of {parts[0].path} (--features)")
+    n = sum(part.shape[0] for part in parts)
+    return FeatureFile(folder, "features", (n, parts[0].shape[1]), parts[0].columns, tuple(parts))
 
 
 def _matrices(path: Path, suffix: str, targets: Sequence[str]) -> list[FeatureFile]:
@@ -209,6 +261,8 @@ def score_features(
     sensitivity: bool = False,
     given: Mapping[str, npt.ArrayLike] | None = None,
     seed: int = 0,
+    engine: str = "local",
+    address: str | None = None,
 ) -> Ranking:
     """Rank precomputed features: of images, text, other tools.
 
@@ -225,6 +279,10 @@ def score_features(
     measures, rank_by, scale_by_dimension, common_dimension, sensitivity, given, seed
         As for :func:`molrate.score`; ENCODER is the name of the file or matrix.
     task : {"classification", "regression"}, optional
+    engine : {"local", "ray"}
+        ``ray`` streams files and folders on a cluster, whose nodes are to find them under the same paths.
+    address : str, optional
+        Of the cluster; one is started on this machine if none is given.
 
     Returns
     -------
@@ -245,23 +303,29 @@ def score_features(
     targets = _targets(features, labels, named, task, n)
     beside = read_given(given or {}, n)
     chosen, notes = choose_measures(measures, scale_by_dimension=scale_by_dimension, met=needs_met(beside))
-    streamed = [file for file in files or [] if file.shape[0] * file.shape[1] > HELD_VALUES]
+    everywhere = engine == "ray"
+    streamed = [file for file in files or [] if everywhere or file.shape[0] * file.shape[1] > HELD_VALUES]
+    if everywhere and files is None:
+        raise UsageError("--engine ray reads files; arrays are in this process already")
     if streamed and (sensitivity or common_dimension is not None):
         raise UsageError(
             f"{streamed[0].path} is streamed; --sensitivity and --common-dimension need it in memory"
         )
     if streamed and files is not None:
-        trials = _make_trials(targets, np.ones(n, dtype=bool), seed, STREAMED_BLOCKS, STREAMED_PERMUTATIONS)
-        rows, replicates = _rank_streamed(files, trials, chosen, rank_by)
+        whole = np.all([file.embedded() for file in files], axis=0)
+        trials = _make_trials(targets, whole, seed, STREAMED_BLOCKS, STREAMED_PERMUTATIONS)
+        with connected(address) if everywhere else nullcontext():
+            rows, replicates = _rank_streamed(files, trials, chosen, rank_by, everywhere)
         candidates: list[Candidate] = []
-        notes.append(f"Features of more than {HELD_VALUES:,} values: streamed, by one-pass measures.")
+        why = "On Ray" if everywhere else f"Features of more than {HELD_VALUES:,} values"
+        notes.append(f"{why}: streamed, by one-pass measures.")
     else:
         candidates = _candidates(features, files, beside)
         whole = np.all([np.isfinite(one.features).all(axis=1) for one in candidates], axis=0)
         trials = _make_trials(targets, whole, seed, BLOCKS, PERMUTATIONS)
         rows, replicates = rank_trials(candidates, trials, chosen, rank_by, common_dimension)
-        if not whole.all():
-            notes.append(f"{np.sum(~whole)} rows left out whose features are not finite.")
+    if not whole.all():
+        notes.append(f"{np.sum(~whole)} rows left out whose features are not finite.")
     frame = ranking_frame(_source(labels, features), rows)
     arguments = {
         "features": [str(name) for name in features],
@@ -338,6 +402,9 @@ def _npz_columns(path: Path) -> dict[str, Sequence[object]]:
 
 
 def _table_columns(path: Path, named: list[str]) -> dict[str, Sequence[object]]:
+    if path.is_dir():
+        parts = [_table_columns(part.path, named) for part in _partitioned(path, named).parts]
+        return {name: [value for part in parts for value in part[name]] for name in parts[0]}
     if path.suffix.lower() == ".parquet" and named:
         import pyarrow.parquet as parquet
 
@@ -399,20 +466,26 @@ def _candidates(
 
 
 def _rank_streamed(
-    files: Sequence[FeatureFile], trials: Sequence[Trial], measures: Sequence[Measure], rank_by: str
+    files: Sequence[FeatureFile],
+    trials: Sequence[Trial],
+    measures: Sequence[Measure],
+    rank_by: str,
+    everywhere: bool,
 ) -> tuple[list[dict[str, Any]], dict[tuple[str, str, str, str], Matrix]]:
     rows: list[dict[str, Any]] = []
     replicates: dict[tuple[str, str, str, str], Matrix] = {}
     for trial in trials:
-        scored = [one for file in files for one in _score_streamed(file, trial, measures)]
+        scored = [one for file in files for one in _score_streamed(file, trial, measures, everywhere)]
         more_rows, more_replicates = ranking_rows(trial.target.name, trial.design, scored, rank_by)
         rows += more_rows
         replicates |= more_replicates
     return rows, replicates
 
 
-def _score_streamed(file: FeatureFile, trial: Trial, measures: Sequence[Measure]) -> list[Scored]:
-    """Every measure of one file from statistics of one pass over it."""
+def _score_streamed(
+    file: FeatureFile, trial: Trial, measures: Sequence[Measure], everywhere: bool
+) -> list[Scored]:
+    """Every measure of one file from statistics of one pass over it, here or on a cluster."""
     started = time.perf_counter()
     n, d = len(trial.rows), file.shape[1]
     # The measures only ask it for its shape here.
@@ -421,8 +494,7 @@ def _score_streamed(file: FeatureFile, trial: Trial, measures: Sequence[Measure]
     usable = [m for m in measures if isinstance(m, StatisticsMeasure) and m.needs == "statistics"]
     refused = InputError(f"needs all features in memory, and {file.path} has {n:,} rows of {d} dimensions")
     groups = _statistics_groups(usable)
-    labellings = {key: _empty_labellings(trial.design, d, *key) for key in groups}
-    _fill(file, trial, labellings)
+    labellings = _gather(file, trial, list(groups), everywhere)
     tables: dict[str, Any] = {}
     for key, members in groups.items():
         plain = [m for m in members if type(m).tabulate is StatisticsMeasure.tabulate]
@@ -450,8 +522,9 @@ def _statistics_groups(measures: Sequence[StatisticsMeasure]) -> dict[tuple[bool
 
 
 def _empty_labellings(
-    design: Design, dimension: int, unit: bool, class_moments: bool
+    design: Design, shift: Matrix, unit: bool, class_moments: bool
 ) -> list[FeatureStatistics]:
+    dimension = len(shift)
     n_targets = int(design.task == "regression")
     cells = design.n_blocks * (design.n_classes if class_moments else 1)
     if cells * dimension**2 * 8 > _GRAM_BYTES:
@@ -462,35 +535,84 @@ def _empty_labellings(
     kinds = ["classes" if class_moments else "pooled"]
     kinds += ["classes" if class_moments else "none"] * len(design.permutations)
     return [
-        FeatureStatistics(dimension, design.n_classes, n_targets, unit_rows=unit, second_moments=kind)
+        FeatureStatistics(
+            dimension,
+            design.n_classes,
+            n_targets,
+            unit_rows=unit,
+            second_moments=kind,
+            shift=None if unit else shift,
+        )
         for kind in kinds
     ]
 
 
-def _fill(
-    file: FeatureFile, trial: Trial, labellings: Mapping[tuple[bool, bool], list[FeatureStatistics]]
-) -> None:
-    """Read the file once, adding every chunk to every labelling.
+_Labellings = dict[tuple[bool, bool], list[FeatureStatistics]]
 
-    Second moments of permuted classes are kept in one block, as in many they would take too much memory.
-    """
-    design = trial.design
+
+def _gather(
+    file: FeatureFile, trial: Trial, keys: Sequence[tuple[bool, bool]], everywhere: bool
+) -> _Labellings:
+    """Statistics of a file for every labelling: of its parts by tasks of a cluster, merged in their order."""
     place = np.full(file.shape[0], -1, dtype=np.intp)
     place[trial.rows] = np.arange(len(trial.rows))
-    start = 0
-    for chunk in file.chunks():
-        where = place[start : start + len(chunk)]
-        start += len(chunk)
-        rows, kept = chunk[where >= 0], where[where >= 0]
-        for order, position in zip(design.orders(), range(1 + len(design.permutations)), strict=True):
-            labels = order[kept]
-            targets = design.values[labels][:, None] if design.task == "regression" else None
-            for (_, class_moments), statistics in labellings.items():
-                blocks = None if class_moments and position else design.blocks[kept]
-                statistics[position].add(rows, design.codes[labels], targets, blocks)
+    pieces, start = [], 0
+    for part in file.parts or (file,):
+        pieces.append((part, place[start : start + part.shape[0]]))
+        start += part.shape[0]
+    shared = (trial.design, tuple(keys), file.row(int(trial.rows[0])))
+    if everywhere:
+        shares = [
+            [pieces[row] for row in rows]
+            for rows in np.array_split(np.arange(len(pieces)), min(len(pieces), max(1, n_cores())))
+        ]
+        labellings = reduce(_merged, map_tasks(_statistics, shares, shared))
+    else:
+        labellings = _statistics(pieces, shared)
     for statistics in labellings.values():
         for other in statistics[1:]:
             other.share_pooled(statistics[0])
+    return labellings
+
+
+def _merged(one: _Labellings, other: _Labellings) -> _Labellings:
+    return {key: [first + second for first, second in zip(one[key], other[key], strict=True)] for key in one}
+
+
+def _statistics(
+    pieces: Sequence[tuple[FeatureFile, npt.NDArray[np.intp]]],
+    shared: tuple[Design, Sequence[tuple[bool, bool]], Matrix],
+) -> _Labellings:
+    """Read files once, adding every chunk to every labelling.
+
+    Parameters
+    ----------
+    pieces : sequence of (FeatureFile, ndarray of int)
+        Files with the place of each of their rows in the design; -1 of those left out.
+    shared : (Design, keys, ndarray)
+        What all files share, with a row that all are shifted by. Second moments of permuted classes are kept
+        in one block, as in many they would take too much memory.
+    """
+    design, keys, shift = shared
+    labellings = {key: _empty_labellings(design, shift, *key) for key in keys}
+    for file, place in pieces:
+        start = 0
+        for chunk in file.chunks():
+            where = place[start : start + len(chunk)]
+            start += len(chunk)
+            rows, kept = chunk[where >= 0], where[where >= 0]
+            if len(kept):
+                _add(design, labellings, rows, kept)
+    return labellings
+
+
+def _add(design: Design, labellings: _Labellings, rows: Matrix, kept: npt.NDArray[np.intp]) -> None:
+    for order, position in zip(design.orders(), range(1 + len(design.permutations)), strict=True):
+        labels = order[kept]
+        targets = design.values[labels][:, None] if design.task == "regression" else None
+        for (_, class_moments), statistics in labellings.items():
+            blocks = None if class_moments and position else design.blocks[kept]
+            statistics[position].add(rows, design.codes[labels], targets, blocks)
 
 
 def _run_record(arguments: dict[str, Any]) -> dict[str, Any]:

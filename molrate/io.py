@@ -18,6 +18,9 @@ from molrate.errors import InputError, UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
+PARTS = "parts"
+"""Subfolder of the files of an output in parts."""
+
 READABLE = (".csv", ".tsv", ".smi", ".parquet")
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 

@@ -279,6 +279,8 @@ class FeatureStatistics:
         a measure is not free of it.
     second_moments : {"classes", "pooled", "none"}
         Keep second moments for each class, as TransRate and GBC need, once for all of them, or not at all.
+    shift : array_like, shape (d,), optional
+        In place of the first row seen; statistics without second moments merge only if theirs are equal.
 
     Attributes
     ----------
@@ -299,13 +301,15 @@ class FeatureStatistics:
         *,
         unit_rows: bool = False,
         second_moments: str = "classes",
+        shift: npt.ArrayLike | None = None,
     ) -> None:
         self.dimension = dimension
         self.n_classes = n_classes
         self.n_targets = n_targets
         self.unit_rows = unit_rows
         self.second_moments = second_moments
-        self.shift = np.zeros(dimension)
+        self._shift_given = shift is not None
+        self.shift = np.zeros(dimension) if shift is None else np.asarray(shift, dtype=np.float64)
         self._parts: dict[tuple[int, int], Part] = {}
         self._first_moments: dict[int, _BlockSums] = {}
         self.derived: dict[str, Any] = {}
@@ -373,7 +377,7 @@ class FeatureStatistics:
             check_norms(_host(_squared_norms(rows)))
         else:
             check_finite(_host(rows.sum(1)))
-            if not self._first_moments and len(rows):
+            if not self._shift_given and not self._first_moments and len(rows):
                 self.shift = np.array(_host(rows[0]), dtype=np.float64)
         return rows
 
@@ -516,7 +520,7 @@ class FeatureStatistics:
     def _moved_sums(self, block: int, offset: Matrix) -> _BlockSums:
         parts = [part for key, part in self._parts.items() if key[0] == block]
         if offset.any() and self.second_moments == "none":
-            raise InputError("parts without second moments merge only if they began with the same row")
+            raise InputError("parts without second moments merge only if they have the same shift")
         product = sum((part.times(offset) for part in parts), np.zeros(self.dimension))
         return self._first_moments[block].moved(offset, product)
 

@@ -81,6 +81,65 @@ def test_streamed_files_score_as_held_ones(files, monkeypatch, task):
     assert (streamed.frame["high"] > streamed.frame["low"]).all()
 
 
+@pytest.fixture
+def folder(arrays, tmp_path):
+    """The features in seven parts, as molrate embed leaves them, with rows that could not be computed."""
+    good, _, labels, values = arrays
+    frame = pd.DataFrame(good, columns=[f"x{i}" for i in range(12)])
+    frame = frame.assign(row=range(1, 241), status="ok", active=labels, y=values)
+    frame.loc[[3, 77, 200], frame.columns[:12]] = np.nan
+    frame.loc[[3, 77, 200], "status"] = "invalid"
+    (tmp_path / "embedded" / "parts").mkdir(parents=True)
+    for number, rows in enumerate(np.array_split(np.arange(240), 7)):
+        frame.iloc[rows].to_parquet(tmp_path / "embedded" / "parts" / f"part-{number:06d}.parquet")
+    return tmp_path / "embedded"
+
+
+@pytest.mark.parametrize("task", ["active", "y"])
+def test_a_folder_of_parts_is_one_matrix(folder, arrays, task, monkeypatch):
+    good, _, labels, values = arrays
+    kept = np.setdiff1d(np.arange(240), [3, 77, 200])
+    monkeypatch.setattr("molrate.features.BLOCKS", 10)
+    monkeypatch.setattr("molrate.features.PERMUTATIONS", 2)
+    measures = ["transrate", "logme", "gbc"]
+    column = {"active": labels, "y": values}[task]
+    expected = score_features({"embedded": good[kept]}, column[kept], measures=measures).frame
+    # In another order, so that ranks are compared by name.
+    held = score_features([folder], target=[task, *{"active", "y"} - {task}], measures=measures).frame
+    monkeypatch.setattr("molrate.features.HELD_VALUES", 100)
+    streamed = score_features([folder], target=["active", "y"], measures=measures)
+    for frame in (held, streamed.frame):
+        found = frame[frame["target"] == task].set_index("measure")
+        np.testing.assert_allclose(found["value"], expected.set_index("measure")["value"], rtol=1e-9)
+        assert (found["n"] == 237).all()
+    assert "3 rows left out whose features are not finite." in streamed.notes
+
+
+def test_a_cluster_gathers_the_same_statistics(folder, monkeypatch):
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr("molrate.features.HELD_VALUES", 100)
+    options = {"target": ["active", "y"], "measures": ["transrate", "logme", "gbc", "ridge"]}
+    local = score_features([folder], **options).frame
+    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        spread = score_features([folder], engine="ray", **options).frame
+    finally:
+        ray.shutdown()
+    for name in ("value", "null_mean", "excess", "low", "high"):
+        np.testing.assert_allclose(spread[name], local[name], rtol=1e-9, atol=1e-12)
+
+
+def test_folders_that_are_no_features(folder, tmp_path):
+    with pytest.raises(UsageError, match="in this process already"):
+        score_features({"a": np.eye(30)}, [0, 1] * 15, engine="ray")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no Parquet file in it"):
+        find_features(tmp_path / "empty")
+    pd.DataFrame({"other": [1.0]}).to_parquet(folder / "parts" / "part-000009.parquet")
+    with pytest.raises(InputError, match=r"part-000009\.parquet: its columns are not those of"):
+        find_features(folder, ["active", "y"])
+
+
 def test_measures_that_need_all_features_refuse_a_stream(files, monkeypatch):
     monkeypatch.setattr("molrate.features.HELD_VALUES", 100)
     ranking = score_features([files / "good.npy"], files / "labels.csv", "active", measures=["knn", "cka"])

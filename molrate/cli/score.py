@@ -71,8 +71,16 @@ _FOR_MOLECULES = (
     "--features",
     multiple=True,
     metavar="FILE",
-    help="Rank precomputed features (.npz, .npy, .parquet, .csv) in place of DATASET; repeatable.",
+    help="Rank features (.npz, .npy, .parquet, .csv, a folder of .parquet) in place of DATASET; repeatable.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="ray: statistics of --features are gathered on a Ray cluster.",
+)
+@click.option("--address", metavar="HOST:PORT", help="Of that cluster; one is started here if not given.")
 @click.option("--labels", metavar="FILE", help="Labels of the features. Default: a column of their file.")
 @click.option("--given", "given_file", metavar="FILE.npz", help="Arrays that leep, nce, rsa, depara need.")
 @click.option("--source-molecules", metavar="FILE", help="Molecules of pretraining, for the measure ds.")
@@ -110,6 +118,8 @@ def command(
     weights: Path | None,
     features: tuple[str, ...],
     labels: str | None,
+    engine: str,
+    address: str | None,
     given_file: str | None,
     output: str | None,
     output_format: str,
@@ -135,7 +145,9 @@ def command(
     if features:
         if dataset is not None or encoders or weights is not None:
             raise click.UsageError("--features takes the place of DATASET, --encoder and --weights")
-        ranking = _score_features(features, labels, target, options)
+        ranking = _score_features(features, labels, target, options | {"engine": engine, "address": address})
+    elif engine != "local" or address is not None:
+        raise click.UsageError("--engine ray and --address go with --features")
     elif dataset is None:
         raise click.UsageError("name a DATASET, or a file of --features")
     elif labels is not None:

@@ -7,24 +7,19 @@ can read it under the same path.
 
 from __future__ import annotations
 
-import logging
-import socket
 from collections.abc import Iterator
 from typing import Any
 
+from molrate.cluster import connected, fetch
 from molrate.errors import MolrateError, UsageError
 from molrate.screening.library import Chunk
 from molrate.screening.local import Made
 from molrate.screening.parts import make_part
 from molrate.screening.stage import Stage
 
-logger = logging.getLogger(__name__)
-
 _WAITING = 3
 """Chunks for each actor that are read ahead, or wait for an earlier one to be finished."""
 _ATTEMPTS = 3
-_PATIENCE = 10
-"""Seconds in which a cluster is to answer."""
 
 
 class _Actor:
@@ -71,31 +66,8 @@ def run_on_ray(
     MolrateError
         If a chunk failed in every attempt, or as the stage raises it.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise UsageError('--engine ray needs Ray: pip install "molrate[ray]"') from error
-    started_here = not ray.is_initialized()
-    if started_here:
-        _connect(address)
-    try:
+    with connected(address):
         yield from _Workers(stage, suffix, n_workers).run(chunks)
-    finally:
-        if started_here:
-            ray.shutdown()
-
-
-def _connect(address: str | None) -> None:
-    import ray
-
-    try:
-        if address is not None and ":" in address:
-            # Ray itself waits for minutes.
-            host, port = address.removeprefix("ray://").rsplit(":", 1)
-            socket.create_connection((host, int(port)), _PATIENCE).close()
-        ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UsageError(f"--address {address}: no Ray cluster can be reached there: {error}") from error
 
 
 class _Workers:
@@ -144,10 +116,7 @@ def _result(done: Any) -> Made:
     import ray
 
     try:
-        made: Made = ray.get(done)
-    except ray.exceptions.RayTaskError as error:
-        cause = error.as_instanceof_cause()
-        raise cause if isinstance(cause, MolrateError) else error from error
+        made: Made = fetch(done)
     except ray.exceptions.RayActorError as error:
         raise MolrateError(
             f"a Ray worker could not start, or was lost {_ATTEMPTS + 1} times: {error}; --resume goes on "

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molrate.errors import InputError, UsageError
-from molrate.io import file_digest, write_atomically
+from molrate.io import PARTS, file_digest, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MANIFEST, JOURNAL, PARTS = "manifest.json", "journal.jsonl", "parts"
+MANIFEST, JOURNAL = "manifest.json", "journal.jsonl"
 MODEL_FOLDER = "model"
 """Subfolder of a model that was fitted for the run."""
 PART_FORMATS = (".parquet", ".csv")

@@ -13,9 +13,10 @@ import pytest
 from screening.conftest import Lengths
 
 from molrate.errors import InputError, UsageError
+from molrate.io import PARTS
 from molrate.screening.library import Library
 from molrate.screening.local import run_locally
-from molrate.screening.parts import JOURNAL, MANIFEST, PARTS
+from molrate.screening.parts import JOURNAL, MANIFEST
 from molrate.screening.run import Summary, run_into_folder, run_into_stream, top_rows
 
 

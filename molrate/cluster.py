@@ -1,0 +1,98 @@
+"""A Ray cluster, on this machine or on many."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from molrate.errors import MolrateError, UsageError
+
+_PATIENCE = 10
+"""Seconds in which a cluster is to answer."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@contextmanager
+def connected(address: str | None = None) -> Iterator[Any]:
+    """Ray, connected; what this started is stopped at the end.
+
+    Parameters
+    ----------
+    address : str, optional
+        Of a cluster, as ``ray.init`` takes it; one is started on this machine if none is given.
+
+    Raises
+    ------
+    UsageError
+        If Ray is not installed or the cluster cannot be reached.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise UsageError('--engine ray needs Ray: pip install "molrate[ray]"') from error
+    started_here = not ray.is_initialized()
+    if started_here:
+        _connect(address)
+    try:
+        yield ray
+    finally:
+        if started_here:
+            ray.shutdown()
+
+
+def _connect(address: str | None) -> None:
+    import ray
+
+    try:
+        if address is not None and ":" in address:
+            # Ray itself waits for minutes.
+            host, port = address.removeprefix("ray://").rsplit(":", 1)
+            socket.create_connection((host, int(port)), _PATIENCE).close()
+        ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UsageError(f"--address {address}: no Ray cluster can be reached there: {error}") from error
+
+
+def n_cores() -> int:
+    """Cores of the cluster that is connected."""
+    import ray
+
+    return int(ray.cluster_resources().get("CPU", 0))
+
+
+def map_tasks(function: Callable[..., Result], items: Sequence[Item], shared: Any) -> Iterator[Result]:
+    """``function(item, shared)`` of every item, a task each, in order.
+
+    Parameters
+    ----------
+    function : callable
+    items : sequence
+    shared : object
+        Sent to each node once.
+
+    Raises
+    ------
+    MolrateError
+        As the function raises it.
+    """
+    import ray
+
+    remote, sent = ray.remote(function), ray.put(shared)
+    for task in [remote.remote(item, sent) for item in items]:
+        yield fetch(task)
+
+
+def fetch(task: Any) -> Any:
+    """Result of a task, or its error as it was raised."""
+    import ray
+
+    try:
+        return ray.get(task)
+    except ray.exceptions.RayTaskError as error:
+        cause = error.as_instanceof_cause()
+        raise cause if isinstance(cause, MolrateError) else error from error
