@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from molrate.cli.main import logging_options, set_up_logging
+from molrate.cli.main import logging_options, resumable, set_up_logging
 
 
 @click.command("benchmark", short_help="Fine-tune a grid of encoders and datasets beside their scores.")
@@ -113,6 +113,9 @@ def command(
         n_jobs=jobs,
         device=device,
     )
-    for done in outcomes:
-        result = f"{done.metric} {done.test:.4g}" if done.status == "ok" else done.status
-        click.echo(f"{done.dataset} {done.split} {done.seed} {done.encoder}: {result} ({done.seconds:.0f} s)")
+    with resumable("the same command"):
+        for done in outcomes:
+            result = f"{done.metric} {done.test:.4g}" if done.status == "ok" else done.status
+            click.echo(
+                f"{done.dataset} {done.split} {done.seed} {done.encoder}: {result} ({done.seconds:.0f} s)"
+            )

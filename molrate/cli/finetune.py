@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from molrate.cli.main import logging_options, set_up_logging
+from molrate.cli.main import logging_options, resumable, set_up_logging
 
 
 @click.command("finetune", short_help="Fine-tune an encoder on a dataset.")
@@ -121,21 +121,22 @@ def command(
         precision={"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[precision],
         seed=seed,
     )
-    record = finetune(
-        source,
-        encoder,
-        output,
-        config,
-        target=target,
-        task=task,
-        smiles_column=smiles_column,
-        split=split,
-        n_layers=n_layers,
-        frozen=frozen,
-        layer=layer,
-        pooling=pooling,
-        weights=weights,
-        device=device,
-        progress=not quiet and sys.stderr.isatty(),
-    )
+    with resumable("the same command"):
+        record = finetune(
+            source,
+            encoder,
+            output,
+            config,
+            target=target,
+            task=task,
+            smiles_column=smiles_column,
+            split=split,
+            n_layers=n_layers,
+            frozen=frozen,
+            layer=layer,
+            pooling=pooling,
+            weights=weights,
+            device=device,
+            progress=not quiet and sys.stderr.isatty(),
+        )
     click.echo(describe(record, output))

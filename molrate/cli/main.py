@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -67,6 +68,16 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted; no result was written.", err=True)
         sys.exit(INTERRUPTED_EXIT_CODE)
+
+
+@contextmanager
+def resumable(how: str) -> Iterator[None]:
+    """Say at an interrupt how what is done is gone on with."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted; what is done is kept, and {how} goes on from there.", err=True)
+        raise click.exceptions.Exit(INTERRUPTED_EXIT_CODE) from None
 
 
 def logging_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from molrate.cli.main import logging_options, set_up_logging
+from molrate.cli.main import logging_options, resumable, set_up_logging
 
 
 @click.command("pretrain", short_help="Pretrain a GROVER encoder on a corpus of SMILES.")
@@ -40,4 +40,5 @@ def command(corpus: Path, config_file: Path, output: Path, quiet: bool, verbose:
     from molrate.pretraining.config import read_config
     from molrate.pretraining.training import pretrain
 
-    click.echo(pretrain(corpus, read_config(config_file), output))
+    with resumable("the same command"):
+        click.echo(pretrain(corpus, read_config(config_file), output))

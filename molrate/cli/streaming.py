@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from molrate.errors import INTERRUPTED_EXIT_CODE, PARTIAL_EXIT_CODE
+from molrate.cli.main import resumable
+from molrate.errors import PARTIAL_EXIT_CODE
 
 if TYPE_CHECKING:
     from molrate.screening.library import Library
@@ -116,23 +117,17 @@ class Streaming:
         from molrate.cli.progress import library_progress
         from molrate.screening.run import run_into_folder
 
-        try:
-            with library_progress(self.quiet) as progress:
-                return run_into_folder(
-                    library,
-                    stage,
-                    Path(self.output),
-                    suffix=f".{self.part_format}",
-                    chunk_size=self.chunk_size,
-                    engine=self._engine(stage),
-                    resume=self.resume,
-                    progress=progress,
-                )
-        except KeyboardInterrupt:
-            click.echo(
-                f"Interrupted; {self.output} keeps what is done, and --resume goes on from it.", err=True
+        with resumable("--resume"), library_progress(self.quiet) as progress:
+            return run_into_folder(
+                library,
+                stage,
+                Path(self.output),
+                suffix=f".{self.part_format}",
+                chunk_size=self.chunk_size,
+                engine=self._engine(stage),
+                resume=self.resume,
+                progress=progress,
             )
-            raise click.exceptions.Exit(INTERRUPTED_EXIT_CODE) from None
 
     def _engine(self, stage: Stage) -> Callable[..., Any]:
         from molrate.screening.local import default_jobs, run_locally

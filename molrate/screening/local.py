@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -28,6 +29,8 @@ def _start(stage: Stage, suffix: str) -> None:
     import torch
 
     global _stage, _suffix
+    # Ctrl-C reaches every process of a terminal; the one that started the workers deals with it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     stage.prepare()
     _stage, _suffix = stage, suffix
@@ -63,6 +66,8 @@ def run_locally(chunks: Iterator[Chunk], stage: Stage, suffix: str, n_jobs: int)
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(n_jobs, context, _start, (stage, suffix))
     running: deque[Future[Made]] = deque()
+    others = set(multiprocessing.active_children())
+    finished = False
     try:
         for chunk in chunks:
             running.append(pool.submit(_work, chunk))
@@ -70,12 +75,17 @@ def run_locally(chunks: Iterator[Chunk], stage: Stage, suffix: str, n_jobs: int)
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
+        finished = True
     except BrokenProcessPool as error:
         raise MolrateError(
             "a worker process was killed, perhaps for want of memory: take fewer --jobs or a smaller "
             "--chunk-size; --resume goes on with what is missing"
         ) from error
     finally:
+        if not finished:
+            # Stopped before the end: nobody waits for what is still in work.
+            for worker in set(multiprocessing.active_children()) - others:
+                worker.terminate()
         pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -1,6 +1,9 @@
 import gzip
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -125,6 +128,36 @@ def test_on_ray_from_the_command_line(library, tmp_path):
     assert refused.returncode == 2
     assert b"no Ray cluster can be reached there" in refused.stderr
     assert invoke("embed", library, "-e", "ecfp4", "-o", tmp_path / "y", "--address", "auto").exit_code == 2
+
+
+def test_interrupted_and_gone_on_with(tmp_path):
+    smiles = molrate.load_dataset("esol").smiles
+    (tmp_path / "l.smi").write_text("\n".join([*smiles] * 20) + "\n")
+    command = [*MOLRATE, "embed", str(tmp_path / "l.smi"), "-e", "gcn-untrained", "-o", str(tmp_path / "out")]
+    command += ["--jobs", "2", "--chunk-size", "50"]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=_heed_interrupts
+    )
+    while len(list((tmp_path / "out").glob("parts/part-*"))) < 3:
+        assert process.poll() is None
+        time.sleep(0.05)
+    # As a terminal does it: to the command and its workers.
+    os.killpg(process.pid, signal.SIGINT)
+    started = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - started < 30
+    assert process.returncode == 130
+    assert err.strip().endswith("Interrupted; what is done is kept, and --resume goes on from there.")
+    assert "Traceback" not in err
+    n_done = len(list((tmp_path / "out").glob("parts/part-*")))
+    done = run([*command, "--resume", "--part-format", "csv"])
+    assert done.returncode == 2
+    assert b"another part_format" in done.stderr
+    assert len(list((tmp_path / "out").glob("parts/part-*"))) == n_done
+
+
+def _heed_interrupts():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_enrichment_of_a_labelled_library(tmp_path):
