@@ -22,7 +22,8 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from molrate import __version__
-from molrate.datasets import Dataset, dataset_name
+from molrate.datasets import Dataset, dataset_name, load_dataset
+from molrate.embedding import choose_device
 from molrate.encoders.base import load_encoder
 from molrate.errors import InputError, MolrateError, UsageError
 from molrate.finetuning.config import FinetuningConfig
@@ -74,22 +75,26 @@ def run_cell(
     }
     try:
         tuned = tune(material, encoder, settings, frozen=frozen, device=device)
+    except UsageError:
+        raise
     except MolrateError as error:
         known |= dict.fromkeys(("validation", "test", "learning_rate", "weight_decay"), np.nan)
         known |= dict.fromkeys(("n_parameters", "dimension", "n_epochs"), 0)
         return Outcome(**known, seconds=0.0, status=str(error))
     run = tuned.run
+    found = {part: tuned.metrics[part]["mean"][metric] for part in ("validation", "test")}
+    undefined = [part for part, value in found.items() if not np.isfinite(value)]
     return Outcome(
         **known,
+        validation=found["validation"],
+        test=found["test"],
         n_parameters=sum(value.numel() for value in run.encoder.parameters()),
         dimension=len(run.head.feature_mean),
-        validation=tuned.metrics["validation"]["mean"][metric],
-        test=tuned.metrics["test"]["mean"][metric],
         learning_rate=tuned.best.learning_rate,
         weight_decay=tuned.best.weight_decay,
         n_epochs=sum(trial.n_epochs for trial in tuned.trials),
         seconds=round(time.perf_counter() - started, 2),
-        status="ok",
+        status=f"no {metric} of the {' and '.join(undefined)} part: it has one class" if undefined else "ok",
     )
 
 
@@ -115,13 +120,17 @@ def training_part(material: Material) -> Dataset:
 
 @dataclass(frozen=True)
 class _Block:
-    """A dataset under one split and seed, whose scores are files of their own."""
+    """A dataset under one split and seed, whose scores are files of their own.
+
+    `origin` says which table and target it is.
+    """
 
     folder: Path
     source: str
     target: Sequence[str] | None
     split: str
     seed: int
+    origin: str
 
     def write_scores(self, encoders: Sequence[str], measures: Sequence[str]) -> None:
         """Every measure of every encoder on the training part, unless that is there."""
@@ -131,7 +140,7 @@ class _Block:
             ranking = score(
                 self._dataset(), encoders=asked["encoders"], measures=asked["measures"], seed=self.seed
             )
-            self._write(SCORES, ranking.frame, asked)
+            self._write(SCORES, ranking.frame, asked, ranking.run)
 
     def write_variants(self, encoders: Sequence[str]) -> None:
         """Scores of the encoders that are trained as a whole under other settings, unless that is there."""
@@ -139,7 +148,7 @@ class _Block:
         asked = self._missing(VARIANTS, {"encoders": whole})
         if asked.get("encoders"):
             candidates, (trial, *_) = make_candidates(self._dataset(), asked["encoders"], self.seed)
-            self._write(VARIANTS, variant_table(candidates, trial, self.seed), asked)
+            self._write(VARIANTS, variant_table(candidates, trial, self.seed), asked, {})
 
     def _path(self, kind: str) -> Path:
         return self.folder / kind / f"{dataset_name(self.source)}-{self.split}-{self.seed}.csv"
@@ -150,6 +159,10 @@ class _Block:
         noted = path.with_name(f"{path.name}.run.json")
         if path.is_file() and noted.is_file():
             earlier = json.loads(noted.read_text(encoding="utf-8"))
+            if earlier.get("source", self.origin) != self.origin:
+                raise UsageError(
+                    f"{path}: it is of another table or target ({earlier['source']}); name another folder"
+                )
             if all(names <= set(earlier[key]) for key, names in asked.items()):
                 return {}
             # Encoders are scored on the molecules that all have code for, and so anew when one is added.
@@ -159,11 +172,13 @@ class _Block:
     def _dataset(self) -> Dataset:
         return training_part(Material.load(self.source, self.target, self.split, self.seed))
 
-    def _write(self, kind: str, frame: pd.DataFrame, about: dict[str, list[str]]) -> None:
+    def _write(
+        self, kind: str, frame: pd.DataFrame, about: dict[str, list[str]], run: dict[str, Any]
+    ) -> None:
         path = self._path(kind)
         named = frame.assign(dataset=dataset_name(self.source), split=self.split, seed=self.seed)
         write_atomically(path, named.to_csv(index=False).encode())
-        write_record(path, about)
+        write_record(path, {**about, "source": self.origin, "run": run})
 
 
 def benchmark(
@@ -211,19 +226,27 @@ def benchmark(
     names = [dataset_name(source) for source in datasets]
     if len(set(names)) < len(names):
         raise UsageError(f"two datasets have one name in the results: {', '.join(sorted(names))}")
-    for name in encoders:
-        load_encoder(name)
+    choose_device(device)
+    tables = [load_dataset(source, target) for source in datasets]
+    targets = {
+        name: ",".join(one.name for one in table.targets) for name, table in zip(names, tables, strict=True)
+    }
+    origins = [f"{table.source}: {targets[name]}" for name, table in zip(names, tables, strict=True)]
+    loaded = [load_encoder(name) for name in encoders]
+    weights = {one.name: one.identity()["weights"] for one in loaded if one.card.kind == "pretrained"}
     try:
         for kind in (SCORES, VARIANTS):
             (folder / kind).mkdir(parents=True, exist_ok=True)
         rows = Rows(folder / FINETUNING)
     except OSError as error:
         raise InputError(f"-o {folder}: cannot be used: {error}") from error
-    rows.check(names, config)
+    rows.check(targets, weights, config)
     finished = rows.finished()
     with Parallel(n_jobs=n_jobs, return_as="generator_unordered") as jobs:
-        for seed, (source, dataset), split in product(seeds, zip(datasets, names, strict=True), splits):
-            block = _Block(folder, source, target, split, seed)
+        for seed, (source, dataset, origin), split in product(
+            seeds, zip(datasets, names, origins, strict=True), splits
+        ):
+            block = _Block(folder, source, target, split, seed, origin)
             block.write_scores(encoders, measures)
             block.write_variants(encoders)
             cells = [Cell(dataset, split, seed, name) for name in encoders]

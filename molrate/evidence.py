@@ -27,7 +27,7 @@ def agreement_table() -> pd.DataFrame:
     return pd.read_csv(shipped(EVIDENCE) / "table.csv")
 
 
-def evidence_notes(measures: Sequence[str], rank_by: str) -> list[str]:
+def evidence_notes(measures: Sequence[str], rank_by: str, other: Sequence[str] = ()) -> list[str]:
     """Say of every measure how well the order it gives agreed with fine-tuning.
 
     Parameters
@@ -35,37 +35,52 @@ def evidence_notes(measures: Sequence[str], rank_by: str) -> list[str]:
     measures : sequence of str
     rank_by : str
         Form of the scores that the order is by.
+    other : sequence of str
+        Settings of the ranking that the study did not try.
     """
     table = agreement_table()
-    if len(measures) > _NAMED:
-        return [_best_of(table, measures, rank_by)]
-    return [_sentence(table, measure, rank_by) for measure in measures]
+    sentences = (
+        [_best_of(table, measures, rank_by)]
+        if len(measures) > _NAMED
+        else [_sentence(table, measure, rank_by) for measure in measures]
+    )
+    if other:
+        sentences.append(
+            "The study ranked last layers, mean-pooled, as they are; how far the order holds with "
+            f"{', '.join(other)} it does not say."
+        )
+    return sentences
 
 
 def _sentence(table: pd.DataFrame, measure: str, rank_by: str) -> str:
     rows = table[table["predictor"] == predictor_name(measure, rank_by)]
     if rows.empty:
-        return f"No fine-tuning was compared with {measure} by {rank_by}; how far to trust it is not known."
+        return (
+            f"{measure} by {rank_by} was not compared with fine-tuning on every dataset of our study; how "
+            "far to trust it is not known."
+        )
     mean = rows[rows["dataset"] == "mean"].iloc[0]
-    single = rows[rows["dataset"] != "mean"]
-    by_dataset = ", ".join(f"{row['dataset']} {row['weighted tau']:.2f}" for row in single.to_dict("records"))
+    single = rows[rows["dataset"] != "mean"].to_dict("records")
+    by_dataset = ", ".join(f"{row['dataset']} {row['weighted tau']:.2f}" for row in single)
     return (
         f"How far to trust it: {measure} by {rank_by} ordered the {int(mean['encoders'])} networks of our "
         f"study as fine-tuning did with a weighted tau of {mean['weighted tau']:.2f} (95 % {mean['low']:.2f} "
-        f"to {mean['high']:.2f}; 1 is the same order, 0 chance): {by_dataset}. The network it put first lost "
-        f"{mean['regret']:.0%} to the best on average (docs/evidence.md)."
+        f"to {mean['high']:.2f}; 1 is the same order, 0 chance): {by_dataset}. The first of its order lost "
+        f"{mean['regret']:.0%} to the best, the best of its first three {mean['regret of best of 3']:.0%} "
+        "(docs/evidence.md)."
     )
 
 
 def _best_of(table: pd.DataFrame, measures: Sequence[str], rank_by: str) -> str:
     means = table[table["dataset"] == "mean"].set_index("predictor")["weighted tau"]
-    known = means.rename({predictor_name(name, rank_by): name for name in measures})
-    known = known[known.index.isin(measures)]
+    known = (
+        means.reindex([predictor_name(name, rank_by) for name in measures]).set_axis(list(measures)).dropna()
+    )
     if known.empty:
-        return f"No fine-tuning was compared with these measures by {rank_by}."
+        return f"None of these measures by {rank_by} was compared with fine-tuning."
     best = known.sort_values(ascending=False).head(_NAMED)
     named = ", ".join(f"{name} {tau:.2f}" for name, tau in best.items())
     return (
-        f"How far to trust them: of these, {named} agreed best with fine-tuning in our study (weighted tau; "
-        f"the least {known.min():.2f}; docs/evidence.md)."
+        f"How far to trust them: of these by {rank_by}, {named} agreed best with fine-tuning in our study "
+        f"(weighted tau; the least {known.min():.2f}; docs/evidence.md)."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -125,28 +125,46 @@ class Rows:
         if not content.endswith(b"\n"):
             write_atomically(self.path, content[: content.rfind(b"\n") + 1])
 
-    def check(self, datasets: Sequence[str], config: FinetuningConfig) -> None:
-        """Refuse to mix fine-tunings of a dataset under different settings.
+    def check(self, targets: Mapping[str, str], weights: Mapping[str, str], config: FinetuningConfig) -> None:
+        """Refuse to mix fine-tunings of a dataset that do not compare.
+
+        Parameters
+        ----------
+        targets : dict of str to str
+            Of each dataset that is to be fine-tuned on, as it stands in rows.
+        weights : dict of str to str
+            Digest of each encoder that has weights of its own.
+        config : FinetuningConfig
 
         Raises
         ------
         UsageError
-            If the settings of a row of one of the datasets are others.
+            If a row of one of the datasets has another target, other weights or other settings.
         """
         expected = json.loads(settings_text(config, 0))
-        frame = pd.read_csv(self.path)
-        for row, (dataset, text) in enumerate(zip(frame["dataset"], frame["settings"], strict=True), start=1):
-            earlier = json.loads(text) | {"seed": 0}
+        for number, row in enumerate(self._frame().to_dict("records"), start=1):
+            if row["dataset"] not in targets:
+                continue
+            earlier = json.loads(row["settings"]) | {"seed": 0}
             differing = [name for name in expected if earlier.get(name) != expected[name]]
-            if dataset in datasets and differing:
+            if row["target"] != targets[row["dataset"]]:
+                differing.append("target")
+            if row["weights"] != weights.get(row["encoder"], row["weights"]):
+                differing.append(f"checkpoint of {row['encoder']}")
+            if differing:
                 raise UsageError(
-                    f"{self.path}: row {row}, {dataset}, was fine-tuned with another {', '.join(differing)}; "
-                    "name another folder, or give the same settings"
+                    f"{self.path}: row {number}, {row['dataset']}, was fine-tuned with another "
+                    f"{', '.join(differing)}; name another folder, or give the same"
                 )
+
+    def _frame(self) -> pd.DataFrame:
+        # A dataset or target may be called 2024.
+        names = ("dataset", "split", "encoder", "target", "weights")
+        return pd.read_csv(self.path, dtype=dict.fromkeys(names, str))
 
     def finished(self) -> set[Cell]:
         """Cells that have a row, those that failed apart: they are tried again."""
-        frame = pd.read_csv(self.path)
+        frame = self._frame()
         frame = frame[frame["status"] == "ok"]
         names = ["dataset", "split", "seed", "encoder"]
         return {Cell(*row) for row in frame[names].itertuples(index=False, name=None)}

@@ -189,6 +189,20 @@ def check_output(path: str | Path, formats: tuple[str, ...]) -> Path:
     return path
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises
+    ------
+    InputError
+        If that is not possible.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"-o {path}: the folder cannot be made: {error.strerror}") from error
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that it is either the old one or the whole new one, never a part.
 

@@ -235,7 +235,7 @@ def score(
     notes = molecule_notes(pool.molecules, pool.embeddings, pool.common, duplicates) + notes
     notes += [line for trial in trials for line in target_notes(trial, len(dataset))]
     notes += control_notes(ranking)
-    notes += evidence_notes([measure.name for measure in chosen], rank_by)
+    notes += evidence_notes([measure.name for measure in chosen], rank_by, _untried(arguments))
     if encoders is None and not (ranking.frame["kind"] == "pretrained").any():
         notes.append(_NO_PRETRAINED)
     if not (ranking.frame["kind"] == "control").any():
@@ -249,6 +249,22 @@ def score(
         if sensitivity
         else None,
     )
+
+
+_STUDIED = {
+    "layer": ("last", "--layer"),
+    "pooling": ("mean", "--pooling"),
+    "standardisation": ("largest-fragment", "--standardisation"),
+    "duplicates": ("keep", "--duplicates"),
+    "scale_by_dimension": (False, "--scale-by-dimension"),
+    "common_dimension": (None, "--common-dimension"),
+}
+"""Settings of the study of measures against fine-tuning, and their options."""
+
+
+def _untried(arguments: dict[str, Any]) -> list[str]:
+    """Options of a ranking that the study did not try."""
+    return [option for name, (studied, option) in _STUDIED.items() if arguments[name] != studied]
 
 
 def make_candidates(

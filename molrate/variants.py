@@ -39,9 +39,10 @@ def variant_table(candidates: Sequence[Candidate], trial: Trial, seed: int) -> p
     Returns
     -------
     pandas.DataFrame
-        Columns ``COLUMNS``. ``setting`` is ``molecules`` (``to`` is how many, infinite for all) or ``epsilon
-        squared``; ``embedding_seconds`` is what all layers of the encoder took, ``seconds`` what the measure
-        took with null and interval, alone where all molecules are scored.
+        Columns ``COLUMNS``. ``setting`` is ``molecules`` (``to`` is how many, infinite for all; none where
+        all those drawn have one label) or ``epsilon squared``; ``embedding_seconds`` is what all layers of
+        the encoder took, ``seconds`` what the measure took with null and interval, alone where all molecules
+        are scored.
     """
     import pandas as pd
 
@@ -64,17 +65,20 @@ def _variants(trial: Trial, seed: int) -> Iterator[tuple[str, float, Trial, Sequ
     for measure in measures:
         yield "molecules", float("inf"), trial, [measure]
     for size in SIZES:
-        if size < len(trial.rows):
-            yield "molecules", size, _fewer(trial, size, seed), measures
+        fewer = _fewer(trial, size, seed) if size < len(trial.rows) else None
+        if fewer is not None:
+            yield "molecules", size, fewer, measures
     for epsilon in EPSILONS:
         yield "epsilon squared", epsilon, trial, [TransRate(epsilon_squared=epsilon)]
     yield "epsilon squared", EPSILON_SQUARED, trial, [TransRate()]
 
 
-def _fewer(trial: Trial, size: int, seed: int) -> Trial:
-    """Some molecules of a trial; classes keep their shares as far as chance lets them."""
+def _fewer(trial: Trial, size: int, seed: int) -> Trial | None:
+    """Some molecules of a trial, drawn at random; None if all of them have the same label."""
     generator = np.random.default_rng([seed, size])
     keep = np.sort(generator.permutation(len(trial.rows))[:size])
     design = trial.design
+    if len(np.unique(design.values[keep])) < 2:
+        return None
     fewer = make_design(design.values[keep], design.task, groups=design.groups[keep])
     return Trial(trial.target.take(keep), trial.rows[keep], fewer)

@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import numpy as np
@@ -93,6 +94,63 @@ def test_a_table_of_ones_own_is_named_by_its_file_and_may_have_another_budget(re
     assert (tmp_path / "results" / "scores" / "mine-random-0.csv").is_file()
     with pytest.raises(UsageError, match="two datasets have one name"):
         list(benchmark(["freesolv", "elsewhere/freesolv.csv"], ENCODERS, tmp_path, QUICK))
+
+
+@pytest.fixture
+def rare(tmp_path):
+    """A table of two targets, one of which is rare."""
+    known = load_dataset("freesolv")
+    table = pd.DataFrame({"smiles": known.smiles, "energy": known.targets[0].values})
+    table["rare"] = (np.arange(len(table)) % 40 == 0).astype(int)
+    table.to_csv(tmp_path / "rare.csv", index=False)
+    return str(tmp_path / "rare.csv")
+
+
+def test_a_rare_class_does_not_end_the_grid(rare, tmp_path):
+    options = {"target": ["rare"], "seeds": range(3), "measures": ["transrate"]}
+    done = list(benchmark([rare], ["gcn-untrained"], tmp_path, QUICK, **options))
+    assert len(done) == 3
+    sizes = [set(pd.read_csv(tmp_path / "variants" / f"rare-random-{seed}.csv")["to"]) for seed in range(3)]
+    assert all(np.inf in found for found in sizes)
+    for one in done:
+        assert (one.status == "ok") == np.isfinite([one.validation, one.test]).all()
+        assert one.status in ("ok", "no auroc of the validation part: it has one class")
+
+
+def test_another_target_under_the_same_name_is_refused(rare, tmp_path):
+    options = {"seeds": [0], "measures": ["transrate"]}
+    list(benchmark([rare], ["ecfp4"], tmp_path, QUICK, target=["energy"], **options))
+    with pytest.raises(UsageError, match="row 1, rare, was fine-tuned with another target"):
+        list(benchmark([rare], ["ecfp4"], tmp_path, QUICK, target=["rare"], **options))
+    frame = pd.read_csv(tmp_path / "finetuning.csv")
+    frame[:0].to_csv(tmp_path / "finetuning.csv", index=False)
+    with pytest.raises(UsageError, match="it is of another table or target"):
+        list(benchmark([rare], ["ecfp4"], tmp_path, QUICK, target=["rare"], **options))
+
+
+def test_scores_say_where_they_come_from(results):
+    record = json.loads((results[0] / "scores" / "freesolv-random-0.csv.run.json").read_text())
+    assert set(record["encoders"]) == set(ENCODERS)
+    assert record["source"].startswith("data.csv (sha256:")
+    assert {"versions", "encoders", "arguments"} <= set(record["run"])
+
+
+def test_mistakes_are_told_before_any_work_and_failures_by_the_exit_code(rare, tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match="--device nonsense"):
+        list(benchmark(["freesolv"], ["ecfp4"], tmp_path, QUICK, device="nonsense"))
+    with pytest.raises(UsageError, match="'typo'"):
+        list(benchmark(["freesolv", "typo"], ["ecfp4"], tmp_path, QUICK))
+    assert not (tmp_path / "scores").exists()
+    monkeypatch.setattr("molrate.benchmarking.tune", refuse)
+    failed = CliRunner().invoke(
+        cli, ["benchmark", "freesolv", "-e", "ecfp4", "-o", str(tmp_path), "--seeds", "1", "--measure", "cka"]
+    )
+    assert failed.exit_code == 5
+    assert "freesolv random 0 ecfp4: it diverged" in failed.output
+
+
+def refuse(*_, **__):
+    raise InputError("it diverged")
 
 
 def test_a_measure_that_comes_later_is_added_and_nothing_is_done_twice(results, tmp_path, monkeypatch):

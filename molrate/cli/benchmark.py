@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from molrate.cli.main import logging_options, resumable, set_up_logging
+from molrate.errors import PARTIAL_EXIT_CODE
 
 
 @click.command("benchmark", short_help="Fine-tune a grid of encoders and datasets beside their scores.")
@@ -35,7 +36,7 @@ from molrate.cli.main import logging_options, resumable, set_up_logging
     type=click.IntRange(1),
     default=3,
     show_default=True,
-    help="How many; each draws split and training.",
+    help="How many; each draws training, and the random split.",
 )
 @click.option(
     "--measure",
@@ -113,9 +114,13 @@ def command(
         n_jobs=jobs,
         device=device,
     )
+    n_failed = 0
     with resumable("the same command"):
         for done in outcomes:
+            n_failed += done.status != "ok"
             result = f"{done.metric} {done.test:.4g}" if done.status == "ok" else done.status
             click.echo(
                 f"{done.dataset} {done.split} {done.seed} {done.encoder}: {result} ({done.seconds:.0f} s)"
             )
+    if n_failed:
+        raise click.exceptions.Exit(PARTIAL_EXIT_CODE)

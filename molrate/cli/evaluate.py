@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     "--split", type=click.Choice(["random", "scaffold"]), default="random", show_default=True, help="Which."
 )
 @click.option(
-    "--reference", default="transrate", show_default=True, metavar="NAME", help="What others are compared to."
+    "--reference",
+    metavar="NAME",
+    help="What others are compared to; transrate, or the first there is.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for summary.md and table.csv.")
 @click.option(
@@ -46,7 +48,7 @@ def command(
     results: Path | None,
     datasets: tuple[str, ...],
     split: str,
-    reference: str,
+    reference: str | None,
     output: Path | None,
     figure: Path | None,
     curves: Path | None,
@@ -62,21 +64,21 @@ def command(
     finds, and what is lost by taking its first.
     """
     set_up_logging(quiet, verbose)
-    from molrate.evaluation.comparison import evaluate
+    from molrate.evaluation.comparison import DEFAULT_REFERENCE, evaluate
     from molrate.evaluation.results import read_results
     from molrate.evaluation.summary import to_markdown
-    from molrate.io import print_result, write_atomically
+    from molrate.io import make_folder, print_result, write_atomically
 
-    if (figure or curves) and find_spec("matplotlib") is None:
-        raise click.UsageError('--figure and --curves need Matplotlib: pip install "molrate[train]"')
+    if figure or curves:
+        _check_figures(filter(None, (figure, curves)))
     trials = read_results(results, datasets, split)
-    _check_known("--reference", [reference], trials)
+    _check_known("--reference", [reference] if reference else (), trials)
     _check_known("--measure", measures if figure else (), trials)
-    evaluation = evaluate(trials, reference, seed)
+    evaluation = evaluate(trials, reference or DEFAULT_REFERENCE, seed)
     summary = to_markdown(evaluation)
     print_result(summary)
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
         write_atomically(output / "summary.md", (summary + "\n").encode())
         write_atomically(output / "table.csv", evaluation.table.to_csv(index=False).encode())
     if figure is not None:
@@ -87,6 +89,17 @@ def command(
         from molrate.evaluation.figure import make_curves, write_figure
 
         write_figure(make_curves(trials), curves)
+
+
+def _check_figures(paths: Iterable[Path]) -> None:
+    """Refuse figures that could not be drawn or written, before anything is computed."""
+    if find_spec("matplotlib") is None:
+        raise click.UsageError('--figure and --curves need Matplotlib: pip install "molrate[train]"')
+    from molrate.evaluation.figure import DRAWABLE
+    from molrate.io import check_output
+
+    for path in paths:
+        check_output(path, DRAWABLE)
 
 
 def _check_known(option: str, names: Sequence[str], trials: Sequence[Trial]) -> None:

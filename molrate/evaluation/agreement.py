@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -57,9 +58,16 @@ def weighted_rows(scores: Floats, truth: Floats) -> Floats:
 
 
 def top_recall(scores: Floats, truth: Floats) -> float:
-    """Share of the three best encoders among the three of the highest scores."""
-    best, chosen = (set(np.argsort(-values, kind="stable")[:TOP].tolist()) for values in (truth, scores))
-    return len(best & chosen) / TOP
+    """Share of the three best encoders among the three of the highest scores, expected where scores tie."""
+    best = np.argsort(-truth, kind="stable")[:TOP]
+    return float(_chance_of_top(scores)[best].sum() / TOP)
+
+
+def _chance_of_top(scores: Floats) -> Floats:
+    """Chance of each to be among the three of the highest scores, if ties are broken at random."""
+    above = (scores[None, :] > scores[:, None]).sum(axis=1)
+    level = (scores[None, :] == scores[:, None]).sum(axis=1)
+    return np.clip((TOP - above) / level, 0.0, 1.0)
 
 
 def regret(scores: Floats, truth: Floats) -> float:
@@ -69,6 +77,18 @@ def regret(scores: Floats, truth: Floats) -> float:
     5 % of its area under the curve or of its error.
     """
     return loss(float(truth[scores == scores.max()].mean()), truth)
+
+
+def regret_of_three(scores: Floats, truth: Floats) -> float:
+    """What the best of the three encoders of the highest scores loses to the best of all.
+
+    Where scores tie at the third place, the mean over which of them is taken.
+    """
+    third = np.sort(scores)[-min(TOP, len(scores))]
+    sure, tied = np.flatnonzero(scores > third), np.flatnonzero(scores == third)
+    places = min(TOP, len(scores)) - len(sure)
+    bests = [truth[[*sure, *chosen]].max() for chosen in combinations(tied, places)]
+    return loss(float(np.mean(bests)), truth)
 
 
 def loss(chosen: float, truth: Floats) -> float:
@@ -82,4 +102,8 @@ METRICS: Mapping[str, Callable[[Floats, Floats], float]] = {
     "weighted tau": weighted,
     "top-3 recall": top_recall,
     "regret": regret,
+    "regret of best of 3": regret_of_three,
 }
+
+EXPECTED_OF_TIES = ("top-3 recall", "regret", "regret of best of 3")
+"""Metrics that give, of equal scores, what an order drawn at random is expected to reach."""

@@ -11,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from molrate.evaluation.agreement import METRICS, TOP, Floats, weighted, weighted_rows
+from molrate.evaluation.agreement import EXPECTED_OF_TIES, METRICS, TOP, Floats, weighted, weighted_rows
 from molrate.evaluation.results import Trial
 
 RANDOM = "random order"
 MEAN = "mean"
+NOTHING = "nothing"
+DEFAULT_REFERENCE = "transrate"
 
 _REPLICATES = 2000
 
@@ -29,9 +31,9 @@ class Evaluation:
     table : pandas.DataFrame
         One row a predictor and dataset, and one for the mean over datasets (``dataset`` is ``mean``), with
         the number of encoders (of the mean, the least) and the metrics; for the mean also ``low`` and
-        ``high``, the bounds of the weighted tau's 95 % bootstrap interval over encoders and datasets, and
-        ``lead`` with ``lead_low`` and ``lead_high``, by how much the reference's weighted tau is above the
-        predictor's on the same draws.
+        ``high``, the bounds of the weighted tau's 95 % bootstrap interval over encoders and datasets (of
+        ``random order``: within which 95 % of such orders lie), and ``lead`` with ``lead_low`` and
+        ``lead_high``, by how much the reference's weighted tau is above the predictor's on the same draws.
     trials : list of Trial
     reference : str
         The predictor that others are compared with.
@@ -52,7 +54,7 @@ class Evaluation:
         return wide.loc[self.means()["predictor"]]
 
 
-def evaluate(trials: Sequence[Trial], reference: str = "transrate", seed: int = 0) -> Evaluation:
+def evaluate(trials: Sequence[Trial], reference: str = DEFAULT_REFERENCE, seed: int = 0) -> Evaluation:
     """Compare every predictor that all datasets have with what fine-tuning gave.
 
     Parameters
@@ -80,6 +82,10 @@ def evaluate(trials: Sequence[Trial], reference: str = "transrate", seed: int = 
     return Evaluation(table, list(trials), reference)
 
 
+def _all_encoders(trials: Sequence[Trial]) -> list[str]:
+    return sorted({name for trial in trials for name in trial.encoders})
+
+
 def _rows(trials: Sequence[Trial], name: str) -> list[dict[str, Any]]:
     rows = [
         {"predictor": name, "dataset": trial.name, "encoders": len(trial.encoders)}
@@ -92,17 +98,20 @@ def _rows(trials: Sequence[Trial], name: str) -> list[dict[str, Any]]:
 
 
 def _random_rows(trials: Sequence[Trial], seed: int) -> list[dict[str, Any]]:
-    """What an order drawn at random is expected to reach, and 95 % of its weighted taus."""
+    """What an order drawn at random is expected to reach, and 95 % of the weighted taus of such orders."""
     rows: list[dict[str, Any]] = []
     generator = np.random.default_rng(seed)
     taus = np.zeros(_REPLICATES)
+    # One order for all datasets: what tells nothing of the data, such as size, has the same in each.
+    encoders = _all_encoders(trials)
+    orders = generator.permuted(np.tile(np.arange(float(len(encoders))), (_REPLICATES, 1)), axis=1)
     for trial in trials:
         truth = trial.mean_truth
         n = len(truth)
-        orders = generator.permuted(np.tile(np.arange(float(n)), (_REPLICATES, 1)), axis=1)
-        taus += weighted_rows(orders, np.tile(truth, (_REPLICATES, 1))) / len(trials)
+        columns = [encoders.index(name) for name in trial.encoders]
+        taus += weighted_rows(orders[:, columns], np.tile(truth, (_REPLICATES, 1))) / len(trials)
         expected = dict.fromkeys(METRICS, 0.0)
-        expected |= {"top-3 recall": TOP / n, "regret": METRICS["regret"](np.zeros(n), truth)}
+        expected |= {key: METRICS[key](np.zeros(n), truth) for key in EXPECTED_OF_TIES}
         rows.append({"predictor": RANDOM, "dataset": trial.name, "encoders": n, **expected})
     means = {key: float(np.mean([row[key] for row in rows])) for key in METRICS}
     means["encoders"] = min(row["encoders"] for row in rows)
@@ -120,7 +129,7 @@ class _Resample:
 
 def _resamples(trials: Sequence[Trial], generator: np.random.Generator) -> Iterator[_Resample]:
     """Datasets, and encoders, drawn with replacement; a replicate has the same encoders in all datasets."""
-    encoders = sorted({name for trial in trials for name in trial.encoders})
+    encoders = _all_encoders(trials)
     drawn = generator.integers(0, len(encoders), (_REPLICATES, len(encoders)))
     datasets = generator.integers(0, len(trials), (_REPLICATES, len(trials)))
     for index, trial in enumerate(trials):
@@ -145,8 +154,12 @@ def _replicates(trials: Sequence[Trial], name: str, resamples: Sequence[_Resampl
     return total / len(trials)
 
 
-def noise_ceiling(trial: Trial) -> float:
-    """Mean weighted tau between halves of the seeds, above which no measure can be expected; NaN for one."""
+def agreement_of_halves(trial: Trial) -> float:
+    """Mean weighted tau between halves of the seeds: how far fine-tuning agrees with itself; NaN for one.
+
+    The mean over all seeds, which predictors are compared with, is less noisy than its halves, so that a good
+    predictor can agree with it better than these do with each other.
+    """
     n = trial.truth.shape[1]
     if n < 2:
         return float("nan")
@@ -171,9 +184,12 @@ def leave_out(trials: Sequence[Trial], name: str, by: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``left out``, ``encoders`` (how many remain, at least) and ``weighted tau``, the smallest
-        first; NaN where fewer than three remain.
+        Columns ``left out``, ``encoders`` (how many remain, at least) and ``weighted tau``: first without
+        leaving out any, then the smallest first; NaN where fewer than three remain in some dataset.
     """
+    everything = np.mean([weighted(trial.predictors[name], trial.mean_truth) for trial in trials])
+    least = min(len(trial.encoders) for trial in trials)
+    whole = {"left out": NOTHING, "encoders": least, "weighted tau": float(everything)}
     rows = []
     for left in sorted({group for trial in trials for group in getattr(trial, by)}):
         kept = [np.array([group != left for group in getattr(trial, by)]) for trial in trials]
@@ -181,8 +197,8 @@ def leave_out(trials: Sequence[Trial], name: str, by: str) -> pd.DataFrame:
         taus = [
             weighted(trial.predictors[name][mask], trial.mean_truth[mask])
             for trial, mask in zip(trials, kept, strict=True)
-            if mask.sum() >= TOP
         ]
-        tau = float(np.mean(taus)) if taus else float("nan")
+        tau = float(np.mean(taus)) if least >= TOP else float("nan")
         rows.append({"left out": left, "encoders": least, "weighted tau": tau})
-    return pd.DataFrame(rows).sort_values("weighted tau", kind="stable").reset_index(drop=True)
+    ordered = pd.DataFrame(rows).sort_values("weighted tau", kind="stable")
+    return pd.concat([pd.DataFrame([whole]), ordered], ignore_index=True)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+DRAWABLE = (".png", ".svg")
+
 _FAR = 4
 """Interquartile ranges beyond the quartiles at which a score is drawn at the edge."""
 
@@ -83,6 +85,8 @@ def make_curves(trials: Sequence[Trial]) -> Figure:
     from matplotlib.figure import Figure
 
     curves = agreement_curves(trials)
+    # Points are means over the same datasets: small ones have no large samples.
+    curves = curves[curves["datasets"] == curves["datasets"].max()]
     if curves.empty:
         raise InputError("these results have no scores with fewer molecules; run molrate benchmark again")
     figure = Figure(figsize=(7.5, 3), layout="constrained")
@@ -91,7 +95,8 @@ def make_curves(trials: Sequence[Trial]) -> Figure:
     for panel, setting in zip(panels, ("molecules", "epsilon squared"), strict=True):
         for measure, rows in curves[curves["setting"] == setting].groupby("measure"):
             at = rows["to"].replace(np.inf, 2 * largest)
-            panel.errorbar(at, rows["weighted tau"], rows["deviation"].fillna(0), marker="o", label=measure)
+            spread = None if rows["deviation"].isna().all() else rows["deviation"]
+            panel.errorbar(at, rows["weighted tau"], spread, marker="o", label=measure)
         panel.set_xscale("log")
         panel.set_xlabel(setting if setting != "molecules" else "molecules (all at the right)")
     panels[0].set_ylabel("weighted tau with fine-tuning")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,13 @@ from molrate.errors import InputError
 from molrate.evaluation.agreement import TOP, Floats
 from molrate.evidence import predictor_name
 from molrate.finetuning.metrics import HIGHER_IS_BETTER
-from molrate.grid import FINETUNING, SCORES, VARIANTS
+from molrate.grid import FINETUNING, SCORES, VARIANTS, Outcome
 from molrate.measures.base import MEASURES
 from molrate.ranking import FORMS
 from molrate.resources import EVIDENCE, shipped
 from molrate.variants import COLUMNS as VARIANT_COLUMNS
+
+logger = logging.getLogger(__name__)
 
 BASELINES = {"size": "n_parameters", "depth": "n_layers", "dimension": "dimension"}
 """What needs no data: an encoder's weights, layers, and the width of its embedding."""
@@ -75,9 +78,9 @@ def read_results(
 ) -> list[Trial]:
     """Read what ``molrate benchmark`` wrote.
 
-    Of each dataset the seeds count under which most fine-tunings are finished for the same encoders, and
-    the encoders that were fine-tuned under all of these. Those that were not trained as a whole,
-    fingerprints and descriptors, are references.
+    Of each dataset the encoders and seeds count that make the largest table without a gap, where an
+    encoder weighs as much as the root of the seeds: a seed that has few encoders yet does not push out the
+    others. Encoders that were not trained as a whole, fingerprints and descriptors, are references.
 
     Parameters
     ----------
@@ -94,18 +97,21 @@ def read_results(
     """
     folder = shipped(EVIDENCE) if folder is None else Path(folder)
     try:
-        rows = pd.read_csv(folder / FINETUNING)
+        rows = _read(folder / FINETUNING)
         scores = _read_all(folder / SCORES)
         variants = _read_all(folder / VARIANTS)
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise InputError(f"{folder}: no results of molrate benchmark: {error}") from error
+    missing = [name for name in Outcome.__dataclass_fields__ if name not in rows]
+    if missing:
+        raise InputError(f"{folder / FINETUNING}: no results of molrate benchmark: no column {missing[0]}")
     rows = rows[(rows["status"] == "ok") & (rows["split"] == split)]
-    known = sorted(set(rows["dataset"].astype(str)))
+    known = sorted(set(rows["dataset"]))
     unknown = [name for name in datasets if name not in known]
     if unknown:
         raise InputError(f"{folder}: no {split} split of {', '.join(unknown)}; it has {', '.join(known)}")
     trials = []
-    for name in datasets or known:
+    for name in dict.fromkeys(datasets) or known:
         trial = _trial(name, *(_of(frame, name, split) for frame in (rows, scores, variants)))
         if trial is not None:
             trials.append(trial)
@@ -116,8 +122,13 @@ def read_results(
     return trials
 
 
+def _read(path: Path) -> pd.DataFrame:
+    # A dataset may be called 2024.
+    return pd.read_csv(path, dtype={"dataset": str, "encoder": str})
+
+
 def _read_all(folder: Path) -> pd.DataFrame:
-    frames = [pd.read_csv(path) for path in sorted(folder.glob("*.csv"))]
+    frames = [_read(path) for path in sorted(folder.glob("*.csv"))]
     if frames:
         return pd.concat(frames, ignore_index=True)
     return pd.DataFrame(columns=["dataset", "split", "seed", *VARIANT_COLUMNS])
@@ -161,10 +172,16 @@ def _skill(rows: pd.DataFrame, encoders: list[str]) -> Floats:
 
 
 def _finished_seeds(tested: pd.DataFrame) -> list[int]:
-    """Columns for which the rows without a gap, times the columns, are most."""
+    """Columns for which the rows without a gap, times the root of the columns, are most."""
     fullest = tested.notna().sum().sort_values(ascending=False, kind="stable").index.tolist()
-    sizes = [len(tested[fullest[:n]].dropna()) * n for n in range(1, len(fullest) + 1)]
-    return sorted(fullest[: int(np.argmax(sizes)) + 1])
+    counts = np.arange(1, len(fullest) + 1)
+    sizes = [len(tested[fullest[:n]].dropna()) * np.sqrt(n) for n in counts]
+    seeds = sorted(fullest[: int(np.argmax(sizes)) + 1])
+    gaps = tested.index[tested[seeds].isna().any(axis=1)].tolist()
+    waiting = [seed for seed in fullest if seed not in seeds]
+    if gaps or waiting:
+        logger.info("not finished and left out: %s", ", ".join(map(str, [*gaps, *waiting])))
+    return seeds
 
 
 def _predictors(scores: pd.DataFrame, about: pd.DataFrame, encoders: list[str]) -> dict[str, Floats]:
@@ -172,7 +189,8 @@ def _predictors(scores: pd.DataFrame, about: pd.DataFrame, encoders: list[str]) 
     for measure, group in scores.groupby("measure", sort=True):
         lower_is_better = measure in MEASURES and not MEASURES[str(measure)].higher_is_better
         for form in FORMS:
-            means = group.groupby("encoder")[form].mean().reindex(encoders).to_numpy(dtype=float)
+            by_seed = group.pivot_table(index="encoder", columns="seed", values=form, dropna=False)
+            means = by_seed.reindex(encoders).mean(axis=1, skipna=False).to_numpy(dtype=float)
             if np.isfinite(means).all():
                 turned = form == "value" and lower_is_better
                 predictors[predictor_name(str(measure), form)] = -means if turned else means

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from molrate.evaluation.agreement import loss, regret
-from molrate.evaluation.comparison import MEAN, RANDOM, Evaluation, leave_out, noise_ceiling
+from molrate.evaluation.comparison import MEAN, RANDOM, Evaluation, agreement_of_halves, leave_out
 from molrate.evaluation.curves import agreement_curves, time_table
 from molrate.evaluation.results import Trial
 from molrate.evaluation.targets import target_selection
@@ -21,7 +21,7 @@ def to_markdown(evaluation: Evaluation) -> str:
         ("Predictors", _predictors(evaluation)),
         ("Weighted tau by dataset", _by_dataset(evaluation)),
         ("Datasets", _datasets(trials, reference)),
-        *((f"{reference} without one of the {by}", _left_out(trials, reference, by)) for by in _GROUPS),
+        *((title, _left_out(trials, reference, by)) for by, title in _GROUPS.items()),
     ]
     curves = agreement_curves(trials)
     for setting, title in (("molecules", "Fewer molecules"), ("epsilon squared", "Other distortions")):
@@ -37,7 +37,11 @@ def to_markdown(evaluation: Evaluation) -> str:
     return "\n\n".join(parts)
 
 
-_GROUPS = ("families", "encoders")
+_GROUPS = {
+    "families": "Without one of the families",
+    "encoders": "Without one of the encoders: the five that lower it most",
+}
+_FEW = 5
 
 
 def _opening(trials: Sequence[Trial]) -> str:
@@ -65,9 +69,13 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     return table[~names.str.endswith(")") | names.str.startswith("transrate (")]
 
 
+def _share(value: float) -> str:
+    return f"{value:.1%}" if np.isfinite(value) else ""
+
+
 def _predictors(evaluation: Evaluation) -> str:
     columns = ["predictor", "weighted tau", "95 %", f"lead of {evaluation.reference}", "tau", "Pearson"]
-    columns += ["top-3 recall", "regret"]
+    columns += ["top-3 recall", "regret", "of best of 3"]
     rows = []
     for row in _shown(evaluation.means().set_index("predictor", drop=False)).to_dict("records"):
         lead = f"{row['lead']:.2f} [{row['lead_low']:.2f}, {row['lead_high']:.2f}]"
@@ -80,10 +88,19 @@ def _predictors(evaluation: Evaluation) -> str:
                 _number(row["tau"]),
                 _number(row["pearson"]),
                 _number(row["top-3 recall"]),
-                f"{row['regret']:.1%}",
+                _share(row["regret"]),
+                _share(row["regret of best of 3"]),
             ]
         )
-    return _table(columns, rows)
+    return _table(columns, rows) + _left_out_predictors(evaluation)
+
+
+def _left_out_predictors(evaluation: Evaluation) -> str:
+    known = {name for trial in evaluation.trials for name in trial.predictors}
+    missing = sorted(known - set(evaluation.table["predictor"]))
+    if not missing:
+        return ""
+    return f"\n\nNot scored on every dataset and left out: {', '.join(missing)}."
 
 
 def _by_dataset(evaluation: Evaluation) -> str:
@@ -96,7 +113,7 @@ def _by_dataset(evaluation: Evaluation) -> str:
 def _datasets(trials: Sequence[Trial], reference: str) -> str:
     """What is lost by one choice or another, dataset by dataset."""
     references = sorted({name for trial in trials for name in trial.references})
-    columns = ["dataset", "encoders", "seeds", "noise ceiling", "best by fine-tuning", "first by score"]
+    columns = ["dataset", "encoders", "seeds", "tau of seed halves", "best by fine-tuning", "first by score"]
     columns += ["regret", "random regret", *(f"loss with {name}" for name in references)]
     rows = []
     for trial in trials:
@@ -106,24 +123,24 @@ def _datasets(trials: Sequence[Trial], reference: str) -> str:
                 trial.name,
                 str(len(truth)),
                 str(len(trial.seeds)),
-                _number(noise_ceiling(trial)),
+                _number(agreement_of_halves(trial)),
                 f"{trial.encoders[int(truth.argmax())]} ({trial.metric} {abs(truth.max()):.3f})",
                 trial.encoders[int(scores.argmax())],
                 f"{regret(scores, truth):.1%}",
                 f"{regret(np.zeros(len(truth)), truth):.1%}",
-                *(f"{loss(trial.references.get(name, np.nan), truth):.1%}" for name in references),
+                *(_share(loss(trial.references.get(name, np.nan), truth)) for name in references),
             ]
         )
     return _table(columns, rows)
 
 
 def _left_out(trials: Sequence[Trial], reference: str, by: str) -> str:
-    table = leave_out(trials, reference, by).dropna().head(5)
+    table = leave_out(trials, reference, by).dropna().head(1 + _FEW)
     rows = [
         [str(row["left out"]), str(row["encoders"]), _number(row["weighted tau"])]
         for row in table.to_dict("records")
     ]
-    return _table(["left out", "encoders left", "weighted tau"], rows)
+    return _table(["left out", "encoders left", f"weighted tau of {reference}"], rows)
 
 
 def _curves(curves: pd.DataFrame) -> str:

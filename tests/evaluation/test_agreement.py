@@ -5,7 +5,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import weightedtau
 
-from molrate.evaluation.agreement import kendall, loss, pearson, regret, top_recall, weighted, weighted_rows
+from molrate.evaluation.agreement import (
+    kendall,
+    loss,
+    pearson,
+    regret,
+    regret_of_three,
+    top_recall,
+    weighted,
+    weighted_rows,
+)
 
 
 def test_metrics_by_hand():
@@ -20,6 +29,20 @@ def test_metrics_by_hand():
     assert regret(np.array([1.0, 1.0, 1.0, 0.0]), truth) == pytest.approx(0.1 / 0.9)
     constant = np.ones(4)
     assert kendall(constant, truth) == weighted(constant, truth) == pearson(constant, truth) == 0
+
+
+def test_ties_are_broken_by_chance_and_not_by_name():
+    truth = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
+    for scores in (np.array([3.0, 1, 1, 1, 1]), np.array([1.0, 1, 1, 1, 3])):
+        # Two of the four that tie are taken: each with a chance of a half.
+        first_is_sure = scores[0] == 3
+        assert top_recall(scores, truth) == pytest.approx((1 if first_is_sure else 0.5) / 3 + 1 / 3)
+    assert top_recall(np.zeros(5), truth) == pytest.approx(3 / 5)
+    assert regret_of_three(np.array([0.0, 1, 2, 3, 4]), truth) == pytest.approx(0.2 / 0.9)
+    assert regret_of_three(np.arange(5.0)[::-1], truth) == 0
+    # Of ten triples six have the best, three the second as their best, one the third.
+    expected = (6 * 0.9 + 3 * 0.8 + 0.7) / 10
+    assert regret_of_three(np.zeros(5), truth) == pytest.approx((0.9 - expected) / 0.9)
 
 
 def test_losses_are_shares_of_the_best():

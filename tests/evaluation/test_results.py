@@ -27,6 +27,43 @@ def test_a_seed_that_is_not_finished_does_not_count(results):
         np.testing.assert_array_equal(one.truth, other.truth)
 
 
+def test_a_seed_that_has_begun_pushes_out_no_encoder(results):
+    frame = pd.read_csv(results / "finetuning.csv")
+    begun = frame[(frame["seed"] == 0) | frame["encoder"].isin(ENCODERS[:4])]
+    begun.to_csv(results / "finetuning.csv", index=False)
+    # Four encoders of two seeds are more cells than six of one.
+    trials = read_results(results)
+    assert trials[1].encoders == ENCODERS
+    assert trials[1].seeds == [0]
+
+
+def test_a_measure_that_failed_under_one_seed_is_not_averaged_over_the_others(results):
+    path = results / "scores" / "a-random-1.csv"
+    scores = pd.read_csv(path)
+    scores.loc[(scores["encoder"] == ENCODERS[2]) & (scores["measure"] == "transrate"), "excess"] = np.nan
+    scores.to_csv(path, index=False)
+    assert "transrate" not in read_results(results)[0].predictors
+    assert "transrate" in read_results(results)[1].predictors
+
+
+def test_names_that_look_like_numbers(results):
+    for path in [
+        results / "finetuning.csv",
+        *(results / "scores").glob("*"),
+        *(results / "variants").glob("*"),
+    ]:
+        frame = pd.read_csv(path)
+        frame["dataset"] = frame["dataset"].replace({"a": "2024", "r": "1"})
+        frame.to_csv(path, index=False)
+    assert [trial.name for trial in read_results(results, ["2024", "2024"])] == ["2024"]
+
+
+def test_tables_of_something_else(results):
+    (results / "finetuning.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="no results of molrate benchmark: no column dataset"):
+        read_results(results)
+
+
 def test_datasets_and_splits_are_chosen(results):
     assert [trial.name for trial in read_results(results, ["r"])] == ["r"]
     with pytest.raises(InputError, match="no random split of x; it has a, r"):

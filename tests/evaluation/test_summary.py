@@ -3,6 +3,7 @@ import re
 from click.testing import CliRunner
 
 from molrate.cli.main import cli
+from molrate.errors import InputError, UsageError
 from molrate.evaluation.comparison import evaluate
 from molrate.evaluation.results import read_results
 from molrate.evaluation.summary import to_markdown
@@ -36,6 +37,9 @@ def test_the_command(results, tmp_path):
     assert "--measure nothing: it is not in these results" in refused.output
     refused = CliRunner().invoke(cli, ["evaluate", str(results), "--reference", "nothing"])
     assert refused.exit_code == 2
+    for wrong in (["--figure", str(tmp_path / "f.xyz")], ["-o", str(tmp_path / "f.png")]):
+        failed = CliRunner().invoke(cli, ["evaluate", str(results), *wrong])
+        assert isinstance(failed.exception, UsageError | InputError)
     unwritable = CliRunner().invoke(
         cli, ["evaluate", str(results), "--figure", str(tmp_path / "no" / "f.png")]
     )
