@@ -7,19 +7,18 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from molrate.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PARTS = "parts"
-"""Subfolder of the files of an output in parts."""
+PARTS, MANIFEST = "parts", "manifest.json"
+"""Subfolder of the files of an output in parts, and the record of them."""
 
 READABLE = (".csv", ".tsv", ".smi", ".parquet")
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -120,23 +119,28 @@ def _read_smi(path: str | Path) -> pd.DataFrame:
     )
 
 
-@contextmanager
-def standard_output() -> Iterator[IO[bytes]]:
-    """Standard output for bytes; what its reader does not want any more is dropped.
+class ReaderGoneError(Exception):
+    """Whoever reads standard output has what it wanted, as `head` does."""
+
+
+def write_output(content: bytes) -> None:
+    """Write to standard output.
 
     Raises
     ------
+    ReaderGoneError
+        If nobody reads it any more.
     InputError
-        If it cannot take them, for example because its disk is full.
+        If it cannot take more, for example because its disk is full.
     """
     try:
-        yield sys.stdout.buffer
+        sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        # The reader has what it wanted, as `head` does. Python must not try to flush again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
+        # Python must not try to flush again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise ReaderGoneError from error
         raise InputError(f"standard output cannot be written: {error.strerror}") from error
 
 
@@ -148,8 +152,8 @@ def print_result(text: str) -> None:
     InputError
         If standard output cannot take it.
     """
-    with standard_output() as stream:
-        stream.write(text.encode() + b"\n")
+    with suppress(ReaderGoneError):
+        write_output(text.encode() + b"\n")
 
 
 def read_arrays(path: str | Path, option: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from molrate.cli.main import embedding_options, logging_options, set_up_logging
-from molrate.cli.streaming import STDOUT, Streaming, library_options
+from molrate.cli.streaming import STDOUT, Streaming, library_options, refuse_library_options
 from molrate.errors import PARTIAL_EXIT_CODE
 
 
@@ -57,7 +57,7 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Embed the molecules of LIBRARY: csv, tsv, smi, sdf, parquet, each also .gz; folders, globs, or -.
+    """Embed the molecules of LIBRARY: csv, tsv, smi, also as .gz; parquet; into a folder also sdf, globs.
 
     The output has one row per input row, in order, with the row number, the SMILES as given and as
     encoded, a status and the reason of each failure. Into a folder or to standard output the library is
@@ -72,7 +72,11 @@ def command(
         if on_invalid != "keep":
             raise click.UsageError("--on-invalid skip and fail are for one table in memory (-o FILE)")
         found = Library.find(
-            library, smiles_column=smiles_column, id_column=id_column, stdin_format=f".{input_format}"
+            library,
+            output=Path(output),
+            smiles_column=smiles_column,
+            id_column=id_column,
+            stdin_format=f".{input_format}",
         )
         stage = EmbeddingStage(
             encoder,
@@ -89,6 +93,7 @@ def command(
         return
     if len(library) > 1:
         raise click.UsageError(f"-o {output}: one table goes into a file; several go into a folder")
+    refuse_library_options(output)
     (table,) = library
     from molrate.cli.progress import molecule_progress
     from molrate.embedded import WRITABLE, embed_table

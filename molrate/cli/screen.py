@@ -81,7 +81,7 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Predict every molecule of LIBRARY: csv, tsv, smi, sdf, parquet, each also .gz; folders, globs, or -.
+    """Predict every molecule of LIBRARY: csv, tsv, smi, sdf, also as .gz; parquet; folders, globs, or -.
 
     The output has one row per input row, in order: source, row, id, smiles, canonical_smiles, predictions
     with their bounds or the classes that cannot be excluded, similarity to the nearest training molecule,
@@ -91,6 +91,7 @@ def command(
     from molrate.embedding import choose_device
     from molrate.io import write_atomically
     from molrate.screening.library import Library
+    from molrate.screening.parts import check_place
     from molrate.screening.run import top_rows
     from molrate.screening.stage import ScreeningStage
 
@@ -102,14 +103,17 @@ def command(
         )
     found = Library.find(
         library,
+        output=Path(output),
         smiles_column=smiles_column,
         id_column=id_column,
         label_column=label_column,
         stdin_format=f".{input_format}",
     )
     streaming = Streaming(output, part_format, chunk_size, jobs, engine, address, resume, quiet)
+    if output != STDOUT:
+        check_place(Path(output), resume)
     if model is None:
-        model = _fit(Path(output), resume, quiet, train, target, task, encoder, seed)
+        model = _fit(Path(output), quiet, train, target, task, encoder, seed)
     stage = ScreeningStage(str(model), level, choose_device(device), max_atoms)
     if output == STDOUT:
         streaming.tell(streaming.into_stream(found, stage))
@@ -141,7 +145,6 @@ def _write_enrichment(parts: PartFolder, column: str, smallest: bool, quiet: boo
 
 def _fit(
     output: Path,
-    resume: bool,
     quiet: bool,
     train: str | None,
     target: tuple[str, ...],
@@ -158,7 +161,7 @@ def _fit(
     folder, layer = output / MODEL_FOLDER, "last"
     dataset = load_dataset(str(train), target or None, task=task)
     wanted = None if encoder == BEST else encoder
-    if resume and fitted_before(folder, dataset, wanted, seed):
+    if fitted_before(folder, dataset, wanted, seed):
         return folder
     if wanted is None:
         from molrate.scoring import score

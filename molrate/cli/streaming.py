@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
     from molrate.screening.stage import Stage
 
 STDOUT = "-"
+_OPTIONS = (
+    "id_column",
+    "input_format",
+    "part_format",
+    "chunk_size",
+    "jobs",
+    "engine",
+    "address",
+    "resume",
+    "max_atoms",
+)
 
 
 def library_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,7 +57,7 @@ def library_options(function: Callable[..., Any]) -> Callable[..., Any]:
             type=click.IntRange(1),
             default=10_000,
             show_default=True,
-            help="Rows that are in memory at a time, and of a file in the output folder.",
+            help="Rows of a file in the output folder, and in work at a time for each job.",
         ),
         click.option(
             "--jobs",
@@ -78,6 +90,21 @@ def library_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def refuse_library_options(output: str) -> None:
+    """Refuse options that mean nothing where one table is read into memory.
+
+    Raises
+    ------
+    click.UsageError
+        If one was given.
+    """
+    context = click.get_current_context()
+    for name in _OPTIONS:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option} is for libraries in chunks; -o {output} is one table in memory")
+
+
 @dataclass(frozen=True)
 class Streaming:
     """The options of :func:`library_options` with where results go."""
@@ -94,17 +121,17 @@ class Streaming:
     def into_stream(self, library: Library, stage: Stage) -> Summary:
         """Write CSV to standard output as it comes."""
         from molrate.cli.progress import library_progress
-        from molrate.io import standard_output
+        from molrate.io import ReaderGoneError, write_output
         from molrate.screening.run import Summary, run_into_stream
 
         if self.resume:
             raise click.UsageError("--resume needs an output folder (-o), not standard output")
         summary = Summary()
-        with library_progress(self.quiet) as progress, standard_output() as stream:
+        with suppress(ReaderGoneError), library_progress(self.quiet) as progress:
             run_into_stream(
                 library,
                 stage,
-                stream,
+                write_output,
                 summary,
                 chunk_size=self.chunk_size,
                 engine=self._engine(stage),

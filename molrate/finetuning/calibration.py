@@ -11,7 +11,6 @@ import numpy.typing as npt
 from molrate.finetuning.head import Task
 
 _Floats = npt.NDArray[np.float64]
-_DIGITS = 6
 
 Calibration = dict[str, list[float]]
 """For each target the nonconformity of molecules whose value is known, ascending."""
@@ -42,7 +41,7 @@ def calibrate(task: Task, values: _Floats, predicted: _Floats) -> Calibration:
         else:
             classes = class_probabilities(task, predicted[measured], column)
             scores = 1 - classes[np.arange(len(measured)), truth.astype(int)]
-        calibration[target] = sorted(round(float(score), _DIGITS) for score in scores)
+        calibration[target] = sorted(float(score) for score in scores)
     return calibration
 
 

@@ -107,9 +107,15 @@ class TunedModel:
 
         values = np.full((len(features), len(self.columns)), np.nan)
         usable = np.isfinite(features).all(axis=1)
-        with torch.inference_mode():
-            rows = torch.from_numpy(features[usable])
-            values[usable] = self.head.predict(rows, self.record["task"]["kind"]).numpy()
+        n_threads = torch.get_num_threads()
+        # Sums of a few rows differ in their last digit with the number of threads.
+        torch.set_num_threads(1)
+        try:
+            with torch.inference_mode():
+                rows = torch.from_numpy(features[usable])
+                values[usable] = self.head.predict(rows, self.record["task"]["kind"]).numpy()
+        finally:
+            torch.set_num_threads(n_threads)
         return values
 
     def predict(
@@ -198,7 +204,8 @@ def write_model(
     if not settings["frozen"]:
         network = tuned.run.encoder.network  # type: ignore[assignment]
     record = _record(material, encoder, tuned, settings)
-    training = material.molecules.canonical[material.split.train].tolist()
+    known = [row for row in material.split.train.tolist() if row not in tuned.unsupported]
+    training = material.molecules.canonical[known].tolist()
     save_model(folder, encoder, network, tuned.run.head, record, training)
     return record
 

@@ -7,6 +7,8 @@ can read it under the same path.
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,9 +19,13 @@ from molrate.screening.local import Made
 from molrate.screening.parts import make_part
 from molrate.screening.stage import Stage
 
+logger = logging.getLogger(__name__)
+
 _WAITING = 3
 """Chunks for each actor that are read ahead, or wait for an earlier one to be finished."""
 _ATTEMPTS = 3
+_LOOKS, _PAUSE = 10, 0.5
+"""How often, and at what distance in seconds, it is seen what is free."""
 
 
 class _Actor:
@@ -67,7 +73,11 @@ def run_on_ray(
         If a chunk failed in every attempt, or as the stage raises it.
     """
     with connected(address):
-        yield from _Workers(stage, suffix, n_workers).run(chunks)
+        workers = _Workers(stage, suffix, n_workers)
+        try:
+            yield from workers.run(chunks)
+        finally:
+            workers.end()
 
 
 class _Workers:
@@ -78,13 +88,24 @@ class _Workers:
 
         on_gpu = getattr(stage, "device", "cpu") != "cpu"
         resource = "GPU" if on_gpu else "CPU"
-        n_workers = n_workers or int(ray.cluster_resources().get(resource, 0))
-        if not n_workers:
-            raise UsageError(f"the Ray cluster has no {resource}; start nodes that have, or name --jobs")
+        n_free = _room_for_workers(resource)
+        if not n_free:
+            raise UsageError(f"the Ray cluster has no free {resource} with a core; start nodes that have")
+        if n_workers is not None and n_workers > n_free:
+            # More would wait for ever, and the output with them.
+            logger.warning("the Ray cluster has room for %d workers, not for %d", n_free, n_workers)
+        n_workers = min(n_workers or n_free, n_free)
         actor = ray.remote(_Actor).options(
             num_cpus=1, num_gpus=1 if on_gpu else 0, max_restarts=_ATTEMPTS, max_task_retries=_ATTEMPTS
         )
         self.actors = [actor.remote(stage, suffix) for _ in range(n_workers)]
+
+    def end(self) -> None:
+        """Give back what the actors hold."""
+        import ray
+
+        for actor in self.actors:
+            ray.kill(actor)
 
     def run(self, chunks: Iterator[Chunk]) -> Iterator[Made]:
         """Parts in order; finished ones wait for those before them."""
@@ -110,6 +131,19 @@ class _Workers:
                 actor, index = running.pop(done)
                 finished[index] = _result(done)
                 idle.append(actor)
+
+
+def _room_for_workers(resource: str) -> int:
+    """How many actors can start now; waits a little for what an earlier run gives back."""
+    import ray
+
+    for _ in range(_LOOKS):
+        free = ray.available_resources()
+        n_free = int(min(free.get(resource, 0), free.get("CPU", 0)))
+        if n_free == int(ray.cluster_resources().get("CPU", 0)):
+            break
+        time.sleep(_PAUSE)
+    return n_free
 
 
 def _result(done: Any) -> Made:

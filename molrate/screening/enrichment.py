@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -78,7 +79,8 @@ def known_activities(tables: Iterable[pd.DataFrame], column: str) -> tuple[npt.N
             )
         scores.append(done[column].to_numpy(dtype=float))
         active.append(labels.isin(_ACTIVE).to_numpy())
-    found, activities = np.concatenate(scores), np.concatenate(active).astype(int)
+    found = np.concatenate([np.empty(0), *scores])
+    activities = np.concatenate([np.empty(0), *active]).astype(int)
     if not 0 < activities.sum() < len(activities):
         raise InputError(
             f"{activities.sum()} actives among {len(activities)} labelled rows: enrichment needs both kinds "
@@ -103,17 +105,23 @@ def measure_enrichment(
     oriented = -scores if smallest else scores
     # Of equal scores the inactives come first, so that ties do not flatter.
     order = np.lexsort((active, -oriented))
-    ranked = active[order][:, None].tolist()
-    ef_1, ef_5 = Scoring.CalcEnrichment(ranked, 0, list(_FRACTIONS))  # type: ignore[no-untyped-call]
+    ranked = active[order]
+    ef_1, ef_5 = (_enrichment_factor(ranked, fraction) for fraction in _FRACTIONS)
     return Enrichment(
         len(active),
         int(active.sum()),
-        float(ef_1),
-        float(ef_5),
-        float(Scoring.CalcBEDROC(ranked, 0, _ALPHA)),  # type: ignore[no-untyped-call]
+        ef_1,
+        ef_5,
+        float(Scoring.CalcBEDROC(ranked[:, None].tolist(), 0, _ALPHA)),  # type: ignore[no-untyped-call]
         float(roc_auc_score(active, oriented)),
         float(average_precision_score(active, oriented)),
     )
+
+
+def _enrichment_factor(ranked: npt.NDArray[np.int_], fraction: float) -> float:
+    """Share of actives among the first, at least one, over their share in all."""
+    first = ranked[: max(1, math.ceil(fraction * len(ranked)))]
+    return float(first.mean() / ranked.mean())
 
 
 def curves(

@@ -19,8 +19,9 @@ from molrate.errors import InputError, UsageError
 from molrate.finetuning.calibration import Calibration, calibrate
 from molrate.finetuning.head import Head, Task
 from molrate.finetuning.metrics import mean_metrics, target_metrics
-from molrate.finetuning.model import RECORD, TunedModel, common_record, save_model
+from molrate.finetuning.model import ENCODER, HEAD, RECORD, TRAINING, TunedModel, common_record, save_model
 from molrate.molecules import standardise
+from molrate.targets import check_target
 
 _Floats = npt.NDArray[np.float64]
 
@@ -78,6 +79,8 @@ def fit_model(
     values = np.column_stack([target.values for target in dataset.targets])
     rows = np.flatnonzero(np.isfinite(embedding.layers[name]).all(axis=1) & ~np.isnan(values).all(axis=1))
     features, values = embedding.layers[name][rows], values[rows]
+    for target in dataset.targets:
+        check_target(target.take(rows))
     found = _predict_folds(task, features, values, molecules.canonical[rows], seed)
     head = _fit_head(task, features, values)
     settings = {
@@ -114,11 +117,15 @@ def fitted_before(folder: Path, dataset: Dataset, encoder: str | None, seed: int
     Raises
     ------
     UsageError
-        If it has another one.
+        If it has another one, or other files.
     """
     if not (folder / RECORD).is_file():
+        if folder.is_dir() and any(one.name not in (ENCODER, HEAD, TRAINING) for one in folder.iterdir()):
+            raise UsageError(f"{folder}: it holds other files; name a new folder (-o)")
         return False
     record = TunedModel.load(folder).record
+    if "folds" not in record["metrics"]:
+        raise UsageError(f"{folder}: it is a model of molrate finetune; name another folder (-o)")
     same = {
         "--train": record["dataset"]["source"] == dataset.source,
         "--target": record["task"]["targets"] == [target.name for target in dataset.targets],

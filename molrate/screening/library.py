@@ -11,17 +11,20 @@ import csv
 import glob
 import gzip
 import hashlib
+import os
+import re
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from molrate.datasets import SMILES_NAMES
 from molrate.errors import InputError, UsageError
+from molrate.io import MANIFEST, PARTS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +34,8 @@ STDIN = "-"
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _ID_NAMES = ("id", "name", "molecule", "mol_id", "compound_id", "chembl_id", "zinc_id")
+_READABLE = "csv, tsv, smi and sdf, also as .gz, and parquet"
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _RECORD_END = b"$$$$"
 _SHOWN = 200
 """Characters of an unreadable line that are repeated in the output."""
@@ -129,22 +134,31 @@ class Library:
         return read / max(1, sum(sizes))
 
     @classmethod
-    def find(cls, names: Sequence[str], **options: Any) -> Library:
+    def find(cls, names: Sequence[str], output: Path | None = None, **options: Any) -> Library:
         """The files that paths, folders and globs stand for; folders are searched to any depth.
+
+        Parameters
+        ----------
+        names : sequence of str
+        output : pathlib.Path, optional
+            A folder whose files are results; these, and outputs of other runs, are no libraries.
+        **options
+            Attributes of the library.
 
         Raises
         ------
         InputError
             If there is none, or a format is unknown.
         UsageError
-            If standard input is to be read beside files.
+            If standard input is to be read beside files, or a file twice.
         """
         if STDIN in names and len(names) > 1:
             raise UsageError("standard input (-) is read alone")
-        sources = [source for name in names for source in _expand(name)]
-        repeated = {source for source in sources if sources.count(source) > 1} if len(sources) < 1000 else ()
-        if repeated:
-            raise UsageError(f"{min(repeated)} is named twice; its rows would be screened twice")
+        sources = [source for name in names for source in _expand(name, output)]
+        times = Counter(Path(source).resolve() for source in sources)
+        repeated = next((path for path, count in times.items() if count > 1), None)
+        if repeated is not None:
+            raise UsageError(f"{repeated} is named twice; its rows would be screened twice")
         return cls(sources, **options)
 
     def rows(self) -> Iterator[Row]:
@@ -161,12 +175,36 @@ class Library:
             yield from self._rows_of(source)
             self._n_read += 1
 
-    def chunks(self, size: int) -> Iterator[Chunk]:
-        """All rows in chunks of `size`; the last one has what is left."""
-        rows, index = self.rows(), 0
-        while chunk := list(islice(rows, size)):
-            yield Chunk(index, chunk, self.label_column is not None)
-            index += 1
+    def chunks(self, size: int, broken: bool = False) -> Iterator[Chunk]:
+        """All rows in chunks of `size`; the last one has what is left.
+
+        Parameters
+        ----------
+        size : int
+        broken : bool
+            Where reading fails, give the rows before as a chunk, which is shorter than it would have been.
+
+        Raises
+        ------
+        InputError
+            If reading fails.
+        """
+        index, rows = 0, list[Row]()
+        try:
+            for row in self.rows():
+                rows.append(row)
+                if len(rows) == size:
+                    yield self._chunk(index, rows)
+                    index, rows = index + 1, []
+        except InputError:
+            if broken and rows:
+                yield self._chunk(index, rows)
+            raise
+        if rows:
+            yield self._chunk(index, rows)
+
+    def _chunk(self, index: int, rows: list[Row]) -> Chunk:
+        return Chunk(index, rows, self.label_column is not None)
 
     def _rows_of(self, source: str) -> Iterator[Row]:
         suffix = self.stdin_format if source == STDIN else suffix_of(source)
@@ -174,8 +212,11 @@ class Library:
         try:
             parquet = suffix == ".parquet"
             rows = self._parquet_rows(source) if parquet else self._text_rows(source, suffix)
-            for number, *fields in rows:
-                yield Row(source, number, *fields)
+            shown = os.fsencode(source).decode("utf-8", "backslashreplace")
+            for number, identifier, text, error, label in rows:
+                if suffix != ".sdf" and _CONTROL.search(text):
+                    text, error = _escaped(text), error or "contains a control character"
+                yield Row(shown, number, _escaped(identifier), text, error, _escaped(label))
         except FileNotFoundError as error:
             raise InputError(f"{source}: no such file") from error
         except _DAMAGED as error:
@@ -231,6 +272,8 @@ class Library:
         except pa.ArrowInvalid as error:
             raise InputError(f"{source}: not a Parquet file: {error}") from error
         header = file.schema_arrow.names
+        if len(set(header)) < len(header):
+            raise InputError(f"{source}: two of its columns have one name: {', '.join(header)}")
         names = [None if column is None else header[column] for column in self._columns(source, header)]
         number, n_rows = 0, max(1, file.metadata.num_rows)
         self._share_of_file = lambda: number / n_rows
@@ -264,7 +307,22 @@ class Library:
 
 
 def _strings(column: pa.Array) -> list[str]:
-    return ["" if value is None else str(value).strip() for value in column.to_pylist()]
+    try:
+        values = column.to_pylist()
+    except UnicodeDecodeError:
+        values = column.cast("binary").to_pylist()
+    return [_string(value).strip() for value in values]
+
+
+def _string(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return "" if value is None else str(value)
+
+
+def _escaped(text: str) -> str:
+    """Text without characters that would tear a line of the output."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def suffix_of(source: str) -> str:
@@ -273,7 +331,7 @@ def suffix_of(source: str) -> str:
     return Path(name).suffix
 
 
-def _expand(name: str) -> list[str]:
+def _expand(name: str, output: Path | None) -> list[str]:
     """Files that a path, folder or glob stands for.
 
     Raises
@@ -286,25 +344,36 @@ def _expand(name: str) -> list[str]:
     path = Path(name)
     if path.is_dir():
         found = sorted(
-            str(one) for one in path.rglob("*") if one.is_file() and suffix_of(str(one)) in FORMATS
+            str(one)
+            for one in path.rglob("*")
+            if one.is_file() and _is_readable(str(one)) and not _is_result(one, path, output)
         )
         if not found:
-            raise InputError(
-                f"{name}: no library in this folder; molrate reads {', '.join(FORMATS)}, also as .gz"
-            )
+            raise InputError(f"{name}: no library in this folder; molrate reads {_READABLE}")
         return found
     if not path.exists() and glob.has_magic(name):
         found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute one)
         if not found:
             raise InputError(f"{name}: no file matches")
-        return [one for match in found for one in _expand(match)]
+        return [one for match in found for one in _expand(match, output)]
     if not path.exists():
         raise InputError(f"{name}: no such file or folder")
-    if suffix_of(name) not in FORMATS:
-        raise InputError(
-            f"{name}: unknown format {suffix_of(name)!r}; molrate reads {', '.join(FORMATS)}, also as .gz"
-        )
+    if not _is_readable(name):
+        raise InputError(f"{name}: unknown format; molrate reads {_READABLE}")
     return [name]
+
+
+def _is_readable(name: str) -> bool:
+    """Whether a file's name has an ending that is read; Parquet is compressed within."""
+    return suffix_of(name) in FORMATS and not name.lower().endswith(".parquet.gz")
+
+
+def _is_result(path: Path, root: Path, output: Path | None) -> bool:
+    """Whether a file below a folder is of the output to be written, or of another run's."""
+    between = path.parents[: path.parents.index(root)]
+    if output is not None and output.resolve() in (path.resolve(), *path.resolve().parents):
+        return True
+    return any((folder / MANIFEST).is_file() and (folder / PARTS).is_dir() for folder in between)
 
 
 def _find(
@@ -328,6 +397,8 @@ def _decoded(line: bytes) -> tuple[str, str]:
         return "", f"not UTF-8 text (byte {line[error.start]:#04x} at {error.start + 1})"
     if "\0" in text:
         return "", "contains a NUL character"
+    if "\r" in text:
+        return "", "contains a carriage return within the line"
     return text, "" if text.strip() else "empty line"
 
 
@@ -343,8 +414,7 @@ def _fields(line: bytes, separator: str) -> tuple[list[str], str]:
 
 def _shown(line: bytes) -> str:
     """What can be shown of a line that cannot be read."""
-    text = line.decode("utf-8", "backslashreplace").rstrip("\r\n").replace("\0", "\\x00")
-    return text[:_SHOWN]
+    return _escaped(line.decode("utf-8", "backslashreplace").rstrip("\r\n"))[:_SHOWN]
 
 
 def _smi_rows(stream: IO[bytes]) -> Iterator[_Fields]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
 
 from molrate.errors import MolrateError
 from molrate.screening.library import Chunk
@@ -31,9 +33,18 @@ def _start(stage: Stage, suffix: str) -> None:
     global _stage, _suffix
     # Ctrl-C reaches every process of a terminal; the one that started the workers deals with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     stage.prepare()
     _stage, _suffix = stage, suffix
+
+
+def _end_with_parent() -> None:
+    """Leave nothing running when the command is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _work(chunk: Chunk) -> Made:
@@ -65,16 +76,10 @@ def run_locally(chunks: Iterator[Chunk], stage: Stage, suffix: str, n_jobs: int)
     # A forked process would inherit torch's threads in an unknown state.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(n_jobs, context, _start, (stage, suffix))
-    running: deque[Future[Made]] = deque()
     others = set(multiprocessing.active_children())
     finished = False
     try:
-        for chunk in chunks:
-            running.append(pool.submit(_work, chunk))
-            if len(running) >= _WAITING * n_jobs:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
+        yield from _in_order(pool, chunks, _WAITING * n_jobs)
         finished = True
     except BrokenProcessPool as error:
         raise MolrateError(
@@ -87,6 +92,27 @@ def run_locally(chunks: Iterator[Chunk], stage: Stage, suffix: str, n_jobs: int)
             for worker in set(multiprocessing.active_children()) - others:
                 worker.terminate()
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_order(pool: ProcessPoolExecutor, chunks: Iterator[Chunk], n_ahead: int) -> Iterator[Made]:
+    """Parts of chunks, of all that were read also where reading fails."""
+    failures: list[MolrateError] = []
+    running: deque[Future[Made]] = deque()
+    for chunk in _readable(chunks, failures):
+        running.append(pool.submit(_work, chunk))
+        if len(running) >= n_ahead:
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
+    if failures:
+        raise failures[0]
+
+
+def _readable(chunks: Iterator[Chunk], failures: list[MolrateError]) -> Iterator[Chunk]:
+    try:
+        yield from chunks
+    except MolrateError as error:
+        failures.append(error)
 
 
 def default_jobs() -> int:

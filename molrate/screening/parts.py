@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molrate.errors import InputError, UsageError
-from molrate.io import PARTS, file_digest, write_atomically
+from molrate.io import MANIFEST, PARTS, file_digest, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MANIFEST, JOURNAL = "manifest.json", "journal.jsonl"
+JOURNAL = "journal.jsonl"
 MODEL_FOLDER = "model"
 """Subfolder of a model that was fitted for the run."""
-PART_FORMATS = (".parquet", ".csv")
+_TEXT = ("source", "id", "label", "smiles", "canonical_smiles", "status", "error")
 _FORMAT = 1
 
 
@@ -114,29 +114,22 @@ class PartFolder:
         self.path, self.settings = path, json.loads(json.dumps(settings))
         self.parts: dict[int, Part] = {}
         self._journal = path / JOURNAL
+        self._begun = False
+        check_place(path, resume)
         try:
+            if _is_begun(path):
+                self._take_up()
             path.mkdir(parents=True, exist_ok=True)
-            if (path / MANIFEST).is_file():
-                self._take_up(resume)
-            elif any(one.name != MODEL_FOLDER and not _is_partial(one) for one in path.iterdir()):
-                raise UsageError(f"-o {path}: it holds other files; name an empty or a new folder")
             (path / PARTS).mkdir(exist_ok=True)
             for left in filter(_is_partial, [*path.iterdir(), *(path / PARTS).iterdir()]):
                 left.unlink()
-            self._begin()
         except OSError as error:
             raise InputError(f"-o {path}: cannot be used: {error.strerror or error}") from error
 
-    def _take_up(self, resume: bool) -> None:
+    def _take_up(self) -> None:
         """Read what an earlier run left."""
-        try:
-            manifest = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
-            lines = manifest["parts"] or _whole_lines(self._journal)
-            earlier, parts = manifest["settings"], [Part(**line) for line in lines]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.path / MANIFEST}: cannot be read: {error}; name a new folder") from error
-        if not resume:
-            raise UsageError(f"-o {self.path}: it holds a run; go on with it by --resume, or name another")
+        manifest, lines = _read_manifest(self.path)
+        earlier = manifest["settings"]
         differing = sorted(
             key for key in earlier.keys() | self.settings.keys() if earlier.get(key) != self.settings.get(key)
         )
@@ -145,7 +138,7 @@ class PartFolder:
                 f"-o {self.path}: --resume goes on with the same command only; this one has another "
                 f"{', '.join(differing)}"
             )
-        self.parts = {part.index: part for part in parts}
+        self.parts = {line["index"]: Part(**line) for line in lines}
 
     def has(self, chunk: Chunk) -> bool:
         """Whether a chunk's part is there and whole.
@@ -177,6 +170,7 @@ class PartFolder:
         InputError
             If the file system refuses, for example because it is full.
         """
+        self._begin()
         write_atomically(self.path / part.file, content)
         try:
             with self._journal.open("a", encoding="utf-8") as journal:
@@ -195,6 +189,11 @@ class PartFolder:
         UsageError
             If there are parts of more chunks than the input has.
         """
+        stray = {one.name for one in (self.path / PARTS).iterdir()}
+        stray -= {Path(part.file).name for part in self.parts.values()}
+        for name in stray:
+            # Of a run that was killed before it could note the part, and then got a shorter library.
+            (self.path / PARTS / name).unlink()
         if len(self.parts) > n_chunks:
             raise UsageError(
                 f"-o {self.path}: the input ends before {self.parts[n_chunks].first}, which was screened; "
@@ -207,7 +206,10 @@ class PartFolder:
         return [asdict(part) for _, part in sorted(self.parts.items())]
 
     def _begin(self) -> None:
-        """Write the journal of what is there before a manifest without it."""
+        """Open the folder for parts: the journal of what is there, then a manifest without it."""
+        if self._begun:
+            return
+        self._begun = True
         lines = [json.dumps(record) + "\n" for record in self._records()]
         write_atomically(self._journal, "".join(lines).encode())
         self._write_manifest(finished=False)
@@ -223,7 +225,73 @@ class PartFolder:
 
         for _, part in sorted(self.parts.items()):
             path = self.path / part.file
-            yield pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+            yield _read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+
+
+def check_place(path: Path, resume: bool) -> None:
+    """Refuse a folder that holds something else, or a run that is not to be resumed.
+
+    Raises
+    ------
+    UsageError
+        If it does.
+    InputError
+        If it cannot be read.
+    """
+    try:
+        if _is_begun(path):
+            if not resume:
+                raise UsageError(f"-o {path}: it holds a run; go on with it by --resume, or name another")
+            return
+        own = (MANIFEST, JOURNAL, PARTS, MODEL_FOLDER)
+        foreign = [one.name for one in path.glob("*") if one.name not in own and not _is_partial(one)]
+        if foreign or (path.exists() and not path.is_dir()):
+            raise UsageError(f"-o {path}: it holds other files; name an empty or a new folder")
+    except OSError as error:
+        raise InputError(f"-o {path}: cannot be used: {error.strerror or error}") from error
+
+
+def _is_begun(path: Path) -> bool:
+    """Whether a folder has any part of a run; one that ended before its first part is as good as new."""
+    if not (path / MANIFEST).is_file():
+        return False
+    manifest, lines = _read_manifest(path)
+    return bool(lines) or manifest["finished"]
+
+
+def _read_manifest(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A folder's manifest, and what is known of its parts.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        lines = manifest["parts"] or _whole_lines(path / JOURNAL)
+        for line in lines:
+            Part(**line)
+        if not isinstance(manifest["settings"], dict) or not isinstance(manifest["finished"], bool):
+            raise TypeError("it is of another format")
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path / MANIFEST}: cannot be read: {error}; name a new folder") from error
+    return manifest, lines
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """A part, with text as it was written."""
+    import pandas as pd
+
+    header = pd.read_csv(path, nrows=0).columns
+    text = {name: str for name in header if name in _TEXT or str(name).startswith("classes_")}
+    return pd.read_csv(
+        path,
+        dtype=text,
+        keep_default_na=False,
+        na_values={name: [""] for name in header if name not in text},
+        float_precision="round_trip",
+    )
 
 
 def _is_partial(path: Path) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pandas as pd
 
@@ -111,6 +111,7 @@ def run_into_folder(
     InputError
         If the library cannot be read or the folder not written.
     """
+    stage.prepare()
     parts = PartFolder(folder, run_settings(stage, library, chunk_size, suffix), resume)
     summary = Summary()
 
@@ -134,7 +135,7 @@ def run_into_folder(
 def run_into_stream(
     library: Library,
     stage: Stage,
-    stream: IO[bytes],
+    write: Callable[[bytes], None],
     summary: Summary,
     *,
     chunk_size: int = CHUNK_SIZE,
@@ -147,7 +148,8 @@ def run_into_stream(
     ----------
     library : Library
     stage : Stage
-    stream : binary stream
+    write : callable
+        Takes the bytes.
     summary : Summary
         Counts what has been written, also of a stream that its reader closes.
     chunk_size : int
@@ -158,14 +160,12 @@ def run_into_stream(
     Raises
     ------
     InputError
-        If the library cannot be read.
-    OSError
-        If the stream cannot be written.
+        If the library cannot be read; the rows before are written.
     """
-    for part, content in (engine or _this_process)(library.chunks(chunk_size), stage, ".csv"):
+    stage.prepare()
+    for part, content in (engine or _this_process)(library.chunks(chunk_size, broken=True), stage, ".csv"):
         header_end = content.index(b"\n") + 1
-        stream.write(content[header_end:] if summary.n_chunks else content)
-        stream.flush()
+        write(content[header_end:] if summary.n_chunks else content)
         summary.count(part)
         _tell(progress, sum(part.statuses.values()), library)
 
@@ -185,4 +185,4 @@ def top_rows(parts: PartFolder, column: str, n: int, smallest: bool = False) -> 
     for table in parts.tables():
         candidates = pd.concat([*best, table[table["status"] == "ok"]])
         best = [candidates.sort_values(column, ascending=smallest, kind="stable").head(n)]
-    return best[0].reset_index(drop=True)
+    return best[0].reset_index(drop=True) if best else pd.DataFrame()

@@ -16,6 +16,7 @@ from rdkit import Chem, rdBase
 
 from molrate.embedding import embed_molecules
 from molrate.encoders.base import Encoder, load_encoder
+from molrate.errors import UsageError
 from molrate.finetuning.calibration import uncertainty_columns
 from molrate.finetuning.model import ENCODER, HEAD, RECORD, TRAINING, TunedModel
 from molrate.io import file_digest
@@ -25,6 +26,8 @@ from molrate.screening.library import Chunk, Row
 
 MAX_ATOMS = 1000
 _CHARACTERS_PER_ATOM = 5
+_ATOMS_WITH_HYDROGENS = 3
+"""Atoms of a record, hydrogens with them, for each heavy atom; more are not worth the time to count."""
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -104,7 +107,7 @@ def _read(rows: Sequence[Row], max_atoms: int) -> tuple[list[str], dict[int, str
     for position, row in enumerate(rows):
         text, error = row.text, row.error
         if not error and "\n" in text:
-            text, error = _smiles_of_block(text)
+            text, error = _smiles_of_block(text, max_atoms)
         elif not error and len(text) > limit:
             error = f"SMILES of {len(text)} characters, more than {limit} (--max-atoms {max_atoms})"
         if error:
@@ -113,8 +116,12 @@ def _read(rows: Sequence[Row], max_atoms: int) -> tuple[list[str], dict[int, str
     return texts, unreadable
 
 
-def _smiles_of_block(block: str) -> tuple[str, str]:
+def _smiles_of_block(block: str, max_atoms: int) -> tuple[str, str]:
     with rdBase.BlockLogs():
+        unchecked = Chem.MolFromMolBlock(block, sanitize=False, removeHs=False)
+        n_atoms = 0 if unchecked is None else unchecked.GetNumAtoms()
+        if n_atoms > _ATOMS_WITH_HYDROGENS * max_atoms:
+            return "", f"{n_atoms} atoms, more than {max_atoms} (--max-atoms)"
         molecule = Chem.MolFromMolBlock(block)
     if molecule is None:
         return "", "RDKit cannot read this record"
@@ -165,8 +172,13 @@ class EmbeddingStage(Stage):
 
     @property
     def _layer(self) -> str:
-        (name,) = self._encoder.select_layers(self.layer)
-        return name
+        layers = self._encoder.select_layers(self.layer)
+        if len(layers) > 1:
+            raise UsageError(
+                f"--layer {self.layer}: a library is embedded by one layer; {self._encoder.name} has "
+                f"{', '.join(layers)}"
+            )
+        return layers[0]
 
     @property
     def standardisation(self) -> str:

@@ -54,6 +54,56 @@ def test_from_a_table_to_hits_in_one_command(library, tmp_path):
     assert "it was fitted with another --seed" in str(refused.exception)
 
 
+def test_nothing_that_is_there_is_overwritten(library, tmp_path):
+    out = tmp_path / "out"
+    shared = ["screen", library, "--train", "freesolv", "-o", out, "--jobs", 1]
+    invoke(*shared, "-e", "ecfp4")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for wrong in (["-e", "rdkit-descriptors"], ["-e", "ecfp4"], ["-e", "rdkit-descriptors", "--resume"]):
+        assert invoke(*shared, *wrong).exit_code != 0
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    foreign = tmp_path / "foreign"
+    (foreign / "model").mkdir(parents=True)
+    (foreign / "model" / "thesis.txt").write_text("mine")
+    refused = invoke("screen", library, "--train", "freesolv", "-e", "ecfp4", "-o", foreign, "--jobs", 1)
+    assert "it holds other files" in str(refused.exception)
+    assert [path.name for path in (foreign / "model").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_what_is_wrong_with_a_model_is_told_with_its_exit_code(library, tmp_path, jobs):
+    shared = ["-o", str(tmp_path / "out"), "--jobs", jobs]
+    missing = run([*MOLRATE, "screen", str(library), "-m", str(tmp_path / "nope"), *shared])
+    assert missing.returncode == 4
+    assert b"no finished fine-tuned model" in missing.stderr
+    layers = run([*MOLRATE, "embed", str(library), "-e", "gcn-untrained", "--layer", "all", *shared])
+    assert layers.returncode == 2
+    assert b"a library is embedded by one layer" in layers.stderr
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_workers_end_with_a_killed_command(tmp_path):
+    psutil = pytest.importorskip("psutil")
+    smiles = molrate.load_dataset("esol").smiles
+    (tmp_path / "l.smi").write_text("\n".join([*smiles] * 20) + "\n")
+    command = [*MOLRATE, "embed", str(tmp_path / "l.smi"), "-e", "gcn-untrained", "-o", str(tmp_path / "out")]
+    process = subprocess.Popen([*command, "--jobs", "2", "--chunk-size", "50"])
+    while not list((tmp_path / "out").glob("parts/part-*")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
+
+
+def test_options_of_libraries_mean_nothing_to_one_table(library, tmp_path):
+    refused = invoke("embed", library, "-e", "ecfp4", "-o", tmp_path / "f.csv", "--max-atoms", 5)
+    assert refused.exit_code == 2
+    assert "--max-atoms is for libraries in chunks" in refused.output
+
+
 def test_best_ranks_first(library, tmp_path, monkeypatch):
     monkeypatch.setattr("molrate.scoring.default_encoders", lambda: ["ecfp4", "rdkit-descriptors"])
     done = invoke("screen", library, "--train", "freesolv", "-o", tmp_path / "out", "--jobs", 1)
@@ -175,7 +225,7 @@ def test_enrichment_of_a_labelled_library(tmp_path):
     found = json.loads((out / "enrichment.json").read_text())
     assert found["n"] == 728
     assert found["auroc"] > 0.9
-    assert 1.5 < found["ef_5"] <= 728 / found["n_active"]
+    assert 1.5 < found["ef_5"] < 728 / found["n_active"] + 0.01
     assert pd.read_csv(out / "roc.csv").iloc[-1].tolist() == [1, 1]
     assert "EF 1 %" in done.output
     missing = invoke(

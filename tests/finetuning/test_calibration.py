@@ -55,3 +55,12 @@ def test_a_missing_prediction_has_no_bounds():
     columns = uncertainty_columns(task, np.array([[np.nan], [1.0]]), {"y": [0.1] * 20}, 0.9)
     assert np.isnan(columns["low_y"][0])
     assert columns["high_y"][1] == pytest.approx(1.1)
+
+
+def test_values_of_small_units_have_bounds_too():
+    generator = np.random.default_rng(2)
+    task, values = Task("regression", ("y",)), 1e-7 * generator.normal(size=(200, 1))
+    predicted = values + 2e-8 * generator.normal(size=(200, 1))
+    columns = uncertainty_columns(task, predicted[100:], calibrate(task, values[:100], predicted[:100]), 0.9)
+    inside = (columns["low_y"] <= values[100:, 0]) & (values[100:, 0] <= columns["high_y"])
+    assert inside.mean() > 0.8

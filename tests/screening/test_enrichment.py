@@ -42,6 +42,13 @@ def test_extremes_and_ties():
     assert tied.auroc == 0.5
 
 
+def test_a_few_labelled_rows():
+    found = measure_enrichment(np.array([3.0, 2.0]), np.array([1, 0]))
+    assert (found.ef_1, found.ef_5, found.auroc) == (2, 2, 1)
+    with pytest.raises(InputError, match="0 actives among 0 labelled rows"):
+        known_activities([], "p")
+
+
 def test_curves_have_the_areas_that_are_told():
     generator = np.random.default_rng(1)
     active = (generator.uniform(size=300) < 0.2).astype(int)

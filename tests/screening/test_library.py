@@ -3,6 +3,8 @@ import io
 import sys
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,6 +87,67 @@ def test_parquet(tmp_path):
         read(tmp_path / "bad.parquet")
 
 
+def test_characters_that_would_tear_a_line_are_reported(tmp_path):
+    (tmp_path / "l.csv").write_bytes(b"smiles,id\nC\rC,a\nCC,b\x0cb\nC\x1bC,c\n")
+    pd.DataFrame({"smiles": ["C\nC", "CC"], "id": ["x\ry", "z"]}).to_parquet(tmp_path / "l.parquet")
+    found = read(tmp_path / "l.csv")
+    assert [row.error for row in found] == [
+        "contains a carriage return within the line",
+        "",
+        "contains a control character",
+    ]
+    assert [row.id for row in found] == ["", "b\\x0cb", "c"]
+    assert [(row.text, row.id, row.error) for row in read(tmp_path / "l.parquet")] == [
+        ("C\\x0aC", "x\\x0dy", "contains a control character"),
+        ("CC", "z", ""),
+    ]
+
+
+def test_parquet_of_other_kinds(tmp_path):
+    binary = pa.table({"smiles": pa.array([b"CC", b"C\xff"], pa.binary())})
+    pq.write_table(binary, tmp_path / "binary.parquet")
+    spoiled = pa.table({"smiles": pa.array([b"CC", b"C\xff"], pa.binary()).cast(pa.string(), safe=False)})
+    pq.write_table(spoiled, tmp_path / "spoiled.parquet")
+    for name in ("binary", "spoiled"):
+        assert [row.text for row in read(tmp_path / f"{name}.parquet")] == ["CC", "C\\xff"]
+    twice = pa.table([pa.array(["C"]), pa.array(["CC"])], names=["smiles", "smiles"])
+    pq.write_table(twice, tmp_path / "twice.parquet")
+    with pytest.raises(InputError, match="two of its columns have one name"):
+        read(tmp_path / "twice.parquet")
+    (tmp_path / "l.parquet.gz").write_bytes(b"")
+    with pytest.raises(InputError, match="unknown format"):
+        read(tmp_path / "l.parquet.gz")
+
+
+def test_results_are_no_libraries(tmp_path):
+    (tmp_path / "a.smi").write_text("C\n")
+    for run in ("out", "earlier"):
+        (tmp_path / run / "parts").mkdir(parents=True)
+        (tmp_path / run / "parts" / "part-000000.csv").write_text("smiles\nC\n")
+    (tmp_path / "earlier" / "manifest.json").write_text("{}")
+    found = Library.find([str(tmp_path)], output=tmp_path / "out").sources
+    assert found == [str(tmp_path / "a.smi")]
+
+
+def test_rows_before_a_failure_come_first(tmp_path):
+    (tmp_path / "a.smi").write_text("C\nCC\nCCC\n")
+    library = Library([str(tmp_path / "a.smi"), str(tmp_path / "gone.smi")])
+    chunks = library.chunks(2, broken=True)
+    assert [len(next(chunks).rows), len(next(chunks).rows)] == [2, 1]
+    with pytest.raises(InputError, match="no such file"):
+        next(chunks)
+    whole = library.chunks(2)
+    assert len(next(whole).rows) == 2
+    with pytest.raises(InputError, match="no such file"):
+        next(whole)
+
+
+def test_a_file_named_twice_by_other_words(tmp_path):
+    (tmp_path / "a.smi").write_text("C\n")
+    with pytest.raises(UsageError, match="named twice"):
+        read(tmp_path / "a.smi", f"{tmp_path}/../{tmp_path.name}/a.smi")
+
+
 def test_labels_stand_in_a_column(tmp_path):
     (tmp_path / "l.tsv").write_text("smiles\tactive\nC\t1\nCC\t \n")
     pd.DataFrame({"smiles": ["C"], "active": [0]}).to_parquet(tmp_path / "l.parquet")
@@ -137,7 +200,7 @@ def test_errors(tmp_path):
     with pytest.raises(InputError, match="no file matches"):
         read(tmp_path / "*.smi")
     (tmp_path / "a.xyz").write_text("")
-    with pytest.raises(InputError, match=r"unknown format '\.xyz'"):
+    with pytest.raises(InputError, match="unknown format; molrate reads csv"):
         read(tmp_path / "a.xyz")
     with pytest.raises(UsageError, match="named twice"):
         read(tmp_path / "l.csv", tmp_path)

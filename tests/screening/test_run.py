@@ -13,10 +13,10 @@ import pytest
 from screening.conftest import Lengths
 
 from molrate.errors import InputError, UsageError
-from molrate.io import PARTS
+from molrate.io import MANIFEST, PARTS
 from molrate.screening.library import Library
 from molrate.screening.local import run_locally
-from molrate.screening.parts import JOURNAL, MANIFEST
+from molrate.screening.parts import JOURNAL
 from molrate.screening.run import Summary, run_into_folder, run_into_stream, top_rows
 
 
@@ -77,7 +77,8 @@ def test_a_stopped_run_goes_on_and_nobody_can_tell(library, tmp_path, stop_after
     if stop_after < 6:
         with pytest.raises(KeyboardInterrupt):
             run(library, out, engine=stops, suffix=suffix)
-        assert not json.loads((out / MANIFEST).read_text())["finished"]
+        if stop_after:
+            assert not json.loads((out / MANIFEST).read_text())["finished"]
         # What a kill can leave: half a line, and half a file beside its place.
         with (out / JOURNAL).open("a") as journal:
             journal.write('{"index": 3, "inp')
@@ -159,10 +160,62 @@ def test_a_read_only_folder(library, tmp_path):
 
 def test_a_stream_has_one_header(library):
     stream, summary = io.BytesIO(), Summary()
-    run_into_stream(library, Lengths(), stream, summary, chunk_size=3)
+    run_into_stream(library, Lengths(), stream.write, summary, chunk_size=3)
     table = pd.read_csv(io.BytesIO(stream.getvalue()))
     assert len(table) == summary.n_rows == 23
     assert stream.getvalue().count(b"canonical_smiles") == 1
+
+
+def test_a_refused_run_changes_nothing_and_one_without_parts_is_as_good_as_none(library, tmp_path):
+    out = tmp_path / "out"
+    run(library, out)
+    before = contents(out)
+    path = Path(library.sources[1])
+    path.write_text(path.read_text().replace("b4,", "b44,"))
+    with pytest.raises(UsageError, match="the input is not what it was"):
+        run(library, out, resume=True)
+    assert contents(out) == before
+    failed = Library([str(tmp_path / "none.csv")])
+    with pytest.raises(InputError):
+        run(failed, tmp_path / "typo")
+    # The corrected command needs no --resume and no other folder.
+    _, summary = run(library, tmp_path / "typo", size=5)
+    assert summary.n_rows == 23
+
+
+def test_parts_of_rows_that_are_gone_do_not_stay(library, tmp_path):
+    """A part can be in place before a kill that its line in the journal does not survive."""
+    out = tmp_path / "out"
+
+    def stops(chunks, stage, suffix):
+        yield next(run_locally(chunks, stage, suffix, 1))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(library, out, engine=stops)
+    (out / PARTS / "part-000009.parquet").write_bytes(b"of an earlier, longer library")
+    run(library, out, resume=True)
+    run(library, tmp_path / "straight")
+    assert contents(out) == contents(tmp_path / "straight")
+
+
+def test_rows_of_an_empty_library(tmp_path):
+    (tmp_path / "empty.csv").write_text("smiles\n")
+    parts, summary = run(Library.find([str(tmp_path / "empty.csv")]), tmp_path / "out")
+    assert summary.n_rows == 0
+    assert top_rows(parts, "length", 3).empty
+
+
+def test_text_is_as_it_was_written(tmp_path):
+    (tmp_path / "l.csv").write_text("id,smiles,y\n007,C,1\nNA,CC,1\n1e5,CCC,0\n")
+    library = Library.find([str(tmp_path / "l.csv")], label_column="y")
+    for suffix in (".csv", ".parquet"):
+        parts, _ = run(library, tmp_path / suffix, suffix=suffix)
+        table = next(parts.tables())
+        assert table["id"].tolist() == ["007", "NA", "1e5"]
+        assert table["label"].tolist() == ["1", "1", "0"]
+        assert table["error"].tolist() == ["", "", ""]
+        assert table["length"].tolist() == [1, 2, 3]
 
 
 def test_the_best_rows_over_all_parts(library, tmp_path):
