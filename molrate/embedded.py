@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from molrate.datasets import find_smiles_column
-from molrate.embedding import Embedding, Progress, embed_molecules
+from molrate.embedding import Embedding, Progress, embed_one
 from molrate.encoders.base import Encoder
 from molrate.errors import InputError
 from molrate.io import parquet_bytes, read_table, write_atomically, write_record
@@ -142,9 +142,7 @@ def embed_table(
     if on_invalid == "fail" and not molecules.valid.all():
         raise InputError(f"{path}: invalid SMILES: {molecules.describe_invalid()} (--on-invalid fail)")
     layers = encoder.select_layers(layer)
-    (embedding,) = embed_molecules(molecules, [(encoder, layers)], pooling, device, progress=progress)
-    if embedding.failure is not None:
-        raise embedding.failure
+    embedding = embed_one(molecules, encoder, layers, pooling, device, progress=progress)
     errors = molecules.errors.copy()
     status = np.where(molecules.valid, "ok", "invalid").astype(object)
     for row, reason in embedding.errors.items():

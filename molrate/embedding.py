@@ -136,6 +136,28 @@ def embed_molecules(
     return embeddings
 
 
+def embed_one(
+    molecules: Molecules,
+    encoder: Encoder,
+    layers: Sequence[str],
+    pooling: str = "mean",
+    device: str = "auto",
+    cache: bool = True,
+    progress: Progress | None = None,
+) -> Embedding:
+    """Embed molecules with one encoder; arguments as of :func:`embed_molecules`.
+
+    Raises
+    ------
+    MolrateError
+        If the encoder cannot run.
+    """
+    (embedding,) = embed_molecules(molecules, [(encoder, layers)], pooling, device, cache, progress)
+    if embedding.failure is not None:
+        raise embedding.failure
+    return embedding
+
+
 @dataclass
 class _Task:
     """An encoder's layers that are not in the cache, collected batch by batch."""
@@ -409,9 +431,7 @@ def embed(
         encoder = load_encoder(encoder, seed=seed)
     molecules = standardise(smiles, standardisation)
     (name,) = encoder.select_layers(layer)
-    (embedding,) = embed_molecules(molecules, [(encoder, [name])], pooling, device)
-    if embedding.failure is not None:
-        raise embedding.failure
+    embedding = embed_one(molecules, encoder, [name], pooling, device)
     if name not in embedding.layers:
         reasons = molecules.describe_invalid() or "; ".join(list(embedding.errors.values())[:3])
         raise InputError(

@@ -73,6 +73,26 @@ def _classification(truth: npt.NDArray[np.int_], found: _Floats, n_classes: int)
     return {**metrics, "accuracy": float(accuracy_score(truth, chosen)) if len(truth) else np.nan}
 
 
+def metrics_by_target(
+    targets: Sequence[Target], kind: str, predicted: _Floats
+) -> dict[str, dict[str, float]]:
+    """Metrics of each target under its name, and their mean.
+
+    Parameters
+    ----------
+    targets : sequence of Target
+        Of n molecules.
+    kind : str
+        Of :class:`molrate.finetuning.head.Task`.
+    predicted : ndarray, shape (n, n_outputs)
+    """
+    columns = [predicted] if kind == "multiclass" else list(predicted.T)
+    by_target = {
+        target.name: target_metrics(target, column) for target, column in zip(targets, columns, strict=True)
+    }
+    return {"mean": mean_metrics(list(by_target.values())), **by_target}
+
+
 def mean_metrics(per_target: Sequence[dict[str, float]]) -> dict[str, float]:
     """Mean of each metric over the targets that have it; NaN where none has."""
     means = {}

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from molrate import __version__
-from molrate.embedding import Progress, embed_molecules
+from molrate.embedding import Progress, embed_one
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.errors import InputError, WeightsError
 from molrate.molecules import Molecules, standardise
@@ -93,13 +93,9 @@ class TunedModel:
         return cls(encoder, head.eval(), record, _read_training(folder / TRAINING))
 
     def embed(self, molecules: Molecules, device: str = "auto", progress: Progress | None = None) -> Any:
-        """Embeddings the head reads, with errors by row; see :func:`molrate.embedding.embed_molecules`."""
+        """Embeddings the head reads, with errors by row; see :func:`molrate.embedding.embed_one`."""
         layer, pooling = self.record["encoder"]["layer"], self.record["encoder"]["pooling"]
-        requests = [(self.encoder, [layer])]
-        (embedding,) = embed_molecules(molecules, requests, pooling, device, progress=progress)
-        if embedding.failure is not None:
-            raise embedding.failure
-        return embedding
+        return embed_one(molecules, self.encoder, [layer], pooling, device, progress=progress)
 
     def values(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Predictions from embeddings (n, d), shape (n, n_outputs); NaN where an embedding is not finite."""

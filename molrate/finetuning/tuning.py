@@ -16,13 +16,13 @@ import torch
 from torch import nn
 
 from molrate.datasets import Dataset, load_dataset
-from molrate.embedding import choose_device, embed_molecules
+from molrate.embedding import choose_device, embed_one
 from molrate.encoders.base import Encoder
 from molrate.errors import InputError, UnsupportedMoleculeError
 from molrate.finetuning.calibration import Calibration, calibrate
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.head import Head, MaskedLoss, Task, balanced_weights, target_scaling
-from molrate.finetuning.metrics import mean_metrics, target_metrics
+from molrate.finetuning.metrics import metrics_by_target
 from molrate.finetuning.training import Examples, FinetuningRun, Trial, embed_examples, predict, train
 from molrate.molecules import Molecules, parse_canonical, standardise
 from molrate.splits import Split, split_molecules
@@ -161,10 +161,7 @@ class _Tuning:
 
     def _embed(self, layer: str) -> npt.NDArray[np.float32]:
         (name,) = self.encoder.select_layers(layer)
-        requests = [(self.encoder, [name])]
-        (embedding,) = embed_molecules(self.material.molecules, requests, self.pooling, self.device)
-        if embedding.failure is not None:
-            raise embedding.failure
+        embedding = embed_one(self.material.molecules, self.encoder, [name], self.pooling, self.device)
         if name not in embedding.layers:
             raise InputError(
                 f"{self.encoder.name} has no code for any molecule of {self.material.dataset.name}"
@@ -258,12 +255,8 @@ class _Tuning:
     def metrics(self, found: npt.NDArray[np.float64], part: str) -> dict[str, dict[str, float]]:
         """Metrics of predictions for a part by target, and their mean."""
         rows = np.array(self.rows(part))
-        columns = [found] if self.material.task.kind == "multiclass" else list(found.T)
-        by_target = {
-            target.name: target_metrics(target.take(rows), column)
-            for target, column in zip(self.material.targets, columns, strict=True)
-        }
-        return {"mean": mean_metrics(list(by_target.values())), **by_target}
+        targets = [target.take(rows) for target in self.material.targets]
+        return metrics_by_target(targets, self.material.task.kind, found)
 
 
 def tune(

@@ -13,12 +13,12 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
 from torch import nn
 
 from molrate.datasets import Dataset
-from molrate.embedding import embed_molecules
+from molrate.embedding import embed_one
 from molrate.encoders.base import Encoder
 from molrate.errors import InputError, UsageError
 from molrate.finetuning.calibration import Calibration, calibrate
 from molrate.finetuning.head import Head, Task
-from molrate.finetuning.metrics import mean_metrics, target_metrics
+from molrate.finetuning.metrics import metrics_by_target
 from molrate.finetuning.model import ENCODER, HEAD, RECORD, TRAINING, TunedModel, common_record, save_model
 from molrate.molecules import standardise
 from molrate.targets import check_target
@@ -71,16 +71,15 @@ def fit_model(
     task = Task.of(dataset.targets)
     molecules = standardise(dataset.smiles.tolist(), standardisation)
     (name,) = encoder.select_layers(layer)
-    (embedding,) = embed_molecules(molecules, [(encoder, [name])], pooling, device)
-    if embedding.failure is not None:
-        raise embedding.failure
+    embedding = embed_one(molecules, encoder, [name], pooling, device)
     if name not in embedding.layers:
         raise InputError(f"{encoder.name} has no code for any molecule of {dataset.name}")
     values = np.column_stack([target.values for target in dataset.targets])
     rows = np.flatnonzero(np.isfinite(embedding.layers[name]).all(axis=1) & ~np.isnan(values).all(axis=1))
     features, values = embedding.layers[name][rows], values[rows]
-    for target in dataset.targets:
-        check_target(target.take(rows))
+    targets = [target.take(rows) for target in dataset.targets]
+    for target in targets:
+        check_target(target)
     found = _predict_folds(task, features, values, molecules.canonical[rows], seed)
     head = _fit_head(task, features, values)
     settings = {
@@ -95,7 +94,7 @@ def fit_model(
     calibration: Calibration = calibrate(task, values, found)
     record = {
         **common_record(dataset, task, standardisation, encoder, settings),
-        "metrics": {"folds": _metrics(dataset, rows, found, task)},
+        "metrics": {"folds": metrics_by_target(targets, task.kind, found)},
         "calibration": calibration,
     }
     network = encoder.trainable().network if encoder.n_transferable else None
@@ -205,14 +204,3 @@ def _fit_target(
     )
     model = search.fit(scaled[measured], known).best_estimator_
     return model.coef_, model.intercept_
-
-
-def _metrics(
-    dataset: Dataset, rows: npt.NDArray[np.intp], found: _Floats, task: Task
-) -> dict[str, dict[str, float]]:
-    columns = [found] if task.kind == "multiclass" else list(found.T)
-    by_target = {
-        target.name: target_metrics(target.take(rows), column)
-        for target, column in zip(dataset.targets, columns, strict=True)
-    }
-    return {"mean": mean_metrics(list(by_target.values())), **by_target}

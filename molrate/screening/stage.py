@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from rdkit import Chem, rdBase
 
-from molrate.embedding import embed_molecules
+from molrate.embedding import embed_one
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.errors import UsageError
 from molrate.finetuning.calibration import uncertainty_columns
@@ -281,9 +281,7 @@ def _embed(
     MolrateError
         If the encoder cannot run.
     """
-    (embedding,) = embed_molecules(molecules, [(encoder, [layer])], pooling, device, cache=False)
-    if embedding.failure is not None:
-        raise embedding.failure
+    embedding = embed_one(molecules, encoder, [layer], pooling, device, cache=False)
     vectors = embedding.layers.get(layer, np.full((len(molecules), width), np.nan, dtype=np.float32))
     failed = dict(embedding.errors)
     infinite = molecules.valid & ~np.isfinite(vectors).all(axis=1)
