@@ -137,10 +137,12 @@ def _room_for_workers(resource: str) -> int:
     """How many actors can start now; waits a little for what an earlier run gives back."""
     import ray
 
+    def room(resources: dict[str, float]) -> int:
+        return int(min(resources.get(resource, 0), resources.get("CPU", 0)))
+
     for _ in range(_LOOKS):
-        free = ray.available_resources()
-        n_free = int(min(free.get(resource, 0), free.get("CPU", 0)))
-        if n_free == int(ray.cluster_resources().get("CPU", 0)):
+        n_free = room(ray.available_resources())
+        if n_free == room(ray.cluster_resources()):
             break
         time.sleep(_PAUSE)
     return n_free
