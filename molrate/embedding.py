@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from molrate.encoders.base import POOLING_NAMES, Encoder
 from molrate.errors import InputError, MolrateError, UsageError
-from molrate.molecules import Molecules, parse_canonical
+from molrate.molecules import Molecules
 from molrate.resources import cache_folder
 
 if TYPE_CHECKING:
@@ -317,7 +317,7 @@ def _batches(
     n_atoms = 0
     for row in np.flatnonzero(molecules.valid):
         try:
-            molecule = parse_canonical(molecules.canonical[row])
+            molecule = molecules.molecule(row)
         except InputError as error:
             for task in tasks:
                 task.embedding.errors[int(row)] = str(error)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,8 @@ class Molecules:
         The policy applied, one of ``STANDARDISATIONS``.
     n_stripped : int
         How many valid rows lost a counter-ion, solvent or other smaller fragment.
+    parsed : dict of str to rdkit.Chem.Mol, or None
+        Molecules kept by canonical SMILES, some 40 kB each, where they were asked for.
     """
 
     smiles: npt.NDArray[np.object_]
@@ -40,6 +43,7 @@ class Molecules:
     errors: npt.NDArray[np.object_]
     standardisation: str
     n_stripped: int
+    parsed: dict[str, Chem.Mol] | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.smiles)
@@ -60,6 +64,21 @@ class Molecules:
         valid = self.canonical[self.valid]
         return len(valid) - len(set(valid))
 
+    def molecule(self, row: int | np.integer[Any]) -> Chem.Mol:
+        """Molecule of a valid row, as its canonical SMILES is read.
+
+        Raises
+        ------
+        InputError
+            As :func:`parse_canonical`.
+        """
+        canonical = self.canonical[row]
+        if self.parsed is None:
+            return parse_canonical(canonical)
+        if canonical not in self.parsed:
+            self.parsed[canonical] = parse_canonical(canonical)
+        return self.parsed[canonical]
+
     def describe_invalid(self, limit: int = 3) -> str:
         """The first invalid rows with their reasons, counted from 1, for messages."""
         rows = np.flatnonzero(~self.valid)
@@ -68,7 +87,9 @@ class Molecules:
         return "; ".join(shown) + more
 
 
-def standardise(smiles: Sequence[str], standardisation: str = "largest-fragment") -> Molecules:
+def standardise(
+    smiles: Sequence[str], standardisation: str = "largest-fragment", keep: bool = False
+) -> Molecules:
     """Parse SMILES and bring each molecule into its standard form.
 
     Parameters
@@ -78,6 +99,8 @@ def standardise(smiles: Sequence[str], standardisation: str = "largest-fragment"
         ``largest-fragment`` keeps the fragment with most heavy atoms (then the heaviest, then the
         first in SMILES order) and so drops counter-ions; ``none`` keeps all. Charges, tautomers and
         stereo marks are left as written under both.
+    keep : bool
+        Whether molecules are kept, so that each is parsed once: for no more than some thousands.
 
     Raises
     ------
@@ -89,6 +112,7 @@ def standardise(smiles: Sequence[str], standardisation: str = "largest-fragment"
         raise UsageError(f"unknown standardisation {standardisation!r}; known: {known}")
     canonical = np.full(len(smiles), "", dtype=object)
     errors = np.full(len(smiles), "", dtype=object)
+    parsed: dict[str, Chem.Mol] | None = {} if keep else None
     n_stripped = 0
     with rdBase.BlockLogs():
         for row, text in enumerate(smiles):
@@ -101,8 +125,11 @@ def standardise(smiles: Sequence[str], standardisation: str = "largest-fragment"
                 n_stripped += largest.GetNumAtoms() < molecule.GetNumAtoms()
                 molecule = largest
             canonical[row] = Chem.MolToSmiles(molecule)
+            # Written differently, atoms have another order and bonds another direction.
+            if parsed is not None and canonical[row] == text:
+                parsed[text] = molecule
     given = np.array([str(text) for text in smiles], dtype=object)
-    return Molecules(given, canonical, errors, standardisation, n_stripped)
+    return Molecules(given, canonical, errors, standardisation, n_stripped, parsed)
 
 
 def parse_canonical(canonical: str) -> Chem.Mol:

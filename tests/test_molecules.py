@@ -53,3 +53,18 @@ def test_unknown_standardisation_is_refused():
 def test_a_form_that_cannot_be_read_back_is_an_error():
     with pytest.raises(InputError, match="cannot read it"):
         parse_canonical("C1CC")
+
+
+@pytest.mark.parametrize(
+    "smiles", ["C[C@H](N)C(=O)O", "OC(=O)[C@@H](N)C", "F/C=C/Cl", "Cl/C=C/F", "[Na+].CC(=O)[O-]"]
+)
+def test_molecules_that_are_kept_are_those_their_canonical_smiles_gives(smiles):
+    kept, anew = (standardise([smiles, smiles], keep=keep) for keep in (True, False))
+    molecule = kept.molecule(0)
+    assert molecule.ToBinary() == anew.molecule(0).ToBinary()
+    assert kept.molecule(1) is molecule
+    assert anew.molecule(1) is not anew.molecule(1)
+
+
+def test_only_molecules_written_canonically_are_kept_at_once():
+    assert list(standardise(["CCO", "OCC", "bad(", "[Na+].CC(=O)[O-]", "NC"], keep=True).parsed) == ["CCO"]

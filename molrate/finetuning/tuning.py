@@ -24,7 +24,7 @@ from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.head import Head, MaskedLoss, Task, balanced_weights, target_scaling
 from molrate.finetuning.metrics import metrics_by_target
 from molrate.finetuning.training import Examples, FinetuningRun, Trial, embed_examples, predict, train
-from molrate.molecules import Molecules, parse_canonical, standardise
+from molrate.molecules import Molecules, standardise
 from molrate.splits import Split, split_molecules
 from molrate.targets import Target, check_target
 
@@ -179,8 +179,7 @@ class _Tuning:
         encoded = {}
         for row in np.flatnonzero(self.material.molecules.valid):
             try:
-                molecule = parse_canonical(self.material.molecules.canonical[row])
-                encoded[int(row)] = self.trainable.encode(molecule)
+                encoded[int(row)] = self.trainable.encode(self.material.molecules.molecule(row))
             except (UnsupportedMoleculeError, InputError) as error:
                 self.unsupported[int(row)] = str(error)
         return encoded

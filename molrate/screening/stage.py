@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from molrate.screening.library import Chunk, Row
 
 MAX_ATOMS = 1000
 _CHARACTERS_PER_ATOM = 5
+_BLOCK = 1000
+"""Rows whose molecules are in memory together, at some 40 kB each."""
 _ATOMS_WITH_HYDROGENS = 3
 """Atoms of a record, hydrogens with them, for each heavy atom; more are not worth the time to count."""
 
@@ -80,8 +82,13 @@ class Stage(ABC):
             as RDKit reads it), canonical_smiles, those of the stage, status (``ok``, ``unreadable``,
             ``invalid`` or ``unsupported``) and error.
         """
-        texts, unreadable = _read(chunk.rows, self.max_atoms)
-        molecules = _limit_atoms(standardise(texts, self.standardisation), self.max_atoms)
+        rows = chunk.rows
+        blocks = [rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)]
+        return pd.concat([self._table(block, chunk.labelled) for block in blocks], ignore_index=True)
+
+    def _table(self, rows: Sequence[Row], labelled: bool) -> pd.DataFrame:
+        texts, unreadable = _read(rows, self.max_atoms)
+        molecules = _limit_atoms(standardise(texts, self.standardisation, keep=True), self.max_atoms)
         columns, failed = self.columns(molecules)
         status = np.where(molecules.valid, "ok", "invalid").astype(object)
         errors = molecules.errors.copy()
@@ -90,11 +97,11 @@ class Stage(ABC):
         for row, reason in unreadable.items():
             status[row], errors[row] = "unreadable", reason
         about = {
-            "source": [row.source for row in chunk.rows],
-            "row": np.array([row.number for row in chunk.rows], dtype=np.int64),
-            "id": [row.id for row in chunk.rows],
-            **({"label": [row.label for row in chunk.rows]} if chunk.labelled else {}),
-            "smiles": [text or _one_line(row.text) for text, row in zip(texts, chunk.rows, strict=True)],
+            "source": [row.source for row in rows],
+            "row": np.array([row.number for row in rows], dtype=np.int64),
+            "id": [row.id for row in rows],
+            **({"label": [row.label for row in rows]} if labelled else {}),
+            "smiles": [text or _one_line(row.text) for text, row in zip(texts, rows, strict=True)],
             "canonical_smiles": molecules.canonical,
         }
         return pd.DataFrame({**about, **columns, "status": status, "error": errors})
@@ -144,7 +151,7 @@ def _limit_atoms(molecules: Molecules, max_atoms: int) -> Molecules:
             n_atoms = Chem.MolFromSmiles(canonical[row], sanitize=False).GetNumAtoms()
             if n_atoms > max_atoms:
                 errors[row], canonical[row] = f"{n_atoms} atoms, more than {max_atoms} (--max-atoms)", ""
-    return Molecules(molecules.smiles, canonical, errors, molecules.standardisation, molecules.n_stripped)
+    return replace(molecules, canonical=canonical, errors=errors)
 
 
 @dataclass(frozen=True)

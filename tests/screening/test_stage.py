@@ -10,8 +10,6 @@ import molrate
 from molrate.encoders.base import load_encoder
 from molrate.errors import UsageError, WeightsError
 from molrate.finetuning.model import TunedModel
-from molrate.molecules import standardise
-from molrate.screening.domain import Domain
 from molrate.screening.fitted import fit_model, fitted_before
 from molrate.screening.library import Chunk, Row
 from molrate.screening.stage import EmbeddingStage, ScreeningStage
@@ -158,16 +156,9 @@ def test_identities_tell_models_apart_and_settings_travel_alone(fitted, tmp_path
         ScreeningStage(str(tmp_path)).prepare()
 
 
-def test_similarity_is_to_the_nearest_training_molecule():
-    from rdkit import DataStructs
-    from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
-
-    training = ["CCO", "c1ccccc1", "CC(=O)O"]
-    generator = GetMorganGenerator(radius=2, fpSize=2048)
-    new = standardise(["CCCO", "c1ccccc1", "bad("])
-    found = Domain(training).nearest(new)
-    prints = [generator.GetFingerprint(Chem.MolFromSmiles(smiles)) for smiles in ("CCCO", *training)]
-    expected = max(DataStructs.TanimotoSimilarity(prints[0], one) for one in prints[1:])
-    assert found[0] == pytest.approx(expected)
-    assert found[1] == 1
-    assert np.isnan(found[2])
+def test_a_chunk_is_the_same_table_whatever_is_computed_together(monkeypatch, fitted):
+    smiles = [*SMILES, "C" * 2000, "OCC", "OCC"]
+    stage = ScreeningStage(str(fitted[0]))
+    together = stage.table(chunk(smiles))
+    monkeypatch.setattr("molrate.screening.stage._BLOCK", 2)
+    pd.testing.assert_frame_equal(stage.table(chunk(smiles)), together)
