@@ -7,7 +7,13 @@ from pathlib import Path
 import click
 
 from molrate.cli.main import embedding_options, logging_options, set_up_logging
-from molrate.cli.streaming import STDOUT, Streaming, library_options, refuse_library_options
+from molrate.cli.streaming import (
+    STDOUT,
+    LibraryOptions,
+    Streaming,
+    library_options,
+    refuse_library_options,
+)
 from molrate.errors import PARTIAL_EXIT_CODE
 
 
@@ -45,15 +51,7 @@ def command(
     device: str,
     weights: Path | None,
     on_invalid: str,
-    id_column: str | None,
-    input_format: str,
-    part_format: str,
-    chunk_size: int,
-    jobs: int | None,
-    engine: str,
-    address: str | None,
-    resume: bool,
-    max_atoms: int,
+    options: LibraryOptions,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -66,18 +64,11 @@ def command(
     set_up_logging(quiet, verbose)
     if Path(output).suffix in ("", ".") or output == STDOUT:
         from molrate.embedding import choose_device
-        from molrate.screening.library import Library
         from molrate.screening.stage import EmbeddingStage
 
         if on_invalid != "keep":
             raise click.UsageError("--on-invalid skip and fail are for one table in memory (-o FILE)")
-        found = Library.find(
-            library,
-            output=Path(output),
-            smiles_column=smiles_column,
-            id_column=id_column,
-            stdin_format=f".{input_format}",
-        )
+        found = options.find(library, output, smiles_column=smiles_column)
         stage = EmbeddingStage(
             encoder,
             None if weights is None else str(weights),
@@ -87,9 +78,9 @@ def command(
             seed,
             precision,
             choose_device(device),
-            max_atoms,
+            options.max_atoms,
         )
-        Streaming(output, part_format, chunk_size, jobs, engine, address, resume, quiet).run(found, stage)
+        Streaming(options, output, quiet).run(found, stage)
         return
     if len(library) > 1:
         raise click.UsageError(f"-o {output}: one table goes into a file; several go into a folder")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from molrate.cli.main import logging_options, set_up_logging
-from molrate.cli.streaming import STDOUT, Streaming, library_options
+from molrate.cli.streaming import STDOUT, LibraryOptions, Streaming, library_options
 
 if TYPE_CHECKING:
     from molrate.screening.parts import PartFolder
@@ -69,15 +69,7 @@ def command(
     smiles_column: str | None,
     seed: int,
     device: str,
-    id_column: str | None,
-    input_format: str,
-    part_format: str,
-    chunk_size: int,
-    jobs: int | None,
-    engine: str,
-    address: str | None,
-    resume: bool,
-    max_atoms: int,
+    options: LibraryOptions,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -90,7 +82,6 @@ def command(
     set_up_logging(quiet, verbose)
     from molrate.embedding import choose_device
     from molrate.io import write_atomically
-    from molrate.screening.library import Library
     from molrate.screening.parts import check_place
     from molrate.screening.run import top_rows
     from molrate.screening.stage import ScreeningStage
@@ -101,20 +92,13 @@ def command(
         raise click.UsageError(
             "--train, --top and --label-column write files beside the predictions; name a folder with -o"
         )
-    found = Library.find(
-        library,
-        output=Path(output),
-        smiles_column=smiles_column,
-        id_column=id_column,
-        label_column=label_column,
-        stdin_format=f".{input_format}",
-    )
-    streaming = Streaming(output, part_format, chunk_size, jobs, engine, address, resume, quiet)
+    found = options.find(library, output, smiles_column=smiles_column, label_column=label_column)
+    streaming = Streaming(options, output, quiet)
     if output != STDOUT:
-        check_place(Path(output), resume)
+        check_place(Path(output), options.resume)
     if model is None:
         model = _fit(Path(output), quiet, train, target, task, encoder, seed)
-    stage = ScreeningStage(str(model), level, choose_device(device), max_atoms)
+    stage = ScreeningStage(str(model), level, choose_device(device), options.max_atoms)
     if output == STDOUT:
         streaming.tell(streaming.into_stream(found, stage))
         return

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, fields
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,21 +21,48 @@ if TYPE_CHECKING:
     from molrate.screening.stage import Stage
 
 STDOUT = "-"
-_OPTIONS = (
-    "id_column",
-    "input_format",
-    "part_format",
-    "chunk_size",
-    "jobs",
-    "engine",
-    "address",
-    "resume",
-    "max_atoms",
-)
+
+
+@dataclass(frozen=True)
+class LibraryOptions:
+    """What :func:`library_options` were given."""
+
+    id_column: str | None
+    input_format: str
+    part_format: str
+    chunk_size: int
+    jobs: int | None
+    engine: str
+    address: str | None
+    resume: bool
+    max_atoms: int
+
+    def find(self, names: Sequence[str], output: str, **columns: str | None) -> Library:
+        """The library that names stand for."""
+        from molrate.screening.library import Library
+
+        return Library.find(
+            names,
+            output=Path(output),
+            id_column=self.id_column,
+            stdin_format=f".{self.input_format}",
+            **columns,
+        )
 
 
 def library_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of reading a library and of working through it."""
+    """Add the options of reading a library and of working through it, which arrive as `options`."""
+    names = [field.name for field in fields(LibraryOptions)]
+
+    @wraps(function)
+    def with_options(**given: Any) -> Any:
+        options = LibraryOptions(**{name: given.pop(name) for name in names})
+        return function(options=options, **given)
+
+    return _add_options(with_options)
+
+
+def _add_options(function: Callable[..., Any]) -> Callable[..., Any]:
     options = (
         click.option("--id-column", metavar="NAME", help="Found by its usual names if not given."),
         click.option(
@@ -99,7 +126,7 @@ def refuse_library_options(output: str) -> None:
         If one was given.
     """
     context = click.get_current_context()
-    for name in _OPTIONS:
+    for name in (field.name for field in fields(LibraryOptions)):
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             option = f"--{name.replace('_', '-')}"
             raise click.UsageError(f"{option} is for libraries in chunks; -o {output} is one table in memory")
@@ -107,15 +134,10 @@ def refuse_library_options(output: str) -> None:
 
 @dataclass(frozen=True)
 class Streaming:
-    """The options of :func:`library_options` with where results go."""
+    """A run through a library: how, and where results go."""
 
+    options: LibraryOptions
     output: str
-    part_format: str
-    chunk_size: int
-    jobs: int | None
-    engine: str
-    address: str | None
-    resume: bool
     quiet: bool
 
     def into_stream(self, library: Library, stage: Stage) -> Summary:
@@ -124,7 +146,7 @@ class Streaming:
         from molrate.io import ReaderGoneError, write_output
         from molrate.screening.run import Summary, run_into_stream
 
-        if self.resume:
+        if self.options.resume:
             raise click.UsageError("--resume needs an output folder (-o), not standard output")
         summary = Summary()
         with suppress(ReaderGoneError), library_progress(self.quiet) as progress:
@@ -133,7 +155,7 @@ class Streaming:
                 stage,
                 write_output,
                 summary,
-                chunk_size=self.chunk_size,
+                chunk_size=self.options.chunk_size,
                 engine=self._engine(stage),
                 progress=progress,
             )
@@ -149,24 +171,24 @@ class Streaming:
                 library,
                 stage,
                 Path(self.output),
-                suffix=f".{self.part_format}",
-                chunk_size=self.chunk_size,
+                suffix=f".{self.options.part_format}",
+                chunk_size=self.options.chunk_size,
                 engine=self._engine(stage),
-                resume=self.resume,
+                resume=self.options.resume,
                 progress=progress,
             )
 
     def _engine(self, stage: Stage) -> Callable[..., Any]:
         from molrate.screening.local import default_jobs, run_locally
 
-        if self.engine == "ray":
+        if self.options.engine == "ray":
             from molrate.screening.cluster import run_on_ray
 
-            return partial(run_on_ray, n_workers=self.jobs, address=self.address)
-        if self.address is not None:
+            return partial(run_on_ray, n_workers=self.options.jobs, address=self.options.address)
+        if self.options.address is not None:
             raise click.UsageError("--address is for --engine ray")
         on_cpu = getattr(stage, "device", "cpu") == "cpu"
-        return partial(run_locally, n_jobs=self.jobs or (default_jobs() if on_cpu else 1))
+        return partial(run_locally, n_jobs=self.options.jobs or (default_jobs() if on_cpu else 1))
 
     def run(self, library: Library, stage: Stage) -> None:
         """Run a stage to where results go, and say what was done."""
