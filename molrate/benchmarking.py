@@ -231,7 +231,10 @@ def benchmark(
     targets = {
         name: ",".join(one.name for one in table.targets) for name, table in zip(names, tables, strict=True)
     }
-    origins = [f"{table.source}: {targets[name]}" for name, table in zip(names, tables, strict=True)]
+    # Without its folder: the same table elsewhere is the same.
+    origins = [
+        f"{Path(table.source).name}: {targets[name]}" for name, table in zip(names, tables, strict=True)
+    ]
     loaded = [load_encoder(name) for name in encoders]
     weights = {one.name: one.identity()["weights"] for one in loaded if one.card.kind == "pretrained"}
     try:

@@ -55,6 +55,8 @@ def _connect(address: str | None) -> None:
             socket.create_connection((host, int(port)), _PATIENCE).close()
         ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError) as error:
+        if address is None:
+            raise UsageError(f"--engine ray: no cluster can be started here: {error}") from error
         raise UsageError(
             f"--address {address}: no Ray cluster can be reached there: {error}; one that asks for a token "
             "needs RAY_AUTH_MODE=token and the token here too"

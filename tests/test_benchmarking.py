@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -115,6 +116,14 @@ def test_a_rare_class_does_not_end_the_grid(rare, tmp_path):
     for one in done:
         assert (one.status == "ok") == np.isfinite([one.validation, one.test]).all()
         assert one.status == "ok" or one.status.endswith("part: it has one class")
+
+
+def test_the_same_table_in_another_folder_is_the_same(rare, tmp_path):
+    options = {"target": ["energy"], "seeds": [0], "measures": ["transrate"]}
+    list(benchmark([rare], ["ecfp4"], tmp_path / "out", QUICK, **options))
+    (tmp_path / "elsewhere").mkdir()
+    moved = Path(rare).rename(tmp_path / "elsewhere" / "rare.csv")
+    assert list(benchmark([str(moved)], ["ecfp4"], tmp_path / "out", QUICK, **options)) == []
 
 
 def test_another_target_under_the_same_name_is_refused(rare, tmp_path):

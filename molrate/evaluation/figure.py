@@ -98,7 +98,13 @@ def make_curves(trials: Sequence[Trial]) -> Figure:
             spread = None if rows["deviation"].isna().all() else rows["deviation"]
             panel.errorbar(at, rows["weighted tau"], spread, marker="o", label=measure)
         panel.set_xscale("log")
-        panel.set_xlabel(setting if setting != "molecules" else "molecules (all at the right)")
+        panel.set_xlabel(setting)
+    sizes = sorted(curves.loc[curves["setting"] == "molecules", "to"].unique())
+    panels[0].set_xticks(
+        [2 * largest if np.isinf(size) else size for size in sizes],
+        ["all" if np.isinf(size) else f"{size:.0f}" for size in sizes],
+    )
+    panels[0].minorticks_off()
     panels[0].set_ylabel("weighted tau with fine-tuning")
     panels[0].legend(fontsize=7)
     return figure
