@@ -54,7 +54,7 @@ def _connect(address: str | None) -> None:
             host, port = address.removeprefix("ray://").rsplit(":", 1)
             socket.create_connection((host, int(port)), _PATIENCE).close()
         ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         if address is None:
             raise UsageError(f"--engine ray: no cluster can be started here: {error}") from error
         raise UsageError(

@@ -77,7 +77,7 @@ class Encoder(ABC):
 
     @abstractmethod
     def graphs(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
-        """Bring molecules into the encoder's input form."""
+        """Bring molecules, which stay as they are, into the encoder's input form."""
 
     @abstractmethod
     def forward(self, content: Any, device: str = "cpu") -> dict[str, Any]:

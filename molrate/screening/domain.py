@@ -14,6 +14,8 @@ from molrate.errors import InputError, WeightsError
 from molrate.molecules import Molecules, parse_canonical
 
 _RADIUS, _N_BITS = 2, 2048
+_PAIRS = 1_000_000
+"""Pairs of molecules in memory together, some 20 bytes each."""
 
 
 class Domain:
@@ -57,7 +59,10 @@ class Domain:
                 # The encoder reports the molecule that RDKit cannot read back.
                 continue
         if readable and self._sizes.size:
-            nearest[list(readable)] = self._largest(self._fingerprints(list(readable.values())))
+            fingerprints = self._fingerprints(list(readable.values()))
+            step = max(1, _PAIRS // len(self._sizes))
+            slices = [fingerprints[start : start + step] for start in range(0, len(readable), step)]
+            nearest[list(readable)] = np.concatenate([self._largest(one) for one in slices])
         return nearest
 
     def _largest(self, fingerprints: sparse.csr_array) -> npt.NDArray[np.float64]:

@@ -10,7 +10,9 @@ from molrate.molecules import standardise
 from molrate.screening.domain import Domain
 
 
-def test_similarities_are_those_rdkit_computes_pair_by_pair():
+@pytest.mark.parametrize("pairs", [1, 1000, 1_000_000])
+def test_similarities_are_those_rdkit_computes_pair_by_pair(monkeypatch, pairs):
+    monkeypatch.setattr("molrate.screening.domain._PAIRS", pairs)
     training = molrate.load_dataset("freesolv").smiles.tolist()[:150]
     asked = [*molrate.load_dataset("b3db").smiles.tolist()[:80], *training[:3], "[Xe]", "not a molecule"]
     molecules = standardise(asked)
