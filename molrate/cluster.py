@@ -53,7 +53,13 @@ def _connect(address: str | None) -> None:
             # Ray itself waits for minutes.
             host, port = address.removeprefix("ray://").rsplit(":", 1)
             socket.create_connection((host, int(port)), _PATIENCE).close()
-        ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
+        # None would join a cluster that runs on this machine, or wait for one that did.
+        ray.init(
+            address=address or "local",
+            log_to_driver=False,
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+        )
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         if address is None:
             raise UsageError(f"--engine ray: no cluster can be started here: {error}") from error

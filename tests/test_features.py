@@ -120,7 +120,7 @@ def test_a_cluster_gathers_the_same_statistics(folder, monkeypatch):
     monkeypatch.setattr("molrate.features.HELD_VALUES", 100)
     options = {"target": ["active", "y"], "measures": ["transrate", "logme", "gbc", "ridge"]}
     local = score_features([folder], **options).frame
-    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         spread = score_features([folder], engine="ray", **options).frame
     finally:

@@ -163,8 +163,10 @@ def test_wrong_use(library, arguments, message):
     assert message in refused.output
 
 
-def test_on_ray_from_the_command_line(library, tmp_path):
+def test_on_ray_from_the_command_line(library, tmp_path, monkeypatch):
     pytest.importorskip("ray")
+    # Without --address a cluster is started here, whatever another one has left behind.
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     shared = ["embed", str(library), "-e", "ecfp4", "--chunk-size", "20", "-q"]
     done = run([*MOLRATE, *shared, "-o", str(tmp_path / "ray"), "--engine", "ray", "--jobs", "2"])
     assert done.returncode == 5, done.stderr

@@ -21,6 +21,7 @@ def cluster():
     # Workers import the stages of these tests.
     environment = {"env_vars": {"PYTHONPATH": str(Path(__file__).parents[1])}}
     ray.init(
+        "local",
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
