@@ -92,18 +92,15 @@ def make_curves(trials: Sequence[Trial]) -> Figure:
     figure = Figure(figsize=(7.5, 3), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     largest = curves.loc[np.isfinite(curves["to"]) & (curves["setting"] == "molecules"), "to"].max()
+    curves = curves.assign(at=curves["to"].replace(np.inf, 2 * largest))
     for panel, setting in zip(panels, ("molecules", "epsilon squared"), strict=True):
         for measure, rows in curves[curves["setting"] == setting].groupby("measure"):
-            at = rows["to"].replace(np.inf, 2 * largest)
             spread = None if rows["deviation"].isna().all() else rows["deviation"]
-            panel.errorbar(at, rows["weighted tau"], spread, marker="o", label=measure)
+            panel.errorbar(rows["at"], rows["weighted tau"], spread, marker="o", label=measure)
         panel.set_xscale("log")
         panel.set_xlabel(setting)
-    sizes = sorted(curves.loc[curves["setting"] == "molecules", "to"].unique())
-    panels[0].set_xticks(
-        [2 * largest if np.isinf(size) else size for size in sizes],
-        ["all" if np.isinf(size) else f"{size:.0f}" for size in sizes],
-    )
+    sizes = curves[curves["setting"] == "molecules"].drop_duplicates("to")
+    panels[0].set_xticks(sizes["at"], ["all" if np.isinf(size) else f"{size:.0f}" for size in sizes["to"]])
     panels[0].minorticks_off()
     panels[0].set_ylabel("weighted tau with fine-tuning")
     panels[0].legend(fontsize=7)
