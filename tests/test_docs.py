@@ -33,6 +33,16 @@ def test_every_option_the_readme_names_exists():
     assert named <= known
 
 
+@pytest.mark.parametrize("name", ["Snakefile", "screening.nf"])
+def test_every_option_of_a_workflow_exists(name):
+    text = (ROOT / "docs" / "workflows" / name).read_text(encoding="utf-8")
+    lines = re.sub(r"\\\n|\"\n +\"", " ", text)
+    commands = re.findall(r"molrate (score|finetune|screen) (.*?)(?:\|\||$)", lines, re.M)
+    assert {command for command, _ in commands} == {"score", "finetune", "screen"}
+    for command, arguments in commands:
+        assert set(re.findall(r"(?<!\S)-{1,2}[a-z][a-z-]*", arguments)) <= options(cli.get_command(None, command))
+
+
 @pytest.mark.parametrize("name", cli.list_commands(None))
 def test_every_option_has_help(name):
     command = cli.get_command(None, name)

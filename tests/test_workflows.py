@@ -1,6 +1,7 @@
 """The example workflows, run by the engine they are for."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,34 +16,49 @@ WORKFLOWS = Path(__file__).parents[1] / "docs" / "workflows"
 SNAKEMAKE = Path(sys.prefix) / "workflows" / "bin" / "snakemake"
 
 
-@pytest.mark.skipif(not SNAKEMAKE.is_file(), reason="Snakemake is not installed (make test does)")
-def test_snakemake(tmp_path):
+NEXTFLOW = shutil.which("nextflow")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A table of measured molecules and two libraries, each with a row that is none."""
     dataset = molrate.load_dataset("esol")
     values = dataset.targets[0].values
     pd.DataFrame({"smiles": dataset.smiles[:150], "y": values[:150]}).to_csv(tmp_path / "t.csv", index=False)
     for name, rows in (("one", slice(150, 200)), ("two", slice(200, 260))):
         (tmp_path / f"{name}.smi").write_text("\n".join(dataset.smiles[rows]) + "\nnot-a-molecule\n")
-    binaries = Path(sys.executable).parent
-    command = [
-        SNAKEMAKE,
-        "-s",
-        WORKFLOWS / "Snakefile",
-        "--cores",
-        "2",
-        "--quiet",
-        "all",
-        "--config",
-    ]
+    return tmp_path
+
+
+def run(command, folder):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        [*command, "table=t.csv", "target=y", "libraries=one.smi two.smi", "top=7"],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}", "MOLRATE_WEIGHTS": ""},
+        command,
+        cwd=folder,
+        env={**os.environ, "PATH": path, "MOLRATE_WEIGHTS": ""},
         capture_output=True,
         timeout=400,
         check=False,
     )
-    assert done.returncode == 0, done.stderr.decode()
-    hits = pd.read_csv(tmp_path / "hits.csv")
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
+
+
+def check(folder):
+    hits = pd.read_csv(folder / "hits.csv")
     assert len(hits) == 7
     assert hits["predicted_y"].is_monotonic_decreasing
-    assert len(pd.read_parquet(tmp_path / "screened" / "two" / "parts")) == 61
+    assert len(pd.read_parquet(folder / "screened" / "two" / "parts")) == 61
+
+
+@pytest.mark.skipif(not SNAKEMAKE.is_file(), reason="Snakemake is not installed (make test does)")
+def test_snakemake(folder):
+    command = [SNAKEMAKE, "-s", WORKFLOWS / "Snakefile", "--cores", "2", "--quiet", "all", "--config"]
+    run([*command, "table=t.csv", "target=y", "libraries=one.smi two.smi", "top=7"], folder)
+    check(folder)
+
+
+@pytest.mark.skipif(not NEXTFLOW, reason="Nextflow is not installed (no package index has its engine)")
+def test_nextflow(folder):
+    command = [NEXTFLOW, "run", WORKFLOWS / "screening.nf", "--table", "t.csv", "--target", "y"]
+    run([*command, "--libraries", "*.smi", "--top", "7"], folder)
+    check(folder / "results")

@@ -18,6 +18,7 @@ from torch_geometric.data import Data
 
 from molrate.errors import UnsupportedMoleculeError
 from molrate.graphs.batch import MoleculeBatch
+from molrate.molecules import atoms_of, bonds_of
 
 N_ATOM_FEATURES = 151
 N_BOND_FEATURES = 14
@@ -177,8 +178,8 @@ def encode(molecule: Chem.Mol) -> _Columns:
     UnsupportedMoleculeError
         If a charge is outside -6 to 5, on which the released code fails as well.
     """
-    atoms = list(molecule.GetAtoms())
-    bonds = list(molecule.GetBonds())
+    atoms = atoms_of(molecule)
+    bonds = bonds_of(molecule)
     charges = list(map(Chem.Atom.GetFormalCharge, atoms))
     if charges and not (min(charges) >= -6 and max(charges) <= 5):
         raise UnsupportedMoleculeError("GROVER has no code for a charge outside -6 to +5")

@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 
 from molrate.errors import UnsupportedMoleculeError
 from molrate.graphs.batch import MoleculeBatch
+from molrate.molecules import atoms_of, bonds_of
 
 N_ATOM_TYPES = 120
 """Atomic numbers 1-118 as 0-117; slot 119 masks an atom in pretraining and 118 was never used."""
@@ -53,8 +54,8 @@ def encode(molecule: Chem.Mol) -> _Columns:
     UnsupportedMoleculeError
         If an atom, tag or bond is outside the convention; the released code fails on these as well.
     """
-    atoms = list(molecule.GetAtoms())
-    bonds = list(molecule.GetBonds())
+    atoms = atoms_of(molecule)
+    bonds = bonds_of(molecule)
     numbers = list(map(Chem.Atom.GetAtomicNum, atoms))
     if 0 in numbers:
         raise UnsupportedMoleculeError("pretrain-gnns has no code for a dummy atom (*)")
