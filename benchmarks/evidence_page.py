@@ -1,0 +1,235 @@
+"""Write docs/evidence.md: benchmarks/evidence_page.md with its figures filled in from the study's rows.
+
+    python benchmarks/evidence_page.py
+
+The words of the template are to be read again whenever figures change: they say what the figures mean.
+"""
+
+import re
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+
+from molrate.evaluation.agreement import loss, weighted
+from molrate.evaluation.comparison import MEAN, RANDOM, evaluate, leave_out
+from molrate.evaluation.curves import agreement_curves, time_table
+from molrate.evaluation.results import read_results
+from molrate.grid import FINETUNING
+from molrate.resources import EVIDENCE, shipped
+
+TEMPLATE = Path(__file__).parent / "evidence_page.md"
+PAGE = Path(__file__).parents[1] / "docs" / "evidence.md"
+WIDTH = 120
+
+TITLES = {
+    "b3db": "B3DB",
+    "bace": "BACE",
+    "bbbp": "BBBP",
+    "esol": "ESOL",
+    "freesolv": "FreeSolv",
+    "lipophilicity": "Lipophilicity",
+    "logbb": "logBB",
+    "photoswitch": "Photoswitch",
+}
+PAPER = ("freesolv", "esol", "bbbp", "bace")
+NEW = tuple(name for name in TITLES if name not in PAPER)
+TRANSRATE, RELATIVE, VALUE = "transrate", "transrate (relative)", "transrate (value)"
+PAPER_MEASURES = (TRANSRATE, VALUE, "logme", "h-score", "lfc")
+GROVERS = tuple(f"grover-{size}-{corpus}" for size in ("small", "base") for corpus in ("chembl", "zinc"))
+SHOWN = (
+    *(TRANSRATE, RELATIVE, VALUE, "transrate-icml", "logme", "h-score", "consensus", "knn"),
+    *("n-leep", "rogi-xd", "ridge", "dimension", "size", "depth", RANDOM),
+)
+IN_EVERY_DATASET = tuple(name for name in SHOWN if name not in ("n-leep", "rogi-xd", "depth", RANDOM))
+
+
+def share(value):
+    """Of one, as a percentage."""
+    return f"{value:.1%}".replace("%", " %")
+
+
+def interval(middle, low, high):
+    """A figure with its bounds."""
+    return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def means(evaluation):
+    """Figures of each predictor's mean over datasets, as text."""
+    return {
+        row["predictor"]: SimpleNamespace(
+            tau=f"{row['weighted tau']:.2f}",
+            low=f"{row['low']:.2f}",
+            high=f"{row['high']:.2f}",
+            interval=interval(row["weighted tau"], row["low"], row["high"]),
+            lead=interval(row["lead"], row["lead_low"], row["lead_high"]),
+            pearson=f"{row['pearson']:.2f}",
+            regret=share(row["regret"]),
+            of_three=share(row["regret of best of 3"]),
+        )
+        for row in evaluation.means().to_dict("records")
+    }
+
+
+def table(columns, rows):
+    """A Markdown table."""
+    lines = [columns, *rows]
+    lines = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([lines[0], "|" + "---|" * len(columns), *lines[1:]])
+
+
+def predictors(everything, paper, new):
+    """The main table."""
+    columns = ["predictor", "weighted tau, 95 %", "the paper's four", "the new four", "lead of TransRate, 95 %"]
+    rows = []
+    for name in SHOWN:
+        mean = everything[name]
+        lead = "" if name in (TRANSRATE, RANDOM) else mean.lead
+        rows.append([name, mean.interval, paper[name].tau, new[name].tau, lead, mean.regret, mean.of_three])
+    return table([*columns, "regret", "best of first 3"], rows)
+
+
+def by_dataset(evaluation):
+    """Weighted tau of each predictor and dataset."""
+    wide = evaluation.by_dataset("weighted tau")[list(TITLES)]
+    rows = [[name, *(f"{tau:.2f}" for tau in wide.loc[name])] for name in IN_EVERY_DATASET]
+    return table(["weighted tau", *TITLES.values()], rows)
+
+
+def seeds(trials):
+    """How many each dataset has."""
+    return ", ".join(f"{TITLES[trial.name]} {len(trial.seeds)}" for trial in trials)
+
+
+def references(trials):
+    """What is lost by taking what is not trained as a whole."""
+    return "; ".join(
+        f"{TITLES[trial.name]} "
+        + ", ".join(f"{name} {share(loss(value, trial.mean_truth))}" for name, value in trial.references.items())
+        for trial in trials
+    )
+
+
+def best_of_the_paper(evaluation, metric):
+    """The best of the paper's measures on each of its datasets."""
+    wide = evaluation.by_dataset(metric).loc[list(PAPER_MEASURES)]
+    return ", ".join(f"{TITLES[name]} {wide[name].idxmax()} {wide[name].max():.2f}" for name in PAPER)
+
+
+def first_and_best(trial):
+    """Encoders of the highest score and of the best performance."""
+    return (trial.encoders[int(x.argmax())] for x in (trial.predictors[TRANSRATE], trial.mean_truth))
+
+
+def firsts(trials):
+    """Both, for each dataset."""
+    named = ((TITLES[trial.name], *first_and_best(trial)) for trial in trials)
+    return "; ".join(f"{title}: {first}, best {best}" for title, first, best in named)
+
+
+def found(trials):
+    """On how many datasets the first is the best."""
+    return sum(first == best for first, best in map(first_and_best, trials))
+
+
+def of_grovers(trial):
+    """Scores by value and by excess, and performance, of the four networks as in the paper."""
+    rows = [trial.encoders.index(name) for name in GROVERS]
+    return trial.predictors[VALUE][rows], trial.predictors[TRANSRATE][rows], trial.mean_truth[rows]
+
+
+def four_grovers(trials):
+    """How far they are ordered as fine-tuning orders them."""
+    parts = []
+    for trial in trials:
+        value, excess, truth = of_grovers(trial)
+        parts.append(f"{TITLES[trial.name]} {weighted(value, truth):.2f} (excess {weighted(excess, truth):.2f})")
+    return ", ".join(parts)
+
+
+def found_grovers(trials):
+    """On how many datasets the first of them by value is the best."""
+    ordered = map(of_grovers, trials)
+    return sum(int(value.argmax() == truth.argmax()) for value, _, truth in ordered)
+
+
+def curves(trials):
+    """TransRate with few molecules, and the range with other distortions."""
+    frame = agreement_curves(trials)
+    frame = frame[frame["measure"] == TRANSRATE].set_index("to")
+    molecules = frame.loc[frame["setting"] == "molecules", "weighted tau"]
+    few = {"all" if np.isinf(to) else int(to): f"{tau:.2f}" for to, tau in molecules.items()}
+    distortions = frame.loc[frame["setting"] == "epsilon squared", "weighted tau"].loc[0.1:5]
+    return {"few": few, "distortions": f"{distortions.min():.2f} to {distortions.max():.2f}"}
+
+
+def speedups(trials):
+    """From the smallest to the largest, embedding included."""
+    times = time_table(trials, TRANSRATE).sort_values("speed-up")
+    least, most = times.iloc[0], times.iloc[-1]
+    return f"{least['speed-up']:.0f} ({TITLES[least['dataset']]}) to {most['speed-up']:.0f}"
+
+
+def counts(trials):
+    """Of fine-tunings, and what they took."""
+    rows = pd.read_csv(shipped(EVIDENCE) / FINETUNING)
+    return {
+        "n_runs": sum(trial.truth.size for trial in trials),
+        "n_rows": len(rows),
+        "hours": f"{rows['seconds'].sum() / 3600:.1f}",
+    }
+
+
+def figures() -> Mapping[str, object]:
+    """All that the template names."""
+    trials = read_results()
+    evaluation = evaluate(trials)
+    paper_trials = [trial for name in PAPER for trial in trials if trial.name == name]
+    groups = {"paper": PAPER, "new": NEW, "choice": PAPER[::2], "confirmation": PAPER[1::2]}
+    of_groups = {group: means(evaluate(read_results(datasets=names))) for group, names in groups.items()}
+    everything = means(evaluation)
+    without = leave_out(trials, TRANSRATE, "families").set_index("left out")["weighted tau"]
+    wide = evaluation.by_dataset("weighted tau").drop(columns=MEAN)
+    return {
+        **of_groups,
+        **counts(trials),
+        **curves(trials),
+        "all": everything,
+        "scaffold": means(evaluate(read_results(split="scaffold"))),
+        "predictors": predictors(everything, of_groups["paper"], of_groups["new"]),
+        "by_dataset": by_dataset(evaluation),
+        "seeds": seeds(trials),
+        "without": {family: f"{tau:.2f}" for family, tau in without.items()},
+        "references": references(trials),
+        "both": ", ".join(
+            f"{TITLES[name]} {wide.loc[TRANSRATE, name]:.2f} and {wide.loc[RELATIVE, name]:.2f}" for name in NEW
+        ),
+        "best": {metric: best_of_the_paper(evaluation, metric) for metric in ("pearson", "tau", "weighted tau")},
+        "n_found": {"paper": found(paper_trials), "all": found(trials), "grover": found_grovers(paper_trials)},
+        "firsts": firsts(trials),
+        "four_grovers": four_grovers(paper_trials),
+        "speedups": speedups(trials),
+    }
+
+
+def wrapped(line):
+    """A paragraph or list item of one line, as lines of the page; tables, headings and code as they are."""
+    if line.startswith(("|", "#", "!", "    ")):
+        return line
+    bullet = re.match(r" *(?:- )?", line).group()
+    return textwrap.fill(
+        line, WIDTH, subsequent_indent=" " * len(bullet), break_long_words=False, break_on_hyphens=False
+    )
+
+
+def page() -> str:
+    """The page as it has to read."""
+    filled = TEMPLATE.read_text(encoding="utf-8").format_map(figures())
+    return "\n".join(map(wrapped, filled.splitlines())) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
