@@ -1,4 +1,6 @@
+import importlib.util
 import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -16,6 +18,20 @@ def test_the_shipped_table_is_that_of_the_shipped_rows():
     assert found["dataset"].tolist() == shipped["dataset"].tolist()
     for column in ("weighted tau", "tau", "pearson", "regret", "low", "high", "lead_low"):
         assert found[column].tolist() == pytest.approx(shipped[column].tolist(), abs=1e-6, nan_ok=True)
+
+
+def test_the_page_of_the_study_is_made_from_the_shipped_rows():
+    path = Path(__file__).parents[1] / "benchmarks" / "evidence_page.py"
+    spec = importlib.util.spec_from_file_location("evidence_page", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    number = r"-?\d+\.\d+"
+    texts = module.page(), module.PAGE.read_text(encoding="utf-8")
+    made, there = (" ".join(text.split()) for text in texts)
+    assert re.split(number, made) == re.split(number, there)
+    # Another machine may round another way.
+    numbers = [list(map(float, re.findall(number, text))) for text in (made, there)]
+    assert numbers[0] == pytest.approx(numbers[1], abs=0.011)
 
 
 @pytest.fixture

@@ -268,7 +268,7 @@ class Library:
         import pyarrow.parquet as pq
 
         try:
-            file = pq.ParquetFile(source)
+            file = pq.ParquetFile(source, page_checksum_verification=True)
         except pa.ArrowInvalid as error:
             raise InputError(f"{source}: not a Parquet file: {error}") from error
         header = file.schema_arrow.names

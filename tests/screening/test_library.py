@@ -87,6 +87,17 @@ def test_parquet(tmp_path):
         read(tmp_path / "bad.parquet")
 
 
+def test_parquet_that_decodes_to_other_molecules_fails_its_checksum(tmp_path):
+    path = tmp_path / "l.parquet"
+    table = pa.table({"smiles": ["CCO", "CCC"] * 50})
+    plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    pq.write_table(table, path, **plain, write_page_checksum=True)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"CCO", b"CCN", 1))
+    with pytest.raises(InputError, match=r"l\.parquet: damaged or cut off after row 0: .* CRC checksum"):
+        read(path)
+
+
 def test_characters_that_would_tear_a_line_are_reported(tmp_path):
     (tmp_path / "l.csv").write_bytes(b"smiles,id\nC\rC,a\nCC,b\x0cb\nC\x1bC,c\n")
     pd.DataFrame({"smiles": ["C\nC", "CC"], "id": ["x\ry", "z"]}).to_parquet(tmp_path / "l.parquet")
