@@ -37,33 +37,50 @@ TITLES = {
 }
 PAPER = ("freesolv", "esol", "bbbp", "bace")
 NEW = tuple(name for name in TITLES if name not in PAPER)
+GROUPS = {"paper": PAPER, "new": NEW, "choice": ("freesolv", "bbbp"), "confirmation": ("esol", "bace")}
 TRANSRATE, RELATIVE, VALUE = "transrate", "transrate (relative)", "transrate (value)"
 PAPER_MEASURES = (TRANSRATE, VALUE, "logme", "h-score", "lfc")
 GROVERS = tuple(f"grover-{size}-{corpus}" for size in ("small", "base") for corpus in ("chembl", "zinc"))
 SHOWN = (
-    *(TRANSRATE, RELATIVE, VALUE, "transrate-icml", "logme", "h-score", "consensus", "knn"),
-    *("n-leep", "rogi-xd", "ridge", "dimension", "size", "depth", RANDOM),
+    TRANSRATE,
+    RELATIVE,
+    VALUE,
+    "transrate-icml",
+    "logme",
+    "h-score",
+    "consensus",
+    "knn",
+    "n-leep",
+    "rogi-xd",
+    "ridge",
+    "dimension",
+    "size",
+    "depth",
+    RANDOM,
 )
-IN_EVERY_DATASET = tuple(name for name in SHOWN if name not in ("n-leep", "rogi-xd", "depth", RANDOM))
+SHOWN_BY_DATASET = tuple(name for name in SHOWN if name not in ("n-leep", "rogi-xd", "depth", RANDOM))
+"""All would be too long beside the summary, which has them."""
+N_NETWORKS = 18
+"""As the words of the template say."""
 
 
 def share(value):
-    """Of one, as a percentage."""
+    """A share of one as a percentage."""
     return f"{value:.1%}".replace("%", " %")
 
 
 def interval(middle, low, high):
     """A figure with its bounds."""
-    return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
+    return f"{middle:z.2f} [{low:z.2f}, {high:z.2f}]"
 
 
 def means(evaluation):
     """Figures of each predictor's mean over datasets, as text."""
     return {
         row["predictor"]: SimpleNamespace(
-            tau=f"{row['weighted tau']:.2f}",
-            low=f"{row['low']:.2f}",
-            high=f"{row['high']:.2f}",
+            tau=f"{row['weighted tau']:z.2f}",
+            low=f"{row['low']:z.2f}",
+            high=f"{row['high']:z.2f}",
             interval=interval(row["weighted tau"], row["low"], row["high"]),
             lead=interval(row["lead"], row["lead_low"], row["lead_high"]),
             pearson=f"{row['pearson']:.2f}",
@@ -95,7 +112,7 @@ def predictors(everything, paper, new):
 def by_dataset(evaluation):
     """Weighted tau of each predictor and dataset."""
     wide = evaluation.by_dataset("weighted tau")[list(TITLES)]
-    rows = [[name, *(f"{tau:.2f}" for tau in wide.loc[name])] for name in IN_EVERY_DATASET]
+    rows = [[name, *(f"{tau:z.2f}" for tau in wide.loc[name])] for name in SHOWN_BY_DATASET]
     return table(["weighted tau", *TITLES.values()], rows)
 
 
@@ -124,7 +141,32 @@ def both(evaluation):
     """The excess and the relative excess on the datasets that decided between them."""
     wide = evaluation.by_dataset("weighted tau")
     pairs = ((TITLES[name], wide.loc[TRANSRATE, name], wide.loc[RELATIVE, name]) for name in NEW)
-    return ", ".join(f"{title} {excess:.2f} and {relative:.2f}" for title, excess, relative in pairs)
+    return ", ".join(f"{title} {excess:z.2f} and {relative:z.2f}" for title, excess, relative in pairs)
+
+
+def without_b3db(evaluation):
+    """The means of both over the others."""
+    wide = evaluation.by_dataset("weighted tau")[[name for name in NEW if name != "b3db"]].mean(axis=1)
+    return f"{wide[TRANSRATE]:z.2f} and {wide[RELATIVE]:z.2f}"
+
+
+def among(trials, choose):
+    """Weighted tau of TransRate among some networks of each dataset, mean over datasets."""
+    taus = []
+    for trial in trials:
+        rows = choose(trial)
+        taus.append(weighted(trial.predictors[TRANSRATE][rows], trial.mean_truth[rows]))
+    return f"{np.mean(taus):z.2f}"
+
+
+def pretrained(trial):
+    """Rows of the networks that are."""
+    return [row for row, name in enumerate(trial.encoders) if not name.endswith("untrained")]
+
+
+def upper_half(trial):
+    """Rows of the half that fine-tuned best."""
+    return np.argsort(-trial.mean_truth)[: len(trial.encoders) // 2]
 
 
 def first_and_best(trial):
@@ -155,7 +197,7 @@ def four_grovers(trials):
     for trial in trials:
         *scores, truth = of_grovers(trial)
         by_value, by_excess = (weighted(score, truth) for score in scores)
-        parts.append(f"{TITLES[trial.name]} {by_value:.2f} (excess {by_excess:.2f})")
+        parts.append(f"{TITLES[trial.name]} {by_value:z.2f} (excess {by_excess:z.2f})")
     return ", ".join(parts)
 
 
@@ -176,10 +218,14 @@ def curves(trials):
 
 
 def speedups(trials):
-    """From the smallest to the largest, embedding included."""
+    """From the smallest to the largest, embedding included and not."""
     times = time_table(trials, TRANSRATE).sort_values("speed-up")
     least, most = times.iloc[0], times.iloc[-1]
-    return f"{least['speed-up']:.0f} ({TITLES[least['dataset']]}) to {most['speed-up']:.0f}"
+    alone = times["measure alone"]
+    return {
+        "speedups": f"{least['speed-up']:.0f} ({TITLES[least['dataset']]}) to {most['speed-up']:.0f}",
+        "measure_speedups": f"{alone.min():.0f} to {alone.max():.0f}",
+    }
 
 
 def counts(trials):
@@ -196,23 +242,25 @@ def figures() -> Mapping[str, object]:
     """All that the template names."""
     trials = read_results()
     evaluation = evaluate(trials)
-    paper_trials = [trial for name in PAPER for trial in trials if trial.name == name]
-    groups = {"paper": PAPER, "new": NEW, "choice": PAPER[::2], "confirmation": PAPER[1::2]}
-    of_groups = {group: means(evaluate(read_results(datasets=names))) for group, names in groups.items()}
+    assert all(len(trial.encoders) == N_NETWORKS for trial in trials), "a seed is not finished"
+    paper_trials = read_results(datasets=PAPER)
+    of_groups = {name: means(evaluate(read_results(datasets=group))) for name, group in GROUPS.items()}
     everything = means(evaluation)
     without = leave_out(trials, TRANSRATE, "families").set_index("left out")["weighted tau"]
     return {
         **of_groups,
         **counts(trials),
         **curves(trials),
+        **speedups(trials),
         "all": everything,
         "scaffold": means(evaluate(read_results(split="scaffold"))),
         "predictors": predictors(everything, of_groups["paper"], of_groups["new"]),
         "by_dataset": by_dataset(evaluation),
         "seeds": seeds(trials),
-        "without": {family: f"{tau:.2f}" for family, tau in without.items()},
+        "without": {family: f"{tau:z.2f}" for family, tau in without.items()},
         "references": references(trials),
         "both": both(evaluation),
+        "without_b3db": without_b3db(evaluation),
         "best": {metric: best_of_the_paper(evaluation, metric) for metric in METRICS},
         "n_found": {
             "paper": found(paper_trials),
@@ -221,13 +269,14 @@ def figures() -> Mapping[str, object]:
         },
         "firsts": firsts(trials),
         "four_grovers": four_grovers(paper_trials),
-        "speedups": speedups(trials),
+        "pretrained": among(trials, pretrained),
+        "upper_half": among(trials, upper_half),
     }
 
 
 def wrapped(line):
     """A paragraph or list item of one line, as lines of the page; tables, headings and code as they are."""
-    if line.startswith(("|", "#", "!", "    ")):
+    if line.startswith(("|", "#", "!", "    ", "<")):
         return line
     bullet = re.match(r" *(?:- )?", line).group()
     return textwrap.fill(

@@ -41,6 +41,7 @@ def test_every_option_of_a_workflow_exists(name):
     assert {command for command, _ in commands} == {"score", "finetune", "screen"}
     for command, arguments in commands:
         named = set(re.findall(r"(?<!\S)-{1,2}[a-z][a-z-]*", arguments))
+        assert named
         assert named <= options(cli.get_command(None, command))
 
 

@@ -1,10 +1,10 @@
 // From a table of measured molecules to the hits of many libraries, each library a task of its own:
 //
-//   nextflow run docs/workflows/screening.nf -resume \
-//       --table my.csv --target logP --libraries 'libraries/*.smi.gz' --top 100
+//   nextflow run docs/workflows/screening.nf -resume --table my.csv --target logP --libraries 'libraries/*.smi.gz'
 //
-// molrate is to be on the PATH of every node. ranking.csv, model/, hits.csv and all rows, screened/NAME/parts, are then
-// in `results` (--outdir).
+// Files of libraries are to have different names. molrate, and a Python with pandas, are to be on the PATH of every
+// node. `results` (--outdir) then holds ranking.csv, model/, hits.csv (the best --top of all libraries), and all rows of
+// each library in screened/. A task that was stopped starts anew: give a library of many millions in several files.
 
 params.table = null
 params.target = null
@@ -12,27 +12,32 @@ params.libraries = null
 params.top = 100
 params.outdir = 'results'
 
+// Inputs that keep their name are staged into a folder, where no output can be written through their link.
+
 process RANK {
-    publishDir params.outdir, mode: 'copy'
+    cpus 2
+    publishDir params.outdir, mode: 'copy', overwrite: true
 
     input:
     path table, stageAs: 'input/*'
+    val target
 
     output:
     path 'ranking.csv'
 
     script:
     """
-    molrate score '${table}' --target '${params.target}' -o ranking.csv
+    molrate score ${table} --target '${target}' -o ranking.csv
     """
 }
 
 // The encoder and layer ranked first, with a linear head.
 process FIT {
-    publishDir params.outdir, mode: 'copy'
+    publishDir params.outdir, mode: 'copy', overwrite: true
 
     input:
     path table, stageAs: 'input/*'
+    val target
     path ranking
 
     output:
@@ -41,38 +46,40 @@ process FIT {
     script:
     """
     encoder=\$(python -c 'import pandas; print(pandas.read_csv("${ranking}").encoder[0])')
-    molrate finetune '${table}' --target '${params.target}' -e "\$encoder" --frozen -o model
+    molrate finetune ${table} --target '${target}' -e "\$encoder" --frozen -o model
     """
 }
 
-// Written outside of the task's own folder, which a second try does not get, so that a task that was stopped goes on
-// where it was. molrate ends with 5 where some rows have no result; they hold the reason, and the others are done.
+// molrate ends with 5 where some rows have no result; they hold the reason, and the others are done.
 process SCREEN {
     tag "${name}"
     cpus 2
+    errorStrategy 'finish'
+    publishDir params.outdir, mode: 'copy', overwrite: true
 
     input:
     tuple val(name), path(library, stageAs: 'input/*')
     path model
+    val top
 
     output:
-    path "${name}.csv"
+    path "screened/${name}"
 
     script:
     """
-    folder='${file(params.outdir)}/screened/${name}'
-    mkdir -p "\$(dirname "\$folder")"
-    molrate screen '${library}' -m '${model}' -o "\$folder" --top ${params.top} --jobs ${task.cpus} --resume \
-        || [ \$? -eq 5 ]
-    cp "\$folder/top.csv" '${name}.csv'
+    molrate screen ${library} -m ${model} -o 'screened/${name}' --top ${top} --jobs ${task.cpus} || {
+        code=\$?
+        [ \$code -eq 5 ] || exit \$code
+    }
     """
 }
 
 process HITS {
-    publishDir params.outdir, mode: 'copy'
+    publishDir params.outdir, mode: 'copy', overwrite: true
 
     input:
-    path tops
+    path screened, stageAs: 'screened/*'
+    val top
 
     output:
     path 'hits.csv'
@@ -80,20 +87,25 @@ process HITS {
     script:
     """
     #!/usr/bin/env python
+    import pathlib
     import pandas
 
-    rows = pandas.concat(pandas.read_csv(top, dtype=str) for top in "${tops}".split())
-    (predicted,) = [name for name in rows.columns if name.startswith("predicted_")]
-    rows = rows.sort_values(predicted, key=lambda column: column.astype(float), ascending=False)
-    rows.head(${params.top}).to_csv("hits.csv", index=False)
+    tops = [path for path in sorted(pathlib.Path("screened").glob("*/top.csv")) if path.read_text().strip()]
+    rows = pandas.concat(pandas.read_csv(path, dtype=str, keep_default_na=False) for path in tops)
+    predicted = next(name for name in rows.columns if name.startswith("predicted_"))
+    rows = rows.sort_values(predicted, key=lambda column: column.astype(float), ascending=False, kind="stable")
+    rows.head(${top}).to_csv("hits.csv", index=False)
     """
 }
 
 workflow {
+    if (!params.table || !params.target || !params.libraries) {
+        error 'name --table, --target and --libraries'
+    }
     table = file(params.table, checkIfExists: true)
-    libraries = channel.fromPath(params.libraries, checkIfExists: true).map { path -> tuple(path.simpleName, path) }
-    RANK(table)
-    FIT(table, RANK.out)
-    SCREEN(libraries, FIT.out)
-    HITS(SCREEN.out.collect())
+    libraries = channel.fromPath(params.libraries, checkIfExists: true).map { library -> tuple(library.name, library) }
+    RANK(table, params.target)
+    FIT(table, params.target, RANK.out)
+    SCREEN(libraries, FIT.out, params.top)
+    HITS(SCREEN.out.collect(), params.top)
 }

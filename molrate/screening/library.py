@@ -268,6 +268,7 @@ class Library:
         import pyarrow.parquet as pq
 
         try:
+            # A damaged page may decode, to other molecules.
             file = pq.ParquetFile(source, page_checksum_verification=True)
         except pa.ArrowInvalid as error:
             raise InputError(f"{source}: not a Parquet file: {error}") from error
