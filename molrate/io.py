@@ -57,7 +57,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise InputError(f"{path}: unknown table format {suffix!r}; molrate reads {known}, also as .gz")
     try:
         if suffix == ".parquet":
-            table = pd.read_parquet(path)
+            # A damaged page may decode, to other molecules.
+            table = pd.read_parquet(path, page_checksum_verification=True)
         elif suffix == ".smi":
             table = _read_smi(path)
         else:

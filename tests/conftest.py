@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -78,3 +80,15 @@ def levels_of_logging():
     yield
     for logger, level in zip(loggers, before, strict=True):
         logger.setLevel(level)
+
+
+@pytest.fixture
+def damaged_parquet(tmp_path):
+    """A file with checksums in which a molecule became another."""
+    path = tmp_path / "l.parquet"
+    table = pa.table({"smiles": ["CCO", "CCC"] * 50})
+    plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    pq.write_table(table, path, **plain, write_page_checksum=True)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"CCO", b"CCN", 1))
+    return path

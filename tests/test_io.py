@@ -50,6 +50,11 @@ def test_bad_files_are_named_with_the_reason(tmp_path, name, content, message):
     assert name in str(raised.value)
 
 
+def test_parquet_that_decodes_to_other_molecules_fails_its_checksum(damaged_parquet):
+    with pytest.raises(InputError, match=r"l\.parquet: cannot be read: .* CRC checksum"):
+        read_table(damaged_parquet)
+
+
 def test_empty_lines_are_rows_so_that_row_numbers_hold(tmp_path):
     (tmp_path / "a.csv").write_text("smiles\nC\n\nCC\n")
     assert read_table(tmp_path / "a.csv")["smiles"].tolist() == ["C", "", "CC"]
