@@ -14,10 +14,11 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from molrate.evaluation.agreement import METRICS, loss, weighted
+from molrate.evaluation.agreement import loss, weighted
 from molrate.evaluation.comparison import RANDOM, evaluate, leave_out
 from molrate.evaluation.curves import agreement_curves, time_table
 from molrate.evaluation.results import read_results
+from molrate.evaluation.summary import markdown_table
 from molrate.grid import FINETUNING
 from molrate.resources import EVIDENCE, shipped
 
@@ -40,6 +41,7 @@ NEW = tuple(name for name in TITLES if name not in PAPER)
 GROUPS = {"paper": PAPER, "new": NEW, "choice": ("freesolv", "bbbp"), "confirmation": ("esol", "bace")}
 TRANSRATE, RELATIVE, VALUE = "transrate", "transrate (relative)", "transrate (value)"
 PAPER_MEASURES = (TRANSRATE, VALUE, "logme", "h-score", "lfc")
+CORRELATIONS = ("pearson", "tau", "weighted tau")
 GROVERS = tuple(f"grover-{size}-{corpus}" for size in ("small", "base") for corpus in ("chembl", "zinc"))
 SHOWN = (
     TRANSRATE,
@@ -91,13 +93,6 @@ def means(evaluation):
     }
 
 
-def table(columns, rows):
-    """A Markdown table."""
-    lines = [columns, *rows]
-    lines = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join([lines[0], "|" + "---|" * len(columns), *lines[1:]])
-
-
 def predictors(everything, paper, new):
     """The main table."""
     columns = ["predictor", "weighted tau, 95 %", "the paper's four", "the new four"]
@@ -106,14 +101,14 @@ def predictors(everything, paper, new):
         mean = everything[name]
         lead = "" if name in (TRANSRATE, RANDOM) else mean.lead
         rows.append([name, mean.interval, paper[name].tau, new[name].tau, lead, mean.regret, mean.of_three])
-    return table([*columns, "lead of TransRate, 95 %", "regret", "best of first 3"], rows)
+    return markdown_table([*columns, "lead of TransRate, 95 %", "regret", "best of first 3"], rows)
 
 
 def by_dataset(evaluation):
     """Weighted tau of each predictor and dataset."""
     wide = evaluation.by_dataset("weighted tau")[list(TITLES)]
     rows = [[name, *(f"{tau:z.2f}" for tau in wide.loc[name])] for name in SHOWN_BY_DATASET]
-    return table(["weighted tau", *TITLES.values()], rows)
+    return markdown_table(["weighted tau", *TITLES.values()], rows)
 
 
 def seeds(trials):
@@ -243,8 +238,9 @@ def figures() -> Mapping[str, object]:
     trials = read_results()
     evaluation = evaluate(trials)
     assert all(len(trial.encoders) == N_NETWORKS for trial in trials), "a seed is not finished"
-    paper_trials = read_results(datasets=PAPER)
-    of_groups = {name: means(evaluate(read_results(datasets=group))) for name, group in GROUPS.items()}
+    by_name = {trial.name: trial for trial in trials}
+    groups = {group: [by_name[name] for name in names] for group, names in GROUPS.items()}
+    of_groups = {group: means(evaluate(chosen)) for group, chosen in groups.items()}
     everything = means(evaluation)
     without = leave_out(trials, TRANSRATE, "families").set_index("left out")["weighted tau"]
     return {
@@ -261,14 +257,14 @@ def figures() -> Mapping[str, object]:
         "references": references(trials),
         "both": both(evaluation),
         "without_b3db": without_b3db(evaluation),
-        "best": {metric: best_of_the_paper(evaluation, metric) for metric in METRICS},
+        "best": {metric: best_of_the_paper(evaluation, metric) for metric in CORRELATIONS},
         "n_found": {
-            "paper": found(paper_trials),
+            "paper": found(groups["paper"]),
             "all": found(trials),
-            "grover": found_grovers(paper_trials),
+            "grover": found_grovers(groups["paper"]),
         },
         "firsts": firsts(trials),
-        "four_grovers": four_grovers(paper_trials),
+        "four_grovers": four_grovers(groups["paper"]),
         "pretrained": among(trials, pretrained),
         "upper_half": among(trials, upper_half),
     }

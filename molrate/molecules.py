@@ -186,4 +186,4 @@ def _largest_fragment(molecule: Chem.Mol) -> Chem.Mol:
 
 
 def _mass(molecule: Chem.Mol) -> float:
-    return sum(atom.GetMass() for atom in molecule.GetAtoms())
+    return sum(atom.GetMass() for atom in atoms_of(molecule))

@@ -14,8 +14,6 @@ import molrate
 WORKFLOWS = Path(__file__).parents[1] / "docs" / "workflows"
 # Of its own environment, as it wants older versions of what molrate's tools want.
 SNAKEMAKE = Path(sys.prefix) / "workflows" / "bin" / "snakemake"
-
-
 NEXTFLOW = shutil.which("java") and shutil.which("nextflow")
 
 

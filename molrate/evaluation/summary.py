@@ -54,7 +54,8 @@ def _opening(trials: Sequence[Trial]) -> str:
     )
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table of cells that are text."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -92,7 +93,7 @@ def _predictors(evaluation: Evaluation) -> str:
                 _share(row["regret of best of 3"]),
             ]
         )
-    return _table(columns, rows) + _left_out_predictors(evaluation)
+    return markdown_table(columns, rows) + _left_out_predictors(evaluation)
 
 
 def _left_out_predictors(evaluation: Evaluation) -> str:
@@ -107,7 +108,7 @@ def _by_dataset(evaluation: Evaluation) -> str:
     wide = _shown(evaluation.by_dataset("weighted tau"))
     names = [str(name) for name in wide.columns if name != MEAN]
     rows = [[str(name), *(_number(row[dataset]) for dataset in names)] for name, row in wide.iterrows()]
-    return _table(["predictor", *names], rows)
+    return markdown_table(["predictor", *names], rows)
 
 
 def _datasets(trials: Sequence[Trial], reference: str) -> str:
@@ -131,7 +132,7 @@ def _datasets(trials: Sequence[Trial], reference: str) -> str:
                 *(_share(loss(trial.references.get(name, np.nan), truth)) for name in references),
             ]
         )
-    return _table(columns, rows)
+    return markdown_table(columns, rows)
 
 
 def _left_out(trials: Sequence[Trial], reference: str, by: str) -> str:
@@ -140,7 +141,7 @@ def _left_out(trials: Sequence[Trial], reference: str, by: str) -> str:
         [str(row["left out"]), str(row["encoders"]), _number(row["weighted tau"])]
         for row in table.to_dict("records")
     ]
-    return _table(["left out", "encoders left", f"weighted tau of {reference}"], rows)
+    return markdown_table(["left out", "encoders left", f"weighted tau of {reference}"], rows)
 
 
 def _curves(curves: pd.DataFrame) -> str:
@@ -151,7 +152,7 @@ def _curves(curves: pd.DataFrame) -> str:
         ["all" if np.isinf(float(str(to))) else f"{to:g}", str(datasets[to]), *map(_number, row)]
         for to, row in zip(wide.index, wide.to_numpy(), strict=True)
     ]
-    return _table([str(curves["setting"].iloc[0]), "datasets", *names], rows)
+    return markdown_table([str(curves["setting"].iloc[0]), "datasets", *names], rows)
 
 
 def _targets(chosen: pd.DataFrame) -> str:
@@ -166,7 +167,7 @@ def _targets(chosen: pd.DataFrame) -> str:
         ]
         for row in chosen.to_dict("records")
     ]
-    return _table(["predictor", "targets", "encoders", "mean tau", "from, to", "mean Pearson"], rows)
+    return markdown_table(["predictor", "targets", "encoders", "mean tau", "from, to", "mean Pearson"], rows)
 
 
 def _times(times: pd.DataFrame) -> str:
@@ -182,4 +183,4 @@ def _times(times: pd.DataFrame) -> str:
         ]
         for row in times.to_dict("records")
     ]
-    return _table(columns, rows)
+    return markdown_table(columns, rows)

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from rdkit import Chem, RDConfig
 from rdkit.Chem import rdMolDescriptors, rdPartialCharges
 
+from molrate.molecules import atoms_of, bonds_of
+
 _UNDERSCORES = str.maketrans("=-", "__")
 
 IGNORED, OTHER = 0, 1
@@ -25,9 +27,9 @@ def atom_contexts(molecule: Chem.Mol) -> list[str]:
 
     The ``=O`` of a ketone is ``O_C-DOUBLE1``, its carbon ``C_C-SINGLE2_O-DOUBLE1``.
     """
-    symbols = [atom.GetSymbol() for atom in molecule.GetAtoms()]
+    symbols = [atom.GetSymbol() for atom in atoms_of(molecule)]
     around: list[Counter[str]] = [Counter() for _ in symbols]
-    for bond in molecule.GetBonds():
+    for bond in bonds_of(molecule):
         begin, end, kind = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), bond.GetBondType().name
         around[begin][f"{symbols[end]}-{kind}"] += 1
         around[end][f"{symbols[begin]}-{kind}"] += 1
@@ -40,10 +42,10 @@ def bond_contexts(molecule: Chem.Mol) -> list[str]:
     As released, an adjacent bond is named by the element of this bond's own end. Directions depend on
     how the SMILES was written.
     """
-    symbols = [atom.GetSymbol() for atom in molecule.GetAtoms()]
+    symbols = [atom.GetSymbol() for atom in atoms_of(molecule)]
     ends, names = [], []
     at: list[Counter[str]] = [Counter() for _ in symbols]
-    for bond in molecule.GetBonds():
+    for bond in bonds_of(molecule):
         name = f"({bond.GetBondType().name}-{bond.GetStereo().name}-{bond.GetBondDir().name})"
         names.append(name)
         ends.append(sorted((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())))
@@ -100,7 +102,7 @@ def atom_properties(molecule: Chem.Mol) -> npt.NDArray[np.float32]:
     polar = rdMolDescriptors._CalcTPSAContribs(molecule)
     surface, _ = rdMolDescriptors._CalcLabuteASAContribs(molecule)
     rdPartialCharges.ComputeGasteigerCharges(molecule)
-    atoms = list(molecule.GetAtoms())
+    atoms = atoms_of(molecule)
     charges = np.array([atom.GetDoubleProp("_GasteigerCharge") for atom in atoms])
     formal = np.array([atom.GetFormalCharge() for atom in atoms])
     charges = np.where(np.isfinite(charges), charges, formal)
