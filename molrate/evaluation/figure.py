@@ -93,10 +93,12 @@ def make_curves(trials: Sequence[Trial]) -> Figure:
     panels = figure.subplots(1, 2, sharey=True)
     largest = curves.loc[np.isfinite(curves["to"]) & (curves["setting"] == "molecules"), "to"].max()
     curves = curves.assign(at=curves["to"].replace(np.inf, 2 * largest))
+    colours = {measure: f"C{index}" for index, measure in enumerate(sorted(set(curves["measure"])))}
     for panel, setting in zip(panels, ("molecules", "epsilon squared"), strict=True):
         for measure, rows in curves[curves["setting"] == setting].groupby("measure"):
             spread = None if rows["deviation"].isna().all() else rows["deviation"]
-            panel.errorbar(rows["at"], rows["weighted tau"], spread, marker="o", label=measure)
+            style = {"marker": "o", "color": colours[measure], "label": measure}
+            panel.errorbar(rows["at"], rows["weighted tau"], spread, **style)
         panel.set_xscale("log")
         panel.set_xlabel(setting)
     sizes = curves[curves["setting"] == "molecules"].drop_duplicates("to")

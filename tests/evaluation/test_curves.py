@@ -35,3 +35,12 @@ def test_results_without_variants(results):
     assert time_table(trials, "transrate").empty
     with pytest.raises(InputError, match="no scores with fewer molecules"):
         make_curves(trials)
+
+
+def test_a_measure_has_one_colour_in_both_panels():
+    few, distorted = make_curves(read_results()).axes
+    colours = [
+        {line.get_label(): line[0].get_color() for line in panel.containers} for panel in (few, distorted)
+    ]
+    assert len(set(colours[0].values())) == len(colours[0]) > 1
+    assert colours[1] == {"transrate": colours[0]["transrate"]}
