@@ -117,7 +117,11 @@ def write_figure(figure: Figure, path: Path) -> None:
     InputError
         If the file cannot be written.
     """
+    from matplotlib import rc_context
+
     try:
-        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+        # Without a salt names within an SVG are drawn at random.
+        with rc_context({"svg.hashsalt": "molrate"}):
+            figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error

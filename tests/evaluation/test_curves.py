@@ -4,7 +4,7 @@ import pytest
 from molrate.errors import InputError
 from molrate.evaluation.agreement import weighted
 from molrate.evaluation.curves import agreement_curves, time_table
-from molrate.evaluation.figure import make_curves
+from molrate.evaluation.figure import make_curves, write_figure
 from molrate.evaluation.results import read_results
 
 QUALITY = np.arange(6.0)
@@ -44,3 +44,11 @@ def test_a_measure_has_one_colour_in_both_panels():
     ]
     assert len(set(colours[0].values())) == len(colours[0]) > 1
     assert colours[1] == {"transrate": colours[0]["transrate"]}
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_equal_figures_are_equal_files(results, tmp_path, suffix):
+    paths = [tmp_path / f"{name}{suffix}" for name in ("one", "other")]
+    for path in paths:
+        write_figure(make_curves(read_results(results)), path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
