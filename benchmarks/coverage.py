@@ -15,10 +15,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from molrate.design import make_design
-from molrate.intervals import estimate, separable_groups
 from molrate.measures import MEASURES, Sample
-from molrate.ranking import Candidate, score_candidates
+from molrate.ranking.ranking import Candidate, score_candidates
+from molrate.statistics.intervals import estimate, separable_groups
+from molrate.statistics.resampling import make_design
 
 DIMENSIONS = (32, 512, 4096)
 ROWS = 200

@@ -14,13 +14,13 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from molrate.evaluation.agreement import loss, weighted
-from molrate.evaluation.comparison import RANDOM, evaluate, leave_out
-from molrate.evaluation.curves import agreement_curves, time_table
-from molrate.evaluation.results import read_results
-from molrate.evaluation.summary import markdown_table
-from molrate.grid import FINETUNING
-from molrate.resources import EVIDENCE, shipped
+from molrate.benchmarking.agreement import loss, weighted
+from molrate.benchmarking.cells import FINETUNING
+from molrate.benchmarking.comparison import RANDOM, evaluate, leave_out
+from molrate.benchmarking.curves import agreement_curves, time_table
+from molrate.benchmarking.read import read_results
+from molrate.benchmarking.summary import markdown_table
+from molrate.paths import EVIDENCE, shipped
 
 TEMPLATE = Path(__file__).parent / "evidence_page.md"
 PAGE = Path(__file__).parents[1] / "docs" / "evidence.md"

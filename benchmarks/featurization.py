@@ -12,9 +12,9 @@ import time
 from rdkit import Chem, rdBase
 
 import molrate
-from molrate.embedding import embed_molecules
-from molrate.graphs.pretrain_gnns import batch_molecules
-from molrate.molecules import standardise
+from molrate.data.molecules import standardise
+from molrate.embedding.embed import embed_molecules
+from molrate.encoders.pretrain_gnns.graphs import batch_molecules
 
 REPEATS = 7
 FLOOR = "parse: MolFromSmiles alone (the floor)"

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 
 import molrate
-from molrate.embedding import embed_molecules
-from molrate.encoders.grover_network import Grover
-from molrate.molecules import standardise
+from molrate.data.molecules import standardise
+from molrate.embedding.embed import embed_molecules
+from molrate.encoders.grover.network import Grover
 
 DEPTH, HEADS, BATCH = 6, 4, 32
 

@@ -16,10 +16,10 @@ import time
 
 from rdkit import Chem
 
-from molrate.embedding import _batches
+from molrate.data.molecules import standardise
+from molrate.embedding.embed import _batches
 from molrate.encoders.base import load_encoder
-from molrate.molecules import standardise
-from molrate.screening.library import Chunk, Library
+from molrate.files.library import Chunk, Library
 from molrate.screening.parts import make_part
 from molrate.screening.stage import EmbeddingStage, ScreeningStage
 

@@ -12,28 +12,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from molrate.datasets import Dataset, load_dataset
-    from molrate.embedding import embed
+    from molrate.data.datasets import Dataset, load_dataset
+    from molrate.embedding.embed import embed
+    from molrate.embedding.transformer import MoleculeEncoder
     from molrate.encoders.base import Encoder, load_encoder
-    from molrate.features import score_features
-    from molrate.ranking import Ranking
-    from molrate.scoring import score
-    from molrate.statistics import FeatureStatistics
-    from molrate.transformer import MoleculeEncoder
+    from molrate.ranking.ranking import Ranking
+    from molrate.ranking.score import score
+    from molrate.ranking.score_features import score_features
+    from molrate.statistics.feature_statistics import FeatureStatistics
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Dataset": "molrate.datasets",
+    "Dataset": "molrate.data.datasets",
     "Encoder": "molrate.encoders.base",
-    "FeatureStatistics": "molrate.statistics",
-    "MoleculeEncoder": "molrate.transformer",
-    "Ranking": "molrate.ranking",
-    "embed": "molrate.embedding",
-    "load_dataset": "molrate.datasets",
+    "FeatureStatistics": "molrate.statistics.feature_statistics",
+    "MoleculeEncoder": "molrate.embedding.transformer",
+    "Ranking": "molrate.ranking.ranking",
+    "embed": "molrate.embedding.embed",
+    "load_dataset": "molrate.data.datasets",
     "load_encoder": "molrate.encoders.base",
-    "score": "molrate.scoring",
-    "score_features": "molrate.features",
+    "score": "molrate.ranking.score",
+    "score_features": "molrate.ranking.score_features",
 }
 
 __all__ = [

@@ -8,7 +8,7 @@ import math
 import torch
 from torch.nn.functional import elu, layer_norm, leaky_relu, prelu, relu, selu
 
-from molrate.graphs.grover import atom_features, bond_features
+from molrate.encoders.grover.graphs import atom_features, bond_features
 
 
 class Tables:

@@ -11,7 +11,7 @@ import pytest
 from molrate.cli.main import cli
 from molrate.errors import INTERRUPTED_EXIT_CODE, PARTIAL_EXIT_CODE, InputError, UsageError, WeightsError
 from molrate.measures import MEASURES
-from molrate.ranking import COLUMNS
+from molrate.ranking.ranking import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ def test_make_targets_are_those_of_the_readme():
     assert set(targets) == set(re.findall(r"make ([a-z]+)  +#", README)) == {"score", "test"}
 
 
-@pytest.mark.parametrize("module", ["molrate", "molrate.transformer"])
+@pytest.mark.parametrize("module", ["molrate", "molrate.embedding.transformer"])
 def test_examples_in_docstrings_run(module):
     result = doctest.testmod(importlib.import_module(module))
     assert result.attempted > 0

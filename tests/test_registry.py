@@ -13,9 +13,9 @@ PLUGIN = '''
 import numpy as np
 
 from molrate.encoders.base import Encoder
-from molrate.graphs.batch import MoleculeBatch
+from molrate.encoders.batch import MoleculeBatch
 from molrate.measures.base import FeaturesMeasure
-from molrate.weights import EncoderCard
+from molrate.encoders.checkpoints import EncoderCard
 
 
 class Counter(Encoder):

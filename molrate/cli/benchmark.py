@@ -91,9 +91,9 @@ def command(
     from molrate.cli.extras import require_lightning
 
     require_lightning()
-    from molrate.benchmarking import benchmark
+    from molrate.benchmarking.run import benchmark
     from molrate.finetuning.config import FinetuningConfig
-    from molrate.scoring import default_encoders
+    from molrate.ranking.score import default_encoders
 
     config = FinetuningConfig(
         learning_rates=learning_rate,

@@ -29,7 +29,7 @@ def command(checkpoint: Path, output: Path, quiet: bool, verbose: bool) -> None:
     set_up_logging(quiet, verbose)
     if output.suffix != ".safetensors":
         raise click.UsageError(f"-o {output}: name a .safetensors file")
-    from molrate.encoders.grover_checkpoint import convert
+    from molrate.encoders.grover.checkpoint import convert
 
     convert(checkpoint, output)
     if not quiet:

@@ -63,7 +63,7 @@ def command(
     """
     set_up_logging(quiet, verbose)
     if Path(output).suffix in ("", ".") or output == STDOUT:
-        from molrate.embedding import choose_device
+        from molrate.embedding.embed import choose_device
         from molrate.screening.stage import EmbeddingStage
 
         if on_invalid != "keep":
@@ -87,9 +87,9 @@ def command(
     refuse_library_options(output)
     (table,) = library
     from molrate.cli.progress import molecule_progress
-    from molrate.embedded import WRITABLE, embed_table
+    from molrate.embedding.table import WRITABLE, embed_table
     from molrate.encoders.base import load_encoder
-    from molrate.io import check_output
+    from molrate.files.output import check_output
 
     path = check_output(output, WRITABLE)
     model = load_encoder(encoder, weights, seed, precision)

@@ -12,7 +12,7 @@ import click
 from molrate.cli.main import logging_options, set_up_logging
 
 if TYPE_CHECKING:
-    from molrate.evaluation.results import Trial
+    from molrate.benchmarking.read import Trial
 
 
 @click.command("evaluate", short_help="How well scores predicted fine-tuning, from molrate benchmark.")
@@ -64,10 +64,10 @@ def command(
     finds, and what is lost by taking its first.
     """
     set_up_logging(quiet, verbose)
-    from molrate.evaluation.comparison import DEFAULT_REFERENCE, evaluate
-    from molrate.evaluation.results import read_results
-    from molrate.evaluation.summary import to_markdown
-    from molrate.io import make_folder, print_result, write_atomically
+    from molrate.benchmarking.comparison import DEFAULT_REFERENCE, evaluate
+    from molrate.benchmarking.read import read_results
+    from molrate.benchmarking.summary import to_markdown
+    from molrate.files.output import make_folder, print_result, write_atomically
 
     if figure or curves:
         _check_figures(filter(None, (figure, curves)))
@@ -82,11 +82,11 @@ def command(
         write_atomically(output / "summary.md", (summary + "\n").encode())
         write_atomically(output / "table.csv", evaluation.table.to_csv(index=False).encode())
     if figure is not None:
-        from molrate.evaluation.figure import make_panels, write_figure
+        from molrate.benchmarking.figure import make_panels, write_figure
 
         write_figure(make_panels(trials, measures), figure)
     if curves is not None:
-        from molrate.evaluation.figure import make_curves, write_figure
+        from molrate.benchmarking.figure import make_curves, write_figure
 
         write_figure(make_curves(trials), curves)
 
@@ -95,8 +95,8 @@ def _check_figures(paths: Iterable[Path]) -> None:
     """Refuse figures that could not be drawn or written, before anything is computed."""
     if find_spec("matplotlib") is None:
         raise click.UsageError('--figure and --curves need Matplotlib: pip install "molrate[train]"')
-    from molrate.evaluation.figure import DRAWABLE
-    from molrate.io import check_output
+    from molrate.benchmarking.figure import DRAWABLE
+    from molrate.files.output import check_output
 
     for path in paths:
         check_output(path, DRAWABLE)

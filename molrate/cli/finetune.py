@@ -109,7 +109,7 @@ def command(
 
     require_lightning()
     from molrate.finetuning.config import FinetuningConfig
-    from molrate.finetuning.run import describe, finetune
+    from molrate.finetuning.finetune import describe, finetune
 
     config = FinetuningConfig(
         learning_rates=learning_rate,

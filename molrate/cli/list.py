@@ -47,7 +47,7 @@ def _more(kind: str, row: dict[str, str]) -> dict[str, str]:
 
 def _encoders() -> list[dict[str, str]]:
     from molrate.encoders.base import encoder_names
-    from molrate.weights import encoder_cards
+    from molrate.encoders.checkpoints import encoder_cards
 
     cards = encoder_cards()
     rows = []
@@ -60,7 +60,7 @@ def _encoders() -> list[dict[str, str]]:
 
 
 def _datasets() -> list[dict[str, str]]:
-    from molrate.datasets import dataset_at_hand, dataset_cards
+    from molrate.data.datasets import dataset_at_hand, dataset_cards
 
     return [
         {

@@ -41,9 +41,9 @@ def command(
     """
     set_up_logging(quiet, verbose)
     from molrate.cli.progress import molecule_progress
-    from molrate.finetuning.model import TunedModel
-    from molrate.finetuning.prediction import WRITABLE, predict_table
-    from molrate.io import check_output, print_result
+    from molrate.files.output import check_output, print_result
+    from molrate.models.model import TunedModel
+    from molrate.models.prediction import WRITABLE, predict_table
 
     path = check_output(output, WRITABLE) if output else None
     model = TunedModel.load(folder)

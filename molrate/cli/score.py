@@ -12,7 +12,7 @@ from molrate.cli.main import embedding_options, logging_options, set_up_logging
 from molrate.errors import PARTIAL_EXIT_CODE
 
 if TYPE_CHECKING:
-    from molrate.ranking import Ranking
+    from molrate.ranking.ranking import Ranking
 
 _FOR_MOLECULES = (
     "layer",
@@ -137,8 +137,8 @@ def command(
     molrate score --features vectors.npz --labels labels.csv --measure logme
     """
     set_up_logging(quiet, verbose)
-    from molrate.io import check_output, print_result, read_arrays
-    from molrate.report import WRITABLE, to_csv, to_json, to_text, write_ranking
+    from molrate.files.output import check_output, print_result, read_arrays
+    from molrate.ranking.report import WRITABLE, to_csv, to_json, to_text, write_ranking
 
     path = check_output(output, WRITABLE) if output else None
     options["given"] = read_arrays(given_file, "--given") if given_file else None
@@ -174,7 +174,7 @@ def _score_molecules(
 ) -> Ranking:
     from molrate.cli.progress import molecule_progress
     from molrate.encoders.base import load_encoder
-    from molrate.scoring import score
+    from molrate.ranking.score import score
 
     chosen: list[Any] = list(encoders)
     if weights is not None:
@@ -188,7 +188,7 @@ def _score_molecules(
 def _score_features(
     features: tuple[str, ...], labels: str | None, target: tuple[str, ...], options: dict[str, Any]
 ) -> Ranking:
-    from molrate.features import score_features
+    from molrate.ranking.score_features import score_features
 
     context = click.get_current_context()
     for name in _FOR_MOLECULES:

@@ -80,10 +80,10 @@ def command(
     status and error. A run into a folder that was stopped goes on with --resume.
     """
     set_up_logging(quiet, verbose)
-    from molrate.embedding import choose_device
-    from molrate.io import write_atomically
+    from molrate.embedding.embed import choose_device
+    from molrate.files.output import write_atomically
     from molrate.screening.parts import check_place
-    from molrate.screening.run import top_rows
+    from molrate.screening.screen import top_rows
     from molrate.screening.stage import ScreeningStage
 
     if (model is None) == (train is None):
@@ -114,7 +114,7 @@ def command(
 def _write_enrichment(parts: PartFolder, column: str, smallest: bool, quiet: bool) -> None:
     import json
 
-    from molrate.io import write_atomically
+    from molrate.files.output import write_atomically
     from molrate.screening.enrichment import curves, known_activities, measure_enrichment
 
     scores, active = known_activities(parts.tables(), column)
@@ -137,9 +137,9 @@ def _fit(
     seed: int,
 ) -> Path:
     """The folder of a model fitted to a table, by the encoder and layer ranked first if none is named."""
-    from molrate.datasets import load_dataset
+    from molrate.data.datasets import load_dataset
     from molrate.encoders.base import load_encoder
-    from molrate.screening.fitted import describe, fit_model, fitted_before
+    from molrate.models.linear import describe, fit_model, fitted_before
     from molrate.screening.parts import MODEL_FOLDER
 
     folder, layer = output / MODEL_FOLDER, "last"
@@ -148,7 +148,7 @@ def _fit(
     if fitted_before(folder, dataset, wanted, seed):
         return folder
     if wanted is None:
-        from molrate.scoring import score
+        from molrate.ranking.score import score
 
         ranking = score(dataset, seed=seed)
         wanted, layer = str(ranking.best["encoder"]), str(ranking.best["layer"])

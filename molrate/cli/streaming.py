@@ -15,9 +15,9 @@ from molrate.cli.main import resumable
 from molrate.errors import PARTIAL_EXIT_CODE
 
 if TYPE_CHECKING:
-    from molrate.screening.library import Library
+    from molrate.files.library import Library
     from molrate.screening.parts import PartFolder
-    from molrate.screening.run import Summary
+    from molrate.screening.screen import Summary
     from molrate.screening.stage import Stage
 
 STDOUT = "-"
@@ -39,7 +39,7 @@ class LibraryOptions:
 
     def find(self, names: Sequence[str], output: str, **columns: str | None) -> Library:
         """The library that names stand for."""
-        from molrate.screening.library import Library
+        from molrate.files.library import Library
 
         return Library.find(
             names,
@@ -143,8 +143,8 @@ class Streaming:
     def into_stream(self, library: Library, stage: Stage) -> Summary:
         """Write CSV to standard output as it comes."""
         from molrate.cli.progress import library_progress
-        from molrate.io import ReaderGoneError, write_output
-        from molrate.screening.run import Summary, run_into_stream
+        from molrate.files.output import ReaderGoneError, write_output
+        from molrate.screening.screen import Summary, run_into_stream
 
         if self.options.resume:
             raise click.UsageError("--resume needs an output folder (-o), not standard output")
@@ -164,7 +164,7 @@ class Streaming:
     def into_folder(self, library: Library, stage: Stage) -> tuple[PartFolder, Summary]:
         """Write parts into a folder."""
         from molrate.cli.progress import library_progress
-        from molrate.screening.run import run_into_folder
+        from molrate.screening.screen import run_into_folder
 
         with resumable("--resume"), library_progress(self.quiet) as progress:
             return run_into_folder(
@@ -179,10 +179,10 @@ class Streaming:
             )
 
     def _engine(self, stage: Stage) -> Callable[..., Any]:
-        from molrate.screening.local import default_jobs, run_locally
+        from molrate.screening.local_workers import default_jobs, run_locally
 
         if self.options.engine == "ray":
-            from molrate.screening.cluster import run_on_ray
+            from molrate.screening.ray_workers import run_on_ray
 
             return partial(run_on_ray, n_workers=self.options.jobs, address=self.options.address)
         if self.options.address is not None:

@@ -8,10 +8,10 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from molrate.encoders.batch import MoleculeBatch
+from molrate.encoders.checkpoints import EncoderCard, encoder_cards
 from molrate.errors import UsageError
-from molrate.graphs.batch import MoleculeBatch
 from molrate.registry import Registry
-from molrate.weights import EncoderCard, encoder_cards
 
 if TYPE_CHECKING:
     from rdkit import Chem
@@ -25,8 +25,8 @@ FAMILIES = Registry(
     "encoder family",
     "molrate.encoder_families",
     {
-        "pretrain-gnns": "molrate.encoders.pretrain_gnns:PretrainGNNEncoder",
-        "grover": "molrate.encoders.grover:GroverEncoder",
+        "pretrain-gnns": "molrate.encoders.pretrain_gnns.encoder:PretrainGNNEncoder",
+        "grover": "molrate.encoders.grover.encoder:GroverEncoder",
         "ecfp": "molrate.encoders.controls:ECFPEncoder",
         "rdkit-descriptors": "molrate.encoders.controls:DescriptorEncoder",
     },
@@ -109,7 +109,7 @@ class Encoder(ABC):
         hidden = self.forward(content, device)
         if self.level == "molecule":
             return {layer: hidden[layer] for layer in layers}
-        from molrate.pooling import POOLINGS
+        from molrate.encoders.pooling import POOLINGS
 
         pool = POOLINGS[pooling]
         return {

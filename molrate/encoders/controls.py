@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.encoders.base import Encoder
+from molrate.encoders.batch import MoleculeBatch
+from molrate.encoders.checkpoints import EncoderCard
 from molrate.errors import UsageError
-from molrate.graphs.batch import MoleculeBatch
-from molrate.resources import shipped
-from molrate.weights import EncoderCard
+from molrate.paths import shipped
 
 if TYPE_CHECKING:
     from rdkit import Chem

@@ -10,8 +10,8 @@ import torch
 from rdkit import Chem
 from torch import Tensor, nn
 
+from molrate.encoders.pooling import POOLINGS
 from molrate.errors import UsageError
-from molrate.pooling import POOLINGS
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -26,7 +26,7 @@ class Trainable(nn.Module, ABC):
     width : int
         Dimension d of the pooled layer.
     pooling : str
-        Of :data:`molrate.pooling.POOLINGS`.
+        Of :data:`molrate.encoders.pooling.POOLINGS`.
     """
 
     network: nn.Module

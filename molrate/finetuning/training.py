@@ -22,10 +22,10 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
-from molrate.advice import without_advice
 from molrate.errors import InputError
 from molrate.finetuning.config import FinetuningConfig
-from molrate.finetuning.head import Head, MaskedLoss
+from molrate.models.head import Head, MaskedLoss
+from molrate.quiet_lightning import without_advice
 
 logger = logging.getLogger(__name__)
 

@@ -15,18 +15,18 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from molrate.datasets import Dataset, load_dataset
-from molrate.embedding import choose_device, embed_one
+from molrate.data.datasets import Dataset, load_dataset
+from molrate.data.molecules import Molecules, standardise
+from molrate.data.splits import Split, split_molecules
+from molrate.data.targets import Target, check_target
+from molrate.embedding.embed import choose_device, embed_one
 from molrate.encoders.base import Encoder
 from molrate.errors import InputError, UnsupportedMoleculeError
-from molrate.finetuning.calibration import Calibration, calibrate
 from molrate.finetuning.config import FinetuningConfig
-from molrate.finetuning.head import Head, MaskedLoss, Task, balanced_weights, target_scaling
-from molrate.finetuning.metrics import metrics_by_target
 from molrate.finetuning.training import Examples, FinetuningRun, Trial, embed_examples, predict, train
-from molrate.molecules import Molecules, standardise
-from molrate.splits import Split, split_molecules
-from molrate.targets import Target, check_target
+from molrate.models.calibration import Calibration, calibrate
+from molrate.models.head import Head, MaskedLoss, Task, balanced_weights, target_scaling
+from molrate.models.metrics import metrics_by_target
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Material:
         task: str | None = None,
         standardisation: str = "largest-fragment",
     ) -> Material:
-        """Load and split a dataset; arguments as in :func:`molrate.datasets.load_dataset`.
+        """Load and split a dataset; arguments as in :func:`molrate.data.datasets.load_dataset`.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class Tuned:
     unsupported : dict of int to str
         Rows the encoder has no code for, and why; they are in no part.
     calibration : dict
-        Nonconformity of the validation part (:mod:`molrate.finetuning.calibration`).
+        Nonconformity of the validation part (:mod:`molrate.models.calibration`).
     """
 
     run: FinetuningRun

@@ -4,7 +4,7 @@ from molrate.measures.base import MEASURES, Measure, Sample, make_sample, one_pa
 from molrate.measures.bhattacharyya import gbc
 from molrate.measures.correlation import cka, lfc
 from molrate.measures.dissimilarity import parc, rsa
-from molrate.measures.domain import domain_similarity
+from molrate.measures.domain_similarity import domain_similarity
 from molrate.measures.fisher import sfda
 from molrate.measures.hscore import h_score
 from molrate.measures.leep import leep, n_leep, nce

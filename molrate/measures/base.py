@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from molrate.design import Design, label_codes, make_design
 from molrate.errors import InputError
-from molrate.intervals import Estimate, Table, estimate
 from molrate.registry import Registry
-from molrate.statistics import FeatureStatistics, Matrix, Moments, check_finite
+from molrate.statistics.feature_statistics import FeatureStatistics, Matrix, Moments, check_finite
+from molrate.statistics.intervals import Estimate, Table, estimate
+from molrate.statistics.resampling import Design, label_codes, make_design
 
 MEASURES = Registry(
     "measure",
@@ -43,7 +43,7 @@ MEASURES = Registry(
         "rogi-xd": "molrate.measures.rogi:RogiXD",
         "rsa": "molrate.measures.dissimilarity:RSA",
         "depara": "molrate.measures.dissimilarity:DEPARA",
-        "ds": "molrate.measures.domain:DomainSimilarity",
+        "ds": "molrate.measures.domain_similarity:DomainSimilarity",
         "task2vec": "molrate.measures.trained:Task2Vec",
         "taskonomy": "molrate.measures.trained:Taskonomy",
     },

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from molrate.errors import InputError
 from molrate.measures.base import Sample, StatisticsMeasure, statistics_of
-from molrate.statistics import FeatureStatistics, Matrix, Moments
+from molrate.statistics.feature_statistics import FeatureStatistics, Matrix, Moments
 
 COMPONENTS = 64
 # Variances below this part of the mean one are rounding noise of constant directions.

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from molrate.errors import InputError
 from molrate.measures.base import Sample, StatisticsMeasure, statistics_of
 from molrate.measures.logme import label_cross_products
-from molrate.statistics import FeatureStatistics, Matrix
+from molrate.statistics.feature_statistics import FeatureStatistics, Matrix
 
 
 def lfc(features: npt.ArrayLike, labels: npt.ArrayLike) -> float:

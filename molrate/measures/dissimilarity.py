@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from molrate.design import Codes
 from molrate.errors import InputError
-from molrate.intervals import Table
 from molrate.measures.base import Measure, NotApplicableError, Sample, as_matrix, make_sample
 from molrate.measures.rowspace import principal_components
-from molrate.statistics import Matrix
+from molrate.statistics.feature_statistics import Matrix
+from molrate.statistics.intervals import Table
+from molrate.statistics.resampling import Codes
 
 COMPONENTS = 32
 _MAX_ROWS = 2_000

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from molrate.design import Codes, Design
 from molrate.errors import InputError
-from molrate.intervals import Table
 from molrate.measures.base import Measure, Sample
 from molrate.measures.fisher import class_probabilities, within_class_covariance
 from molrate.measures.rowspace import row_space
-from molrate.statistics import Matrix
+from molrate.statistics.feature_statistics import Matrix
+from molrate.statistics.intervals import Table
+from molrate.statistics.resampling import Codes, Design
 
 _CLASSIFICATION_WEIGHT = 0.85
 _ENERGY_SHARE = 0.005

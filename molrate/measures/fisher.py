@@ -12,10 +12,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from molrate.design import Codes, label_codes
 from molrate.measures.base import FeaturesMeasure, Sample, as_matrix
 from molrate.measures.rowspace import row_space
-from molrate.statistics import Matrix
+from molrate.statistics.feature_statistics import Matrix
+from molrate.statistics.resampling import Codes, label_codes
 
 _STRENGTH = 5.0
 _LEAST = 1e-10

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from molrate.errors import InputError
 from molrate.measures.base import Sample, StatisticsMeasure, statistics_of
-from molrate.statistics import FeatureStatistics, Matrix
+from molrate.statistics.feature_statistics import FeatureStatistics, Matrix
 
 
 def h_score(features: npt.ArrayLike, labels: npt.ArrayLike, *, shrinkage: bool = True) -> float:

@@ -14,12 +14,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from molrate.design import Codes, Design, label_codes
 from molrate.errors import InputError
-from molrate.intervals import Table
 from molrate.measures.base import Measure, NotApplicableError, Sample, as_matrix, make_sample
 from molrate.measures.rowspace import principal_components
-from molrate.statistics import Matrix, show_rows
+from molrate.statistics.feature_statistics import Matrix, show_rows
+from molrate.statistics.intervals import Table
+from molrate.statistics.resampling import Codes, Design, label_codes
 
 _COMPONENTS_PER_CLASS = 5
 _ENERGY = 0.8

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from molrate.errors import InputError
 from molrate.measures.base import StatisticsMeasure, statistics_of
-from molrate.statistics import FeatureStatistics, Matrix, positive_eigenpairs
+from molrate.statistics.feature_statistics import FeatureStatistics, Matrix, positive_eigenpairs
 
 # The grid on which the maximum is bracketed, in units of the smallest and largest eigenvalue.
 _BELOW, _ABOVE, _GRID = 1e-6, 1e10, 40

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from molrate.design import Codes, Design
 from molrate.errors import InputError
-from molrate.intervals import Table
 from molrate.measures.base import Measure, Sample, make_sample
 from molrate.measures.rowspace import squared_distances
-from molrate.statistics import Matrix
+from molrate.statistics.feature_statistics import Matrix
+from molrate.statistics.intervals import Table
+from molrate.statistics.resampling import Codes, Design
 
 NEIGHBOURS = 3
 _MAX_ROWS = 10_000

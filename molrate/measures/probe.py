@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from molrate.design import Design
 from molrate.errors import InputError
-from molrate.intervals import Table
 from molrate.measures.base import Measure, Sample, StatisticsMeasure, statistics_of
 from molrate.measures.logme import label_cross_products
 from molrate.measures.rowspace import row_space
-from molrate.statistics import FeatureStatistics, Matrix, Moments
+from molrate.statistics.feature_statistics import FeatureStatistics, Matrix, Moments
+from molrate.statistics.intervals import Table
+from molrate.statistics.resampling import Design
 
 FOLDS = 5
 # R2 and RMSE read the same fits.

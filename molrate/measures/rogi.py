@@ -14,7 +14,7 @@ import numpy.typing as npt
 from molrate.errors import InputError
 from molrate.measures.base import FeaturesMeasure, Sample, make_sample
 from molrate.measures.rowspace import squared_distances
-from molrate.statistics import Matrix
+from molrate.statistics.feature_statistics import Matrix
 
 _MAX_ROWS = 5_000
 _LEAST_STEP = 0.01

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from molrate.statistics import Matrix, positive_eigenpairs
+from molrate.statistics.feature_statistics import Matrix, positive_eigenpairs
 
 
 def row_space(rows: Matrix) -> Matrix:

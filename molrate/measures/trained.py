@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from molrate.design import Codes, Design, label_codes
 from molrate.errors import InputError
-from molrate.intervals import Table
 from molrate.measures.base import Measure, NotApplicableError, Sample, replicate_rows
 from molrate.measures.leep import NO_SOURCE, checked_probabilities
 from molrate.measures.probe import FOLDS, standardised
-from molrate.statistics import Matrix
+from molrate.statistics.feature_statistics import Matrix
+from molrate.statistics.intervals import Table
+from molrate.statistics.resampling import Codes, Design, label_codes
 
 _HIDDEN = 64
 _TRAINED_PERMUTATIONS = 2

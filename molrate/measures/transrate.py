@@ -31,9 +31,9 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from molrate.errors import InputError
-from molrate.intervals import Table
 from molrate.measures.base import Sample, StatisticsMeasure, statistics_of
-from molrate.statistics import FeatureStatistics, Matrix, Moments, unit_rows
+from molrate.statistics.feature_statistics import FeatureStatistics, Matrix, Moments, unit_rows
+from molrate.statistics.intervals import Table
 
 EPSILON_SQUARED = 0.1
 DISTORTION = 1e-4
@@ -96,7 +96,7 @@ def transrate(
 ) -> float:
     """TransRate of features for class labels (eqs. 2-4); higher is better, never negative.
 
-    For a regression target pass the bins of :func:`molrate.targets.quantile_bins`.
+    For a regression target pass the bins of :func:`molrate.data.targets.quantile_bins`.
 
     Raw values grow with the dimension, most where classes have fewer rows than dimensions; compare
     encoders of unequal dimension by their excess over permuted labels (:class:`TransRate`).

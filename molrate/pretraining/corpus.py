@@ -13,9 +13,9 @@ import torch
 from rdkit import Chem, rdBase
 from torch.utils.data import IterableDataset, get_worker_info
 
+from molrate.encoders.grover.folding import PADDING, FoldedBatch, Movable, fold_batch
+from molrate.encoders.grover.graphs import batch_molecules
 from molrate.errors import InputError
-from molrate.graphs.folding import PADDING, FoldedBatch, Movable, fold_batch
-from molrate.graphs.grover import batch_molecules
 from molrate.pretraining.labels import (
     Vocabularies,
     atom_contexts,

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from rdkit import Chem, RDConfig
 from rdkit.Chem import rdMolDescriptors, rdPartialCharges
 
-from molrate.molecules import atoms_of, bonds_of
+from molrate.data.molecules import atoms_of, bonds_of
 
 _UNDERSCORES = str.maketrans("=-", "__")
 

@@ -15,9 +15,9 @@ from torch.nn.functional import (
     nll_loss,
 )
 
-from molrate.encoders.grover_network import Grover
-from molrate.graphs.folding import BRANCHES
-from molrate.pooling import POOLINGS
+from molrate.encoders.grover.folding import BRANCHES
+from molrate.encoders.grover.network import Grover
+from molrate.encoders.pooling import POOLINGS
 from molrate.pretraining.corpus import LabelledBatch
 from molrate.pretraining.labels import ATOM_PROPERTIES, functional_group_names
 

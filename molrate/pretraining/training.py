@@ -14,13 +14,13 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, OnExceptionCheckpoint
 from torch.utils.data import DataLoader
 
-from molrate.advice import without_advice
-from molrate.encoders.grover_checkpoint import write_weights
-from molrate.encoders.grover_network import Grover
+from molrate.encoders.grover.checkpoint import write_weights
+from molrate.encoders.grover.network import Grover
 from molrate.pretraining.config import PretrainingConfig
 from molrate.pretraining.corpus import CorpusBatches, LabelledBatch, parse, read_corpus
 from molrate.pretraining.labels import Vocabularies
 from molrate.pretraining.objective import Losses, Pretraining, unigram_losses
+from molrate.quiet_lightning import without_advice
 
 logger = logging.getLogger(__name__)
 

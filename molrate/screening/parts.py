@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molrate.errors import InputError, UsageError
-from molrate.io import MANIFEST, PARTS, file_digest, write_atomically
+from molrate.files.output import MANIFEST, PARTS, file_digest, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molrate.screening.library import Chunk
+    from molrate.files.library import Chunk
 
 logger = logging.getLogger(__name__)
 
@@ -295,7 +295,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _is_partial(path: Path) -> bool:
-    """Whether a file is what a killed run left of one (:func:`molrate.io.write_atomically`)."""
+    """Whether a file is what a killed run left of one (:func:`molrate.files.output.write_atomically`)."""
     return path.name.startswith(".") and path.suffix == ".part"
 
 

@@ -14,15 +14,15 @@ import numpy.typing as npt
 import pandas as pd
 from rdkit import Chem, rdBase
 
-from molrate.embedding import embed_one
+from molrate.data.molecules import Molecules, standardise
+from molrate.embedding.embed import embed_one
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.errors import UsageError
-from molrate.finetuning.calibration import uncertainty_columns
-from molrate.finetuning.model import ENCODER, HEAD, RECORD, TRAINING, TunedModel
-from molrate.io import file_digest
-from molrate.molecules import Molecules, standardise
-from molrate.screening.domain import Domain
-from molrate.screening.library import Chunk, Row
+from molrate.files.library import Chunk, Row
+from molrate.files.output import file_digest
+from molrate.models.applicability import Domain
+from molrate.models.calibration import uncertainty_columns
+from molrate.models.model import ENCODER, HEAD, RECORD, TRAINING, TunedModel
 
 MAX_ATOMS = 1000
 _CHARACTERS_PER_ATOM = 5

@@ -3,10 +3,10 @@ import pytest
 import torch
 
 import molrate
-from molrate.embedding import embed_molecules
+from molrate.data.molecules import parse_canonical, standardise
+from molrate.embedding.embed import embed_molecules
 from molrate.encoders.base import load_encoder
 from molrate.errors import UsageError
-from molrate.molecules import parse_canonical, standardise
 
 SMILES = [*molrate.load_dataset("esol").smiles[:30].tolist(), "C", "[Na+]"]
 NAMES = ["gin-untrained", "gcn-untrained", "gat-untrained", "graphsage-untrained", "grover-small-chembl"]

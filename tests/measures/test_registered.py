@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from measures.cases import CLASSIFIED, REGRESSED, plain
 
-from molrate.intervals import estimate
 from molrate.measures import MEASURES, make_sample, one_pass_values
 from molrate.measures.base import StatisticsMeasure
+from molrate.statistics.intervals import estimate
 
 NEEDS = {
     "statistics",

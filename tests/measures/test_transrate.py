@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molrate.design import make_design
+from molrate.data.targets import quantile_bins
 from molrate.errors import InputError
 from molrate.measures import coding_rate, transrate
 from molrate.measures.transrate import TransRate
-from molrate.targets import quantile_bins
+from molrate.statistics.resampling import make_design
 
 
 def rate_by_equation(rows, epsilon_squared=0.1):

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from molrate.screening.library import Library
+from molrate.files.library import Library
 from molrate.screening.stage import Stage
 
 SMILES = ["CCO", "c1ccccc1", "not a molecule", "CC(=O)O", "", "CCN", "[Na+].[Cl-]", "C" * 30, "C1CC1", "CN"]

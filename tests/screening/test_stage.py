@@ -9,9 +9,9 @@ from rdkit.Chem import AllChem
 import molrate
 from molrate.encoders.base import load_encoder
 from molrate.errors import UsageError, WeightsError
-from molrate.finetuning.model import TunedModel
-from molrate.screening.fitted import fit_model, fitted_before
-from molrate.screening.library import Chunk, Row
+from molrate.files.library import Chunk, Row
+from molrate.models.linear import fit_model, fitted_before
+from molrate.models.model import TunedModel
 from molrate.screening.stage import EmbeddingStage, ScreeningStage
 
 SMILES = ["CCO", "c1ccccc1O", "C*C", "bad(", "CC(C)Cc1ccc(cc1)C(C)C(=O)O", "[Na+].CC(=O)[O-]"]

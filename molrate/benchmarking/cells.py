@@ -1,0 +1,178 @@
+"""Cells of the grid encoder x dataset x split x seed, and the file that has a row for each."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from molrate.errors import InputError, UsageError
+from molrate.files.output import write_atomically
+from molrate.finetuning.config import FinetuningConfig
+
+FINETUNING, SCORES, VARIANTS = "finetuning.csv", "scores", "variants"
+"""What a folder of results holds."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One fine-tuning of the grid."""
+
+    dataset: str
+    split: str
+    seed: int
+    encoder: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one fine-tuning gave; a row of ``finetuning.csv``.
+
+    Attributes
+    ----------
+    dataset, split, seed, encoder
+        The cell.
+    target, task, kind, family : str
+        ``kind`` is pretrained or control.
+    frozen : bool
+        Whether the head alone was trained, as of fingerprints and descriptors.
+    n_parameters, n_layers, dimension : int
+        Of the encoder: its weights, the layers it can transfer, and the width of its embedding.
+    metric : str
+        Whose values follow: ``auroc`` (higher is better) or ``rmse``.
+    validation, test : float
+    deviation : float
+        Standard deviation of the test part, to which an RMSE compares; NaN for classes.
+    learning_rate, weight_decay : float
+        Chosen on validation.
+    n_epochs : int
+        Of all trials together.
+    seconds : float
+        Of all trials together, on one core or one GPU.
+    n_train, n_test : int
+    weights : str
+        Digest of the encoder's weights before.
+    settings, versions : str
+        JSON.
+    status : str
+        ``ok``, or why the cell failed.
+    """
+
+    dataset: str
+    split: str
+    seed: int
+    encoder: str
+    target: str
+    task: str
+    kind: str
+    family: str
+    frozen: bool
+    n_parameters: int
+    n_layers: int
+    dimension: int
+    metric: str
+    validation: float
+    test: float
+    deviation: float
+    learning_rate: float
+    weight_decay: float
+    n_epochs: int
+    seconds: float
+    n_train: int
+    n_test: int
+    weights: str
+    settings: str
+    versions: str
+    status: str
+
+
+def settings_text(config: FinetuningConfig, seed: int) -> str:
+    """Settings of a cell, as they stand in its row."""
+    return json.dumps(config.record() | {"seed": seed})
+
+
+class Rows:
+    """``finetuning.csv``, to which a whole row at a time is appended.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Raises
+    ------
+    InputError
+        If the file is of another format.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.columns = list(Outcome.__dataclass_fields__)
+        if path.is_file():
+            self._mend()
+        else:
+            write_atomically(path, (",".join(self.columns) + "\n").encode())
+
+    def _mend(self) -> None:
+        """Drop a last row that a killed run left half written."""
+        content = self.path.read_bytes()
+        if not content.startswith((",".join(self.columns) + "\n").encode()):
+            raise InputError(f"{self.path}: its columns are not those of a benchmark; name another folder")
+        if not content.endswith(b"\n"):
+            write_atomically(self.path, content[: content.rfind(b"\n") + 1])
+
+    def check(self, targets: Mapping[str, str], weights: Mapping[str, str], config: FinetuningConfig) -> None:
+        """Refuse to mix fine-tunings of a dataset that do not compare.
+
+        Parameters
+        ----------
+        targets : dict of str to str
+            Of each dataset that is to be fine-tuned on, as it stands in rows.
+        weights : dict of str to str
+            Digest of each encoder that has weights of its own.
+        config : FinetuningConfig
+
+        Raises
+        ------
+        UsageError
+            If a row of one of the datasets has another target, other weights or other settings.
+        """
+        expected = json.loads(settings_text(config, 0))
+        for number, row in enumerate(self._frame().to_dict("records"), start=1):
+            if row["dataset"] not in targets:
+                continue
+            earlier = json.loads(row["settings"]) | {"seed": 0}
+            differing = [name for name in expected if earlier.get(name) != expected[name]]
+            if row["target"] != targets[row["dataset"]]:
+                differing.append("target")
+            if row["weights"] != weights.get(row["encoder"], row["weights"]):
+                differing.append(f"checkpoint of {row['encoder']}")
+            if differing:
+                raise UsageError(
+                    f"{self.path}: row {number}, {row['dataset']}, was fine-tuned with another "
+                    f"{', '.join(differing)}; name another folder, or give the same"
+                )
+
+    def _frame(self) -> pd.DataFrame:
+        # A dataset or target may be called 2024.
+        names = ("dataset", "split", "encoder", "target", "weights")
+        return pd.read_csv(self.path, dtype=dict.fromkeys(names, str))
+
+    def finished(self) -> set[Cell]:
+        """Cells that have a row, those that failed apart: they are tried again."""
+        frame = self._frame()
+        frame = frame[frame["status"] == "ok"]
+        names = ["dataset", "split", "seed", "encoder"]
+        return {Cell(*row) for row in frame[names].itertuples(index=False, name=None)}
+
+    def append(self, outcome: Outcome) -> None:
+        """Write a row at once."""
+        line = io.StringIO()
+        csv.DictWriter(line, self.columns, lineterminator="\n").writerow(asdict(outcome))
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line.getvalue())
+            file.flush()

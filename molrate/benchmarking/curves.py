@@ -1,0 +1,76 @@
+"""How agreement with fine-tuning, and its price, change with molecules and distortion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from molrate.benchmarking.agreement import weighted
+from molrate.benchmarking.read import Trial
+
+
+def agreement_curves(trials: Sequence[Trial]) -> pd.DataFrame:
+    """Weighted tau of measures scored under other settings (the paper's sections 4.6 and B.5).
+
+    Scores of one seed, as a user has them, are compared with fine-tuning averaged over seeds.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per setting, its value ``to``, and measure: ``weighted tau``, the mean over datasets and
+        seeds, ``deviation`` between seeds within a dataset, and ``datasets``, over how many. ``to`` is
+        infinite where all molecules are scored. Empty without variants.
+    """
+    rows = []
+    for trial in trials:
+        truth = dict(zip(trial.encoders, trial.mean_truth, strict=True))
+        keys = ["setting", "to", "measure"]
+        for (*names, _), group in trial.variants.groupby([*keys, "seed"], sort=True):
+            scores = group.drop_duplicates("encoder").dropna(subset="excess")
+            if len(scores) == len(trial.encoders):
+                ordered = np.array([truth[name] for name in scores["encoder"]])
+                tau = weighted(scores["excess"].to_numpy(), ordered)
+                rows.append({**dict(zip(keys, names, strict=True)), "dataset": trial.name, "tau": tau})
+    if not rows:
+        return pd.DataFrame(columns=["setting", "to", "measure", "weighted tau", "deviation", "datasets"])
+    by_dataset = pd.DataFrame(rows).groupby(["setting", "to", "measure", "dataset"])["tau"]
+    means, deviations = by_dataset.mean(), by_dataset.std()
+    levels = ["setting", "to", "measure"]
+    table = pd.DataFrame(
+        {
+            "weighted tau": means.groupby(level=levels).mean(),
+            "deviation": deviations.groupby(level=levels).mean(),
+            "datasets": means.groupby(level=levels).count(),
+        }
+    )
+    return table.reset_index()
+
+
+def time_table(trials: Sequence[Trial], measure: str) -> pd.DataFrame:
+    """Seconds of an encoder, on average: fine-tuning, embedding, and the measure (the paper's Table 5).
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a dataset that has variants: ``finetuning``, ``embedding``, ``scoring``, and how many times
+        cheaper than fine-tuning are ``speed-up`` (embedding and measure together) and ``measure alone``.
+    """
+    rows = []
+    for trial in trials:
+        frame = trial.variants[(trial.variants["measure"] == measure) & (trial.variants["to"] == np.inf)]
+        if frame.empty:
+            continue
+        embedding, scoring = float(frame["embedding_seconds"].mean()), float(frame["seconds"].mean())
+        rows.append(
+            {
+                "dataset": trial.name,
+                "finetuning": trial.seconds,
+                "embedding": embedding,
+                "scoring": scoring,
+                "speed-up": trial.seconds / (embedding + scoring),
+                "measure alone": trial.seconds / scoring,
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,127 @@
+"""The paper's Figures 6 and 7 for molecular encoders, as ``.png`` or ``.svg``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from molrate.benchmarking.agreement import Floats, weighted
+from molrate.benchmarking.curves import agreement_curves
+from molrate.benchmarking.read import Trial
+from molrate.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DRAWABLE = (".png", ".svg")
+
+_FAR = 4
+"""Interquartile ranges beyond the quartiles at which a score is drawn at the edge."""
+
+
+def make_panels(trials: Sequence[Trial], predictors: Sequence[str]) -> Figure:
+    """Score against fine-tuned performance: one row a dataset, one column a predictor, one point an encoder.
+
+    Bars are standard errors over seeds. Performance is drawn with the better above.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2.9 * len(predictors), 2.5 * len(trials)), layout="constrained")
+    axes = figure.subplots(len(trials), len(predictors), squeeze=False)
+    for trial, row in zip(trials, axes, strict=True):
+        for name, panel in zip(predictors, row, strict=True):
+            _draw_panel(panel, trial, name)
+    axes[0, 0].legend(fontsize=7)
+    return figure
+
+
+def _draw_panel(panel: Axes, trial: Trial, name: str) -> None:
+    scores, truth = trial.predictors[name], trial.mean_truth
+    drawn = _near(scores)
+    sign = 1 if trial.metric == "auroc" else -1
+    n_seeds = len(trial.seeds)
+    spread = trial.truth.std(axis=1, ddof=1) if n_seeds > 1 else np.zeros(len(truth))
+    families = np.array(trial.families)
+    for family in sorted(set(trial.families)):
+        of_family = families == family
+        panel.errorbar(
+            drawn[of_family],
+            sign * truth[of_family],
+            spread[of_family] / np.sqrt(n_seeds),
+            fmt="o",
+            markersize=4,
+            linewidth=0.8,
+            label=family,
+        )
+    for at, height in zip(drawn[drawn != scores], sign * truth[drawn != scores], strict=True):
+        panel.annotate("further out", (at, height), fontsize=6, xytext=(4, 3), textcoords="offset points")
+    if sign < 0:
+        panel.invert_yaxis()
+    panel.set_title(f"{trial.name}, weighted tau {weighted(scores, truth):.2f}", fontsize=9)
+    panel.set_xlabel(name, fontsize=8)
+    panel.set_ylabel(f"fine-tuned, {trial.metric}", fontsize=8)
+    panel.tick_params(labelsize=7)
+
+
+def _near(scores: Floats) -> Floats:
+    """Scores with those that would squeeze all others into a corner moved to the edge."""
+    low, high = np.quantile(scores, (0.25, 0.75))
+    reach = _FAR * (high - low)
+    return np.clip(scores, low - reach, high + reach) if reach > 0 else scores
+
+
+def make_curves(trials: Sequence[Trial]) -> Figure:
+    """Agreement with fine-tuning from few molecules, and with other distortions.
+
+    Raises
+    ------
+    InputError
+        If the results have no scores under other settings.
+    """
+    from matplotlib.figure import Figure
+
+    curves = agreement_curves(trials)
+    # Points are means over the same datasets: small ones have no large samples.
+    curves = curves[curves["datasets"] == curves["datasets"].max()]
+    if curves.empty:
+        raise InputError("these results have no scores with fewer molecules; run molrate benchmark again")
+    figure = Figure(figsize=(7.5, 3), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    largest = curves.loc[np.isfinite(curves["to"]) & (curves["setting"] == "molecules"), "to"].max()
+    curves = curves.assign(at=curves["to"].replace(np.inf, 2 * largest))
+    colours = {measure: f"C{index}" for index, measure in enumerate(sorted(set(curves["measure"])))}
+    for panel, setting in zip(panels, ("molecules", "epsilon squared"), strict=True):
+        for measure, rows in curves[curves["setting"] == setting].groupby("measure"):
+            spread = None if rows["deviation"].isna().all() else rows["deviation"]
+            style = {"marker": "o", "color": colours[measure], "label": measure}
+            panel.errorbar(rows["at"], rows["weighted tau"], spread, **style)
+        panel.set_xscale("log")
+        panel.set_xlabel(setting)
+    sizes = curves[curves["setting"] == "molecules"].drop_duplicates("to")
+    panels[0].set_xticks(sizes["at"], ["all" if np.isinf(size) else f"{size:.0f}" for size in sizes["to"]])
+    panels[0].minorticks_off()
+    panels[0].set_ylabel("weighted tau with fine-tuning")
+    panels[0].legend(fontsize=7)
+    return figure
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a figure; equal figures are equal files.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    from matplotlib import rc_context
+
+    try:
+        # Without a salt names within an SVG are drawn at random.
+        with rc_context({"svg.hashsalt": "molrate"}):
+            figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,202 @@
+"""What ``molrate benchmark`` wrote, read for evaluation: truth and predictors side by side."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from molrate.benchmarking.agreement import TOP, Floats
+from molrate.benchmarking.cells import FINETUNING, SCORES, VARIANTS, Outcome
+from molrate.benchmarking.variants import COLUMNS as VARIANT_COLUMNS
+from molrate.errors import InputError
+from molrate.measures.base import MEASURES
+from molrate.models.metrics import HIGHER_IS_BETTER
+from molrate.paths import EVIDENCE, shipped
+from molrate.ranking.evidence import predictor_name
+from molrate.ranking.ranking import FORMS
+
+logger = logging.getLogger(__name__)
+
+BASELINES = {"size": "n_parameters", "depth": "n_layers", "dimension": "dimension"}
+"""What needs no data: an encoder's weights, layers, and the width of its embedding."""
+
+CONSENSUS = ("transrate", "logme", "h-score")
+"""Whose mean rank is the predictor ``consensus``."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One dataset: what fine-tuning gave, and what predicted it.
+
+    Attributes
+    ----------
+    name, metric : str
+    encoders, families : list of str
+        In the order of all arrays.
+    seeds : list of int
+    truth : ndarray, shape (n_encoders, n_seeds)
+        Test metric, higher is better.
+    skill : ndarray, shape (n_encoders,)
+        Test performance that compares between targets, mean over seeds: R squared, or twice the area under
+        the curve less one. Zero is what no knowledge of the molecules gives, one is perfect.
+    predictors : dict of str to ndarray, shape (n_encoders,)
+        Mean score over seeds, higher is better.
+    references : dict of str to float
+        Mean test metric of what is not trained as a whole (fingerprints, descriptors), higher is better.
+    seconds : float
+        Of a fine-tuning, on average, with all its trials.
+    variants : pandas.DataFrame
+        Scores of these encoders under other settings (:mod:`molrate.benchmarking.variants`); empty if there
+        are none.
+    """
+
+    name: str
+    metric: str
+    encoders: list[str]
+    families: list[str]
+    seeds: list[int]
+    truth: Floats
+    skill: Floats
+    predictors: dict[str, Floats]
+    references: dict[str, float]
+    seconds: float
+    variants: pd.DataFrame
+
+    @property
+    def mean_truth(self) -> Floats:
+        """Mean over seeds, shape (n_encoders,)."""
+        return self.truth.mean(axis=1)
+
+
+def read_results(
+    folder: str | Path | None = None, datasets: Sequence[str] = (), split: str = "random"
+) -> list[Trial]:
+    """Read what ``molrate benchmark`` wrote.
+
+    Of each dataset the encoders and seeds count that make the largest table without a gap, where an
+    encoder weighs as much as the root of the seeds: a seed that has few encoders yet does not push out the
+    others. Encoders that were not trained as a whole, fingerprints and descriptors, are references.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path, optional
+        By default the study that ships with molrate.
+    datasets : sequence of str
+        All if empty.
+    split : {"random", "scaffold"}
+
+    Raises
+    ------
+    InputError
+        If there is nothing to evaluate.
+    """
+    folder = shipped(EVIDENCE) if folder is None else Path(folder)
+    try:
+        rows = _read(folder / FINETUNING)
+        scores = _read_all(folder / SCORES)
+        variants = _read_all(folder / VARIANTS)
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise InputError(f"{folder}: no results of molrate benchmark: {error}") from error
+    missing = [name for name in Outcome.__dataclass_fields__ if name not in rows]
+    if missing:
+        raise InputError(f"{folder / FINETUNING}: no results of molrate benchmark: no column {missing[0]}")
+    rows = rows[(rows["status"] == "ok") & (rows["split"] == split)]
+    known = sorted(set(rows["dataset"]))
+    unknown = [name for name in datasets if name not in known]
+    if unknown:
+        raise InputError(f"{folder}: no {split} split of {', '.join(unknown)}; it has {', '.join(known)}")
+    trials = []
+    for name in dict.fromkeys(datasets) or known:
+        trial = _trial(name, *(_of(frame, name, split) for frame in (rows, scores, variants)))
+        if trial is not None:
+            trials.append(trial)
+    if not trials:
+        raise InputError(
+            f"{folder}: no dataset has {TOP} encoders that were fine-tuned under every seed ({split} split)"
+        )
+    return trials
+
+
+def _read(path: Path) -> pd.DataFrame:
+    # A dataset may be called 2024.
+    return pd.read_csv(path, dtype={"dataset": str, "encoder": str})
+
+
+def _read_all(folder: Path) -> pd.DataFrame:
+    frames = [_read(path) for path in sorted(folder.glob("*.csv"))]
+    if frames:
+        return pd.concat(frames, ignore_index=True)
+    return pd.DataFrame(columns=["dataset", "split", "seed", *VARIANT_COLUMNS])
+
+
+def _of(frame: pd.DataFrame, dataset: str, split: str) -> pd.DataFrame:
+    return frame[(frame["dataset"] == dataset) & (frame["split"] == split)]
+
+
+def _trial(name: str, rows: pd.DataFrame, scores: pd.DataFrame, variants: pd.DataFrame) -> Trial | None:
+    metric = str(rows["metric"].iloc[0])
+    sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
+    tested = rows.pivot_table(index="encoder", columns="seed", values="test") * sign
+    tested = tested[_finished_seeds(tested)]
+    about: pd.DataFrame = rows.groupby("encoder").first()
+    complete = tested.dropna().index
+    frozen = about["frozen"].loc[complete].to_numpy(dtype=bool)
+    encoders = [str(encoder) for encoder in complete[~frozen]]
+    if len(encoders) < TOP:
+        return None
+    seeds = [int(seed) for seed in tested.columns]
+    return Trial(
+        name,
+        metric,
+        encoders,
+        about["family"].loc[encoders].tolist(),
+        seeds,
+        tested.loc[encoders].to_numpy(),
+        _skill(rows[rows["seed"].isin(seeds)], encoders),
+        _predictors(scores[scores["seed"].isin(seeds)], about, encoders),
+        {str(one): float(tested.loc[one].mean()) for one in complete[frozen]},
+        float(rows.loc[rows["encoder"].isin(encoders), "seconds"].mean()),
+        variants[variants["seed"].isin(seeds) & variants["encoder"].isin(encoders)],
+    )
+
+
+def _skill(rows: pd.DataFrame, encoders: list[str]) -> Floats:
+    regression = rows["deviation"].notna()
+    skill = (1 - (rows["test"] / rows["deviation"]) ** 2).where(regression, 2 * rows["test"] - 1)
+    return skill.groupby(rows["encoder"]).mean().loc[encoders].to_numpy(dtype=float)
+
+
+def _finished_seeds(tested: pd.DataFrame) -> list[int]:
+    """Columns for which the rows without a gap, times the root of the columns, are most."""
+    fullest = tested.notna().sum().sort_values(ascending=False, kind="stable").index.tolist()
+    counts = np.arange(1, len(fullest) + 1)
+    sizes = [len(tested[fullest[:n]].dropna()) * np.sqrt(n) for n in counts]
+    seeds = sorted(fullest[: int(np.argmax(sizes)) + 1])
+    gaps = tested.index[tested[seeds].isna().any(axis=1)].tolist()
+    waiting = [seed for seed in fullest if seed not in seeds]
+    if gaps or waiting:
+        logger.info("not finished and left out: %s", ", ".join(map(str, [*gaps, *waiting])))
+    return seeds
+
+
+def _predictors(scores: pd.DataFrame, about: pd.DataFrame, encoders: list[str]) -> dict[str, Floats]:
+    predictors = {}
+    for measure, group in scores.groupby("measure", sort=True):
+        lower_is_better = measure in MEASURES and not MEASURES[str(measure)].higher_is_better
+        for form in FORMS:
+            by_seed = group.pivot_table(index="encoder", columns="seed", values=form, dropna=False)
+            means = by_seed.reindex(encoders).mean(axis=1, skipna=False).to_numpy(dtype=float)
+            if np.isfinite(means).all():
+                turned = form == "value" and lower_is_better
+                predictors[predictor_name(str(measure), form)] = -means if turned else means
+    if all(name in predictors for name in CONSENSUS):
+        predictors["consensus"] = np.mean([rankdata(predictors[name]) for name in CONSENSUS], axis=0)
+    for name, column in BASELINES.items():
+        predictors[name] = about.loc[encoders, column].to_numpy(dtype=float)
+    return predictors

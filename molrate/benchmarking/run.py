@@ -1,0 +1,260 @@
+"""The grid encoder x dataset x split x seed: measures on the training part, and real fine-tuning beside them.
+
+Results are tidy files in a folder: ``finetuning.csv`` gets a row for each finished fine-tuning, and
+``scores/DATASET-SPLIT-SEED.csv`` holds every measure of every encoder on the molecules that fine-tuning
+learned from, ``variants/DATASET-SPLIT-SEED.csv`` some measures with fewer molecules and other distortions.
+A run that was stopped goes on after the last finished row.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from molrate import __version__
+from molrate.benchmarking.cells import FINETUNING, SCORES, VARIANTS, Cell, Outcome, Rows, settings_text
+from molrate.benchmarking.variants import variant_table
+from molrate.data.datasets import Dataset, dataset_name, load_dataset
+from molrate.embedding.embed import choose_device
+from molrate.encoders.base import load_encoder
+from molrate.errors import InputError, MolrateError, UsageError
+from molrate.files.output import write_atomically, write_record
+from molrate.finetuning.config import FinetuningConfig
+from molrate.finetuning.tuning import Material, tune
+from molrate.models.metrics import MAIN_METRIC
+from molrate.ranking.ranking import choose_measures
+from molrate.ranking.score import make_candidates, score
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger(__name__)
+
+
+def run_cell(
+    cell: Cell, source: str, target: Sequence[str] | None, config: FinetuningConfig, device: str
+) -> Outcome:
+    """Fine-tune one encoder on the cell's dataset, read from its source; a failure is an outcome too."""
+    import torch
+
+    if device == "cpu":
+        torch.set_num_threads(1)
+    encoder = load_encoder(cell.encoder, seed=cell.seed)
+    frozen = encoder.n_transferable == 0
+    settings = replace(config, seed=cell.seed)
+    started = time.perf_counter()
+    material = Material.load(source, target, cell.split, cell.seed)
+    metric = MAIN_METRIC["regression" if material.task.kind == "regression" else "classification"]
+    known: dict[str, Any] = {
+        **asdict(cell),
+        "target": ",".join(material.task.targets),
+        "task": material.task.kind,
+        "kind": encoder.card.kind,
+        "family": encoder.card.family,
+        "frozen": frozen,
+        "n_layers": encoder.n_transferable,
+        "metric": metric,
+        "weights": encoder.identity()["weights"],
+        "settings": settings_text(config, cell.seed),
+        "versions": json.dumps(
+            {"molrate": __version__, **{name: version(name) for name in ("torch", "rdkit", "lightning")}}
+        ),
+        "deviation": _deviation(material),
+        "n_train": len(material.split.train),
+        "n_test": len(material.split.test),
+    }
+    try:
+        tuned = tune(material, encoder, settings, frozen=frozen, device=device)
+    except UsageError:
+        raise
+    except MolrateError as error:
+        known |= dict.fromkeys(("validation", "test", "learning_rate", "weight_decay"), np.nan)
+        known |= dict.fromkeys(("n_parameters", "dimension", "n_epochs"), 0)
+        return Outcome(**known, seconds=0.0, status=str(error))
+    run = tuned.run
+    found = {part: tuned.metrics[part]["mean"][metric] for part in ("validation", "test")}
+    undefined = [part for part, value in found.items() if not np.isfinite(value)]
+    return Outcome(
+        **known,
+        validation=found["validation"],
+        test=found["test"],
+        n_parameters=sum(value.numel() for value in run.encoder.parameters()),
+        dimension=len(run.head.feature_mean),
+        learning_rate=tuned.best.learning_rate,
+        weight_decay=tuned.best.weight_decay,
+        n_epochs=sum(trial.n_epochs for trial in tuned.trials),
+        seconds=round(time.perf_counter() - started, 2),
+        status=f"no {metric} of the {' and '.join(undefined)} part: it has one class" if undefined else "ok",
+    )
+
+
+def _deviation(material: Material) -> float:
+    """Standard deviation of the values in the test part, mean over targets; NaN for classes."""
+    if material.task.kind != "regression":
+        return float("nan")
+    return float(np.nanstd(material.values[material.split.test], axis=0).mean())
+
+
+def training_part(material: Material) -> Dataset:
+    """The molecules fine-tuning learns from and chooses by, as a dataset of their own."""
+    rows = np.sort(np.concatenate([material.split.train, material.split.validation]))
+    dataset = material.dataset
+    return Dataset(
+        dataset.name,
+        dataset.smiles[rows],
+        tuple(target.take(rows) for target in dataset.targets),
+        dataset.ids[rows],
+        dataset.source,
+    )
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A dataset under one split and seed, whose scores are files of their own.
+
+    `origin` says which table and target it is.
+    """
+
+    folder: Path
+    source: str
+    target: Sequence[str] | None
+    split: str
+    seed: int
+    origin: str
+
+    def write_scores(self, encoders: Sequence[str], measures: Sequence[str]) -> None:
+        """Every measure of every encoder on the training part, unless that is there."""
+        names = [one.name for one in choose_measures(measures)[0]]
+        asked = self._missing(SCORES, {"encoders": set(encoders), "measures": set(names)})
+        if asked:
+            ranking = score(
+                self._dataset(), encoders=asked["encoders"], measures=asked["measures"], seed=self.seed
+            )
+            self._write(SCORES, ranking.frame, asked, ranking.run)
+
+    def write_variants(self, encoders: Sequence[str]) -> None:
+        """Scores of the encoders that are trained as a whole under other settings, unless that is there."""
+        whole = {name for name in encoders if load_encoder(name, seed=self.seed).n_transferable}
+        asked = self._missing(VARIANTS, {"encoders": whole})
+        if asked.get("encoders"):
+            candidates, (trial, *_) = make_candidates(self._dataset(), asked["encoders"], self.seed)
+            self._write(VARIANTS, variant_table(candidates, trial, self.seed), asked, {})
+
+    def _path(self, kind: str) -> Path:
+        return self.folder / kind / f"{dataset_name(self.source)}-{self.split}-{self.seed}.csv"
+
+    def _missing(self, kind: str, asked: dict[str, set[str]]) -> dict[str, list[str]]:
+        """What the file is to be about, with all it was about before; empty if it has what is asked for."""
+        path = self._path(kind)
+        noted = path.with_name(f"{path.name}.run.json")
+        if path.is_file() and noted.is_file():
+            earlier = json.loads(noted.read_text(encoding="utf-8"))
+            if earlier.get("source", self.origin) != self.origin:
+                raise UsageError(
+                    f"{path}: it is of another table or target ({earlier['source']}); name another folder"
+                )
+            if all(names <= set(earlier[key]) for key, names in asked.items()):
+                return {}
+            # Encoders are scored on the molecules that all have code for, and so anew when one is added.
+            asked = {key: names | set(earlier[key]) for key, names in asked.items()}
+        return {key: sorted(names) for key, names in asked.items()}
+
+    def _dataset(self) -> Dataset:
+        return training_part(Material.load(self.source, self.target, self.split, self.seed))
+
+    def _write(
+        self, kind: str, frame: pd.DataFrame, about: dict[str, list[str]], run: dict[str, Any]
+    ) -> None:
+        path = self._path(kind)
+        named = frame.assign(dataset=dataset_name(self.source), split=self.split, seed=self.seed)
+        write_atomically(path, named.to_csv(index=False).encode())
+        write_record(path, {**about, "source": self.origin, "run": run})
+
+
+def benchmark(
+    datasets: Sequence[str],
+    encoders: Sequence[str],
+    folder: str | Path,
+    config: FinetuningConfig,
+    *,
+    target: Sequence[str] | None = None,
+    splits: Sequence[str] = ("random",),
+    seeds: Iterable[int] = (0, 1, 2),
+    measures: Sequence[str] = ("all",),
+    n_jobs: int = 1,
+    device: str = "cpu",
+) -> Iterator[Outcome]:
+    """Run what is missing of the grid, yielding each outcome once it is written.
+
+    Seeds come first, then datasets, so that a run that is stopped leaves whole replicates.
+
+    Parameters
+    ----------
+    datasets, encoders : sequence of str
+    folder : str or pathlib.Path
+    config : FinetuningConfig
+        The same for every encoder of a dataset; its seed is the cell's.
+    target : sequence of str, optional
+        Columns of tables to predict.
+    splits : sequence of str
+    seeds : iterable of int
+    measures : sequence of str
+    n_jobs : int
+        Fine-tunings at a time, each on one core.
+    device : str
+
+    Raises
+    ------
+    UsageError
+        If no encoder is given, or a name is unknown.
+    InputError
+        If a dataset or the folder cannot be used.
+    """
+    folder = Path(folder)
+    if not encoders:
+        raise UsageError("no encoder to benchmark (--encoder)")
+    names = [dataset_name(source) for source in datasets]
+    if len(set(names)) < len(names):
+        raise UsageError(f"two datasets have one name in the results: {', '.join(sorted(names))}")
+    choose_device(device)
+    tables = [load_dataset(source, target) for source in datasets]
+    targets = {
+        name: ",".join(one.name for one in table.targets) for name, table in zip(names, tables, strict=True)
+    }
+    # Without its folder: the same table elsewhere is the same.
+    origins = [
+        f"{Path(table.source).name}: {targets[name]}" for name, table in zip(names, tables, strict=True)
+    ]
+    loaded = [load_encoder(name) for name in encoders]
+    weights = {one.name: one.identity()["weights"] for one in loaded if one.card.kind == "pretrained"}
+    try:
+        for kind in (SCORES, VARIANTS):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+        rows = Rows(folder / FINETUNING)
+    except OSError as error:
+        raise InputError(f"-o {folder}: cannot be used: {error}") from error
+    rows.check(targets, weights, config)
+    finished = rows.finished()
+    with Parallel(n_jobs=n_jobs, return_as="generator_unordered") as jobs:
+        for seed, (source, dataset, origin), split in product(
+            seeds, zip(datasets, names, origins, strict=True), splits
+        ):
+            block = _Block(folder, source, target, split, seed, origin)
+            block.write_scores(encoders, measures)
+            block.write_variants(encoders)
+            cells = [Cell(dataset, split, seed, name) for name in encoders]
+            missing = [cell for cell in cells if cell not in finished]
+            logger.info("%s %s %d: %d of %d to do", dataset, split, seed, len(missing), len(cells))
+            for outcome in jobs(delayed(run_cell)(cell, source, target, config, device) for cell in missing):
+                rows.append(outcome)
+                yield outcome

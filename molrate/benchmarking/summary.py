@@ -1,0 +1,186 @@
+"""An evaluation as Markdown: like the paper's Table 3, with what stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from molrate.benchmarking.agreement import loss, regret
+from molrate.benchmarking.comparison import MEAN, RANDOM, Evaluation, agreement_of_halves, leave_out
+from molrate.benchmarking.curves import agreement_curves, time_table
+from molrate.benchmarking.read import Trial
+from molrate.benchmarking.target_selection import target_selection
+
+
+def to_markdown(evaluation: Evaluation) -> str:
+    """All tables of an evaluation."""
+    trials, reference = evaluation.trials, evaluation.reference
+    sections = [
+        ("Predictors", _predictors(evaluation)),
+        ("Weighted tau by dataset", _by_dataset(evaluation)),
+        ("Datasets", _datasets(trials, reference)),
+        *((title, _left_out(trials, reference, by)) for by, title in _GROUPS.items()),
+    ]
+    curves = agreement_curves(trials)
+    for setting, title in (("molecules", "Fewer molecules"), ("epsilon squared", "Other distortions")):
+        if (curves["setting"] == setting).any():
+            sections.append((f"{title}: weighted tau", _curves(curves[curves["setting"] == setting])))
+    chosen = target_selection(trials, [f"{reference}{form}" for form in ("", " (relative)", " (value)")])
+    if not chosen.empty:
+        sections.append(("Which target, for one encoder", _targets(chosen)))
+    times = time_table(trials, reference)
+    if not times.empty:
+        sections.append(("Seconds for one encoder", _times(times)))
+    parts = [_opening(trials)] + [f"## {title}\n\n{table}" for title, table in sections]
+    return "\n\n".join(parts)
+
+
+_GROUPS = {
+    "families": "Without one of the families",
+    "encoders": "Without one of the encoders: the five that lower it most",
+}
+_FEW = 5
+
+
+def _opening(trials: Sequence[Trial]) -> str:
+    n_runs = sum(trial.truth.size for trial in trials)
+    hours = sum(trial.seconds * trial.truth.size for trial in trials) / 3600
+    encoders = {name for trial in trials for name in trial.encoders}
+    return (
+        f"{n_runs} fine-tunings ({hours:.1f} hours) of {len(encoders)} encoders "
+        f"on {', '.join(trial.name for trial in trials)}, beside their scores on the training molecules."
+    )
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table of cells that are text."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _number(value: float, decimals: int = 2) -> str:
+    return "" if not np.isfinite(value) else f"{value:.{decimals}f}"
+
+
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    """Predictors by excess, and all forms of TransRate; other forms are in the table as a file."""
+    names = table.index.astype(str)
+    return table[~names.str.endswith(")") | names.str.startswith("transrate (")]
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}" if np.isfinite(value) else ""
+
+
+def _predictors(evaluation: Evaluation) -> str:
+    columns = ["predictor", "weighted tau", "95 %", f"lead of {evaluation.reference}", "tau", "Pearson"]
+    columns += ["top-3 recall", "regret", "of best of 3"]
+    rows = []
+    for row in _shown(evaluation.means().set_index("predictor", drop=False)).to_dict("records"):
+        lead = f"{row['lead']:.2f} [{row['lead_low']:.2f}, {row['lead_high']:.2f}]"
+        rows.append(
+            [
+                row["predictor"],
+                _number(row["weighted tau"]),
+                f"{row['low']:.2f} to {row['high']:.2f}",
+                "" if row["predictor"] in (evaluation.reference, RANDOM) else lead,
+                _number(row["tau"]),
+                _number(row["pearson"]),
+                _number(row["top-3 recall"]),
+                _share(row["regret"]),
+                _share(row["regret of best of 3"]),
+            ]
+        )
+    return markdown_table(columns, rows) + _left_out_predictors(evaluation)
+
+
+def _left_out_predictors(evaluation: Evaluation) -> str:
+    known = {name for trial in evaluation.trials for name in trial.predictors}
+    missing = sorted(known - set(evaluation.table["predictor"]))
+    if not missing:
+        return ""
+    return f"\n\nNot scored on every dataset and left out: {', '.join(missing)}."
+
+
+def _by_dataset(evaluation: Evaluation) -> str:
+    wide = _shown(evaluation.by_dataset("weighted tau"))
+    names = [str(name) for name in wide.columns if name != MEAN]
+    rows = [[str(name), *(_number(row[dataset]) for dataset in names)] for name, row in wide.iterrows()]
+    return markdown_table(["predictor", *names], rows)
+
+
+def _datasets(trials: Sequence[Trial], reference: str) -> str:
+    """What is lost by one choice or another, dataset by dataset."""
+    references = sorted({name for trial in trials for name in trial.references})
+    columns = ["dataset", "encoders", "seeds", "tau of seed halves", "best by fine-tuning", "first by score"]
+    columns += ["regret", "random regret", *(f"loss with {name}" for name in references)]
+    rows = []
+    for trial in trials:
+        truth, scores = trial.mean_truth, trial.predictors[reference]
+        rows.append(
+            [
+                trial.name,
+                str(len(truth)),
+                str(len(trial.seeds)),
+                _number(agreement_of_halves(trial)),
+                f"{trial.encoders[int(truth.argmax())]} ({trial.metric} {abs(truth.max()):.3f})",
+                trial.encoders[int(scores.argmax())],
+                f"{regret(scores, truth):.1%}",
+                f"{regret(np.zeros(len(truth)), truth):.1%}",
+                *(_share(loss(trial.references.get(name, np.nan), truth)) for name in references),
+            ]
+        )
+    return markdown_table(columns, rows)
+
+
+def _left_out(trials: Sequence[Trial], reference: str, by: str) -> str:
+    table = leave_out(trials, reference, by).dropna().head(1 + _FEW)
+    rows = [
+        [str(row["left out"]), str(row["encoders"]), _number(row["weighted tau"])]
+        for row in table.to_dict("records")
+    ]
+    return markdown_table(["left out", "encoders left", f"weighted tau of {reference}"], rows)
+
+
+def _curves(curves: pd.DataFrame) -> str:
+    wide = curves.pivot_table(index="to", columns="measure", values="weighted tau")
+    datasets = curves.groupby("to")["datasets"].min()
+    names = [str(name) for name in wide.columns]
+    rows = [
+        ["all" if np.isinf(float(str(to))) else f"{to:g}", str(datasets[to]), *map(_number, row)]
+        for to, row in zip(wide.index, wide.to_numpy(), strict=True)
+    ]
+    return markdown_table([str(curves["setting"].iloc[0]), "datasets", *names], rows)
+
+
+def _targets(chosen: pd.DataFrame) -> str:
+    rows = [
+        [
+            row["predictor"],
+            str(row["targets"]),
+            str(row["encoders"]),
+            _number(row["tau"]),
+            f"{row['low']:.2f} to {row['high']:.2f}",
+            _number(row["pearson"]),
+        ]
+        for row in chosen.to_dict("records")
+    ]
+    return markdown_table(["predictor", "targets", "encoders", "mean tau", "from, to", "mean Pearson"], rows)
+
+
+def _times(times: pd.DataFrame) -> str:
+    columns = ["dataset", "fine-tuning", "embedding", "measure", "speed-up", "speed-up of the measure alone"]
+    rows = [
+        [
+            row["dataset"],
+            f"{row['finetuning']:.1f}",
+            f"{row['embedding']:.2f}",
+            f"{row['scoring']:.3f}",
+            f"{row['speed-up']:.0f}",
+            f"{row['measure alone']:.0f}",
+        ]
+        for row in times.to_dict("records")
+    ]
+    return markdown_table(columns, rows)

@@ -1,0 +1,440 @@
+"""Molecules through encoders: batches, one pass for all layers, pooling, and the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from molrate.data.molecules import Molecules
+from molrate.encoders.base import POOLING_NAMES, Encoder
+from molrate.errors import InputError, MolrateError, UsageError
+from molrate.paths import cache_folder
+
+if TYPE_CHECKING:
+    from rdkit import Chem
+
+    from molrate.encoders.batch import MoleculeBatch
+
+logger = logging.getLogger(__name__)
+
+_BATCH_ATOMS = {"cpu": 2048, "cuda": 65536}
+"""Atoms in a batch. Larger batches are slower on a CPU, where their arrays leave its cache."""
+
+Progress = Callable[[int], None]
+
+
+@dataclass
+class Embedding:
+    """Embeddings of molecules by the layers of one encoder.
+
+    Attributes
+    ----------
+    layers : dict of str to ndarray of float32, shape (n, d)
+        NaN in the rows of molecules that are invalid or that the encoder has no code for.
+    errors : dict of int to str
+        Row and reason of the molecules the encoder has no code for.
+    seconds : float
+        Time this run spent on them, summed over the threads that have a batch each, reading from the cache
+        included. Graphs that several encoders share count for each of them.
+    device : str
+        Where layers were computed; ``cache`` if none had to be.
+    failure : MolrateError or None
+        Why the encoder could not run; its layers are then missing.
+    """
+
+    layers: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    errors: dict[int, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    device: str = "cache"
+    failure: MolrateError | None = None
+
+
+def choose_device(device: str) -> str:
+    """Resolve ``auto`` to ``cuda`` where there is a GPU and ``cpu`` elsewhere.
+
+    Raises
+    ------
+    UsageError
+        If the device named is not there.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device, dtype=torch.float64)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise UsageError(f"--device {device}: {str(error).splitlines()[0]}; use cpu or auto") from error
+    return device
+
+
+def embed_molecules(
+    molecules: Molecules,
+    requests: Sequence[tuple[Encoder, Sequence[str]]],
+    pooling: str = "mean",
+    device: str = "auto",
+    cache: bool = True,
+    progress: Progress | None = None,
+) -> list[Embedding]:
+    """Embed molecules with several encoders at once.
+
+    Molecules are parsed once for all encoders and turned into graphs once for those of the same
+    convention; each encoder then gives all its layers in one pass.
+
+    Parameters
+    ----------
+    molecules : Molecules
+    requests : sequence of (Encoder, layer names)
+    pooling : {"mean", "sum", "max"}
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
+    cache : bool
+        Whether to read and keep embeddings on disk.
+    progress : callable, optional
+        Called with the number of molecules finished since the last call.
+
+    Returns
+    -------
+    list of Embedding
+        One for each request, in order.
+
+    Raises
+    ------
+    UsageError
+        If the pooling or the device is unknown.
+    """
+    if pooling not in POOLING_NAMES:
+        raise UsageError(f"unknown pooling {pooling!r} (--pooling); known: {', '.join(POOLING_NAMES)}")
+    embeddings = [Embedding() for _ in requests]
+    missing: list[_Task] = []
+    for (encoder, layers), embedding in zip(requests, embeddings, strict=True):
+        started = time.perf_counter()
+        paths = {layer: _cache_path(encoder, layer, pooling, molecules) for layer in layers}
+        absent = [layer for layer in layers if not (cache and _read(paths[layer], layer, embedding))]
+        embedding.seconds += time.perf_counter() - started
+        if absent:
+            missing.append(_Task(encoder, embedding, {layer: paths[layer] for layer in absent}))
+    if missing:
+        _compute(molecules, missing, pooling, device, progress)
+        if cache:
+            for task in missing:
+                task.write()
+    return embeddings
+
+
+def embed_one(
+    molecules: Molecules,
+    encoder: Encoder,
+    layers: Sequence[str],
+    pooling: str = "mean",
+    device: str = "auto",
+    cache: bool = True,
+    progress: Progress | None = None,
+) -> Embedding:
+    """Embed molecules with one encoder; arguments as of :func:`embed_molecules`.
+
+    Raises
+    ------
+    MolrateError
+        If the encoder cannot run.
+    """
+    (embedding,) = embed_molecules(molecules, [(encoder, layers)], pooling, device, cache, progress)
+    if embedding.failure is not None:
+        raise embedding.failure
+    return embedding
+
+
+@dataclass
+class _Task:
+    """An encoder's layers that are not in the cache, collected batch by batch."""
+
+    encoder: Encoder
+    embedding: Embedding
+    paths: dict[str, Path]
+
+    def add(self, layer: str, n_molecules: int, rows: npt.NDArray[np.intp], vectors: Any) -> None:
+        """Put a batch's vectors into their rows of the layer's matrix."""
+        layers = self.embedding.layers
+        if layer not in layers:
+            layers[layer] = np.full((n_molecules, vectors.shape[1]), np.nan, dtype=np.float32)
+        layers[layer][rows] = vectors
+
+    def write(self) -> None:
+        """Keep the computed layers in the cache."""
+        for layer, path in self.paths.items():
+            if layer in self.embedding.layers:
+                _write(path, self.embedding.layers[layer], self.embedding.errors)
+
+
+def _compute(
+    molecules: Molecules, tasks: list[_Task], pooling: str, device: str, progress: Progress | None
+) -> None:
+    needs_torch = any(task.encoder.level == "node" for task in tasks)
+    device = choose_device(device) if needs_torch else "cpu"
+    names = ", ".join(task.encoder.name for task in tasks)
+    logger.info("embedding %d molecules on %s with %s", molecules.valid.sum(), device, names)
+    for task in tasks:
+        task.embedding.device = device if task.encoder.level == "node" else "cpu"
+    networks = [task for task in tasks if task.encoder.level == "node"]
+    controls = [task for task in tasks if task.encoder.level != "node"]
+    for task in networks:
+        try:
+            task.encoder.prepare()
+        except MolrateError as error:
+            task.embedding.failure = error
+    with _batch_threads(device) as (executor, n_threads):
+        running: deque[tuple[Future[_Passed], _Passed]] = deque()
+        for rows, parsed in _batches(molecules, tasks, device):
+            passing = executor.submit(_pass, networks, rows, parsed, pooling, device)
+            running.append((passing, _pass(controls, rows, parsed, pooling, device)))
+            if len(running) > n_threads:
+                _keep(running.popleft(), len(molecules), progress)
+        while running:
+            _keep(running.popleft(), len(molecules), progress)
+
+
+@contextmanager
+def _batch_threads(device: str) -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """Threads that have a batch each; on a CPU in place of torch's own, which gain less from its cores."""
+    import torch
+
+    n_cores = torch.get_num_threads()
+    n_threads = n_cores if device == "cpu" else 1
+    torch.set_num_threads(1 if device == "cpu" else n_cores)
+    try:
+        with ThreadPoolExecutor(n_threads) as executor:
+            yield executor, n_threads
+    finally:
+        torch.set_num_threads(n_cores)
+
+
+@dataclass
+class _Pass:
+    """What one encoder made of one batch."""
+
+    task: _Task
+    errors: dict[int, str]
+    rows: npt.NDArray[np.intp]
+    vectors: dict[str, npt.NDArray[np.float32]]
+    seconds: float
+
+
+_Passed = tuple[int, list[_Pass]]
+"""Number of molecules in a batch, and what each encoder made of it."""
+
+
+def _pass(
+    tasks: list[_Task], rows: npt.NDArray[np.intp], parsed: list[Chem.Mol], pooling: str, device: str
+) -> _Passed:
+    """Run encoders on one batch, with graphs once for each convention."""
+    graphs: dict[str, tuple[Any, float]] = {}
+    passes = []
+    for task in (task for task in tasks if task.embedding.failure is None):
+        convention = task.encoder.convention
+        started = time.perf_counter()
+        if convention not in graphs:
+            batch = task.encoder.graphs(parsed)
+            graphs[convention] = batch, time.perf_counter() - started
+        batch, graph_seconds = graphs[convention]
+        started = time.perf_counter()
+        vectors = {}
+        if batch.rows:
+            try:
+                vectors = _vectors(task, batch, [parsed[row] for row in batch.rows], pooling, device)
+            except MolrateError as error:
+                task.embedding.failure = error
+        errors = {int(rows[position]): reason for position, reason in batch.errors.items()}
+        seconds = time.perf_counter() - started + graph_seconds
+        passes.append(_Pass(task, errors, rows[batch.rows], vectors, seconds))
+    return len(rows), passes
+
+
+def _vectors(
+    task: _Task, batch: MoleculeBatch, parsed: list[Chem.Mol], pooling: str, device: str
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Vectors of a batch whose molecules all have code, in halves where the device's memory is too small.
+
+    Raises
+    ------
+    InputError
+        If it is too small for a single molecule.
+    """
+    import torch
+
+    try:
+        return task.encoder.embed(batch.content, list(task.paths), pooling, device)
+    except torch.OutOfMemoryError as error:
+        if len(parsed) == 1:
+            raise InputError(
+                f"{task.encoder.name}: {parsed[0].GetNumAtoms()} atoms do not fit into the memory "
+                f"of {device}; take --device cpu"
+            ) from error
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+    middle = len(parsed) // 2
+    logger.warning("%s is out of memory at %d molecules; going on with halves", device, len(parsed))
+    halves = [
+        _vectors(task, task.encoder.graphs(half), half, pooling, device)
+        for half in (parsed[:middle], parsed[middle:])
+    ]
+    return {layer: np.concatenate([half[layer] for half in halves]) for layer in task.paths}
+
+
+def _keep(running: tuple[Future[_Passed], _Passed], n_molecules: int, progress: Progress | None) -> None:
+    """Wait for a batch and put its vectors into their rows."""
+    passing, (n_rows, of_controls) = running
+    _, of_networks = passing.result()
+    for done in [*of_networks, *of_controls]:
+        done.task.embedding.errors.update(done.errors)
+        done.task.embedding.seconds += done.seconds
+        for layer, vectors in done.vectors.items():
+            done.task.add(layer, n_molecules, done.rows, vectors)
+    if progress is not None:
+        progress(n_rows)
+
+
+def _batches(
+    molecules: Molecules, tasks: list[_Task], device: str
+) -> Iterator[tuple[npt.NDArray[np.intp], list[Chem.Mol]]]:
+    """Valid rows with their molecules, in batches of about as many atoms as suit the device."""
+    batch_atoms = _BATCH_ATOMS["cpu" if device == "cpu" else "cuda"]
+    rows: list[int] = []
+    parsed: list[Chem.Mol] = []
+    n_atoms = 0
+    for row in np.flatnonzero(molecules.valid):
+        try:
+            molecule = molecules.molecule(row)
+        except InputError as error:
+            for task in tasks:
+                task.embedding.errors[int(row)] = str(error)
+            continue
+        rows.append(int(row))
+        parsed.append(molecule)
+        n_atoms += molecule.GetNumAtoms()
+        if n_atoms >= batch_atoms:
+            yield np.array(rows), parsed
+            rows, parsed, n_atoms = [], [], 0
+    if rows:
+        yield np.array(rows), parsed
+
+
+def _cache_path(encoder: Encoder, layer: str, pooling: str, molecules: Molecules) -> Path:
+    """File of one layer's embeddings, named by the digest of all that changes its numbers."""
+    key = {
+        "encoder": encoder.identity(),
+        "convention": encoder.convention,
+        "layer": layer,
+        "pooling": pooling if encoder.level == "node" else "none",
+        "rdkit": version("rdkit"),
+        "standardisation": molecules.standardisation,
+        "molecules": molecules.digest,
+    }
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    return cache_folder("embeddings") / f"{encoder.name}-{layer}-{digest[:24]}.safetensors"
+
+
+def _read(path: Path, layer: str, embedding: Embedding) -> bool:
+    """Fill `embedding` from the cache; False where the file is absent or damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return False
+    try:
+        with safe_open(path, framework="np") as stored:
+            embedding.layers[layer] = stored.get_tensor("embedding")
+            errors = json.loads(stored.metadata()["errors"])
+    except SafetensorError as error:
+        logger.warning("%s is damaged (%s); computing it again", path, error)
+        return False
+    embedding.errors.update({int(row): reason for row, reason in errors.items()})
+    return True
+
+
+def _write(path: Path, vectors: npt.NDArray[np.float32], errors: dict[int, str]) -> None:
+    """Keep a layer in the cache; a cache that cannot be written costs time, not the result."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"embedding": vectors}, partial, metadata={"errors": json.dumps(errors)})
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        logger.warning("the cache %s cannot be written (%s); going on without it", path.parent, error)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def embed(
+    smiles: Sequence[str],
+    encoder: str | Encoder,
+    layer: str = "last",
+    pooling: str = "mean",
+    *,
+    standardisation: str = "largest-fragment",
+    device: str = "auto",
+    seed: int = 0,
+) -> npt.NDArray[np.float32]:
+    """Embed SMILES with a pretrained encoder.
+
+    Parameters
+    ----------
+    smiles : sequence of str, length n
+    encoder : str or Encoder
+        A name that ``molrate list encoders`` prints.
+    layer : str
+        ``last`` or the name of a layer.
+    pooling : {"mean", "sum", "max"}
+    standardisation : {"largest-fragment", "none"}
+    device : str
+    seed : int
+        Draws the weights of untrained encoders.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, d)
+        One row per SMILES in the same order; NaN where a SMILES is invalid or the encoder has no code
+        for the molecule.
+
+    Raises
+    ------
+    UsageError
+        If the encoder, layer, pooling, standardisation or device is unknown.
+    InputError
+        If no SMILES is a molecule the encoder can read.
+    WeightsError
+        If the encoder's weights are missing or not the published ones.
+    """
+    from molrate.data.molecules import standardise
+    from molrate.encoders.base import load_encoder
+
+    if isinstance(smiles, str):
+        raise UsageError("embed takes a sequence of SMILES; put the one SMILES into a list")
+    if layer == "all":
+        raise UsageError("embed gives one layer: name it, or take 'last'")
+    if isinstance(encoder, str):
+        encoder = load_encoder(encoder, seed=seed)
+    molecules = standardise(smiles, standardisation)
+    (name,) = encoder.select_layers(layer)
+    embedding = embed_one(molecules, encoder, [name], pooling, device)
+    if name not in embedding.layers:
+        reasons = molecules.describe_invalid() or "; ".join(list(embedding.errors.values())[:3])
+        raise InputError(
+            f"none of the {len(molecules)} SMILES can be embedded: {reasons or 'none was given'}"
+        )
+    return embedding.layers[name]

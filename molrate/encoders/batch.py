@@ -1,0 +1,60 @@
+"""Molecules in the form an encoder reads, and the names of those forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from molrate.errors import UnsupportedMoleculeError
+
+if TYPE_CHECKING:
+    from rdkit import Chem
+
+_Encoded = TypeVar("_Encoded")
+
+PRETRAIN_GNNS = "pretrain-gnns/1"
+"""Convention of :mod:`molrate.encoders.pretrain_gnns.graphs`. Its version is raised with every change to the
+graphs or the network that changes embeddings: it is part of the key of cached ones."""
+
+GROVER = "grover/1"
+"""Convention of :mod:`molrate.encoders.grover.graphs`, likewise."""
+
+
+@dataclass(frozen=True)
+class MoleculeBatch:
+    """Molecules in the form an encoder reads.
+
+    Attributes
+    ----------
+    content : object
+        The family's own form: a PyG ``Data`` of all molecules, or a list of RDKit molecules.
+    rows : list of int
+        Positions, within the molecules given, of those that are in `content`.
+    errors : dict of int to str
+        Position and reason of those the convention has no code for.
+    """
+
+    content: Any
+    rows: list[int]
+    errors: dict[int, str]
+
+    @classmethod
+    def of(
+        cls,
+        molecules: Sequence[Chem.Mol],
+        encode: Callable[[Chem.Mol], _Encoded],
+        collate: Callable[[list[_Encoded]], Any],
+    ) -> MoleculeBatch:
+        """Encode each molecule, note those the convention has no code for, and join the others."""
+        encoded: list[_Encoded] = []
+        rows: list[int] = []
+        errors: dict[int, str] = {}
+        for row, molecule in enumerate(molecules):
+            try:
+                encoded.append(encode(molecule))
+            except UnsupportedMoleculeError as error:
+                errors[row] = str(error)
+            else:
+                rows.append(row)
+        return cls(collate(encoded), rows, errors)

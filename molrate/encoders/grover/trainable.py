@@ -1,0 +1,70 @@
+"""GROVER on its way to being fine-tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rdkit import Chem
+from torch import Tensor
+
+from molrate.encoders.grover.folding import FoldedBatch, Movable, fold_batch
+from molrate.encoders.grover.graphs import collate, encode
+from molrate.encoders.grover.network import Grover
+from molrate.encoders.trainable import Trainable
+
+
+@dataclass(frozen=True)
+class TuningBatch(Movable):
+    """A folded batch, and the molecule of each atom and directed bond."""
+
+    graph: FoldedBatch
+    atom_molecule: Tensor
+    bond_molecule: Tensor
+    n_molecules: int
+
+
+class TrainableGrover(Trainable):
+    """A GROVER network with the fingerprint of its branches.
+
+    Parameters
+    ----------
+    network : Grover
+    branches : sequence of str
+        Side by side in the fingerprint.
+    padding : int, "batch" or None
+        See :func:`molrate.encoders.grover.folding.padded_neighbours`.
+    pooling : str
+    """
+
+    network: Grover
+
+    def __init__(
+        self, network: Grover, branches: Sequence[str], padding: int | str | None, pooling: str
+    ) -> None:
+        super().__init__(pooling)
+        self.network, self.branches, self.padding = network, tuple(branches), padding
+        self.width = network.width * len(self.branches)
+
+    def encode(self, molecule: Chem.Mol) -> Any:
+        """See :func:`molrate.encoders.grover.graphs.encode`."""
+        return encode(molecule)
+
+    def collate(self, encoded: Sequence[Any]) -> TuningBatch:
+        """Fold the neighbourhoods of all molecules."""
+        graph = collate(encoded)
+        network = self.network
+        folded = fold_batch(graph, network.depth, network.n_blocks, self.padding, self.branches)
+        return TuningBatch(folded, graph.batch, graph.bond_batch, graph.num_graphs)
+
+    def forward(self, batch: TuningBatch) -> Tensor:
+        """Pooled branches, shape (n_molecules, width)."""
+        layers = self.network(batch.graph)
+        parts = []
+        for branch in self.branches:
+            rows = layers[branch][batch.graph.branches[branch].fold]
+            index = batch.atom_molecule if branch.startswith("atom") else batch.bond_molecule
+            parts.append(self.pooling(rows, index, batch.n_molecules))
+        return torch.cat(parts, dim=1)

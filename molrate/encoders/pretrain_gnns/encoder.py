@@ -1,0 +1,121 @@
+"""The pretrain-gnns encoders of Hu et al. (2020), published or untrained.
+
+The network itself is imported at first use: an encoder whose embeddings are cached needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from molrate.encoders.base import Encoder
+from molrate.encoders.batch import PRETRAIN_GNNS, MoleculeBatch
+from molrate.encoders.checkpoints import (
+    EncoderCard,
+    choose_weights,
+    load_state,
+    load_strictly,
+    weights_digest,
+)
+
+if TYPE_CHECKING:
+    from rdkit import Chem
+    from torch import Tensor, nn
+    from torch_geometric.data import Data
+
+    from molrate.encoders.pretrain_gnns.network import PretrainGNN
+    from molrate.encoders.trainable import Trainable
+
+
+class PretrainGNNEncoder(Encoder):
+    """The pretrain-gnns network with published, given or untrained weights.
+
+    Layers are ``input`` (the atom embeddings) and ``layer-1`` ... ``layer-5``.
+
+    Parameters
+    ----------
+    card : EncoderCard
+    weights : pathlib.Path, optional
+        Used in place of the published file, without comparing digests.
+    seed : int
+        Draws the weights where the card has none.
+    """
+
+    level = "node"
+    convention = PRETRAIN_GNNS
+
+    def __init__(self, card: EncoderCard, weights: Path | None = None, seed: int = 0) -> None:
+        self.card = card
+        self.seed = seed
+        self.layers = ("input", *(f"layer-{depth + 1}" for depth in range(card.config["n_layers"])))
+        self.weights = choose_weights(card, weights)
+
+    @cached_property
+    def _digest(self) -> str:
+        return weights_digest(self.weights, self.seed)
+
+    def identity(self) -> dict[str, str]:
+        """Weights, architecture and input convention."""
+        config = ", ".join(f"{key}={value}" for key, value in sorted(self.card.config.items()))
+        return {"weights": self._digest, "config": config, "convention": self.convention}
+
+    def prepare(self) -> None:
+        """Read or draw the weights."""
+        _ = self.module
+
+    @cached_property
+    def module(self) -> PretrainGNN:
+        """The network in evaluation mode, read from the weights or drawn with the seed.
+
+        In float64: the released networks amplify rounding, in float32 up to 1e-3 of a node embedding,
+        and what else is in a batch decides how sums round.
+        """
+        import torch
+
+        from molrate.encoders.pretrain_gnns.network import PretrainGNN
+
+        if self.weights is None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.seed)
+                return PretrainGNN(**self.card.config).double().eval()
+        module = PretrainGNN(**self.card.config)
+        load_strictly(module, load_state(self.weights), self.weights)
+        return module.double().eval()
+
+    @property
+    def n_transferable(self) -> int:
+        """Convolutions; the atom embeddings go with the first."""
+        return int(self.card.config["n_layers"])
+
+    def trainable(self, n_layers: int | None = None, pooling: str = "mean", seed: int = 0) -> Trainable:
+        """The network in float32; see :meth:`Encoder.trainable`."""
+        from molrate.encoders.pretrain_gnns.network import PretrainGNN, TrainableGNN, layer_number
+        from molrate.encoders.trainable import check_layers, draw, transfer
+
+        n_layers = check_layers(self.name, n_layers, self.n_transferable)
+        network = draw(lambda: PretrainGNN(**self.card.config), seed)
+        transfer(network, self.module.state_dict(), layer_number, n_layers)
+        return TrainableGNN(network, pooling)
+
+    def write_weights(self, network: nn.Module, path: Path) -> None:
+        """Write ``.safetensors`` that this encoder takes as weights."""
+        from safetensors.torch import save_file
+
+        save_file({name: value.contiguous().cpu() for name, value in network.state_dict().items()}, path)
+
+    def graphs(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
+        """One PyG graph of all molecules; see :mod:`molrate.encoders.pretrain_gnns.graphs`."""
+        from molrate.encoders.pretrain_gnns.graphs import batch_molecules
+
+        return batch_molecules(molecules)
+
+    def forward(self, content: Data, device: str = "cpu") -> dict[str, Tensor]:
+        """Node embeddings of every layer, each of shape (n_atoms, 300), from one pass."""
+        import torch
+
+        module = self.module.to(device)
+        with torch.inference_mode():
+            hidden = module(content.to(device))
+        return dict(zip(self.layers, hidden, strict=True))

@@ -1,0 +1,197 @@
+"""From embeddings to predictions: scaling, a head, and the loss that passes over what was not measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+
+from molrate.data.targets import Target
+from molrate.errors import InputError
+
+_ROUNDING = 1e-6
+_LIMIT = 10.0
+"""Standard deviations beyond which an embedding says no more."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a head predicts.
+
+    Attributes
+    ----------
+    kind : {"regression", "binary", "multiclass"}
+        Any number of numbers, any number of yes-or-no targets, or one target of more classes.
+    targets : tuple of str
+    classes : tuple of tuple of str
+        Class labels of each target, in the order of codes; empty for numbers.
+    """
+
+    kind: str
+    targets: tuple[str, ...]
+    classes: tuple[tuple[str, ...], ...] = ()
+
+    @classmethod
+    def of(cls, targets: Sequence[Target]) -> Task:
+        """The task that targets make together.
+
+        Raises
+        ------
+        InputError
+            If they are of different kinds, or several of them have more than two classes.
+        """
+        names = tuple(target.name for target in targets)
+        tasks = {target.task for target in targets}
+        if tasks == {"regression"}:
+            return cls("regression", names)
+        if len(tasks) > 1:
+            raise InputError(f"{', '.join(names)}: fine-tune classes and numbers apart (--target)")
+        classes = tuple(target.classes for target in targets)
+        if all(len(labels) == 2 for labels in classes):
+            return cls("binary", names, classes)
+        if len(targets) == 1:
+            return cls("multiclass", names, classes)
+        raise InputError(f"{', '.join(names)}: fine-tune targets of more than two classes apart (--target)")
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers a head gives for each molecule."""
+        return len(self.classes[0]) if self.kind == "multiclass" else len(self.targets)
+
+    def record(self) -> dict[str, object]:
+        """As plain values."""
+        return asdict(self)
+
+
+def target_scaling(values: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
+    """Mean and spread of the values measured, shape (n, n_targets); a constant target spreads by one."""
+    scale = np.nanstd(values, axis=0)
+    return np.nanmean(values, axis=0), np.where(scale > 0, scale, 1)
+
+
+class Head(nn.Module):
+    """A perceptron of one hidden layer between scaled embeddings and scaled targets.
+
+    Parameters
+    ----------
+    width : int
+        Dimension d of embeddings.
+    n_outputs : int
+    n_hidden : int
+        0 makes it a linear map.
+    dropout : float
+    """
+
+    feature_mean: Tensor
+    feature_scale: Tensor
+    feature_limit: Tensor
+    target_mean: Tensor
+    target_scale: Tensor
+
+    def __init__(self, width: int, n_outputs: int, n_hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.register_buffer("feature_mean", torch.zeros(width))
+        self.register_buffer("feature_scale", torch.ones(width))
+        self.register_buffer("feature_limit", torch.tensor(torch.inf))
+        self.register_buffer("target_mean", torch.zeros(n_outputs))
+        self.register_buffer("target_scale", torch.ones(n_outputs))
+        hidden = [nn.Linear(width, n_hidden), nn.ReLU(), nn.Dropout(dropout)] if n_hidden else []
+        self.layers = nn.Sequential(nn.Dropout(dropout), *hidden, nn.Linear(n_hidden or width, n_outputs))
+
+    def scale_features(self, features: npt.NDArray[np.float32]) -> None:
+        """Standardise embeddings by those of the training molecules, and cut what is far outside them."""
+        wide = features.astype(np.float64)
+        mean, scale = wide.mean(axis=0), wide.std(axis=0)
+        # What varies by rounding alone is constant.
+        scale[scale <= _ROUNDING * (1 + np.abs(mean))] = 1.0
+        self.feature_mean.copy_(torch.from_numpy(mean.astype(np.float32)))
+        self.feature_scale.copy_(torch.from_numpy(scale.astype(np.float32)))
+        self.feature_limit.fill_(_LIMIT)
+
+    def scale_targets(self, values: npt.NDArray[np.float64]) -> None:
+        """Standardise targets by the values measured in training, shape (n, n_outputs)."""
+        mean, scale = target_scaling(values)
+        self.target_mean.copy_(torch.from_numpy(mean.astype(np.float32)))
+        self.target_scale.copy_(torch.from_numpy(scale.astype(np.float32)))
+
+    def scaled(self, embeddings: Tensor) -> Tensor:
+        """Embeddings as the layers read them, shape (n, d)."""
+        scaled = (embeddings - self.feature_mean) / self.feature_scale
+        return scaled.clamp(-self.feature_limit, self.feature_limit)
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Embeddings (n, d) to scaled values or logits (n, n_outputs)."""
+        outputs: Tensor = self.layers(self.scaled(embeddings))
+        return outputs
+
+    def predict(self, embeddings: Tensor, kind: str) -> Tensor:
+        """Embeddings (n, d) to values in the target's unit, or probabilities."""
+        outputs = self(embeddings)
+        if kind == "binary":
+            return outputs.sigmoid()
+        return (
+            outputs.softmax(dim=-1)
+            if kind == "multiclass"
+            else outputs * self.target_scale + self.target_mean
+        )
+
+
+class MaskedLoss(nn.Module):
+    """Squared error of scaled values, or cross-entropy, averaged over what was measured.
+
+    Parameters
+    ----------
+    kind : str
+        Of :class:`Task`.
+    weights : Tensor, optional
+        Of the positive class of each target (n_targets,), or of each class (n_classes,).
+    """
+
+    weights: Tensor | None
+
+    def __init__(self, kind: str, weights: Tensor | None = None) -> None:
+        super().__init__()
+        self.kind = kind
+        self.register_buffer("weights", weights)
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Loss of outputs (n, n_outputs) for targets (n, n_targets) with NaN where not measured."""
+        if self.kind == "multiclass":
+            return cross_entropy(outputs, targets[:, 0].long(), weight=self.weights)
+        measured = ~targets.isnan()
+        if not measured.any():
+            return outputs.sum() * 0
+        if self.kind == "regression":
+            return mse_loss(outputs[measured], targets[measured])
+        weight = None if self.weights is None else self.weights.expand_as(targets)[measured]
+        return binary_cross_entropy_with_logits(outputs[measured], targets[measured], pos_weight=weight)
+
+
+def balanced_weights(task: Task, values: npt.NDArray[np.float64]) -> Tensor | None:
+    """Weights under which every class counts alike; None for numbers.
+
+    Parameters
+    ----------
+    task : Task
+    values : ndarray, shape (n, n_targets)
+        Class codes in training, NaN where not measured.
+
+    Raises
+    ------
+    InputError
+        If a class is not there in training.
+    """
+    if task.kind == "regression":
+        return None
+    n_classes = max(2, task.n_outputs) if task.kind == "multiclass" else 2
+    counts = np.stack([(values == code).sum(axis=0) for code in range(n_classes)])
+    if (counts == 0).any():
+        raise InputError("--class-weights balanced: a class has no molecule in the training part")
+    if task.kind == "binary":
+        return torch.from_numpy((counts[0] / counts[1]).astype(np.float32))
+    return torch.from_numpy((counts.sum() / (n_classes * counts[:, 0])).astype(np.float32))

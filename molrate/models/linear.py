@@ -1,0 +1,206 @@
+"""A model fitted on the spot: a linear head of scikit-learn on embeddings that stay as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
+from torch import nn
+
+from molrate.data.datasets import Dataset
+from molrate.data.molecules import standardise
+from molrate.data.targets import check_target
+from molrate.embedding.embed import embed_one
+from molrate.encoders.base import Encoder
+from molrate.errors import InputError, UsageError
+from molrate.models.calibration import Calibration, calibrate
+from molrate.models.head import Head, Task
+from molrate.models.metrics import metrics_by_target
+from molrate.models.model import ENCODER, HEAD, RECORD, TRAINING, TunedModel, common_record, save_model
+
+_Floats = npt.NDArray[np.float64]
+
+FOLDS = 5
+_PENALTIES = np.logspace(-2, 5, 15)
+_STRENGTHS = np.logspace(-4, 2, 7)
+_INNER_FOLDS = 3
+_MAX_STEPS = 2000
+
+
+def fit_model(
+    dataset: Dataset,
+    encoder: Encoder,
+    folder: Path,
+    *,
+    layer: str = "last",
+    pooling: str = "mean",
+    standardisation: str = "largest-fragment",
+    seed: int = 0,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Fit ridge or logistic regression to a dataset and write the model.
+
+    Calibration and metrics are those of five folds, each predicted by a head fitted to the others; the head
+    that is kept is fitted to all molecules.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    encoder : Encoder
+    folder : pathlib.Path
+    layer, pooling, standardisation : str
+    seed : int
+        Draws the folds.
+    device : str
+
+    Returns
+    -------
+    dict
+        The record in ``model.json``.
+
+    Raises
+    ------
+    InputError
+        If a target cannot be learned from, or too few molecules are valid and measured.
+    """
+    task = Task.of(dataset.targets)
+    molecules = standardise(dataset.smiles.tolist(), standardisation)
+    (name,) = encoder.select_layers(layer)
+    embedding = embed_one(molecules, encoder, [name], pooling, device)
+    if name not in embedding.layers:
+        raise InputError(f"{encoder.name} has no code for any molecule of {dataset.name}")
+    values = np.column_stack([target.values for target in dataset.targets])
+    rows = np.flatnonzero(np.isfinite(embedding.layers[name]).all(axis=1) & ~np.isnan(values).all(axis=1))
+    features, values = embedding.layers[name][rows], values[rows]
+    targets = [target.take(rows) for target in dataset.targets]
+    for target in targets:
+        check_target(target)
+    found = _predict_folds(task, features, values, molecules.canonical[rows], seed)
+    head = _fit_head(task, features, values)
+    settings = {
+        "frozen": True,
+        "n_layers": None,
+        "layer": name,
+        "pooling": pooling,
+        "n_hidden": 0,
+        "dropout": 0.0,
+        "seed": seed,
+    }
+    calibration: Calibration = calibrate(task, values, found)
+    record = {
+        **common_record(dataset, task, standardisation, encoder, settings),
+        "metrics": {"folds": metrics_by_target(targets, task.kind, found)},
+        "calibration": calibration,
+    }
+    network = encoder.trainable().network if encoder.n_transferable else None
+    save_model(folder, encoder, network, head, record, molecules.canonical[rows].tolist())
+    return record
+
+
+def fitted_before(folder: Path, dataset: Dataset, encoder: str | None, seed: int) -> bool:
+    """Whether a folder has the model that the same call wrote before.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    dataset : Dataset
+    encoder : str, optional
+        None for whichever was ranked first.
+    seed : int
+
+    Raises
+    ------
+    UsageError
+        If it has another one, or other files.
+    """
+    if not (folder / RECORD).is_file():
+        if folder.is_dir() and any(one.name not in (ENCODER, HEAD, TRAINING) for one in folder.iterdir()):
+            raise UsageError(f"{folder}: it holds other files; name a new folder (-o)")
+        return False
+    record = TunedModel.load(folder).record
+    if "folds" not in record["metrics"]:
+        raise UsageError(f"{folder}: it is a model of molrate finetune; name another folder (-o)")
+    same = {
+        "--train": record["dataset"]["source"] == dataset.source,
+        "--target": record["task"]["targets"] == [target.name for target in dataset.targets],
+        "--encoder": encoder in (None, record["encoder"]["name"]),
+        "--seed": record["settings"]["seed"] == seed,
+    }
+    differing = [option for option, equal in same.items() if not equal]
+    if differing:
+        raise UsageError(
+            f"{folder}: it was fitted with another {', '.join(differing)}; name a new folder (-o)"
+        )
+    return True
+
+
+def describe(record: dict[str, Any]) -> str:
+    """One line: what was fitted and how well it predicts."""
+    metrics = record["metrics"]["folds"]["mean"]
+    shown = ", ".join(f"{name} {value:.3g}" for name, value in metrics.items())
+    encoder = record["encoder"]
+    return (
+        f"{record['dataset']['name']}: {', '.join(record['task']['targets'])} by a linear model on "
+        f"{encoder['name']}, {encoder['layer']}; {FOLDS} folds: {shown}"
+    )
+
+
+def _predict_folds(
+    task: Task,
+    features: npt.NDArray[np.float32],
+    values: _Floats,
+    groups: npt.NDArray[np.object_],
+    seed: int,
+) -> _Floats:
+    """Predictions of each molecule by a head that did not see it, shape (n, n_outputs)."""
+    n_groups = len(set(groups))
+    if n_groups < FOLDS:
+        raise InputError(f"{n_groups} different molecules are too few; {FOLDS} are the least")
+    found = np.full((len(values), task.n_outputs), np.nan)
+    folds = GroupKFold(FOLDS, shuffle=True, random_state=seed).split(features, groups=groups)
+    for known, new in folds:
+        head = _fit_head(task, features[known], values[known])
+        with torch.inference_mode():
+            found[new] = head.predict(torch.from_numpy(features[new]), task.kind).numpy()
+    return found
+
+
+def _fit_head(task: Task, features: npt.NDArray[np.float32], values: _Floats) -> Head:
+    head = Head(features.shape[1], task.n_outputs, 0, 0.0).eval()
+    head.scale_features(features)
+    scaled = head.scaled(torch.from_numpy(features)).double().numpy()
+    if task.kind == "regression":
+        head.scale_targets(values)
+    fits = [_fit_target(task, scaled, values[:, column], column, head) for column in range(len(task.targets))]
+    linear = head.layers[-1]
+    assert isinstance(linear, nn.Linear)
+    with torch.no_grad():
+        linear.weight.copy_(torch.from_numpy(np.vstack([weight for weight, _ in fits])))
+        linear.bias.copy_(torch.from_numpy(np.concatenate([bias for _, bias in fits])))
+    return head
+
+
+def _fit_target(
+    task: Task, scaled: _Floats, values: _Floats, column: int, head: Head
+) -> tuple[_Floats, _Floats]:
+    """Weights (n_outputs of the target, d) and biases of one target."""
+    measured = ~np.isnan(values)
+    known, name = values[measured], task.targets[column]
+    if task.kind == "regression":
+        mean, scale = float(head.target_mean[column]), float(head.target_scale[column])
+        ridge = RidgeCV(_PENALTIES).fit(scaled[measured], (known - mean) / scale)
+        return ridge.coef_[None], np.array([ridge.intercept_])
+    classes, counts = np.unique(known, return_counts=True)
+    if len(classes) < len(task.classes[column]) or counts.min() < 2:
+        raise InputError(f"target {name!r}: a class has too few molecules to fit and check a model on")
+    folds = StratifiedKFold(min(_INNER_FOLDS, int(counts.min())))
+    search = GridSearchCV(
+        LogisticRegression(max_iter=_MAX_STEPS), {"C": _STRENGTHS}, scoring="neg_log_loss", cv=folds
+    )
+    model = search.fit(scaled[measured], known).best_estimator_
+    return model.coef_, model.intercept_

@@ -1,0 +1,102 @@
+"""How good predictions are; a metric scores predictions, where a measure scores encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    mean_absolute_error,
+    r2_score,
+    roc_auc_score,
+    root_mean_squared_error,
+)
+
+from molrate.data.targets import Target
+
+_Floats = npt.NDArray[np.float64]
+
+MAIN_METRIC = {"classification": "auroc", "regression": "rmse"}
+HIGHER_IS_BETTER = {"auroc": True, "auprc": True, "accuracy": True, "rmse": False, "mae": False, "r2": True}
+
+
+def target_metrics(target: Target, predicted: _Floats) -> dict[str, float]:
+    """Metrics of one target's predictions on the rows where it was measured.
+
+    Parameters
+    ----------
+    target : Target
+        Of n molecules.
+    predicted : ndarray, shape (n,) or (n, n_classes)
+        Values; probabilities of the second class; or of every class where there are more than two.
+
+    Returns
+    -------
+    dict of str to float
+        ``auroc``, ``auprc``, ``accuracy`` or ``rmse``, ``mae``, ``r2``; NaN where one does not exist, as an
+        area under a curve does not without both classes.
+    """
+    measured = target.labelled
+    truth, found = target.values[measured], predicted[measured]
+    if target.task == "regression":
+        return _regression(truth, found)
+    return _classification(truth.astype(int), found, len(target.classes))
+
+
+def _regression(truth: _Floats, found: _Floats) -> dict[str, float]:
+    if not len(truth):
+        return dict.fromkeys(("rmse", "mae", "r2"), np.nan)
+    return {
+        "rmse": float(root_mean_squared_error(truth, found)),
+        "mae": float(mean_absolute_error(truth, found)),
+        "r2": float(r2_score(truth, found)) if len(truth) > 1 else np.nan,
+    }
+
+
+def _classification(truth: npt.NDArray[np.int_], found: _Floats, n_classes: int) -> dict[str, float]:
+    if len(np.unique(truth)) < n_classes:
+        metrics = dict.fromkeys(("auroc", "auprc"), np.nan)
+    elif n_classes == 2:
+        metrics = {
+            "auroc": float(roc_auc_score(truth, found)),
+            "auprc": float(average_precision_score(truth, found)),
+        }
+    else:
+        metrics = {
+            "auroc": float(roc_auc_score(truth, found, multi_class="ovr")),
+            "auprc": float(average_precision_score(np.eye(n_classes)[truth], found)),
+        }
+    chosen = found.argmax(axis=1) if n_classes > 2 else (found >= 0.5).astype(int)
+    return {**metrics, "accuracy": float(accuracy_score(truth, chosen)) if len(truth) else np.nan}
+
+
+def metrics_by_target(
+    targets: Sequence[Target], kind: str, predicted: _Floats
+) -> dict[str, dict[str, float]]:
+    """Metrics of each target under its name, and their mean.
+
+    Parameters
+    ----------
+    targets : sequence of Target
+        Of n molecules.
+    kind : str
+        Of :class:`molrate.models.head.Task`.
+    predicted : ndarray, shape (n, n_outputs)
+    """
+    columns = [predicted] if kind == "multiclass" else list(predicted.T)
+    by_target = {
+        target.name: target_metrics(target, column) for target, column in zip(targets, columns, strict=True)
+    }
+    return {"mean": mean_metrics(list(by_target.values())), **by_target}
+
+
+def mean_metrics(per_target: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Mean of each metric over the targets that have it; NaN where none has."""
+    means = {}
+    for name in per_target[0]:
+        values = np.array([metrics[name] for metrics in per_target])
+        means[name] = float(values[~np.isnan(values)].mean()) if (~np.isnan(values)).any() else np.nan
+    return means

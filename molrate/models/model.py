@@ -1,0 +1,291 @@
+"""Fine-tuned models: a folder of safetensors and JSON, and predictions from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from molrate import __version__
+from molrate.data.molecules import Molecules, standardise
+from molrate.embedding.embed import Progress, embed_one
+from molrate.encoders.base import Encoder, load_encoder
+from molrate.encoders.checkpoints import load_state, load_strictly
+from molrate.errors import InputError, WeightsError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from molrate.data.datasets import Dataset
+    from molrate.finetuning.tuning import Material, Tuned
+    from molrate.models.head import Head, Task
+
+RECORD, ENCODER, HEAD = "model.json", "encoder.safetensors", "head.safetensors"
+TRAINING = "training.smi"
+_FORMAT = 2
+
+
+class TunedModel:
+    """An encoder with a head that predicts one dataset's targets.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        With its fine-tuned weights.
+    head : Head
+    record : dict
+        All that ``model.json`` holds: encoder, layer, pooling, task, split, settings, metrics, versions.
+    training : list of str
+        Canonical SMILES of the molecules it was trained on.
+    """
+
+    def __init__(
+        self, encoder: Encoder, head: Head, record: dict[str, Any], training: list[str] | None = None
+    ) -> None:
+        self.encoder, self.head, self.record = encoder, head, record
+        self.training = training or []
+
+    @property
+    def task(self) -> Task:
+        """What it predicts."""
+        from molrate.models.head import Task
+
+        task = self.record["task"]
+        return Task(task["kind"], tuple(task["targets"]), tuple(map(tuple, task["classes"])))
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of predictions: one a target, or one a class where a target has more than two."""
+        task = self.record["task"]
+        if task["kind"] == "multiclass":
+            return [f"predicted_{task['targets'][0]}={label}" for label in task["classes"][0]]
+        return [f"predicted_{target}" for target in task["targets"]]
+
+    @classmethod
+    def load(cls, folder: str | Path) -> TunedModel:
+        """Read a folder that ``molrate finetune`` wrote; nothing in it is run.
+
+        Raises
+        ------
+        WeightsError
+            If files are missing, damaged, or of another format.
+        """
+        from molrate.models.head import Head
+
+        folder = Path(folder)
+        record = _read_record(folder / RECORD)
+        weights = folder / ENCODER if record["encoder"]["weights"] else None
+        encoder = load_encoder(record["encoder"]["name"], weights)
+        state = load_state(folder / HEAD)
+        try:
+            width, n_outputs = len(state["feature_mean"]), len(state["target_mean"])
+        except KeyError as error:
+            raise WeightsError(f"{folder / HEAD}: it is no head of a fine-tuned model") from error
+        head = Head(width, n_outputs, record["settings"]["n_hidden"], record["settings"]["dropout"])
+        load_strictly(head, state, folder / HEAD)
+        return cls(encoder, head.eval(), record, _read_training(folder / TRAINING))
+
+    def embed(self, molecules: Molecules, device: str = "auto", progress: Progress | None = None) -> Any:
+        """Embeddings the head reads, with errors by row; see :func:`molrate.embedding.embed.embed_one`."""
+        layer, pooling = self.record["encoder"]["layer"], self.record["encoder"]["pooling"]
+        return embed_one(molecules, self.encoder, [layer], pooling, device, progress=progress)
+
+    def values(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Predictions from embeddings (n, d), shape (n, n_outputs); NaN where an embedding is not finite."""
+        import torch
+
+        values = np.full((len(features), len(self.columns)), np.nan)
+        usable = np.isfinite(features).all(axis=1)
+        n_threads = torch.get_num_threads()
+        # Sums of a few rows differ in their last digit with the number of threads.
+        torch.set_num_threads(1)
+        try:
+            with torch.inference_mode():
+                rows = torch.from_numpy(features[usable])
+                values[usable] = self.head.predict(rows, self.record["task"]["kind"]).numpy()
+        finally:
+            torch.set_num_threads(n_threads)
+        return values
+
+    def predict(
+        self, smiles: Sequence[str], device: str = "auto", progress: Progress | None = None
+    ) -> pd.DataFrame:
+        """Predict molecules.
+
+        Parameters
+        ----------
+        smiles : sequence of str, length n
+        device : str
+        progress : callable, optional
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per SMILES in order: ``smiles``, ``canonical_smiles``, a column for each of
+            :attr:`columns` (values in the target's unit, or probabilities; NaN where there is none),
+            ``status`` (``ok``, ``invalid`` or ``unsupported``) and ``error``.
+        """
+        molecules = standardise(smiles, self.record["standardisation"])
+        embedding = self.embed(molecules, device, progress)
+        values = np.full((len(molecules), len(self.columns)), np.nan)
+        layer = self.record["encoder"]["layer"]
+        if layer in embedding.layers:
+            values = self.values(embedding.layers[layer])
+        errors = molecules.errors.copy()
+        status = np.where(molecules.valid, "ok", "invalid").astype(object)
+        for row, reason in embedding.errors.items():
+            errors[row], status[row] = reason, "unsupported"
+        lost = (status == "ok") & ~np.isfinite(values).all(axis=1)
+        errors[lost], status[lost] = "its embedding is not finite", "unsupported"
+        frame = pd.DataFrame({"smiles": molecules.smiles, "canonical_smiles": molecules.canonical})
+        frame[self.columns] = values
+        frame["status"], frame["error"] = status, errors
+        return frame
+
+
+def _read_training(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise WeightsError(f"{path}: cannot be read: {error}") from error
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise WeightsError(
+            f"{path.parent}: no finished fine-tuned model ({RECORD} is missing); molrate finetune writes one"
+        ) from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise WeightsError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(record, dict) or record.get("format") != _FORMAT:
+        raise WeightsError(f"{path}: not a model of format {_FORMAT}, which this version reads")
+    return record
+
+
+def write_model(
+    folder: Path, material: Material, encoder: Encoder, tuned: Tuned, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Write a fine-tuned model.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    material : Material
+    encoder : Encoder
+        As it was before fine-tuning.
+    tuned : Tuned
+    settings : dict
+        Of the run: ``frozen``, ``n_layers``, ``layer``, ``pooling`` and those of its configuration.
+
+    Returns
+    -------
+    dict
+        The record in ``model.json``.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written.
+    """
+    network = encoder.trainable().network if settings["frozen"] and encoder.n_transferable else None
+    if not settings["frozen"]:
+        network = tuned.run.encoder.network  # type: ignore[assignment]
+    record = _record(material, encoder, tuned, settings)
+    known = [row for row in material.split.train.tolist() if row not in tuned.unsupported]
+    training = material.molecules.canonical[known].tolist()
+    save_model(folder, encoder, network, tuned.run.head, record, training)
+    return record
+
+
+def save_model(
+    folder: Path,
+    encoder: Encoder,
+    network: nn.Module | None,
+    head: Head,
+    record: dict[str, Any],
+    training: Sequence[str],
+) -> None:
+    """Write the files of a model; ``model.json`` comes last, so that a folder with it is whole.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    encoder : Encoder
+    network : torch.nn.Module, optional
+        Of the encoder, if it has one.
+    head : Head
+    record : dict
+    training : sequence of str
+        Canonical SMILES.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if network is not None:
+            encoder.write_weights(network, folder / ENCODER)
+        state = {name: value.contiguous().cpu() for name, value in head.state_dict().items()}
+        save_file(state, folder / HEAD)
+        (folder / TRAINING).write_text("".join(f"{smiles}\n" for smiles in training), encoding="utf-8")
+        partial = folder / f"{RECORD}.part"
+        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        partial.replace(folder / RECORD)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{folder} cannot be written: {error}") from error
+
+
+def common_record(
+    dataset: Dataset, task: Task, standardisation: str, encoder: Encoder, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """What the record of every model holds."""
+    return {
+        "format": _FORMAT,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"molrate": __version__, **{name: version(name) for name in ("torch", "rdkit")}},
+        "dataset": {"name": dataset.name, "source": dataset.source},
+        "standardisation": standardisation,
+        "encoder": {
+            "name": encoder.name,
+            "before": encoder.identity(),
+            "weights": encoder.n_transferable > 0,
+            "layer": encoder.select_layers(settings["layer"])[0],
+            "pooling": settings["pooling"],
+        },
+        "task": task.record(),
+        "settings": settings,
+    }
+
+
+def _record(material: Material, encoder: Encoder, tuned: Tuned, settings: dict[str, Any]) -> dict[str, Any]:
+    standardisation = material.molecules.standardisation
+    return {
+        **common_record(material.dataset, material.task, standardisation, encoder, settings),
+        "trials": [_finite(trial.record()) for trial in tuned.trials],
+        "best": tuned.best.record(),
+        "metrics": _finite(tuned.metrics),
+        "calibration": tuned.calibration,
+        "split": {"method": material.method, **material.split.record()},
+        "unsupported": tuned.unsupported,
+    }
+
+
+def _finite(metrics: Any) -> Any:
+    """Metrics with None in place of NaN, which JSON has not."""
+    if isinstance(metrics, dict):
+        return {name: _finite(value) for name, value in metrics.items()}
+    return metrics if np.isfinite(metrics) else None

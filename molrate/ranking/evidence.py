@@ -1,0 +1,86 @@
+"""How well each measure predicted real fine-tuning, in the study that ships with molrate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from molrate.paths import EVIDENCE, shipped
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NAMED = 3
+
+
+def predictor_name(measure: str, form: str) -> str:
+    """Name in the study's tables of what candidates are ordered by: a measure in one of its forms."""
+    return measure if form == "excess" else f"{measure} ({form})"
+
+
+@cache
+def agreement_table() -> pd.DataFrame:
+    """The study's table, as ``molrate evaluate -o`` wrote it: predictors by datasets and their mean."""
+    import pandas as pd
+
+    return pd.read_csv(shipped(EVIDENCE) / "table.csv")
+
+
+def evidence_notes(measures: Sequence[str], rank_by: str, other: Sequence[str] = ()) -> list[str]:
+    """Say of every measure how well the order it gives agreed with fine-tuning.
+
+    Parameters
+    ----------
+    measures : sequence of str
+    rank_by : str
+        Form of the scores that the order is by.
+    other : sequence of str
+        Settings of the ranking that the study did not try.
+    """
+    table = agreement_table()
+    sentences = (
+        [_best_of(table, measures, rank_by)]
+        if len(measures) > _NAMED
+        else [_sentence(table, measure, rank_by) for measure in measures]
+    )
+    if other:
+        sentences.append(
+            "The study ranked last layers, mean-pooled, as they are; how far the order holds with "
+            f"{', '.join(other)} it does not say."
+        )
+    return sentences
+
+
+def _sentence(table: pd.DataFrame, measure: str, rank_by: str) -> str:
+    rows = table[table["predictor"] == predictor_name(measure, rank_by)]
+    if rows.empty:
+        return (
+            f"{measure} by {rank_by} was not compared with fine-tuning on every dataset of our study; how "
+            "far to trust it is not known."
+        )
+    mean = rows[rows["dataset"] == "mean"].iloc[0]
+    single = rows[rows["dataset"] != "mean"].to_dict("records")
+    by_dataset = ", ".join(f"{row['dataset']} {row['weighted tau']:.2f}" for row in single)
+    return (
+        f"How far to trust it: {measure} by {rank_by} ordered the {int(mean['encoders'])} networks of our "
+        f"study as fine-tuning did with a weighted tau of {mean['weighted tau']:.2f} (95 % {mean['low']:.2f} "
+        f"to {mean['high']:.2f}; 1 is the same order, 0 chance): {by_dataset}. The first of its order lost "
+        f"{mean['regret']:.0%} to the best, the best of its first three {mean['regret of best of 3']:.0%} "
+        "(docs/evidence.md)."
+    )
+
+
+def _best_of(table: pd.DataFrame, measures: Sequence[str], rank_by: str) -> str:
+    means = table[table["dataset"] == "mean"].set_index("predictor")["weighted tau"]
+    known = (
+        means.reindex([predictor_name(name, rank_by) for name in measures]).set_axis(list(measures)).dropna()
+    )
+    if known.empty:
+        return f"None of these measures by {rank_by} was compared with fine-tuning."
+    best = known.sort_values(ascending=False).head(_NAMED)
+    named = ", ".join(f"{name} {tau:.2f}" for name, tau in best.items())
+    return (
+        f"How far to trust them: of these by {rank_by}, {named} agreed best with fine-tuning in our study "
+        f"(weighted tau; the least {known.min():.2f}; docs/evidence.md)."
+    )

@@ -1,0 +1,132 @@
+"""Sentences that stand under a ranking: what was left out, and what to mind in reading it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from molrate.statistics.resampling import FEW_MOLECULES, default_bins
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from molrate.data.molecules import Molecules
+    from molrate.embedding.embed import Embedding
+    from molrate.ranking.ranking import Ranking, Trial
+
+# With more measures than this, one sentence counts their verdicts.
+_EACH_MEASURE = 3
+
+
+def molecule_notes(
+    molecules: Molecules,
+    embeddings: Sequence[Embedding],
+    common: npt.NDArray[np.bool_],
+    duplicates: str,
+) -> list[str]:
+    """What was left out of a table of molecules."""
+    valid = molecules.valid
+    notes = [f"{len(molecules)} rows, {valid.sum()} valid molecules."]
+    if not valid.all():
+        notes.append(f"{np.sum(~valid)} invalid SMILES left out: {molecules.describe_invalid()}.")
+    if molecules.n_stripped:
+        notes.append(f"{molecules.n_stripped} molecules reduced to their largest fragment.")
+    if molecules.n_duplicates:
+        done = {
+            "keep": "kept as they are",
+            "merge": "merged: the mean of their values, or their class where all agree",
+        }[duplicates]
+        notes.append(f"{molecules.n_duplicates} rows repeat an earlier molecule; {done}.")
+    unsupported = {row: reason for one in embeddings for row, reason in one.errors.items()}
+    if unsupported:
+        row, reason = min(unsupported.items())
+        notes.append(
+            f"{np.sum(valid) - common.sum()} valid molecules left out for all encoders because one of them "
+            f"has no code for them, the first in row {row + 1}: {reason}."
+        )
+    return notes
+
+
+def target_notes(trial: Trial, n_rows: int) -> list[str]:
+    """What a target's labels are, and what weakens a ranking by them."""
+    target, sizes = trial.target, np.bincount(trial.design.codes)
+    notes = []
+    if n_rows != len(target.values):
+        notes.append(f"{target.name}: {len(target.values)} of {n_rows} rows scored.")
+    if target.task == "classification":
+        names = [target.classes[int(code)] for code in np.unique(target.values)]
+        shown = ", ".join(f"{name} {count}" for name, count in zip(names, sizes, strict=True))
+        notes.append(f"{target.name}: classification, {shown}.")
+        if sizes.min() < FEW_MOLECULES:
+            notes.append(
+                f"{target.name}: a class of fewer than {FEW_MOLECULES} molecules makes any ranking fragile."
+            )
+        return notes
+    spread = f"{sizes.min()}-{sizes.max()}" if sizes.min() < sizes.max() else f"{sizes.max()}"
+    notes.append(f"{target.name}: regression, cut into {len(sizes)} ranges of {spread} molecules.")
+    wanted = default_bins(len(target.values))
+    if len(sizes) < wanted:
+        notes.append(f"{target.name}: equal values left {len(sizes)} of {wanted} ranges.")
+    return notes
+
+
+def control_notes(ranking: Ranking) -> list[str]:
+    """Say for each target and measure whether pretraining beats the controls."""
+    notes = []
+    ranked = ranking.frame[ranking.frame["rank"].notna()]
+    several = ranked["measure"].nunique() > 1
+    verdicts: dict[str, dict[str, list[str]]] = {}
+    for (target, measure), rows in ranked.groupby(["target", "measure"], sort=False):
+        pretrained = rows[rows["kind"] == "pretrained"]
+        controls = rows[rows["kind"] == "control"]
+        if pretrained.empty or controls.empty:
+            continue
+        best, control = pretrained.iloc[0], controls.iloc[0]
+        verdict = _verdict(ranking, best, control)[0]
+        verdicts.setdefault(str(target), {}).setdefault(verdict, []).append(str(measure))
+        where = f"{target}, {measure}" if several else f"{target}"
+        note = f"{where}: best pretrained encoder {_named(best)}; it is {_against(ranking, best, control)}"
+        same = controls[controls["dimension"] == best["dimension"]]
+        if control["dimension"] != best["dimension"]:
+            note += ", as far as unequal dimensions compare"
+            if not same.empty:
+                note += f", and {_against(ranking, best, same.iloc[0])}"
+        notes.append(note + ".")
+    if ranked["measure"].nunique() > _EACH_MEASURE:
+        return [_counted(target, found) for target, found in verdicts.items()]
+    return notes
+
+
+def _counted(target: str, verdicts: dict[str, list[str]]) -> str:
+    """One sentence where many measures judge."""
+    parts = [f"{verdict} by {', '.join(names)}" for verdict, names in verdicts.items()]
+    return f"{target}: the best pretrained encoder is, against the best control, {'; '.join(parts)}."
+
+
+def _named(row: pd.Series) -> str:
+    return f"{row['encoder']}, {row['layer']} (d = {row['dimension']})"
+
+
+def _against(ranking: Ranking, best: pd.Series, control: pd.Series) -> str:
+    verdict, gap, low, high = _verdict(ranking, best, control)
+    which = (
+        "the best control"
+        if best["dimension"] != control["dimension"]
+        else "the best control of its dimension"
+    )
+    return f"{verdict} {which}, {_named(control)}: difference {gap:.3g} [{low:.3g}, {high:.3g}]"
+
+
+def _verdict(ranking: Ranking, best: pd.Series, control: pd.Series) -> tuple[str, float, float, float]:
+    """How two rows of one target and measure compare, with their paired difference and its interval."""
+    gap, low, high = ranking.difference(
+        best["target"],
+        best["measure"],
+        (best["encoder"], best["layer"]),
+        (control["encoder"], control["layer"]),
+    )
+    verdict = "above" if low > 0 else "BELOW" if high < 0 else "NOT separable from"
+    return verdict, gap, low, high

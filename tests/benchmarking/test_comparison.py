@@ -1,0 +1,127 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from molrate.benchmarking.agreement import weighted
+from molrate.benchmarking.comparison import RANDOM, agreement_of_halves, evaluate, leave_out
+from molrate.benchmarking.read import Trial, read_results
+
+ENCODERS = [f"network-{number}" for number in range(6)]
+
+
+def trial(name, truth, n_encoders=None, **predictors):
+    n = len(truth)
+    encoders = [f"e{number}" for number in range(n)]
+    values = {key: np.asarray(value, dtype=float) for key, value in predictors.items()}
+    truth = np.asarray(truth, dtype=float)[:, None]
+    return Trial(name, "auroc", encoders, ["f"] * n, [0], truth, truth[:, 0], values, {}, 1.0, pd.DataFrame())
+
+
+def test_good_and_bad_predictors_are_told_apart(results):
+    means = evaluate(read_results(results)).means().set_index("predictor")
+    good, bad = means.loc["transrate"], means.loc["reversed"]
+    assert good[["tau", "weighted tau", "pearson", "top-3 recall"]].to_numpy(dtype=float) == pytest.approx(1)
+    assert good["regret"] == 0
+    assert bad["tau"] == pytest.approx(-1)
+    assert bad["top-3 recall"] == 0
+    # The worst instead of the best: 0.6 instead of 0.85, and an error of 2 instead of 1.
+    assert bad["regret"] == pytest.approx(((0.85 - 0.6) / 0.8505 + 1 / 1.0005) / 2, rel=1e-3)
+    assert means.loc["size", "tau"] == pytest.approx(-1)
+    assert good["low"] > 0.5
+    assert bad["high"] < 0
+
+
+def test_the_lead_is_paired(results):
+    means = evaluate(read_results(results), "transrate").means().set_index("predictor")
+    assert means.loc["transrate", ["lead", "lead_low", "lead_high"]].to_numpy(dtype=float) == pytest.approx(0)
+    assert means.loc["reversed", "lead"] == pytest.approx(2)
+    assert means.loc["reversed", "lead_low"] > 1
+    # Equal scores have no lead however wide the interval of each.
+    twin = [
+        replace(one, predictors={**one.predictors, "twin": one.predictors["transrate"]})
+        for one in read_results(results)
+    ]
+    row = evaluate(twin).means().set_index("predictor").loc["twin"]
+    assert row["lead_low"] == row["lead_high"] == 0
+
+
+def test_intervals_are_those_of_a_bootstrap_written_out():
+    generator = np.random.default_rng(5)
+    trials = [trial(name, generator.normal(size=12), score=generator.normal(size=12)) for name in "ab"]
+    means = evaluate(trials).means().set_index("predictor").loc["score"]
+    taus = []
+    for _ in range(2000):
+        rows = generator.integers(0, 12, 12)
+        of = [weighted(one.predictors["score"][rows], one.mean_truth[rows]) for one in trials]
+        taus.append(np.mean([of[index] for index in generator.integers(0, 2, 2)]))
+    np.testing.assert_allclose(
+        means[["low", "high"]].to_numpy(float), np.quantile(taus, (0.025, 0.975)), atol=0.06
+    )
+
+
+def test_datasets_with_different_encoders_share_draws():
+    trials = [
+        trial("a", np.arange(8.0), score=np.arange(8.0)),
+        trial("b", np.arange(5.0), score=np.arange(5.0)),
+    ]
+    row = evaluate(trials).means().set_index("predictor").loc["score"]
+    assert row["weighted tau"] == pytest.approx(1)
+    assert 0.4 < row["low"] <= row["high"] <= 1 + 1e-12
+
+
+def test_a_random_order_stands_for_what_chance_gives(results):
+    evaluation = evaluate(read_results(results))
+    row = evaluation.means().set_index("predictor").loc[RANDOM]
+    assert row["weighted tau"] == 0
+    assert row["top-3 recall"] == 0.5
+    truths = [one.mean_truth for one in evaluation.trials]
+    expected = np.mean([(truth.max() - truth.mean()) / abs(truth.max()) for truth in truths])
+    assert row["regret"] == pytest.approx(expected)
+    assert -1 <= row["low"] < -0.3 < 0.3 < row["high"] <= 1
+
+
+def test_halves_of_the_seeds_agree_or_not(results):
+    one = read_results(results)[0]
+    assert agreement_of_halves(one) == pytest.approx(1)
+    noisy = one.truth.copy()
+    noisy[:, 1] = noisy[::-1, 0]
+    assert agreement_of_halves(replace(one, truth=noisy)) < -0.9
+    assert np.isnan(agreement_of_halves(replace(one, truth=one.truth[:, :1])))
+
+
+def test_leaving_out(results):
+    table = leave_out(read_results(results), "transrate", "encoders")
+    assert table["left out"].tolist()[0] == "nothing"
+    assert sorted(table["left out"][1:]) == ENCODERS
+    assert table["encoders"].tolist() == [6, 5, 5, 5, 5, 5, 5]
+    np.testing.assert_allclose(table["weighted tau"], 1)
+    families = leave_out(read_results(results), "transrate", "families")["weighted tau"]
+    assert families[0] == pytest.approx(1)
+    assert np.isnan(families[1:]).all()
+
+
+def test_leaving_out_the_one_that_made_the_order():
+    score = [9, 3, 2, 1, 0]
+    table = leave_out([trial("a", [9, 0, 1, 2, 3], score=score)], "score", "encoders")
+    assert table["left out"].iloc[1] == "e0"
+    assert table["weighted tau"].iloc[1] == pytest.approx(-1)
+
+
+def test_no_mean_over_datasets_that_keep_too_few():
+    small, large = (
+        trial("s", np.arange(3.0), score=np.arange(3.0)),
+        trial("l", np.arange(6.0), score=np.ones(6)),
+    )
+    table = leave_out([small, large], "score", "encoders").set_index("left out")
+    assert np.isnan(table.loc["e0", "weighted tau"])
+    assert table.loc["e5", "weighted tau"] == pytest.approx(0.5)
+
+
+def test_random_orders_are_the_same_in_all_datasets():
+    """Size orders every dataset alike: so do the orders it is compared with."""
+    same = [trial(name, np.arange(8.0), score=np.arange(8.0)) for name in "abcd"]
+    several = evaluate(same).means().set_index("predictor").loc[RANDOM]
+    one = evaluate(same[:1]).means().set_index("predictor").loc[RANDOM]
+    assert several["low"] == pytest.approx(one["low"], abs=0.05)

@@ -1,0 +1,98 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from molrate.benchmarking.read import read_results
+from molrate.errors import InputError
+
+ENCODERS = [f"network-{number}" for number in range(6)]
+
+
+def test_half_done_failed_and_frozen_encoders_are_not_ranked(results):
+    trials = read_results(results)
+    assert [trial.encoders for trial in trials] == [ENCODERS, ENCODERS]
+    assert trials[0].references == {"ecfp4": pytest.approx(0.75)}
+    assert trials[1].references == {}
+    assert (trials[1].truth < 0).all()
+    assert trials[0].seconds == 100
+
+
+def test_a_seed_that_is_not_finished_does_not_count(results):
+    finished = read_results(results)
+    frame = pd.read_csv(results / "finetuning.csv")
+    extra = frame[(frame["seed"] == 1) & frame["encoder"].isin(ENCODERS[:3])].assign(seed=2)
+    pd.concat([frame, extra]).to_csv(results / "finetuning.csv", index=False)
+    for one, other in zip(read_results(results), finished, strict=True):
+        assert one.encoders == other.encoders
+        np.testing.assert_array_equal(one.truth, other.truth)
+
+
+def test_a_seed_that_has_begun_pushes_out_no_encoder(results):
+    frame = pd.read_csv(results / "finetuning.csv")
+    begun = frame[(frame["seed"] == 0) | frame["encoder"].isin(ENCODERS[:4])]
+    begun.to_csv(results / "finetuning.csv", index=False)
+    # Four encoders of two seeds are more cells than six of one.
+    trials = read_results(results)
+    assert trials[1].encoders == ENCODERS
+    assert trials[1].seeds == [0]
+
+
+def test_a_measure_that_failed_under_one_seed_is_not_averaged_over_the_others(results):
+    path = results / "scores" / "a-random-1.csv"
+    scores = pd.read_csv(path)
+    scores.loc[(scores["encoder"] == ENCODERS[2]) & (scores["measure"] == "transrate"), "excess"] = np.nan
+    scores.to_csv(path, index=False)
+    assert "transrate" not in read_results(results)[0].predictors
+    assert "transrate" in read_results(results)[1].predictors
+
+
+def test_names_that_look_like_numbers(results):
+    for path in [
+        results / "finetuning.csv",
+        *(results / "scores").glob("*"),
+        *(results / "variants").glob("*"),
+    ]:
+        frame = pd.read_csv(path)
+        frame["dataset"] = frame["dataset"].replace({"a": "2024", "r": "1"})
+        frame.to_csv(path, index=False)
+    assert [trial.name for trial in read_results(results, ["2024", "2024"])] == ["2024"]
+
+
+def test_tables_of_something_else(results):
+    (results / "finetuning.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="no results of molrate benchmark: no column dataset"):
+        read_results(results)
+
+
+def test_datasets_and_splits_are_chosen(results):
+    assert [trial.name for trial in read_results(results, ["r"])] == ["r"]
+    with pytest.raises(InputError, match="no random split of x; it has a, r"):
+        read_results(results, ["x"])
+    with pytest.raises(InputError, match="scaffold split"):
+        read_results(results, split="scaffold")
+
+
+def test_raw_values_of_which_less_is_better_are_turned(results):
+    for path in (results / "scores").glob("*.csv"):
+        frame = pd.read_csv(path)
+        frame["measure"] = frame["measure"].replace("reversed", "ridge-rmse")
+        frame.to_csv(path, index=False)
+    predictors = read_results(results)[0].predictors
+    np.testing.assert_array_equal(predictors["ridge-rmse"], -np.arange(6.0))
+    np.testing.assert_array_equal(predictors["ridge-rmse (value)"], np.arange(6.0))
+
+
+def test_the_consensus_is_a_mean_rank(results):
+    for path in (results / "scores").glob("*.csv"):
+        frame = pd.read_csv(path)
+        third = frame[frame["measure"] == "transrate"].assign(measure="h-score")
+        frame["measure"] = frame["measure"].replace("reversed", "logme")
+        pd.concat([frame, third]).to_csv(path, index=False)
+    # Two say 1 to 6, one 6 to 1.
+    expected = (2 * np.arange(1.0, 7) + np.arange(6.0, 0, -1)) / 3
+    np.testing.assert_allclose(read_results(results)[0].predictors["consensus"], expected)
+
+
+def test_no_results(tmp_path):
+    with pytest.raises(InputError, match="no results of molrate benchmark"):
+        read_results(tmp_path)

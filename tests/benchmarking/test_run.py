@@ -1,0 +1,210 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from molrate.benchmarking.run import Cell, benchmark, training_part
+from molrate.cli.main import cli
+from molrate.data.datasets import load_dataset
+from molrate.errors import InputError, UsageError
+from molrate.finetuning.config import FinetuningConfig
+from molrate.finetuning.tuning import Material
+
+QUICK = FinetuningConfig(learning_rates=(1e-3,), n_epochs=1, n_hidden=8)
+ENCODERS = ["ecfp4", "rdkit-descriptors"]
+
+
+def run(folder, encoders=ENCODERS, seeds=(0, 1)):
+    return list(
+        benchmark(["freesolv"], encoders, folder, QUICK, seeds=seeds, measures=["transrate", "logme"])
+    )
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("benchmark")
+    return folder, run(folder)
+
+
+def test_every_cell_has_a_row_and_every_encoder_its_scores(results):
+    folder, outcomes = results
+    rows = pd.read_csv(folder / "finetuning.csv")
+    assert len(outcomes) == len(rows) == 4
+    assert (rows["status"] == "ok").all()
+    assert (rows["metric"] == "rmse").all()
+    assert rows["test"].between(0.5, 10).all()
+    for seed in (0, 1):
+        scores = pd.read_csv(folder / "scores" / f"freesolv-random-{seed}.csv")
+        assert set(scores["encoder"]) == set(ENCODERS)
+        assert set(scores["measure"]) == {"transrate", "logme"}
+        assert (scores["n"] == 642 - rows.loc[rows["seed"] == seed, "n_test"].iloc[0]).all()
+
+
+def test_scores_see_nothing_of_the_test_part():
+    material = Material.load("freesolv", seed=3)
+    part = training_part(material)
+    assert set(material.dataset.smiles[material.split.test]).isdisjoint(part.smiles)
+    assert len(part) == len(material.split.train) + len(material.split.validation)
+
+
+def test_a_killed_run_goes_on_after_its_last_whole_row(results, tmp_path):
+    folder, _ = results
+    lines = (folder / "finetuning.csv").read_text().splitlines(keepends=True)
+    half = lines[3][: len(lines[3]) // 2]
+    (tmp_path / "finetuning.csv").write_text("".join([*lines[:3], half]))
+    done = run(tmp_path)
+    assert len(done) == 2
+    again, before = (pd.read_csv(path / "finetuning.csv") for path in (tmp_path, folder))
+    key = ["dataset", "split", "seed", "encoder"]
+    again, before = (frame.sort_values(key).reset_index(drop=True) for frame in (again, before))
+    np.testing.assert_allclose(again["test"], before["test"], rtol=1e-5)
+    assert not run(tmp_path)
+
+
+def test_an_encoder_that_comes_later_is_added(results, tmp_path):
+    run(tmp_path, ["ecfp4"], seeds=(0,))
+    added = run(tmp_path, ENCODERS[1:], seeds=(0,))
+    assert [Cell(one.dataset, one.split, one.seed, one.encoder).encoder for one in added] == [
+        "rdkit-descriptors"
+    ]
+    scores = pd.read_csv(tmp_path / "scores" / "freesolv-random-0.csv")
+    assert set(scores["encoder"]) == set(ENCODERS)
+
+
+def test_settings_are_not_mixed(results):
+    folder, _ = results
+    other = FinetuningConfig(learning_rates=(1e-3,), n_epochs=2, n_hidden=8)
+    with pytest.raises(UsageError, match=r"row 1, freesolv, was fine-tuned with another n_epochs"):
+        list(benchmark(["freesolv"], ENCODERS, folder, other))
+
+
+def test_a_table_of_ones_own_is_named_by_its_file_and_may_have_another_budget(results, tmp_path):
+    shutil.copytree(results[0], tmp_path / "results")
+    source = tmp_path / "mine.csv"
+    known = load_dataset("freesolv")
+    table = pd.DataFrame({"smiles": known.smiles, "energy": known.targets[0].values})
+    table.to_csv(source, index=False)
+    other = FinetuningConfig(learning_rates=(1e-3,), n_epochs=2, n_hidden=8)
+    folder = tmp_path / "results"
+    (done,) = benchmark([str(source)], ["rdkit-descriptors"], folder, other, target=["energy"], seeds=[0])
+    assert (done.dataset, done.target, done.status) == ("mine", "energy", "ok")
+    assert (tmp_path / "results" / "scores" / "mine-random-0.csv").is_file()
+    with pytest.raises(UsageError, match="two datasets have one name"):
+        list(benchmark(["freesolv", "elsewhere/freesolv.csv"], ENCODERS, tmp_path, QUICK))
+
+
+@pytest.fixture
+def rare(tmp_path):
+    """A table of two targets, one of which is rare."""
+    known = load_dataset("freesolv")
+    table = pd.DataFrame({"smiles": known.smiles, "energy": known.targets[0].values})
+    table["rare"] = (np.arange(len(table)) % 40 == 0).astype(int)
+    table.to_csv(tmp_path / "rare.csv", index=False)
+    return str(tmp_path / "rare.csv")
+
+
+def test_a_rare_class_does_not_end_the_grid(rare, tmp_path):
+    options = {"target": ["rare"], "seeds": range(3), "measures": ["transrate"]}
+    done = list(benchmark([rare], ["gcn-untrained"], tmp_path, QUICK, **options))
+    assert len(done) == 3
+    sizes = [set(pd.read_csv(tmp_path / "variants" / f"rare-random-{seed}.csv")["to"]) for seed in range(3)]
+    assert all(np.inf in found for found in sizes)
+    for one in done:
+        assert (one.status == "ok") == np.isfinite([one.validation, one.test]).all()
+        assert one.status == "ok" or one.status.endswith("part: it has one class")
+
+
+def test_the_same_table_in_another_folder_is_the_same(rare, tmp_path):
+    options = {"target": ["energy"], "seeds": [0], "measures": ["transrate"]}
+    list(benchmark([rare], ["ecfp4"], tmp_path / "out", QUICK, **options))
+    (tmp_path / "elsewhere").mkdir()
+    moved = Path(rare).rename(tmp_path / "elsewhere" / "rare.csv")
+    assert list(benchmark([str(moved)], ["ecfp4"], tmp_path / "out", QUICK, **options)) == []
+
+
+def test_another_target_under_the_same_name_is_refused(rare, tmp_path):
+    options = {"seeds": [0], "measures": ["transrate"]}
+    list(benchmark([rare], ["ecfp4"], tmp_path, QUICK, target=["energy"], **options))
+    with pytest.raises(UsageError, match="row 1, rare, was fine-tuned with another target"):
+        list(benchmark([rare], ["ecfp4"], tmp_path, QUICK, target=["rare"], **options))
+    frame = pd.read_csv(tmp_path / "finetuning.csv")
+    frame[:0].to_csv(tmp_path / "finetuning.csv", index=False)
+    with pytest.raises(UsageError, match="it is of another table or target"):
+        list(benchmark([rare], ["ecfp4"], tmp_path, QUICK, target=["rare"], **options))
+
+
+def test_scores_say_where_they_come_from(results):
+    record = json.loads((results[0] / "scores" / "freesolv-random-0.csv.run.json").read_text())
+    assert set(record["encoders"]) == set(ENCODERS)
+    assert record["source"].startswith("data.csv (sha256:")
+    assert {"versions", "encoders", "arguments"} <= set(record["run"])
+
+
+def test_mistakes_are_told_before_any_work_and_failures_by_the_exit_code(rare, tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match="--device nonsense"):
+        list(benchmark(["freesolv"], ["ecfp4"], tmp_path, QUICK, device="nonsense"))
+    with pytest.raises(UsageError, match="'typo'"):
+        list(benchmark(["freesolv", "typo"], ["ecfp4"], tmp_path, QUICK))
+    assert not (tmp_path / "scores").exists()
+    monkeypatch.setattr("molrate.benchmarking.run.tune", refuse)
+    failed = CliRunner().invoke(
+        cli, ["benchmark", "freesolv", "-e", "ecfp4", "-o", str(tmp_path), "--seeds", "1", "--measure", "cka"]
+    )
+    assert failed.exit_code == 5
+    assert "freesolv random 0 ecfp4: it diverged" in failed.output
+
+
+def refuse(*_, **__):
+    raise InputError("it diverged")
+
+
+def test_a_measure_that_comes_later_is_added_and_nothing_is_done_twice(results, tmp_path, monkeypatch):
+    run(tmp_path, ["ecfp4"], seeds=(0,))
+    list(benchmark(["freesolv"], ["ecfp4"], tmp_path, QUICK, seeds=[0], measures=["ridge"]))
+    scores = pd.read_csv(tmp_path / "scores" / "freesolv-random-0.csv")
+    assert set(scores["measure"]) >= {"transrate", "logme", "ridge"}
+    monkeypatch.setattr("molrate.benchmarking.run.score", None)
+    assert not run(tmp_path, ["ecfp4"], seeds=(0,))
+
+
+def test_a_file_that_is_not_ours_stays_whole(tmp_path):
+    for content in (b"", b"one line", b"a,b\n1,2"):
+        (tmp_path / "finetuning.csv").write_bytes(content)
+        with pytest.raises(InputError, match="columns are not those of a benchmark"):
+            run(tmp_path)
+        assert (tmp_path / "finetuning.csv").read_bytes() == content
+
+
+def test_encoders_trained_as_a_whole_are_scored_under_other_settings_too(tmp_path):
+    (done, _) = benchmark(
+        ["freesolv"], ["gcn-untrained", "ecfp4"], tmp_path, QUICK, seeds=[0], measures=["knn"]
+    )
+    assert done.n_layers == 5
+    variants = pd.read_csv(tmp_path / "variants" / "freesolv-random-0.csv")
+    assert set(variants["encoder"]) == {"gcn-untrained"}
+    assert (variants["embedding_seconds"] > 0).all()
+    full = variants[np.isinf(variants["to"]) & (variants["measure"] == "transrate")]
+    assert full["n"].tolist() == [642 - done.n_test]
+
+
+def test_errors(tmp_path):
+    with pytest.raises(UsageError, match="no encoder to benchmark"):
+        run(tmp_path, [])
+    with pytest.raises(UsageError, match="unknown encoder 'nobody'"):
+        run(tmp_path, ["nobody"])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be used"):
+        run(tmp_path / "file")
+
+
+def test_the_command(tmp_path):
+    arguments = ["benchmark", "freesolv", "-e", "ecfp4", "-o", str(tmp_path), "--seeds", "1", "-q"]
+    quick = ["--epochs", "1", "--learning-rate", "1e-3", "--measure", "transrate"]
+    done = CliRunner().invoke(cli, [*arguments, *quick])
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("freesolv random 0 ecfp4: rmse ")
+    assert CliRunner().invoke(cli, [*arguments, *quick]).output == ""

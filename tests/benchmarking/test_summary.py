@@ -1,0 +1,46 @@
+import re
+
+from click.testing import CliRunner
+
+from molrate.benchmarking.comparison import evaluate
+from molrate.benchmarking.read import read_results
+from molrate.benchmarking.summary import to_markdown
+from molrate.cli.main import cli
+from molrate.errors import InputError, UsageError
+
+
+def test_every_row_of_a_table_has_its_columns(results):
+    text = to_markdown(evaluate(read_results(results)))
+    assert text.startswith("24 fine-tunings (0.7 hours) of 6 encoders on a, r")
+    tables = re.findall(r"(?:^\|.*\n?)+", text, flags=re.MULTILINE)
+    assert len(tables) == 8
+    for table in tables:
+        assert len({line.count("|") for line in table.strip().split("\n")}) == 1
+    assert "| transrate | 1.00 | " in text
+    assert "| a | 6 | 2 | 1.00 | network-5 (auroc 0.851) | network-5 | 0.0% | 14.7% | 11.8% |" in text
+    assert "| all | 2 | 1.00 |" in text
+
+
+def test_the_command(results, tmp_path):
+    written = ["-o", str(tmp_path / "out"), "--figure", str(tmp_path / "f.png")]
+    curves = ["--curves", str(tmp_path / "c.svg")]
+    measures = ["--measure", "transrate", "--measure", "reversed"]
+    done = CliRunner().invoke(cli, ["evaluate", str(results), *written, *curves, *measures])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "out" / "summary.md").read_text() == done.output
+    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "c.svg").read_text()
+    one = CliRunner().invoke(cli, ["evaluate", str(results), "--dataset", "r"])
+    assert "12 fine-tunings (0.3 hours) of 6 encoders on r," in one.output
+    refused = CliRunner().invoke(cli, ["evaluate", str(results), "--figure", "f.png", "--measure", "nothing"])
+    assert refused.exit_code == 2
+    assert "--measure nothing: it is not in these results" in refused.output
+    refused = CliRunner().invoke(cli, ["evaluate", str(results), "--reference", "nothing"])
+    assert refused.exit_code == 2
+    for wrong in (["--figure", str(tmp_path / "f.xyz")], ["-o", str(tmp_path / "f.png")]):
+        failed = CliRunner().invoke(cli, ["evaluate", str(results), *wrong])
+        assert isinstance(failed.exception, UsageError | InputError)
+    unwritable = CliRunner().invoke(
+        cli, ["evaluate", str(results), "--figure", str(tmp_path / "no" / "f.png")]
+    )
+    assert unwritable.exit_code != 0

@@ -1,0 +1,69 @@
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rdkit import Chem
+
+from molrate.data.molecules import parse_canonical, standardise
+from molrate.errors import InputError, UsageError
+
+CHIRAL = ["C[C@H](N)C(=O)O", "O1CC[C@@H](NC(=O)[C@@H](Cc2ccccc2)C)CC1(C)C", "F/C=C/Cl", "c1ccc2[nH]ccc2c1"]
+
+
+def test_each_row_keeps_its_place_and_each_failure_its_reason():
+    molecules = standardise(["CCO", "C1CC", "", "c1cccc1", "C(C)(C)(C)(C)C", "C\0C", None, "OCC"])
+    assert molecules.valid.tolist() == [True, False, False, False, False, False, False, True]
+    assert molecules.canonical[0] == molecules.canonical[7] == "CCO"
+    assert molecules.errors[1] == "SMILES syntax error"
+    assert molecules.errors[2] == molecules.errors[6] == "no SMILES"
+    assert "kekulize" in molecules.errors[3]
+    assert "valence" in molecules.errors[4]
+    assert "NUL" in molecules.errors[5]
+    assert molecules.n_duplicates == 1
+    assert molecules.describe_invalid(1).startswith("row 2 'C1CC': SMILES syntax error; and 5 more")
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(CHIRAL), st.integers(0, 10**6))
+def test_one_molecule_has_one_form_however_it_is_written(smiles, seed):
+    random.seed(seed)
+    molecule = Chem.MolFromSmiles(smiles)
+    order = list(range(molecule.GetNumAtoms()))
+    random.shuffle(order)
+    written = Chem.MolToSmiles(Chem.RenumberAtoms(molecule, order), canonical=False)
+    assert standardise([written]).canonical[0] == standardise([smiles]).canonical[0]
+
+
+def test_largest_fragment_is_kept_and_counted():
+    molecules = standardise(["[Na+].CC(=O)[O-]", "CCO", "CC.CO"])
+    assert molecules.canonical.tolist() == ["CC(=O)[O-]", "CCO", "CO"]
+    assert molecules.n_stripped == 2
+
+
+def test_without_standardisation_all_fragments_stay():
+    assert standardise(["[Na+].CC(=O)[O-]"], "none").canonical[0] == "CC(=O)[O-].[Na+]"
+
+
+def test_unknown_standardisation_is_refused():
+    with pytest.raises(UsageError, match="known: largest-fragment, none"):
+        standardise(["C"], "neutralise")
+
+
+def test_a_form_that_cannot_be_read_back_is_an_error():
+    with pytest.raises(InputError, match="cannot read it"):
+        parse_canonical("C1CC")
+
+
+@pytest.mark.parametrize(
+    "smiles", ["C[C@H](N)C(=O)O", "OC(=O)[C@@H](N)C", "F/C=C/Cl", "Cl/C=C/F", "[Na+].CC(=O)[O-]"]
+)
+def test_molecules_that_are_kept_are_those_their_canonical_smiles_gives(smiles):
+    kept, anew = (standardise([smiles, smiles], keep=keep) for keep in (True, False))
+    molecule = kept.molecule(0)
+    assert molecule.ToBinary() == anew.molecule(0).ToBinary()
+    assert kept.molecule(1) is molecule
+
+
+def test_only_molecules_written_canonically_are_kept_at_once():
+    assert list(standardise(["CCO", "OCC", "bad(", "[Na+].CC(=O)[O-]", "NC"], keep=True).parsed) == ["CCO"]

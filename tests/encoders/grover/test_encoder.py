@@ -1,0 +1,317 @@
+import csv
+import json
+import pickle
+from argparse import Namespace
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from grover_reference import Reference, Tables
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rdkit import Chem
+
+from molrate.cli.main import cli
+from molrate.encoders.base import load_encoder
+from molrate.encoders.grover.folding import BRANCHES, fold_batch
+from molrate.encoders.grover.graphs import batch_molecules
+from molrate.encoders.grover.network import ACTIVATIONS, Grover, node_folds
+from molrate.errors import UsageError, WeightsError
+from molrate.paths import shipped
+
+SMILES = [
+    "CCO",
+    "[Na+].[Cl-]",
+    "C",
+    "FS(F)(F)(F)(F)F",
+    "c1ccccc1C(=O)NC",
+    "CC(C)(C)c1ccc2[nH]ccc2c1",
+    "C/C=C/Cl",
+]
+MODES = [("solo", "batch", 1), ("b32", "batch", 32), ("nopad", "none", 60)]
+
+
+def molecules(smiles):
+    return [Chem.MolFromSmiles(str(text)) for text in smiles]
+
+
+def random_network(seed=0, **config):
+    """A network none of whose parameters is zero, one or the same as another."""
+    torch.manual_seed(seed)
+    network = Grover(**config).double()
+    for parameter in network.parameters():
+        scale = parameter.shape[-1] ** -0.5 if parameter.dim() > 1 else 0.3
+        parameter.data = (parameter.dim() == 1) * 0.5 + scale * torch.randn_like(parameter)
+    return network.eval()
+
+
+def expanded(network, graph, padding):
+    batch = fold_batch(graph, network.depth, network.n_blocks, padding)
+    folds = node_folds(batch)
+    return {layer: rows[folds[layer]] for layer, rows in network(batch).items()}
+
+
+@pytest.mark.parametrize(("mode", "padding", "size"), MODES)
+def test_branches_and_fingerprints_are_those_of_the_released_code(
+    golden, golden_weights, mode, padding, size
+):
+    encoder = load_encoder("grover-official-base", golden_weights, padding=padding)
+    parsed = molecules(golden["smiles"])
+    rows, fingerprints = {}, {}
+    for start in range(0, len(parsed), size):
+        graph = encoder.graphs(parsed[start : start + size]).content
+        nodes = encoder.forward(graph)
+        for branch in BRANCHES:
+            rows.setdefault(branch, []).append(nodes[branch].numpy())
+        for name, values in encoder.embed(graph, ["atom", "bond", "both"], "mean").items():
+            fingerprints.setdefault(name, []).append(values)
+    for branch, found in rows.items():
+        expected = golden[f"{mode}_{branch.replace('-', '_')}"]
+        np.testing.assert_allclose(np.concatenate(found), expected, atol=5e-5, rtol=0)
+    for name, found in fingerprints.items():
+        np.testing.assert_allclose(np.concatenate(found), golden[f"{mode}_fp_{name}"], atol=2e-5, rtol=0)
+
+
+def test_four_slots_are_what_nearly_every_released_batch_has(golden, golden_weights):
+    encoder = load_encoder("grover-official-base", golden_weights)
+    found = encoder.embed(encoder.graphs(molecules(golden["smiles"])).content, ["both"], "mean")["both"]
+    four = golden["b32_max_num_bonds"] == 4
+    assert four.sum() >= 20
+    np.testing.assert_allclose(found[four], golden["b32_fp_both"][four], atol=2e-5, rtol=0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    activation=st.sampled_from(sorted(ACTIVATIONS)),
+    bias=st.booleans(),
+    dense=st.booleans(),
+    depth=st.integers(1, 4),
+    n_blocks=st.integers(1, 3),
+    heads=st.sampled_from([(8, 1), (8, 2), (12, 4), (151, 1), (165, 1)]),
+    padding=st.sampled_from([None, "batch"]),
+    seed=st.integers(0, 5),
+)
+def test_every_layer_is_that_of_the_padded_tables(
+    activation, bias, dense, depth, n_blocks, heads, padding, seed
+):
+    width, n_heads = heads
+    config = {
+        "width": width,
+        "depth": depth,
+        "n_heads": n_heads,
+        "n_blocks": n_blocks,
+        "activation": activation,
+        "bias": bias,
+        "dense": dense,
+    }
+    network = random_network(seed, **config)
+    graph = batch_molecules(molecules(SMILES)).content
+    reference = Reference(network.state_dict(), config)
+    expected = reference.layers(Tables(graph, 6, padded=padding is not None))
+    for folded_linears in (False, True):
+        with torch.no_grad():
+            found = expanded(network, graph, padding)
+        assert found.keys() == expected.keys()
+        for layer, rows in found.items():
+            torch.testing.assert_close(rows, expected[layer], atol=1e-8, rtol=1e-6, msg=layer)
+        if not folded_linears:
+            network.fold_outputs()
+
+
+def test_gradients_are_those_of_the_padded_tables():
+    config = {
+        "width": 8,
+        "depth": 3,
+        "n_heads": 2,
+        "n_blocks": 2,
+        "activation": "PReLU",
+        "bias": True,
+        "dense": False,
+    }
+    network = random_network(**config)
+    graph = batch_molecules(molecules(SMILES)).content
+    reference = Reference({}, config)
+    reference.state = dict(network.named_parameters())
+    weights = torch.linspace(-1, 1, 8).double()
+
+    def gradients(layers):
+        loss = sum((layers[branch].tanh() @ weights).sum() for branch in BRANCHES)
+        return torch.autograd.grad(loss, list(network.parameters()))
+
+    found = gradients(expanded(network, graph, 6))
+    # k = 6 slots for every molecule is what one batch with SF6 gives.
+    expected = gradients(reference.layers(Tables(graph, 6, padded=True)))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-8, rtol=1e-6)
+
+
+@pytest.mark.parametrize("padding", ["official", "none", 5])
+def test_embeddings_do_not_depend_on_batches(padding):
+    encoder = load_encoder("grover-small-untrained", padding=padding)
+    parsed = molecules(SMILES)
+    together = encoder.embed(encoder.graphs(parsed).content, encoder.layers, "mean")
+    backwards = encoder.embed(encoder.graphs(parsed[::-1]).content, encoder.layers, "mean")
+    for row, molecule in enumerate(parsed):
+        alone = encoder.embed(encoder.graphs([molecule]).content, encoder.layers, "mean")
+        for layer, values in alone.items():
+            np.testing.assert_allclose(together[layer][row], values[0], atol=5e-5, rtol=0)
+            np.testing.assert_allclose(backwards[layer][-1 - row], values[0], atol=5e-5, rtol=0)
+
+
+def test_embeddings_do_not_depend_on_the_order_of_atoms():
+    encoder = load_encoder("grover-small-untrained")
+    generator = np.random.default_rng(0)
+    for smiles in ("CC(C)(C)c1ccc2[nH]ccc2c1", "C/C=C/Cl", "CN1CCC[C@H]1c1cccnc1".replace("@", "")):
+        molecule = Chem.MolFromSmiles(smiles)
+        shuffled = Chem.RenumberAtoms(molecule, generator.permutation(molecule.GetNumAtoms()).tolist())
+        one, other = (
+            encoder.embed(encoder.graphs([mol]).content, ["both"], "mean")["both"]
+            for mol in (molecule, shuffled)
+        )
+        np.testing.assert_allclose(one, other, atol=5e-5, rtol=0)
+
+
+def test_a_molecule_without_bonds_has_zeros_for_bonds():
+    encoder = load_encoder("grover-small-untrained")
+    for pooling in ("mean", "sum", "max"):
+        found = encoder.embed(encoder.graphs(molecules(["C", "CC"])).content, ["atom", "bond"], pooling)
+        assert not found["bond"][0].any()
+        assert found["bond"][1].any()
+        assert found["atom"][0].any()
+
+
+def test_half_precision_points_the_same_way():
+    full, half = (load_encoder("grover-base-untrained", precision=name) for name in ("fp32", "bf16"))
+    graph = full.graphs(molecules(SMILES)).content
+    one, other = (encoder.embed(graph, ["both"], "mean")["both"] for encoder in (full, half))
+    cosine = (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+    assert cosine.min() > 0.999
+
+
+def test_outputs_decide_the_layers(golden_weights, tmp_path):
+    stored = torch.load(golden_weights, weights_only=False)
+    stored["args"].embedding_output_type = "atom"
+    path = tmp_path / "atom.pt"
+    torch.save(stored, path)
+    encoder = load_encoder("grover-official-base", path)
+    assert encoder.layers[-1] == "atom"
+    assert "bond-from-bond" not in encoder.layers
+
+
+def released_checkpoint(path, **changes):
+    torch.manual_seed(0)
+    network = Grover(width=8, depth=2, n_heads=2, n_blocks=2, activation="ReLU")
+    state = {f"grover.encoders.{name}": value for name, value in network.state_dict().items()}
+    # What the released code stores and never uses.
+    state["grover.encoders.node_blocks.1.W_i.weight"] = torch.zeros(8, 8)
+    state["av_task_atom.linear.weight"] = torch.zeros(3, 8)
+    args = Namespace(
+        hidden_size=8,
+        depth=2,
+        num_attn_head=2,
+        num_mt_block=2,
+        activation="ReLU",
+        bias=False,
+        dense=False,
+        embedding_output_type="both",
+        undirected=False,
+    )
+    stored = {"args": args, "state_dict": state, "optimizer": {"lr": np.float64(1e-4)}, "data_scaler": None}
+    torch.save(stored | changes, path)
+    return state
+
+
+def test_numpy_scalars_and_unused_parameters_are_no_obstacle(tmp_path):
+    released_checkpoint(tmp_path / "a.pt")
+    encoder = load_encoder("grover-official-base", tmp_path / "a.pt")
+    assert "atom-block-2" in encoder.layers
+    assert encoder.embed(encoder.graphs(molecules(SMILES)).content, ["both"], "mean")["both"].shape == (7, 32)
+
+
+def test_missing_encoder_parameters_are_an_error(tmp_path):
+    state = released_checkpoint(tmp_path / "a.pt")
+    del state["grover.encoders.ffn_atom_from_bond.W_2.weight"]
+    released_checkpoint(tmp_path / "a.pt", state_dict=state)
+    with pytest.raises(WeightsError, match=r"ffn_atom_from_bond\.W_2\.weight"):
+        _ = load_encoder("grover-official-base", tmp_path / "a.pt").module
+
+
+class Payload:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return (open, (str(self.target), "w"))
+
+
+def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path):
+    target = tmp_path / "ran"
+    released_checkpoint(tmp_path / "a.pt", optimizer=Payload(target))
+    with pytest.raises(WeightsError, match="refused"):
+        load_encoder("grover-official-base", tmp_path / "a.pt")
+    assert not target.exists()
+    pickle.loads(pickle.dumps(Payload(target)))
+    assert target.exists()
+
+
+def test_a_file_of_something_else_is_named(tmp_path):
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "a.pt")
+    with pytest.raises(WeightsError, match="no args"):
+        load_encoder("grover-official-base", tmp_path / "a.pt")
+
+
+def test_unknown_options_are_errors():
+    with pytest.raises(UsageError, match="padding"):
+        load_encoder("grover-small-untrained", padding="half")
+    with pytest.raises(UsageError, match="precision"):
+        load_encoder("grover-small-untrained", precision="fp8")
+    with pytest.raises(UsageError, match="no option padding"):
+        load_encoder("ecfp4", padding="none")
+
+
+def test_converted_weights_are_the_checkpoint(tmp_path):
+    released_checkpoint(tmp_path / "a.pt")
+    output = tmp_path / "a.safetensors"
+    result = CliRunner().invoke(cli, ["convert", str(tmp_path / "a.pt"), "-o", str(output)])
+    assert result.exit_code == 0, result.output
+    settings = json.loads((tmp_path / "a.json").read_text())
+    assert settings["config"]["n_blocks"] == 2
+    encoders = [load_encoder("grover-official-base", tmp_path / name) for name in ("a.pt", "a.safetensors")]
+    one, other = (
+        encoder.embed(encoder.graphs(molecules(SMILES)).content, ["both"], "mean")["both"]
+        for encoder in encoders
+    )
+    np.testing.assert_array_equal(one, other)
+
+
+def test_convert_refuses_what_is_no_checkpoint(tmp_path):
+    (tmp_path / "a.pt").write_text("nothing")
+    arguments = ["convert", str(tmp_path / "a.pt"), "-o", str(tmp_path / "a.safetensors")]
+    assert isinstance(CliRunner().invoke(cli, arguments).exception, WeightsError)
+    assert not (tmp_path / "a.safetensors").exists()
+    arguments[-1] = str(tmp_path / "a.bin")
+    assert CliRunner().invoke(cli, arguments).exit_code == 2
+
+
+SHIPPED = [f"grover-{size}-{corpus}" for size in ("small", "base") for corpus in ("chembl", "zinc")]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_encoders_load_and_are_at_hand(name):
+    encoder = load_encoder(name)
+    assert encoder.card.at_hand
+    found = encoder.embed(encoder.graphs(molecules(SMILES)).content, ["both"], "mean")["both"]
+    assert np.isfinite(found).all()
+    untrained = load_encoder(f"{name.rpartition('-')[0]}-untrained")
+    assert sum(value.numel() for value in encoder.module.parameters()) == sum(
+        value.numel() for value in untrained.module.parameters()
+    )
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_learning_curves_fall_far_below_the_untrained_network(name):
+    with (shipped("pretrained") / name / "curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for loss in ("atom_context", "bond_context", "groups"):
+        assert float(rows[-1][loss]) < 0.3 * float(rows[0][loss])

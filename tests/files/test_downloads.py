@@ -1,0 +1,116 @@
+"""Finding, downloading and verifying files, against a real server on this machine."""
+
+import hashlib
+import http.server
+import threading
+
+import pytest
+
+from molrate.errors import InputError, WeightsError
+from molrate.files.downloads import Artifact
+
+CONTENT = bytes(range(256)) * 400
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+GIT_BLOB = hashlib.sha1(b"blob %d\0" % len(CONTENT) + CONTENT).hexdigest()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves CONTENT with ranges at /ranges, without at /whole, another file at /other."""
+
+    def do_GET(self):
+        self.server.requests.append((self.path, self.headers.get("Range")))
+        if self.path == "/none":
+            self.send_error(404)
+            return
+        body, status = (b"other" if self.path == "/other" else CONTENT), 200
+        asked = self.headers.get("Range")
+        if asked and self.path == "/refusing":
+            self.send_error(416)
+            return
+        if asked and self.path == "/ranges":
+            body, status = CONTENT[int(asked.removeprefix("bytes=").removesuffix("-")) :], 206
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.requests = []
+        running.url = f"http://127.0.0.1:{running.server_address[1]}"
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+def artifact(*urls, **known):
+    return Artifact("file.pth", "weights", urls=urls, **(known or {"sha256": SHA256}))
+
+
+@pytest.mark.parametrize("known", [{"sha256": SHA256}, {"git_blob": GIT_BLOB}])
+def test_download_is_verified_kept_and_not_repeated(server, fresh_cache, known):
+    wanted = artifact(f"{server.url}/none", f"{server.url}/other", f"{server.url}/whole", **known)
+    path = wanted.locate()
+    assert path.read_bytes() == CONTENT
+    assert fresh_cache in path.parents
+    assert wanted.locate() == path
+    assert len(server.requests) == 3
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("place", ["ranges", "whole", "refusing"])
+def test_a_cut_off_download_is_continued(server, fresh_cache, place):
+    wanted = artifact(f"{server.url}/{place}")
+    partial = fresh_cache / "weights" / f"{SHA256[:12]}-file.pth.part"
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(CONTENT[:5000])
+    assert wanted.locate().read_bytes() == CONTENT
+    assert server.requests[0] == (f"/{place}", "bytes=5000-")
+    # A server without ranges sends everything again or refuses, which is noticed and put right.
+    assert len(server.requests) == (1 if place == "ranges" else 2)
+
+
+def test_a_download_that_cannot_be_had_says_what_to_do(server, fresh_cache):
+    with pytest.raises(WeightsError, match=r"404.*another digest.*folder named by MOLRATE_WEIGHTS"):
+        artifact(f"{server.url}/none", f"{server.url}/other").locate()
+    with pytest.raises(WeightsError, match=r"no connection"):
+        artifact("http://127.0.0.1:9/nothing").locate()
+    assert not list(fresh_cache.rglob("*.pth"))
+
+
+def test_folders_are_searched_below_and_before_the_cache(tmp_path, fresh_cache, monkeypatch):
+    below = tmp_path / "data" / "a" / "model_gin"
+    below.mkdir(parents=True)
+    (below / "masking.pth").write_bytes(CONTENT)
+    monkeypatch.setenv("MOLRATE_WEIGHTS", str(tmp_path / "data"))
+    found = Artifact("gin_masking.pth", "weights", ("model_gin/masking.pth",), sha256=SHA256)
+    assert found.locate() == below / "masking.pth"
+
+
+def test_another_file_of_the_same_name_does_not_hide_the_right_one(tmp_path, monkeypatch, fresh_cache):
+    for folder, content in (("a", b"mine"), ("b", CONTENT)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "file.pth").write_bytes(content)
+    monkeypatch.setenv("MOLRATE_WEIGHTS", str(tmp_path))
+    assert artifact().locate() == tmp_path / "b" / "file.pth"
+
+
+def test_a_cache_that_cannot_be_written_is_named(server, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MOLRATE_CACHE", str(tmp_path / "file"))
+    with pytest.raises(WeightsError, match="Set MOLRATE_CACHE"):
+        artifact(f"{server.url}/whole").locate()
+
+
+def test_an_altered_file_is_refused_at_every_use(server, tmp_path, fresh_cache, monkeypatch):
+    path = artifact(f"{server.url}/whole").locate()
+    path.write_bytes(CONTENT[:-1])
+    with pytest.raises(WeightsError, match="truncated or altered"):
+        artifact(f"{server.url}/whole").locate()
+    with pytest.raises(InputError, match="MOLRATE_DATA"):
+        Artifact("file.csv", "datasets", sha256=SHA256).locate(download=False)

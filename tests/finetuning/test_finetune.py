@@ -1,0 +1,235 @@
+import json
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+
+import molrate
+from molrate.cli.main import cli
+from molrate.encoders.base import load_encoder
+from molrate.errors import InputError, UsageError, WeightsError
+from molrate.finetuning.config import FinetuningConfig
+from molrate.finetuning.finetune import finetune
+from molrate.finetuning.training import Batches, BestEpoch, Examples
+from molrate.finetuning.tuning import Material, tune
+from molrate.models.metrics import target_metrics
+from molrate.models.model import TunedModel
+
+QUICK = FinetuningConfig(learning_rates=(1e-3,), n_epochs=3, n_hidden=16)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """120 molecules of ESOL: numbers, one with gaps, two classes, three, and a row that is no molecule."""
+    dataset = molrate.load_dataset("esol")
+    y = dataset.targets[0].values[:120]
+    frame = pd.DataFrame({"smiles": dataset.smiles[:120], "y": y, "z": y**2})
+    frame["soluble"] = np.where(y > np.median(y), "yes", "no")
+    frame["level"] = pd.qcut(y, 3, labels=["low", "middle", "high"])
+    frame.loc[::7, "z"] = np.nan
+    frame.loc[120] = ["not a molecule", 1.0, 1.0, "yes", "low"]
+    path = tmp_path_factory.mktemp("table") / "esol.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(("encoder", "frozen"), [("gcn-untrained", False), ("grover-small-chembl", True)])
+def test_a_model_read_again_predicts_what_was_measured(table, tmp_path, encoder, frozen):
+    record = finetune(table, encoder, tmp_path / "m", QUICK, target=["y", "z"], frozen=frozen)
+    model = TunedModel.load(tmp_path / "m")
+    frame = pd.read_csv(table)
+    predicted = model.predict(frame["smiles"].tolist())
+    assert predicted["status"].tolist() == ["ok"] * 120 + ["invalid"]
+    assert np.isnan(predicted.loc[120, ["predicted_y", "predicted_z"]].astype(float)).all()
+    test = np.array(record["split"]["test"])
+    for target in molrate.load_dataset(table, ["y", "z"]).targets:
+        found = predicted[f"predicted_{target.name}"].to_numpy()[test]
+        again = target_metrics(target.take(test), found)
+        for name, value in record["metrics"]["test"][target.name].items():
+            assert again[name] == pytest.approx(value, rel=1e-3, abs=1e-3)
+
+
+def test_training_learns(table):
+    material = Material.load(table, "y")
+    config = FinetuningConfig(learning_rates=(1e-4, 3e-3), n_epochs=60)
+    tuned = tune(material, load_encoder("rdkit-descriptors"), config, frozen=True, device="cpu")
+    assert tuned.metrics["test"]["y"]["r2"] > 0.5
+    assert tuned.best.validation_loss == min(trial.validation_loss for trial in tuned.trials)
+
+
+def test_every_epoch_has_an_order_of_its_own(table, monkeypatch):
+    orders = []
+    batch = Examples.batch
+    monkeypatch.setattr(Examples, "batch", lambda self, rows: orders.append(tuple(rows)) or batch(self, rows))
+    config = FinetuningConfig(learning_rates=(1e-3,), n_epochs=3, n_hidden=8)
+    tune(Material.load(table, "y"), load_encoder("ecfp4"), config, frozen=True, device="cpu")
+    of_training = [rows for rows in orders if rows != tuple(range(len(rows)))]
+    assert len(set(of_training)) == 3 * 3
+
+
+def test_a_molecule_unlike_any_in_training_gets_a_prediction_within_reach(table):
+    material = Material.load(table, "y")
+    encoder = load_encoder("gin-untrained")
+    tuned = tune(material, encoder, QUICK, pooling="sum", device="cpu")
+    head = tuned.run.head.eval()
+    far = torch.full((1, 300), 1e6)
+    assert torch.isfinite(head.feature_limit)
+    assert torch.equal(head(far), head(10 * far))
+    typical = head.feature_mean[None]
+    spread = float(head.target_scale)
+    reach = abs(float(head.predict(far, "regression") - head.predict(typical, "regression")))
+    assert reach < 30 * spread
+
+
+def test_frozen_encoders_stay_and_tuned_ones_move(table, tmp_path):
+    before = load_encoder("gcn-untrained").trainable().network.state_dict()
+    for frozen in (True, False):
+        finetune(table, "gcn-untrained", tmp_path / f"{frozen}", QUICK, target="y", frozen=frozen)
+        after = TunedModel.load(tmp_path / f"{frozen}").encoder.trainable().network.state_dict()
+        same = torch.equal(before["gnns.0.linear.weight"], after["gnns.0.linear.weight"])
+        assert same is frozen
+
+
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(table, tmp_path, monkeypatch):
+    arguments = {"target": "y", "config": QUICK}
+    finetune(table, "gcn-untrained", tmp_path / "straight", **arguments)
+    note = BestEpoch.on_train_epoch_end
+
+    def stop(self, trainer, module):
+        note(self, trainer, module)
+        if trainer.current_epoch == 2:
+            raise RuntimeError("stopped")
+
+    monkeypatch.setattr(BestEpoch, "on_train_epoch_end", stop)
+    with pytest.raises(RuntimeError, match="stopped"):
+        finetune(table, "gcn-untrained", tmp_path / "stopped", **arguments)
+    assert not (tmp_path / "stopped" / "model.json").exists()
+    with pytest.raises(WeightsError, match="no finished fine-tuned model"):
+        TunedModel.load(tmp_path / "stopped")
+    monkeypatch.setattr(BestEpoch, "on_train_epoch_end", note)
+    epochs = []
+    monkeypatch.setattr(
+        BestEpoch,
+        "on_train_epoch_end",
+        lambda self, trainer, module: epochs.append(trainer.current_epoch) or note(self, trainer, module),
+    )
+    finetune(table, "gcn-untrained", tmp_path / "stopped", **arguments)
+    assert epochs == [2]
+    states = [TunedModel.load(tmp_path / name).head.state_dict() for name in ("straight", "stopped")]
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value)
+
+
+def test_a_trial_that_had_ended_trains_no_further(table, tmp_path, monkeypatch):
+    config = FinetuningConfig(learning_rates=(1e-3, 1e-4), n_epochs=30, patience=1, n_hidden=8)
+    write = "molrate.finetuning.finetune.write_model"
+    with monkeypatch.context() as patched:
+        patched.setattr(write, lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
+        with pytest.raises(RuntimeError, match="killed"):
+            finetune(table, "ecfp4", tmp_path / "m", config, target="y", frozen=True)
+    ended = [len(path.read_text().splitlines()) for path in sorted(tmp_path.glob("m/trials/*/curve.csv"))]
+    monkeypatch.setattr("molrate.finetuning.training._fit", None)
+    record = finetune(table, "ecfp4", tmp_path / "m", config, target="y", frozen=True)
+    assert sorted(trial["n_epochs"] + 1 for trial in record["trials"]) == sorted(ended)
+    assert not (tmp_path / "m" / "trials").exists()
+
+
+def test_a_damaged_checkpoint_costs_its_trial_only(table, tmp_path, caplog, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr("molrate.finetuning.finetune.write_model", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
+    (checkpoint,) = tmp_path.glob("m/trials/*/last.ckpt")
+    checkpoint.write_bytes(b"")
+    record = finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
+    assert "last.ckpt is damaged" in caplog.text
+    assert record["best"]["n_epochs"] == 3
+
+
+def test_a_mistaken_command_can_be_corrected(table, tmp_path):
+    with pytest.raises(UsageError, match="nothing to train"):
+        finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y")
+    assert finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)["metrics"]
+
+
+def test_an_interrupt_is_one(table, tmp_path, monkeypatch):
+    def interrupt(self, *_):
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(BestEpoch, "on_train_epoch_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_no_batch_has_a_single_molecule():
+    for n in range(2, 40):
+        for batch_size in (2, 3, 8):
+            sizes = [len(rows) for rows in Batches(n, batch_size, seed=0)]
+            assert sum(sizes) == n
+            assert min(sizes) >= 2
+
+
+def test_a_folder_holds_one_run(table, tmp_path):
+    first = finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
+    assert finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True) == json.loads(
+        json.dumps(first)
+    )
+    with pytest.raises(UsageError, match="another dataset, targets; name an empty folder"):
+        finetune(table, "ecfp4", tmp_path / "m", QUICK, target="z", frozen=True)
+    with pytest.raises(UsageError, match="another settings"):
+        finetune(table, "ecfp4", tmp_path / "m", FinetuningConfig(n_epochs=4), target="y", frozen=True)
+
+
+def test_contradictions_are_refused(table, tmp_path):
+    with pytest.raises(UsageError, match="--frozen trains no layer"):
+        finetune(table, "gin-untrained", tmp_path / "m", QUICK, target="y", frozen=True, n_layers=2)
+    with pytest.raises(UsageError, match="--layer is for --frozen"):
+        finetune(table, "gin-untrained", tmp_path / "m", QUICK, target="y", layer="layer-2")
+    with pytest.raises(UsageError, match="--epochs is to be 1 or more"):
+        FinetuningConfig(n_epochs=0)
+    with pytest.raises(UsageError, match="--learning-rate"):
+        FinetuningConfig(learning_rates=(0.0,))
+    with pytest.raises(InputError, match="classes and numbers apart"):
+        finetune(table, "ecfp4", tmp_path / "m", QUICK, target=["y", "soluble"], frozen=True)
+
+
+def test_the_commands(table, tmp_path):
+    runner, model = CliRunner(), str(tmp_path / "m")
+    quick = ["--epochs", "2", "--learning-rate", "1e-3", "-q", "--frozen", "-e", "ecfp4"]
+    done = runner.invoke(cli, ["finetune", str(table), "--target", "level", "-o", model, *quick])
+    assert done.exit_code == 0, done.output
+    assert "random split: 84 train, 12 validation, 24 test molecules" in done.output
+    assert "test: auroc" in done.output
+    out = tmp_path / "predictions.csv"
+    done = runner.invoke(cli, ["predict", str(table), "-m", model, "-o", str(out), "-q"])
+    assert done.exit_code == 5
+    predictions = pd.read_csv(out)
+    assert len(predictions) == 121
+    names = [f"predicted_level={label}" for label in ("high", "low", "middle")]
+    np.testing.assert_allclose(predictions.loc[:119, names].sum(axis=1), 1, atol=1e-5)
+    assert json.loads(out.with_name("predictions.csv.run.json").read_text())["model"]["task"]["targets"] == [
+        "level"
+    ]
+    with pytest.raises(InputError, match="has a column 'canonical_smiles' already"):
+        runner.invoke(cli, ["predict", str(out), "-m", model], catch_exceptions=False)
+
+
+def test_damaged_models_are_refused(table, tmp_path):
+    finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
+    head = (tmp_path / "m" / "head.safetensors").read_bytes()
+    (tmp_path / "m" / "head.safetensors").write_bytes(head[:100])
+    with pytest.raises(WeightsError, match="damaged"):
+        TunedModel.load(tmp_path / "m")
+    (tmp_path / "m" / "model.json").write_text('{"format": 99}')
+    with pytest.raises(WeightsError, match="not a model of format 2"):
+        TunedModel.load(tmp_path / "m")

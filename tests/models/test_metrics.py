@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from molrate.data.targets import Target, parse_target
+from molrate.models.metrics import mean_metrics, target_metrics
+
+NAN = float("nan")
+
+
+def test_numbers_by_hand_on_what_was_measured():
+    target = Target("y", "regression", np.array([1.0, 2.0, NAN, 4.0]))
+    metrics = target_metrics(target, np.array([1.0, 3.0, 99.0, 2.0]))
+    truth = np.array([1, 2, 4])
+    assert metrics["mae"] == pytest.approx(1.0)
+    assert metrics["rmse"] == pytest.approx(np.sqrt(5 / 3))
+    assert metrics["r2"] == pytest.approx(1 - 5 / ((truth - truth.mean()) ** 2).sum())
+
+
+def test_area_under_the_curve_is_the_share_of_ordered_pairs():
+    generator = np.random.default_rng(0)
+    truth, found = generator.integers(0, 2, 60), generator.random(60)
+    target = parse_target("a", [["no", "yes"][code] for code in truth])
+    pairs = found[target.values == 1][:, None] > found[target.values == 0][None]
+    metrics = target_metrics(target, found)
+    assert metrics["auroc"] == pytest.approx(pairs.mean())
+    assert metrics["accuracy"] == pytest.approx(((found >= 0.5) == target.values).mean())
+
+
+def test_a_metric_that_does_not_exist_is_nan_and_no_part_of_the_mean():
+    one_class = Target("a", "classification", np.zeros(4), ("no", "yes"))
+    metrics = target_metrics(one_class, np.full(4, 0.2))
+    assert np.isnan(metrics["auroc"])
+    assert metrics["accuracy"] == 1
+    other = {"auroc": 0.8, "auprc": 0.7, "accuracy": 0.5}
+    assert mean_metrics([metrics, other]) == {"auroc": 0.8, "auprc": 0.7, "accuracy": 0.75}
+    assert np.isnan(mean_metrics([metrics])["auroc"])
+
+
+def test_more_than_two_classes():
+    target = parse_target("b", ["x", "y", "z", "x"])
+    perfect = np.eye(3)[target.values.astype(int)]
+    assert target_metrics(target, perfect) == {"auroc": 1.0, "auprc": 1.0, "accuracy": 1.0}

@@ -1,0 +1,216 @@
+"""The ranking engine on features whose order is known, with layers, consensus and sensitivity."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from molrate.data.targets import Target
+from molrate.errors import InputError, UsageError
+from molrate.measures import MEASURES, cka, logme
+from molrate.measures.rowspace import principal_components
+from molrate.ranking.consensus import consensus_table
+from molrate.ranking.layers import kendall_tau, layer_table
+from molrate.ranking.ranking import (
+    Candidate,
+    Ranking,
+    Trial,
+    choose_measures,
+    label_warning,
+    rank_trials,
+    ranking_frame,
+    ranking_rows,
+    score_candidates,
+)
+from molrate.ranking.score_features import score_features
+from molrate.ranking.sensitivity import sensitivity_table
+from molrate.statistics.resampling import make_design
+
+N = 200
+
+
+@pytest.fixture(scope="module")
+def pool():
+    generator = np.random.default_rng(0)
+    signal = generator.normal(size=(N, 3))
+    values = signal @ [1.0, 0.5, 0.25] + 0.3 * generator.normal(size=N)
+    noise = generator.normal(size=(N, 9))
+    layers = [np.c_[signal * share, noise] for share in (0.1, 0.6, 2.0, 1.0)]
+    candidates = [Candidate("deep", f"layer-{i}", layer) for i, layer in enumerate(layers)]
+    candidates += [Candidate("flat", "only", np.c_[signal[:, :1], noise]), Candidate("noise", "only", noise)]
+    return candidates, Trial(
+        Target("y", "regression", values), np.arange(N), make_design(values, "regression")
+    )
+
+
+def ranked(pool, names, rank_by="excess", **options):
+    candidates, trial = pool
+    measures = [MEASURES[name]() for name in names]
+    rows, replicates = rank_trials(candidates, [trial], measures, rank_by, **options)
+    return Ranking(ranking_frame("drawn", rows), replicates=replicates)
+
+
+def test_rows_hold_what_the_measures_give(pool):
+    frame = ranked(pool, ["logme", "cka"]).frame.set_index(["measure", "encoder", "layer"])
+    candidates, trial = pool
+    for candidate in candidates:
+        for name, function in (("logme", logme), ("cka", cka)):
+            row = frame.loc[(name, candidate.encoder, candidate.layer)]
+            expected = function(candidate.features, trial.target.values, "regression")
+            assert row["value"] == pytest.approx(expected, rel=1e-9)
+            null = [
+                function(candidate.features, trial.target.values[order], "regression")
+                for order in trial.design.permutations
+            ]
+            assert row["null_mean"] == pytest.approx(np.mean(null), rel=1e-9)
+            assert row["excess"] == pytest.approx(expected - np.mean(null), rel=1e-7)
+
+
+def test_order_groups_and_distances_follow_the_replicates(pool):
+    ranking = ranked(pool, ["ridge"])
+    frame = ranking.frame
+    assert frame["excess"].is_monotonic_decreasing
+    assert frame["rank"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert frame["group"].iloc[0] == 1
+    assert frame.set_index("encoder").loc["noise", "group"] > 1
+    best, last = frame.iloc[0], frame.iloc[-1]
+    gap, low, high = ranking.difference(
+        "y", "ridge", (best["encoder"], best["layer"]), (last["encoder"], last["layer"])
+    )
+    assert (last["behind"], last["behind_low"], last["behind_high"]) == pytest.approx((gap, low, high))
+    assert gap == pytest.approx(best["excess"] - last["excess"])
+    deep = frame[frame["encoder"] == "deep"]
+    assert sorted(deep["layer_rank"]) == [1, 2, 3, 4]
+    assert set(frame[frame["encoder"] != "deep"]["layer_rank"]) == {1}
+
+
+def test_forms_of_the_order(pool):
+    frame = ranked(pool, ["h-score"], "relative").frame
+    reach = 9 - frame["null_mean"]
+    np.testing.assert_allclose(frame["relative"], frame["excess"] / reach)
+    assert frame["relative"].is_monotonic_decreasing
+    assert ranked(pool, ["cka"], "z").frame["z"].is_monotonic_decreasing
+    lower = ranked(pool, ["ridge-rmse"], "value").frame
+    assert lower["value"].is_monotonic_increasing
+    unbounded = ranked(pool, ["logme"], "relative").frame
+    assert unbounded["rank"].isna().all()
+    assert unbounded["note"].str.contains("has no relative form").all()
+    with pytest.raises(UsageError, match="unknown form 'guess'"):
+        ranking_rows("y", pool[1].design, [], "guess")
+
+
+def test_a_common_dimension_is_that_of_principal_components(pool):
+    frame = ranked(pool, ["cka"], common_dimension=4).frame
+    assert set(frame["dimension"]) == {4}
+    row = frame[frame["encoder"] == "noise"].iloc[0]
+    reduced = principal_components(pool[0][-1].features, 4)
+    assert row["value"] == pytest.approx(cka(reduced, pool[1].target.values, "regression"), rel=1e-9)
+
+
+def test_what_has_no_value_says_why(pool):
+    candidates, trial = pool
+    measures = [MEASURES[name]() for name in ("logistic", "leep", "etran", "cka")]
+    broken = Candidate("broken", "only", np.full((N, 3), np.nan))
+    scored = score_candidates([candidates[0], broken], trial.rows, trial.design, measures)
+    rows, replicates = ranking_rows("y", trial.design, scored)
+    by_key = {(row["measure"], row["encoder"]): row for row in rows}
+    assert by_key["logistic", "deep"]["status"] == "inapplicable"
+    assert "classification only" in by_key["logistic", "deep"]["note"]
+    assert by_key["leep", "deep"]["status"] == "inapplicable"
+    assert "source-class probabilities" in by_key["leep", "deep"]["note"]
+    assert by_key["etran", "deep"]["status"] == "failed"
+    assert "at least two" in by_key["etran", "deep"]["note"]
+    assert by_key["cka", "broken"]["status"] == "failed"
+    assert "not finite" in by_key["cka", "broken"]["note"]
+    assert list(replicates) == [("y", "cka", "deep", "layer-0")]
+
+
+def test_all_leaves_out_what_needs_more_and_says_so():
+    measures, notes = choose_measures(["all"])
+    names = {measure.name for measure in measures}
+    assert {"transrate", "logme", "ridge", "knn"} <= names
+    assert not {"taskonomy", "leep", "rsa", "ds"} & names
+    assert "taskonomy (needs training)" in notes[0]
+    more = {measure.name for measure in choose_measures(["all"], met={"reference"})[0]}
+    assert more - names == {"rsa", "depara"}
+    with pytest.raises(UsageError, match="no measure to rank by"):
+        choose_measures([])
+    with pytest.raises(UsageError, match="TransRate's factor"):
+        choose_measures(["logme"], scale_by_dimension=True)
+
+
+def test_layers_stand_beside_the_rule_that_deeper_is_better(pool):
+    ranking = ranked(pool, ["cka"])
+    table = layer_table(ranking).set_index("encoder")
+    deep = table.loc["deep"]
+    assert (deep["best_layer"], deep["last_layer"]) == ("layer-2", "layer-3")
+    gap, low, high = ranking.difference("y", "cka", ("deep", "layer-2"), ("deep", "layer-3"))
+    assert (deep["gain"], deep["gain_low"], deep["gain_high"]) == pytest.approx((gap, low, high))
+    assert deep["depth_tau"] == pytest.approx(2 / 3)
+    assert table["rank_by_best"].to_dict() == {"deep": 1, "flat": 2, "noise": 3}
+
+
+def test_kendall_tau_is_scipys_with_ties():
+    generator = np.random.default_rng(1)
+    one, other = generator.integers(0, 5, 30), generator.integers(0, 5, 30)
+    assert kendall_tau(one, other) == pytest.approx(stats.kendalltau(one, other).statistic)
+    assert np.isnan(kendall_tau(one, np.ones(30)))
+
+
+def test_consensus_is_the_mean_rank(pool):
+    frame = ranked(pool, ["cka", "logme", "ridge"]).frame
+    table = consensus_table(frame).set_index(["encoder", "layer"])
+    ranks = frame.pivot_table(index=["encoder", "layer"], columns="measure", values="rank").astype(float)
+    for key, votes in ranks.iterrows():
+        row = table.loc[key]
+        assert row["mean_rank"] == pytest.approx(votes.mean())
+        reach = stats.t.ppf(0.975, 2) * votes.std(ddof=1) / np.sqrt(3)
+        assert row["low"] == pytest.approx(max(1, votes.mean() - reach))
+        assert row["borda"] == pytest.approx((6 - votes.mean()) / 5)
+    votes = {name: ranks[name].to_numpy() for name in ranks}
+    taus = [kendall_tau(votes["cka"], votes["logme"]), kendall_tau(votes["cka"], votes["ridge"])]
+    taus.append(kendall_tau(votes["logme"], votes["ridge"]))
+    assert consensus_table(frame).attrs["agreement"] == pytest.approx(np.mean(taus))
+
+
+def test_targets_vote_by_rank_whatever_their_scale():
+    generator = np.random.default_rng(2)
+    signal = generator.normal(size=(N, 2))
+    features = {"one": np.c_[signal[:, :1], generator.normal(size=(N, 3))], "two": signal}
+    labels = {"a": signal[:, 1], "b": signal[:, 1] * 1e6 + signal[:, 0], "c": signal[:, 0]}
+    import pandas as pd
+
+    frames = []
+    for name, values in labels.items():
+        frames.append(score_features(features, values, name, measures=["ridge-rmse"]).frame)
+    table = consensus_table(pd.concat(frames, ignore_index=True)).set_index("encoder")
+    assert table.loc["two", "votes"] == 3
+    assert table.loc["two", "mean_rank"] < table.loc["one", "mean_rank"]
+
+
+def test_sensitivity_compares_with_the_same_ranking(pool):
+    candidates, trial = pool
+    measures = [MEASURES["transrate"](), MEASURES["cka"]()]
+    _, base = rank_trials(candidates, [trial], measures)
+    table = sensitivity_table(candidates, [trial], measures, base, "excess", {"same": lambda: candidates})
+    settings = table.groupby("setting")["measure"].apply(set).to_dict()
+    assert settings["epsilon squared"] == {"transrate"}
+    assert settings["bins"] == {"transrate"}
+    assert settings["subsample"] == {"transrate", "cka"}
+    unchanged = table[table["setting"] == "pooling"]
+    np.testing.assert_allclose(unchanged["tau"], 1.0)
+    assert unchanged["same_best"].all()
+    assert table["tau"].between(-1, 1).all()
+
+
+def test_a_pool_of_one_needs_no_order():
+    with pytest.raises(InputError, match="no encoder was ranked"):
+        _ = Ranking(ranking_frame("drawn", [])).best
+
+
+def test_labels_that_leave_a_measure_to_chance_are_named():
+    generator = np.random.default_rng(0)
+    classes = make_design(np.r_[np.ones(5), np.zeros(55)], "classification", permutations=0)
+    assert label_warning(MEASURES["logistic"](), classes) == "the smallest class has 5 molecules"
+    ties = make_design(np.r_[np.zeros(150), generator.normal(size=50)], "regression", permutations=0)
+    assert "equal values left" in label_warning(MEASURES["transrate"](), ties)
+    assert label_warning(MEASURES["logme"](), ties) == ""
