@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from molrate.measures import MEASURES, Sample
-from molrate.ranking.ranking import Candidate, score_candidates
+from molrate.ranking.candidates import Candidate, score_candidates
 from molrate.statistics.intervals import estimate, separable_groups
 from molrate.statistics.resampling import make_design
 

@@ -32,8 +32,9 @@ from molrate.files.output import write_atomically, write_record
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.tuning import Material, tune
 from molrate.models.metrics import MAIN_METRIC
-from molrate.ranking.ranking import choose_measures
-from molrate.ranking.score import make_candidates, score
+from molrate.ranking.candidates import choose_measures
+from molrate.ranking.molecules import make_candidates
+from molrate.ranking.score import score
 
 if TYPE_CHECKING:
     import pandas as pd

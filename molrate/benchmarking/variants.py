@@ -14,7 +14,8 @@ import numpy as np
 
 from molrate.measures.base import MEASURES, Measure
 from molrate.measures.transrate import EPSILON_SQUARED, TransRate
-from molrate.ranking.ranking import Candidate, Trial, rank_trials
+from molrate.ranking.candidates import Candidate, Trial
+from molrate.ranking.ranking import rank_trials
 from molrate.statistics.resampling import make_design
 
 if TYPE_CHECKING:

@@ -93,7 +93,7 @@ def command(
     require_lightning()
     from molrate.benchmarking.run import benchmark
     from molrate.finetuning.config import FinetuningConfig
-    from molrate.ranking.score import default_encoders
+    from molrate.ranking.molecules import default_encoders
 
     config = FinetuningConfig(
         learning_rates=learning_rate,

@@ -47,7 +47,7 @@ def _more(kind: str, row: dict[str, str]) -> dict[str, str]:
 
 def _encoders() -> list[dict[str, str]]:
     from molrate.encoders.base import encoder_names
-    from molrate.encoders.checkpoints import encoder_cards
+    from molrate.encoders.cards import encoder_cards
 
     cards = encoder_cards()
     rows = []

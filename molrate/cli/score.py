@@ -137,7 +137,8 @@ def command(
     molrate score --features vectors.npz --labels labels.csv --measure logme
     """
     set_up_logging(quiet, verbose)
-    from molrate.files.output import check_output, print_result, read_arrays
+    from molrate.files.output import check_output, print_result
+    from molrate.files.tables import read_arrays
     from molrate.ranking.report import WRITABLE, to_csv, to_json, to_text, write_ranking
 
     path = check_output(output, WRITABLE) if output else None

@@ -18,14 +18,13 @@ import numpy.typing as npt
 from molrate.data.targets import Target, parse_target
 from molrate.errors import InputError, UsageError
 from molrate.files.downloads import Artifact, github_address
-from molrate.files.output import READABLE, read_table
+from molrate.files.tables import READABLE, _names, _require_columns, find_smiles_column, read_table
 from molrate.paths import cache_folder, shipped
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOLECULENET_PREFIX = "moleculenet:"
-SMILES_NAMES = ("smiles", "mol", "canonical_smiles", "structure")
 
 
 @dataclass(frozen=True)
@@ -102,34 +101,6 @@ def load_dataset(
     return _load_table(name, wanted, smiles_column, task)
 
 
-def find_smiles_column(table: pd.DataFrame, path: str, smiles_column: str | None = None) -> str:
-    """Name of the SMILES column: the one given, else the first with a usual name.
-
-    Raises
-    ------
-    InputError
-        If the table has no such column.
-    """
-    if smiles_column is not None:
-        _require_columns(table, path, [smiles_column], "--smiles-column")
-        return smiles_column
-    by_name = {str(column).strip().casefold(): str(column) for column in reversed(list(table.columns))}
-    for name in SMILES_NAMES:
-        if name in by_name:
-            return by_name[name]
-    raise InputError(
-        f"{path}: no SMILES column found; its columns are {_names(table)}. Name it with --smiles-column"
-    )
-
-
-def _require_columns(table: pd.DataFrame, path: str, columns: Sequence[str], option: str) -> None:
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise InputError(
-            f"{path}: no column {', '.join(map(repr, missing))} ({option}); its columns are {_names(table)}"
-        )
-
-
 def dataset_name(source: str | Path) -> str:
     """What a dataset is called in results: as it is known, or its file without folder and endings."""
     name = str(source)
@@ -138,10 +109,6 @@ def dataset_name(source: str | Path) -> str:
     if name.startswith(MOLECULENET_PREFIX):
         return name.removeprefix(MOLECULENET_PREFIX)
     return Path(name).name.split(".")[0]
-
-
-def _names(table: pd.DataFrame) -> str:
-    return ", ".join(map(str, table.columns))
 
 
 def _load_table(path: str, wanted: list[str], smiles_column: str | None, task: str | None) -> Dataset:

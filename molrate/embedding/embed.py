@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.data.molecules import Molecules
+from molrate.embedding.cache import _cache_path, _read, _write
+from molrate.embedding.result import Embedding
 from molrate.encoders.base import POOLING_NAMES, Encoder
 from molrate.errors import InputError, MolrateError, UsageError
-from molrate.paths import cache_folder
 
 if TYPE_CHECKING:
     from rdkit import Chem
@@ -35,32 +32,6 @@ _BATCH_ATOMS = {"cpu": 2048, "cuda": 65536}
 """Atoms in a batch. Larger batches are slower on a CPU, where their arrays leave its cache."""
 
 Progress = Callable[[int], None]
-
-
-@dataclass
-class Embedding:
-    """Embeddings of molecules by the layers of one encoder.
-
-    Attributes
-    ----------
-    layers : dict of str to ndarray of float32, shape (n, d)
-        NaN in the rows of molecules that are invalid or that the encoder has no code for.
-    errors : dict of int to str
-        Row and reason of the molecules the encoder has no code for.
-    seconds : float
-        Time this run spent on them, summed over the threads that have a batch each, reading from the cache
-        included. Graphs that several encoders share count for each of them.
-    device : str
-        Where layers were computed; ``cache`` if none had to be.
-    failure : MolrateError or None
-        Why the encoder could not run; its layers are then missing.
-    """
-
-    layers: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
-    errors: dict[int, str] = field(default_factory=dict)
-    seconds: float = 0.0
-    device: str = "cache"
-    failure: MolrateError | None = None
 
 
 def choose_device(device: str) -> str:
@@ -330,54 +301,6 @@ def _batches(
             rows, parsed, n_atoms = [], [], 0
     if rows:
         yield np.array(rows), parsed
-
-
-def _cache_path(encoder: Encoder, layer: str, pooling: str, molecules: Molecules) -> Path:
-    """File of one layer's embeddings, named by the digest of all that changes its numbers."""
-    key = {
-        "encoder": encoder.identity(),
-        "convention": encoder.convention,
-        "layer": layer,
-        "pooling": pooling if encoder.level == "node" else "none",
-        "rdkit": version("rdkit"),
-        "standardisation": molecules.standardisation,
-        "molecules": molecules.digest,
-    }
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    return cache_folder("embeddings") / f"{encoder.name}-{layer}-{digest[:24]}.safetensors"
-
-
-def _read(path: Path, layer: str, embedding: Embedding) -> bool:
-    """Fill `embedding` from the cache; False where the file is absent or damaged."""
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        return False
-    try:
-        with safe_open(path, framework="np") as stored:
-            embedding.layers[layer] = stored.get_tensor("embedding")
-            errors = json.loads(stored.metadata()["errors"])
-    except SafetensorError as error:
-        logger.warning("%s is damaged (%s); computing it again", path, error)
-        return False
-    embedding.errors.update({int(row): reason for row, reason in errors.items()})
-    return True
-
-
-def _write(path: Path, vectors: npt.NDArray[np.float32], errors: dict[int, str]) -> None:
-    """Keep a layer in the cache; a cache that cannot be written costs time, not the result."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"embedding": vectors}, partial, metadata={"errors": json.dumps(errors)})
-        partial.replace(path)
-    except (OSError, SafetensorError) as error:
-        logger.warning("the cache %s cannot be written (%s); going on without it", path.parent, error)
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def embed(

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from molrate.data.datasets import find_smiles_column
 from molrate.data.molecules import standardise
-from molrate.embedding.embed import Embedding, Progress, embed_one
+from molrate.embedding.embed import Progress, embed_one
+from molrate.embedding.result import Embedding
 from molrate.encoders.base import Encoder
 from molrate.errors import InputError
-from molrate.files.output import parquet_bytes, read_table, write_atomically, write_record
+from molrate.files.output import parquet_bytes, write_atomically, write_record
+from molrate.files.tables import find_smiles_column, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +118,7 @@ def embed_table(
     Parameters
     ----------
     path : str or pathlib.Path
-        See :func:`molrate.files.output.read_table`.
+        See :func:`molrate.files.tables.read_table`.
     encoder : Encoder
     layer : str
         ``last``, ``all`` or a layer's name.

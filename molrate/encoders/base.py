@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from molrate.encoders.batch import MoleculeBatch
-from molrate.encoders.checkpoints import EncoderCard, encoder_cards
+from molrate.encoders.cards import EncoderCard, encoder_cards
 from molrate.errors import UsageError
 from molrate.registry import Registry
 

@@ -3,80 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from molrate.encoders.cards import EncoderCard
 from molrate.errors import WeightsError
-from molrate.files.downloads import Artifact, github_address
-from molrate.paths import shipped
 
 if TYPE_CHECKING:
     import torch
-
-
-@dataclass(frozen=True)
-class EncoderCard:
-    """What is known of an encoder: a ``card.json`` in ``pretrained/``.
-
-    Attributes
-    ----------
-    name, title, description : str
-    family : str
-        Name of the code that runs it, one of :data:`molrate.encoders.base.FAMILIES`.
-    kind : {"pretrained", "control"}
-        Controls (fingerprints, descriptors, untrained weights) are what pretraining has to beat.
-    config : dict
-        The family's own settings.
-    weights : dict or None
-        File, digest and source of the weights; without a source they ship beside the card. None for
-        controls.
-    licence, citation : str
-    """
-
-    name: str
-    title: str
-    description: str
-    family: str
-    kind: str
-    config: dict[str, Any] = field(default_factory=dict)
-    weights: dict[str, Any] | None = None
-    licence: str = ""
-    citation: str = ""
-
-    @property
-    def artifact(self) -> Artifact | None:
-        """The weights file, or None where there is none to load."""
-        if self.weights is None:
-            return None
-        source = self.weights.get("source")
-        return Artifact(
-            file=self.weights["file"],
-            kind="weights",
-            aliases=tuple(self.weights.get("aliases", ())),
-            sha256=self.weights.get("sha256"),
-            git_blob=self.weights.get("git_blob"),
-            urls=() if source is None else tuple(source.get("urls") or [github_address(source)]),
-            folder=shipped("pretrained") / self.name if source is None else None,
-        )
-
-    @property
-    def at_hand(self) -> bool:
-        """Whether the encoder can run without a download."""
-        return self.artifact is None or bool(self.artifact.find())
-
-
-@cache
-def encoder_cards() -> dict[str, EncoderCard]:
-    """Cards of all encoders that molrate knows, by name."""
-    paths = sorted(shipped("pretrained").glob("*/card.json"))
-    cards = [EncoderCard(**json.loads(path.read_text(encoding="utf-8"))) for path in paths]
-    return {card.name: card for card in cards}
 
 
 def read_pickle(path: Path, allowed: Sequence[Any] = ()) -> Any:

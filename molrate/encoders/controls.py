@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from molrate.encoders.base import Encoder
 from molrate.encoders.batch import MoleculeBatch
-from molrate.encoders.checkpoints import EncoderCard
+from molrate.encoders.cards import EncoderCard
 from molrate.errors import UsageError
 from molrate.paths import shipped
 

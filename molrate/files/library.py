@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
-from molrate.data.datasets import SMILES_NAMES
 from molrate.errors import InputError, UsageError
 from molrate.files.output import MANIFEST, PARTS
+from molrate.files.tables import SMILES_NAMES
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from molrate.encoders.base import Encoder
+from molrate.models.model import common_record, save_model
+
+if TYPE_CHECKING:
+    from molrate.finetuning.tuning import Tuned
+
 import hashlib
 import json
 import shutil
@@ -14,7 +24,7 @@ from molrate.errors import InputError, UsageError
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.tuning import Material, tune
 from molrate.models.metrics import MAIN_METRIC
-from molrate.models.model import RECORD, write_model
+from molrate.models.model import RECORD
 
 _TRIALS, _REQUEST = "trials", "request.json"
 
@@ -193,3 +203,58 @@ def describe(record: dict[str, Any], folder: Path) -> str:
 
 def _number(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.4g}"
+
+
+def write_model(
+    folder: Path, material: Material, encoder: Encoder, tuned: Tuned, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Write a fine-tuned model.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    material : Material
+    encoder : Encoder
+        As it was before fine-tuning.
+    tuned : Tuned
+    settings : dict
+        Of the run: ``frozen``, ``n_layers``, ``layer``, ``pooling`` and those of its configuration.
+
+    Returns
+    -------
+    dict
+        The record in ``model.json``.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written.
+    """
+    network = encoder.trainable().network if settings["frozen"] and encoder.n_transferable else None
+    if not settings["frozen"]:
+        network = tuned.run.encoder.network  # type: ignore[assignment]
+    record = _record(material, encoder, tuned, settings)
+    known = [row for row in material.split.train.tolist() if row not in tuned.unsupported]
+    training = material.molecules.canonical[known].tolist()
+    save_model(folder, encoder, network, tuned.run.head, record, training)
+    return record
+
+
+def _record(material: Material, encoder: Encoder, tuned: Tuned, settings: dict[str, Any]) -> dict[str, Any]:
+    standardisation = material.molecules.standardisation
+    return {
+        **common_record(material.dataset, material.task, standardisation, encoder, settings),
+        "trials": [_finite(trial.record()) for trial in tuned.trials],
+        "best": tuned.best.record(),
+        "metrics": _finite(tuned.metrics),
+        "calibration": tuned.calibration,
+        "split": {"method": material.method, **material.split.record()},
+        "unsupported": tuned.unsupported,
+    }
+
+
+def _finite(metrics: Any) -> Any:
+    """Metrics with None in place of NaN, which JSON has not."""
+    if isinstance(metrics, dict):
+        return {name: _finite(value) for name, value in metrics.items()}
+    return metrics if np.isfinite(metrics) else None

@@ -1,6 +1,6 @@
 """Transferability measures: pure NumPy functions that know nothing of molecules or torch."""
 
-from molrate.measures.base import MEASURES, Measure, Sample, make_sample, one_pass_values
+from molrate.measures.base import MEASURES, Measure, one_pass_values
 from molrate.measures.bhattacharyya import gbc
 from molrate.measures.correlation import cka, lfc
 from molrate.measures.dissimilarity import parc, rsa
@@ -12,6 +12,7 @@ from molrate.measures.logme import logme
 from molrate.measures.neighbours import knn
 from molrate.measures.probe import ridge
 from molrate.measures.rogi import rogi_xd
+from molrate.measures.sample import Sample, make_sample
 from molrate.measures.transrate import coding_rate, transrate, transrate_icml, transrate_spectral
 
 __all__ = [

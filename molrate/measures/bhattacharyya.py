@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.errors import InputError
-from molrate.measures.base import Sample, StatisticsMeasure, statistics_of
-from molrate.statistics.feature_statistics import FeatureStatistics, Matrix, Moments
+from molrate.measures.base import StatisticsMeasure
+from molrate.measures.sample import Sample, statistics_of
+from molrate.statistics.feature_statistics import FeatureStatistics
+from molrate.statistics.moments import Matrix, Moments
 
 COMPONENTS = 64
 # Variances below this part of the mean one are rounding noise of constant directions.

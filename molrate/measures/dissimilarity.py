@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.errors import InputError
-from molrate.measures.base import Measure, NotApplicableError, Sample, as_matrix, make_sample
+from molrate.measures.base import Measure, NotApplicableError
 from molrate.measures.rowspace import principal_components
-from molrate.statistics.feature_statistics import Matrix
+from molrate.measures.sample import Sample, as_matrix, make_sample
 from molrate.statistics.intervals import Table
+from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import Codes
 
 COMPONENTS = 32

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from molrate.measures.base import Measure, NotApplicableError, Sample, as_matrix, replicate_rows
-from molrate.statistics.feature_statistics import Matrix
+from molrate.measures.base import Measure, NotApplicableError, replicate_rows
+from molrate.measures.sample import Sample, as_matrix
+from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import Codes, label_codes
 
 GAMMA = 0.01

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from molrate.errors import InputError
-from molrate.measures.base import Measure, Sample
-from molrate.measures.fisher import class_probabilities, within_class_covariance
+from molrate.measures.base import Measure
+from molrate.measures.discriminants import class_probabilities, within_class_covariance
 from molrate.measures.rowspace import row_space
-from molrate.statistics.feature_statistics import Matrix
+from molrate.measures.sample import Sample
 from molrate.statistics.intervals import Table
+from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import Codes, Design
 
 _CLASSIFICATION_WEIGHT = 0.85

@@ -12,9 +12,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from molrate.measures.base import FeaturesMeasure, Sample, as_matrix
+from molrate.measures.base import FeaturesMeasure
+from molrate.measures.discriminants import _softmax, class_means, class_probabilities, within_class_covariance
 from molrate.measures.rowspace import row_space
-from molrate.statistics.feature_statistics import Matrix
+from molrate.measures.sample import Sample, as_matrix
+from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import Codes, label_codes
 
 _STRENGTH = 5.0
@@ -75,41 +77,7 @@ def _score(features: Matrix, codes: Codes) -> float:
     return float(class_probabilities(harder, codes, metric)[np.arange(len(codes)), codes].mean())
 
 
-def class_means(features: Matrix, codes: Codes) -> Matrix:
-    """Mean of each class, shape (C, d)."""
-    one_hot = np.eye(codes.max() + 1)[codes]
-    return one_hot.T @ features / one_hot.sum(axis=0)[:, None]
-
-
-def within_class_covariance(features: Matrix, codes: Codes) -> Matrix:
-    """Covariance about the class means, shape (d, d)."""
-    rows = features - class_means(features, codes)[codes]
-    return rows.T @ rows / len(rows)
-
-
-def class_probabilities(features: Matrix, codes: Codes, metric: Matrix) -> Matrix:
-    """Posterior of linear discriminants with class frequencies as priors, shape (n, C).
-
-    Parameters
-    ----------
-    features : ndarray, shape (n, d)
-    codes : ndarray of int, shape (n,)
-    metric : ndarray, shape (d, d)
-        Regularised within-class covariance.
-    """
-    means = class_means(features, codes)
-    weights = np.linalg.solve(metric, means.T)
-    priors = np.bincount(codes) / len(codes)
-    offsets = np.log(priors) - 0.5 * np.einsum("cd,dc->c", means, weights)
-    return _softmax(features @ weights + offsets)
-
-
 def _shrunk(within: Matrix, strength: float) -> Matrix:
     matrix = (1 - strength) * within
     matrix.flat[:: len(matrix) + 1] += strength
     return matrix
-
-
-def _softmax(scores: Matrix) -> Matrix:
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)

@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.errors import InputError
-from molrate.measures.base import Sample, StatisticsMeasure, statistics_of
-from molrate.statistics.feature_statistics import FeatureStatistics, Matrix
+from molrate.measures.base import StatisticsMeasure
+from molrate.measures.sample import Sample, statistics_of
+from molrate.statistics.feature_statistics import FeatureStatistics
+from molrate.statistics.moments import Matrix
 
 
 def h_score(features: npt.ArrayLike, labels: npt.ArrayLike, *, shrinkage: bool = True) -> float:

@@ -14,19 +14,16 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from molrate.errors import InputError
-from molrate.measures.base import Measure, NotApplicableError, Sample, as_matrix, make_sample
+from molrate.measures.base import Measure, NotApplicableError
+from molrate.measures.labels import NO_SOURCE, checked_probabilities
 from molrate.measures.rowspace import principal_components
-from molrate.statistics.feature_statistics import Matrix, show_rows
+from molrate.measures.sample import Sample, as_matrix, make_sample
 from molrate.statistics.intervals import Table
+from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import Codes, Design, label_codes
 
 _COMPONENTS_PER_CLASS = 5
 _ENERGY = 0.8
-NO_SOURCE = (
-    "needs source-class probabilities, which a self-supervised encoder does not give; pass those of its "
-    "supervised head (--given)"
-)
 
 
 def leep(source_probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
@@ -76,20 +73,6 @@ def n_leep(features: npt.ArrayLike, labels: npt.ArrayLike, *, seed: int = 0) -> 
     """
     sample = make_sample(features, labels)
     return float(MixtureLEEP(seed=seed).replicates(sample)[0, 0])
-
-
-def checked_probabilities(probabilities: Matrix) -> Matrix:
-    """Rows of probabilities.
-
-    Raises
-    ------
-    InputError
-        If some are negative or do not sum to one.
-    """
-    bad = (probabilities < 0).any(axis=1) | (np.abs(probabilities.sum(axis=1) - 1) > 1e-3)
-    if bad.any():
-        raise InputError(f"source probabilities of {show_rows(bad)} are not probabilities that sum to one")
-    return probabilities
 
 
 def _leep(probabilities: Matrix, codes: Codes) -> float:

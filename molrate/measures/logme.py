@@ -22,8 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.errors import InputError
-from molrate.measures.base import StatisticsMeasure, statistics_of
-from molrate.statistics.feature_statistics import FeatureStatistics, Matrix, positive_eigenpairs
+from molrate.measures.base import StatisticsMeasure
+from molrate.measures.labels import label_cross_products
+from molrate.measures.sample import statistics_of
+from molrate.statistics.feature_statistics import FeatureStatistics
+from molrate.statistics.moments import Matrix, positive_eigenpairs
 
 # The grid on which the maximum is bracketed, in units of the smallest and largest eigenvalue.
 _BELOW, _ABOVE, _GRID = 1e-6, 1e10, 40
@@ -94,21 +97,6 @@ class LogME(StatisticsMeasure):
             raise InputError("a target is constant, so there is no evidence to maximise")
         projections = (basis.T @ cross) ** 2 / eigenvalues[:, None]
         return float(np.mean(_evidence(eigenvalues[:, None], projections, squares, n)))
-
-
-def label_cross_products(statistics: FeatureStatistics, *, centre: bool) -> tuple[Matrix, Matrix]:
-    """Features times labels (d, m), and sums of squared labels (m,); classes as one-hot columns."""
-    sums, shift = statistics.sums, statistics.shift
-    if statistics.n_targets:
-        cross, totals = sums.cross, sums.target_total
-        squares = np.diagonal(sums.target_gram).copy()
-    else:
-        totals = statistics.class_counts.astype(np.float64)
-        cross, squares = statistics.class_sums.T, totals.copy()
-    if centre:
-        mean = totals / statistics.count
-        return cross - np.outer(statistics.pooled.total, mean), squares - totals * mean
-    return cross + np.outer(shift, totals), squares
 
 
 def _uncentred_spectrum(statistics: FeatureStatistics) -> tuple[Matrix, Matrix]:

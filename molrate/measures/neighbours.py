@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.errors import InputError
-from molrate.measures.base import Measure, Sample, make_sample
+from molrate.measures.base import Measure
 from molrate.measures.rowspace import squared_distances
-from molrate.statistics.feature_statistics import Matrix
+from molrate.measures.sample import Sample, make_sample
 from molrate.statistics.intervals import Table
+from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import Codes, Design
 
 NEIGHBOURS = 3

@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.errors import InputError
-from molrate.measures.base import Measure, Sample, StatisticsMeasure, statistics_of
-from molrate.measures.logme import label_cross_products
-from molrate.measures.rowspace import row_space
-from molrate.statistics.feature_statistics import FeatureStatistics, Matrix, Moments
+from molrate.measures.base import Measure, StatisticsMeasure
+from molrate.measures.labels import label_cross_products
+from molrate.measures.rowspace import standardised
+from molrate.measures.sample import Sample, statistics_of
+from molrate.statistics.feature_statistics import FeatureStatistics
 from molrate.statistics.intervals import Table
+from molrate.statistics.moments import Matrix, Moments
 from molrate.statistics.resampling import Design
 
 FOLDS = 5
@@ -244,14 +246,6 @@ class LogisticProbe(Measure):
     def upper(self, sample: Sample) -> float:
         """Perfect order."""
         return 1.0
-
-
-def standardised(features: Matrix) -> Matrix:
-    """Features of zero mean and equal variance, mean squared row norm one, in row-space coordinates."""
-    deviation = features.std(axis=0)
-    used = deviation > deviation.max() * 1e-10
-    rows = (features[:, used] - features[:, used].mean(axis=0)) / deviation[used]
-    return row_space(rows / np.sqrt(max(1, used.sum())))
 
 
 def _out_of_fold(rows: Matrix, codes: npt.NDArray[np.intp], design: Design) -> Matrix:

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.errors import InputError
-from molrate.measures.base import FeaturesMeasure, Sample, make_sample
+from molrate.measures.base import FeaturesMeasure
 from molrate.measures.rowspace import squared_distances
-from molrate.statistics.feature_statistics import Matrix
+from molrate.measures.sample import Sample, make_sample
+from molrate.statistics.moments import Matrix
 
 _MAX_ROWS = 5_000
 _LEAST_STEP = 0.01

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from molrate.statistics.feature_statistics import Matrix, positive_eigenpairs
+from molrate.statistics.moments import Matrix, positive_eigenpairs
 
 
 def row_space(rows: Matrix) -> Matrix:
@@ -42,3 +42,11 @@ def squared_distances(rows: Matrix) -> Matrix:
     # Equal rows must be at distance zero; rounding would tell them apart.
     distances[distances < 1e-12 * norms.max()] = 0.0
     return distances
+
+
+def standardised(features: Matrix) -> Matrix:
+    """Features of zero mean and equal variance, mean squared row norm one, in row-space coordinates."""
+    deviation = features.std(axis=0)
+    used = deviation > deviation.max() * 1e-10
+    rows = (features[:, used] - features[:, used].mean(axis=0)) / deviation[used]
+    return row_space(rows / np.sqrt(max(1, used.sum())))

@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.errors import InputError
-from molrate.measures.base import Measure, NotApplicableError, Sample, replicate_rows
-from molrate.measures.leep import NO_SOURCE, checked_probabilities
-from molrate.measures.probe import FOLDS, standardised
-from molrate.statistics.feature_statistics import Matrix
+from molrate.measures.base import Measure, NotApplicableError, replicate_rows
+from molrate.measures.labels import NO_SOURCE, checked_probabilities
+from molrate.measures.probe import FOLDS
+from molrate.measures.rowspace import standardised
+from molrate.measures.sample import Sample
 from molrate.statistics.intervals import Table
+from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import Codes, Design, label_codes
 
 _HIDDEN = 64

@@ -31,9 +31,12 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from molrate.errors import InputError
-from molrate.measures.base import Sample, StatisticsMeasure, statistics_of
-from molrate.statistics.feature_statistics import FeatureStatistics, Matrix, Moments, unit_rows
+from molrate.measures.base import StatisticsMeasure
+from molrate.measures.sample import Sample, statistics_of
+from molrate.statistics.feature_statistics import FeatureStatistics
 from molrate.statistics.intervals import Table
+from molrate.statistics.moments import Matrix, Moments
+from molrate.statistics.rows import unit_rows
 
 EPSILON_SQUARED = 0.1
 DISTORTION = 1e-4

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from molrate.data.datasets import Dataset
-    from molrate.finetuning.tuning import Material, Tuned
     from molrate.models.head import Head, Task
 
 RECORD, ENCODER, HEAD = "model.json", "encoder.safetensors", "head.safetensors"
@@ -171,41 +170,6 @@ def _read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def write_model(
-    folder: Path, material: Material, encoder: Encoder, tuned: Tuned, settings: dict[str, Any]
-) -> dict[str, Any]:
-    """Write a fine-tuned model.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-    material : Material
-    encoder : Encoder
-        As it was before fine-tuning.
-    tuned : Tuned
-    settings : dict
-        Of the run: ``frozen``, ``n_layers``, ``layer``, ``pooling`` and those of its configuration.
-
-    Returns
-    -------
-    dict
-        The record in ``model.json``.
-
-    Raises
-    ------
-    InputError
-        If the folder cannot be written.
-    """
-    network = encoder.trainable().network if settings["frozen"] and encoder.n_transferable else None
-    if not settings["frozen"]:
-        network = tuned.run.encoder.network  # type: ignore[assignment]
-    record = _record(material, encoder, tuned, settings)
-    known = [row for row in material.split.train.tolist() if row not in tuned.unsupported]
-    training = material.molecules.canonical[known].tolist()
-    save_model(folder, encoder, network, tuned.run.head, record, training)
-    return record
-
-
 def save_model(
     folder: Path,
     encoder: Encoder,
@@ -269,23 +233,3 @@ def common_record(
         "task": task.record(),
         "settings": settings,
     }
-
-
-def _record(material: Material, encoder: Encoder, tuned: Tuned, settings: dict[str, Any]) -> dict[str, Any]:
-    standardisation = material.molecules.standardisation
-    return {
-        **common_record(material.dataset, material.task, standardisation, encoder, settings),
-        "trials": [_finite(trial.record()) for trial in tuned.trials],
-        "best": tuned.best.record(),
-        "metrics": _finite(tuned.metrics),
-        "calibration": tuned.calibration,
-        "split": {"method": material.method, **material.split.record()},
-        "unsupported": tuned.unsupported,
-    }
-
-
-def _finite(metrics: Any) -> Any:
-    """Metrics with None in place of NaN, which JSON has not."""
-    if isinstance(metrics, dict):
-        return {name: _finite(value) for name, value in metrics.items()}
-    return metrics if np.isfinite(metrics) else None

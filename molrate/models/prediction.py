@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from molrate.data.datasets import find_smiles_column
 from molrate.embedding.embed import Progress
 from molrate.errors import InputError
-from molrate.files.output import parquet_bytes, read_table, write_atomically, write_record
+from molrate.files.output import parquet_bytes, write_atomically, write_record
+from molrate.files.tables import find_smiles_column, read_table
 from molrate.models.model import TunedModel
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def predict_table(
     Parameters
     ----------
     path : str or pathlib.Path
-        See :func:`molrate.files.output.read_table`.
+        See :func:`molrate.files.tables.read_table`.
     model : TunedModel
     smiles_column : str, optional
         Found by its usual names when not given.

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from molrate.data.molecules import Molecules
-    from molrate.embedding.embed import Embedding
-    from molrate.ranking.ranking import Ranking, Trial
+    from molrate.embedding.result import Embedding
+    from molrate.ranking.candidates import Trial
+    from molrate.ranking.ranking import Ranking
 
 # With more measures than this, one sentence counts their verdicts.
 _EACH_MEASURE = 3

@@ -10,8 +10,9 @@ import numpy as np
 
 from molrate.measures.base import Measure
 from molrate.measures.transrate import EPSILON_SQUARED, TransRate
+from molrate.ranking.candidates import Candidate, Replicates, Trial
 from molrate.ranking.layers import kendall_tau
-from molrate.ranking.ranking import Candidate, Replicates, Trial, rank_trials
+from molrate.ranking.ranking import rank_trials
 from molrate.statistics.resampling import make_design
 
 if TYPE_CHECKING:

@@ -172,7 +172,7 @@ def _blocks(codes: Codes, group: Codes, n_blocks: int, generator: np.random.Gene
 
 
 def _check_labels(labels: npt.NDArray[np.generic]) -> None:
-    from molrate.statistics.feature_statistics import show_rows
+    from molrate.statistics.rows import show_rows
 
     if labels.ndim != 1:
         raise InputError(f"labels must be a vector (n,), not of shape {labels.shape}")

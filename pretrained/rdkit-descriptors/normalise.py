@@ -17,7 +17,7 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import Descriptors
 
 from molrate.encoders.controls import descriptors
-from molrate.files.output import read_table
+from molrate.files.tables import read_table
 
 LEFT_OUT = ("BCUT2D", "MaxPartial", "MinPartial", "MaxAbsPartial", "MinAbsPartial", "Ipc", "AvgIpc", "qed")
 """Undefined for some elements, overflowing, or (qed) a slow function of descriptors already there."""

@@ -4,7 +4,7 @@ import pytest
 from molrate.benchmarking.variants import EPSILONS, VARIED, variant_table
 from molrate.data.targets import Target
 from molrate.measures.transrate import TransRate
-from molrate.ranking.ranking import Candidate, Trial
+from molrate.ranking.candidates import Candidate, Trial
 from molrate.statistics.resampling import make_design
 
 

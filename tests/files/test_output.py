@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from molrate.errors import InputError, UsageError
-from molrate.files.output import check_output, read_table, write_atomically
+from molrate.files.output import check_output, write_atomically
+from molrate.files.tables import read_table
 
 ROWS = "smiles,y\nCCO,1\nNA,\n"
 

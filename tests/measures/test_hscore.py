@@ -9,9 +9,9 @@ from sklearn.covariance import LedoitWolf, ledoit_wolf_shrinkage
 
 from molrate.errors import InputError
 from molrate.measures import h_score, make_sample
-from molrate.measures.base import statistics_of
 from molrate.measures.hscore import HScore, ShrinkageHScore
 from molrate.measures.hscore import ledoit_wolf_shrinkage as shrinkage_of
+from molrate.measures.sample import statistics_of
 
 
 def between_covariance(features, labels):

@@ -10,8 +10,8 @@ from sklearn.metrics import roc_auc_score
 
 from molrate.errors import InputError
 from molrate.measures import make_sample, ridge
-from molrate.measures.base import statistics_of
 from molrate.measures.probe import LogisticProbe, RidgeError, RidgeProbe, area_under_curve
+from molrate.measures.sample import statistics_of
 
 
 def penalty_by_hat_matrix(features, columns):

@@ -8,19 +8,10 @@ from molrate.data.targets import Target
 from molrate.errors import InputError, UsageError
 from molrate.measures import MEASURES, cka, logme
 from molrate.measures.rowspace import principal_components
+from molrate.ranking.candidates import Candidate, Trial, choose_measures, label_warning, score_candidates
 from molrate.ranking.consensus import consensus_table
 from molrate.ranking.layers import kendall_tau, layer_table
-from molrate.ranking.ranking import (
-    Candidate,
-    Ranking,
-    Trial,
-    choose_measures,
-    label_warning,
-    rank_trials,
-    ranking_frame,
-    ranking_rows,
-    score_candidates,
-)
+from molrate.ranking.ranking import Ranking, rank_trials, ranking_frame, ranking_rows
 from molrate.ranking.score_features import score_features
 from molrate.ranking.sensitivity import sensitivity_table
 from molrate.statistics.resampling import make_design

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from molrate.measures.base import MEASURES, make_sample
-from molrate.ranking.ranking import Candidate, score_candidates
+from molrate.measures.base import MEASURES
+from molrate.measures.sample import make_sample
+from molrate.ranking.candidates import Candidate, score_candidates
 from molrate.statistics.intervals import difference, estimate, jackknife, separable_groups
 
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from molrate.encoders.base import Encoder
 from molrate.encoders.batch import GROVER, MoleculeBatch
-from molrate.encoders.checkpoints import EncoderCard, choose_weights, load_strictly, weights_digest
+from molrate.encoders.cards import EncoderCard
+from molrate.encoders.checkpoints import choose_weights, load_strictly, weights_digest
 from molrate.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:

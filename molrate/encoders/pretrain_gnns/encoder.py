@@ -12,13 +12,8 @@ from typing import TYPE_CHECKING
 
 from molrate.encoders.base import Encoder
 from molrate.encoders.batch import PRETRAIN_GNNS, MoleculeBatch
-from molrate.encoders.checkpoints import (
-    EncoderCard,
-    choose_weights,
-    load_state,
-    load_strictly,
-    weights_digest,
-)
+from molrate.encoders.cards import EncoderCard
+from molrate.encoders.checkpoints import choose_weights, load_state, load_strictly, weights_digest
 
 if TYPE_CHECKING:
     from rdkit import Chem

@@ -9,7 +9,8 @@ import torch
 from rdkit import Chem
 
 from molrate.encoders.base import encoder_names, load_encoder
-from molrate.encoders.checkpoints import encoder_cards, load_state
+from molrate.encoders.cards import encoder_cards
+from molrate.encoders.checkpoints import load_state
 from molrate.encoders.pretrain_gnns.network import CONVOLUTIONS
 from molrate.errors import UsageError, WeightsError
 

@@ -1,0 +1,36 @@
+"""What embedding gives: matrices by layer, errors by row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from molrate.errors import MolrateError
+
+
+@dataclass
+class Embedding:
+    """Embeddings of molecules by the layers of one encoder.
+
+    Attributes
+    ----------
+    layers : dict of str to ndarray of float32, shape (n, d)
+        NaN in the rows of molecules that are invalid or that the encoder has no code for.
+    errors : dict of int to str
+        Row and reason of the molecules the encoder has no code for.
+    seconds : float
+        Time this run spent on them, summed over the threads that have a batch each, reading from the cache
+        included. Graphs that several encoders share count for each of them.
+    device : str
+        Where layers were computed; ``cache`` if none had to be.
+    failure : MolrateError or None
+        Why the encoder could not run; its layers are then missing.
+    """
+
+    layers: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    errors: dict[int, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    device: str = "cache"
+    failure: MolrateError | None = None

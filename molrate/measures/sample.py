@@ -1,0 +1,181 @@
+"""What a measure sees: features, resampled labels, and the arrays that some measures take besides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from molrate.errors import InputError
+from molrate.statistics.feature_statistics import FeatureStatistics
+from molrate.statistics.moments import Matrix
+from molrate.statistics.resampling import Design, make_design
+from molrate.statistics.rows import check_finite
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Features of one encoder and layer with what a measure may need beside them.
+
+    Attributes
+    ----------
+    features : ndarray of float64, shape (n, d)
+    design : Design
+        Labels, permutations and blocks, the same for all encoders.
+    source_probabilities : ndarray, shape (n, C_s), optional
+        What the encoder's own head says of the molecules.
+    source_features : ndarray, shape (n_s, d), optional
+        Features of molecules the encoder was pretrained on.
+    reference : ndarray, shape (n, d_r), optional
+        Features of an encoder trained on the target.
+    attributions, reference_attributions : ndarray, shape (n, a), optional
+        Contributions of the inputs to the features, for this encoder and for the reference.
+    """
+
+    features: Matrix
+    design: Design
+    source_probabilities: Matrix | None = None
+    source_features: Matrix | None = None
+    reference: Matrix | None = None
+    attributions: Matrix | None = None
+    reference_attributions: Matrix | None = None
+
+    @cached_property
+    def raw_statistics(self) -> list[FeatureStatistics]:
+        """Statistics without class moments, for the true labels and each permutation."""
+        return self._statistics(["pooled"] + ["none"] * len(self.design.permutations))
+
+    @cached_property
+    def class_statistics(self) -> list[FeatureStatistics]:
+        """Statistics with class moments, for the true labels and each permutation."""
+        return self._statistics(["classes"] * (1 + len(self.design.permutations)))
+
+    def unit_statistics(self, features: Matrix | None = None) -> list[FeatureStatistics]:
+        """Statistics of rows of unit norm with class moments, likewise."""
+        kinds = ["classes"] * (1 + len(self.design.permutations))
+        return self._statistics(kinds, unit_rows=True, features=features)
+
+    def _statistics(
+        self, kinds: list[str], unit_rows: bool = False, features: Matrix | None = None
+    ) -> list[FeatureStatistics]:
+        rows = self.features if features is None else features
+        design = self.design
+        targets = design.values[:, None] if design.task == "regression" else np.zeros((len(rows), 0))
+        made: list[FeatureStatistics] = []
+        for kind, order in zip(kinds, design.orders(), strict=True):
+            statistics = FeatureStatistics(
+                rows.shape[1], design.n_classes, targets.shape[1], unit_rows=unit_rows, second_moments=kind
+            )
+            statistics.add(rows, design.codes[order], targets[order], design.blocks)
+            if made:
+                statistics.share_pooled(made[0])
+            made.append(statistics)
+        return made
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Sample:
+        """The sample for some rows, permutations redrawn among them."""
+        design = self.design
+        fewer = make_design(
+            design.values[rows] if design.task == "regression" else design.codes[rows],
+            design.task,
+            bins=design.n_classes if design.task == "regression" else None,
+            groups=design.groups[rows],
+            n_blocks=design.n_blocks,
+            permutations=len(design.permutations),
+        )
+        parallel = {
+            name: None if getattr(self, name) is None else getattr(self, name)[rows]
+            for name in ("source_probabilities", "reference", "attributions", "reference_attributions")
+        }
+        return replace(self, features=self.features[rows], design=fewer, **parallel)
+
+    def at_most(self, limit: int) -> Sample:
+        """A random subsample of `limit` rows, for measures whose cost is quadratic in rows."""
+        n = len(self.features)
+        if n <= limit:
+            return self
+        return self.take(np.sort(np.random.default_rng(0).permutation(n)[:limit]))
+
+
+def make_sample(
+    features: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    task: str = "classification",
+    *,
+    permutations: int = 0,
+    seed: int = 0,
+    n_blocks: int = 20,
+    bins: int | None = None,
+    groups: npt.ArrayLike | None = None,
+    **given: Any,
+) -> Sample:
+    """Check features and labels and put them together.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit or values are not finite.
+    """
+    rows = as_matrix(features)
+    labels = np.asarray(labels)
+    if labels.ndim == 1 and len(rows) != len(labels):
+        raise InputError(f"{len(rows)} rows of features but {len(labels)} labels")
+    design = make_design(
+        labels, task, bins=bins, groups=groups, n_blocks=n_blocks, permutations=permutations, seed=seed
+    )
+    arrays = {name: None if array is None else as_matrix(array) for name, array in given.items()}
+    return Sample(rows, design, **arrays)
+
+
+def as_matrix(features: npt.ArrayLike) -> Matrix:
+    """Features as a finite float64 matrix.
+
+    Raises
+    ------
+    InputError
+        If they are not one.
+    """
+    rows = np.asarray(features, dtype=np.float64)
+    if rows.ndim != 2:
+        raise InputError(f"features must be a matrix (n, d), not of shape {rows.shape}")
+    check_finite(rows.sum(axis=1))
+    return rows
+
+
+def statistics_of(
+    features: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    task: str = "classification",
+    *,
+    unit_rows: bool = False,
+    second_moments: str = "classes",
+    n_blocks: int = 1,
+) -> FeatureStatistics:
+    """Statistics of features with class labels, or with one or several regression targets (n, m).
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, values are not finite, or there is one class only.
+    """
+    rows = as_matrix(features)
+    n = len(rows)
+    array = np.asarray(labels)
+    if len(array) != n:
+        raise InputError(f"{n} rows of features but {len(array)} labels")
+    # Blocks dealt in turn: without permutations or intervals they only make folds.
+    blocks = np.arange(n) % n_blocks
+    if task == "regression":
+        targets = array.astype(np.float64).reshape(n, -1)
+        statistics = FeatureStatistics(
+            rows.shape[1], 1, targets.shape[1], unit_rows=unit_rows, second_moments=second_moments
+        )
+        return statistics.add(rows, None, targets, blocks)
+    design = make_design(array, n_blocks=1, permutations=0)
+    statistics = FeatureStatistics(
+        rows.shape[1], design.n_classes, unit_rows=unit_rows, second_moments=second_moments
+    )
+    return statistics.add(rows, design.codes, None, blocks)

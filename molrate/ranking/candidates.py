@@ -1,0 +1,286 @@
+"""Candidates by measures: every candidate scored on the same rows, blocks and permutations."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from molrate.data.targets import Target
+from molrate.errors import InputError, UsageError
+from molrate.measures.base import MEASURES, Measure, NotApplicableError, StatisticsMeasure, tabulate_together
+from molrate.measures.rowspace import principal_components
+from molrate.measures.sample import Sample, as_matrix
+from molrate.statistics.intervals import Estimate, Table, estimate
+from molrate.statistics.resampling import FEW_MOLECULES, Design, default_bins
+
+Replicates = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Features that compete.
+
+    Attributes
+    ----------
+    encoder, layer : str
+    features : ndarray, shape (n, d)
+    kind : {"pretrained", "control", "features"}
+    pooling : str
+    seconds : float
+        What making them took.
+    given : dict of str to ndarray
+        Other arrays of :class:`molrate.measures.Sample`.
+    """
+
+    encoder: str
+    layer: str
+    features: npt.NDArray[np.floating[Any]]
+    kind: str = "features"
+    pooling: str = "none"
+    seconds: float = 0.0
+    given: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A target with the rows it is scored on.
+
+    Attributes
+    ----------
+    target : Target
+        On these rows only.
+    rows : ndarray of int, shape (n,)
+        Rows of the candidates' features.
+    design : Design
+    """
+
+    target: Target
+    rows: npt.NDArray[np.intp]
+    design: Design
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A candidate's outcome for one measure and target: an estimate, or why there is none."""
+
+    candidate: Candidate
+    measure: Measure
+    seconds: float
+    dimension: int
+    ceiling: float = float("inf")
+    warning: str = ""
+    table: Table | None = None
+    error: InputError | None = None
+
+    @property
+    def estimate(self) -> Estimate:
+        """The table read."""
+        assert self.table is not None
+        return estimate(self.table, higher_is_better=self.measure.higher_is_better)
+
+    def replicates(self, form: str) -> Replicates:
+        """What the candidate is ordered by, on all rows and without each block; higher is better."""
+        assert self.table is not None
+        found = self.estimate
+        if form == "value":
+            return self.table[0] if self.measure.higher_is_better else -self.table[0]
+        if form == "relative":
+            return found.replicates / self.reach
+        if form == "z":
+            return (
+                found.replicates / found.null_sd
+                if found.null_sd > 0
+                else np.full_like(found.replicates, np.nan)
+            )
+        return found.replicates
+
+    @property
+    def reach(self) -> float:
+        """From the null mean to the largest possible value; NaN where there is none."""
+        reach = self.ceiling - self.estimate.null_mean
+        return reach if np.isfinite(reach) and reach > 0 else float("nan")
+
+
+def choose_measures(
+    names: Sequence[str | Measure], *, scale_by_dimension: bool = False, met: Collection[str] = ()
+) -> tuple[list[Measure], list[str]]:
+    """Measures by name, and what of ``all`` is left out with the reason.
+
+    Parameters
+    ----------
+    names : sequence of str or Measure
+        ``all`` stands for every registered measure that needs no training and nothing that is not given.
+    scale_by_dimension : bool
+        Multiply TransRate by sqrt(d / 512).
+    met : collection of str
+        Needs that are met beside the features.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown or none is given.
+    """
+    if not names:
+        raise UsageError(f"no measure to rank by (--measure); known: all, {', '.join(MEASURES)}")
+    chosen: dict[str, Measure] = {}
+    left_out = []
+    for name in names:
+        if not isinstance(name, str):
+            chosen[name.name] = name
+        elif name != "all":
+            chosen[name] = MEASURES[name]()
+        else:
+            for each in MEASURES:
+                kind = MEASURES[each]
+                if kind.needs in ("statistics", "features") or kind.needs in met:
+                    chosen.setdefault(each, kind())
+                else:
+                    left_out.append(f"{each} (needs {kind.needs})")
+    if scale_by_dimension:
+        if "transrate" not in chosen:
+            raise UsageError("--scale-by-dimension is TransRate's factor; add --measure transrate")
+        chosen["transrate"] = MEASURES["transrate"](scale_by_dimension=True)
+    notes = [f"Measures left out: {', '.join(left_out)}; name them to run them."] if left_out else []
+    return list(chosen.values()), notes
+
+
+def score_candidates(
+    candidates: Sequence[Candidate],
+    rows: npt.NDArray[np.intp],
+    design: Design,
+    measures: Sequence[Measure],
+    common_dimension: int | None = None,
+) -> list[Scored]:
+    """Every candidate by every measure on the same rows, blocks and permutations.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+    rows : ndarray of int, shape (n,)
+        Rows of the features that have a label.
+    design : Design
+        Of these rows.
+    measures : sequence of Measure
+    common_dimension : int, optional
+        Replace features by as many leading principal components, in every candidate that has more.
+
+    Returns
+    -------
+    list of Scored
+    """
+
+    def work(candidate: Candidate) -> list[Scored]:
+        return _score_candidate(candidate, rows, design, measures, common_dimension)
+
+    n_cores = os.cpu_count() or 1
+    if len(candidates) < n_cores:
+        outcomes = [work(candidate) for candidate in candidates]
+    else:
+        # Matrices of a few hundred dimensions gain little from threads inside BLAS, and much from one
+        # thread for each candidate.
+        import scipy.linalg  # noqa: F401  (its BLAS is limited only if it is loaded by now)
+
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_cores) as executor:
+            outcomes = list(executor.map(work, candidates))
+    scored = [one for outcome in outcomes for one in outcome]
+    return [one for measure in measures for one in _pooled(measure, scored)]
+
+
+def _score_candidate(
+    candidate: Candidate,
+    rows: npt.NDArray[np.intp],
+    design: Design,
+    measures: Sequence[Measure],
+    common_dimension: int | None,
+) -> list[Scored]:
+    started = time.perf_counter()
+    try:
+        features = as_matrix(np.asarray(candidate.features[rows], dtype=np.float64))
+        if common_dimension is not None and features.shape[1] > common_dimension:
+            features = principal_components(features, common_dimension)
+        sample = Sample(features, design, **_given_rows(candidate.given, rows))
+    except InputError as error:
+        width = candidate.features.shape[1]
+        return [Scored(candidate, measure, candidate.seconds, width, error=error) for measure in measures]
+    tables = _tables(sample, measures)
+    seconds = candidate.seconds + time.perf_counter() - started
+    return [
+        _outcome(candidate, measure, sample, table, seconds)
+        for measure, table in zip(measures, tables, strict=True)
+    ]
+
+
+def _given_rows(given: Mapping[str, npt.NDArray[Any]], rows: npt.NDArray[np.intp]) -> dict[str, Any]:
+    """Arrays beside the features, those that run parallel to them on the labelled rows."""
+    return {name: array if name == "source_features" else array[rows] for name, array in given.items()}
+
+
+def _tables(sample: Sample, measures: Sequence[Measure]) -> list[Table | InputError]:
+    """A table for each measure; one-pass measures of raw features share their decompositions."""
+    shared = [
+        measure
+        for measure in measures
+        if isinstance(measure, StatisticsMeasure)
+        and not measure.unit_rows
+        and type(measure).tabulate is StatisticsMeasure.tabulate
+        and sample.design.task in measure.tasks
+    ]
+    found: dict[str, Table | InputError] = {}
+    if shared:
+        class_moments = any(measure.class_moments for measure in shared)
+        labellings = sample.class_statistics if class_moments else sample.raw_statistics
+        names = [measure.name for measure in shared]
+        found = dict(zip(names, tabulate_together(shared, labellings), strict=True))
+    return [found[m.name] if m.name in found else _table(m, sample) for m in measures]
+
+
+def _table(measure: Measure, sample: Sample) -> Table | InputError:
+    if sample.design.task not in measure.tasks:
+        return NotApplicableError(f"{measure.name} is for {' and '.join(measure.tasks)} only")
+    try:
+        return measure.replicates(sample)
+    except InputError as error:
+        return error
+
+
+def _outcome(
+    candidate: Candidate, measure: Measure, sample: Sample, table: Table | InputError, seconds: float
+) -> Scored:
+    dimension = sample.features.shape[1]
+    if isinstance(table, InputError):
+        return Scored(candidate, measure, seconds, dimension, error=table)
+    warnings = [measure.warning(sample), label_warning(measure, sample.design)]
+    warning = "; ".join(text for text in warnings if text)
+    return Scored(candidate, measure, seconds, dimension, measure.upper(sample), warning, table)
+
+
+def label_warning(measure: Measure, design: Design) -> str:
+    """Why labels make a measure unreliable for any features; empty if they do not."""
+    smallest = int(np.bincount(design.codes).min())
+    if design.task == "classification" and smallest < FEW_MOLECULES:
+        return f"the smallest class has {smallest} molecules"
+    wanted = default_bins(len(design.codes))
+    if design.task == "regression" and measure.uses == "bins" and design.n_classes < wanted:
+        return f"equal values left {design.n_classes} of {wanted} ranges"
+    return ""
+
+
+def _pooled(measure: Measure, scored: Sequence[Scored]) -> list[Scored]:
+    """Outcomes of one measure, after it has seen those of all candidates."""
+    ours = [one for one in scored if one.measure is measure]
+    tables = [one.table for one in ours if one.table is not None]
+    if not tables:
+        return ours
+    try:
+        pooled = iter(measure.pool(tables))
+    except InputError as error:
+        return [replace(one, table=None, error=one.error or error) for one in ours]
+    return [one if one.table is None else replace(one, table=next(pooled)) for one in ours]

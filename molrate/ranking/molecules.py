@@ -1,0 +1,283 @@
+"""Molecules of a dataset through every encoder: the candidates of a ranking and its rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from molrate.data.datasets import Dataset
+from molrate.data.molecules import Molecules, standardise
+from molrate.data.targets import Target, check_target
+from molrate.embedding.embed import Progress, embed_molecules
+from molrate.embedding.result import Embedding
+from molrate.encoders.base import Encoder, load_encoder
+from molrate.encoders.cards import encoder_cards
+from molrate.errors import InputError, MolrateError, UsageError
+from molrate.files.tables import find_smiles_column, read_table
+from molrate.measures.given import Beside
+from molrate.ranking.candidates import Candidate, Trial
+from molrate.statistics.resampling import make_design
+
+logger = logging.getLogger(__name__)
+
+_Request = tuple[Encoder, tuple[str, ...]]
+
+_Failure = tuple[str, MolrateError]
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Encoders that ran, on the molecules of a dataset."""
+
+    dataset: Dataset
+    molecules: Molecules
+    requests: list[_Request]
+    embeddings: list[Embedding]
+    failures: list[_Failure]
+
+    @property
+    def common(self) -> npt.NDArray[np.bool_]:
+        """Rows that every encoder could embed: rankings compare encoders on the same molecules."""
+        common = self.molecules.valid.copy()
+        for embedding in self.embeddings:
+            common[list(embedding.errors)] = False
+        return common
+
+    def candidates(self, pooling: str, given: Mapping[str, Mapping[str, Any]]) -> list[Candidate]:
+        """Every layer of every encoder."""
+        return [
+            Candidate(
+                encoder.name,
+                layer,
+                embedding.layers[layer],
+                encoder.card.kind,
+                pooling if encoder.level == "node" else "none",
+                embedding.seconds,
+                {
+                    **given.get("reference", {}),
+                    **given.get(encoder.name, {}),
+                    **given.get(f"{encoder.name}/{layer}", {}),
+                },
+            )
+            for (encoder, layers), embedding in zip(self.requests, self.embeddings, strict=True)
+            for layer in layers
+        ]
+
+
+def default_encoders() -> list[str]:
+    """Names of the encoders that can run without a download: published ones at hand, and controls."""
+    return [name for name, card in encoder_cards().items() if card.at_hand]
+
+
+def make_candidates(
+    dataset: Dataset, encoders: Sequence[str | Encoder], seed: int = 0, device: str = "auto"
+) -> tuple[list[Candidate], list[Trial]]:
+    """Last layers of encoders, and the trials of a dataset, as :func:`score` makes them by default.
+
+    Nothing is read from the cache, so that their seconds are those of embedding.
+
+    Raises
+    ------
+    UsageError, InputError, WeightsError
+        If nothing can be ranked. Encoders that fail beside others are left out.
+    """
+    molecules = _standardised(dataset, "largest-fragment", "skip")
+    requests, _ = _load_all(encoders, "last", seed, "fp32")
+    embeddings = embed_molecules(molecules, requests, "mean", device, cache=False)
+    pool = _Pool(dataset, molecules, *_split_failures(requests, embeddings))
+    return pool.candidates("mean", {}), _trials(pool, "keep", seed)[0]
+
+
+def _standardised(dataset: Dataset, standardisation: str, on_invalid: str) -> Molecules:
+    molecules = standardise(dataset.smiles.tolist(), standardisation)
+    _check_molecules(dataset, molecules, on_invalid)
+    return molecules
+
+
+def _embed_pool(
+    dataset: Dataset,
+    molecules: Molecules,
+    loaded: tuple[list[_Request], list[_Failure]],
+    pooling: str,
+    device: str,
+    progress: Progress | None,
+) -> _Pool:
+    # Unusable targets are told before the work of embedding, not after it.
+    _usable_targets(dataset, molecules)
+    requests, failures = loaded
+    embeddings = embed_molecules(molecules, requests, pooling, device, progress=progress)
+    requests, embeddings, failed = _split_failures(requests, embeddings)
+    return _Pool(dataset, molecules, requests, embeddings, failures + failed)
+
+
+def _add_source(
+    beside: Beside,
+    pool: _Pool,
+    path: str | Path,
+    standardisation: str,
+    pooling: str,
+    device: str,
+) -> None:
+    """Embed the molecules that stand for the pretraining corpus with every encoder of the pool.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be used.
+    """
+    table = read_table(path)
+    texts = table[find_smiles_column(table, str(path))].astype(str).tolist()
+    molecules = standardise(texts, standardisation)
+    if not molecules.valid.any():
+        raise InputError(f"{path}: no valid SMILES: {molecules.describe_invalid()} (--source-molecules)")
+    for (encoder, layers), embedding in zip(
+        pool.requests, embed_molecules(molecules, pool.requests, pooling, device), strict=True
+    ):
+        if embedding.failure is not None:
+            raise embedding.failure
+        kept = molecules.valid.copy()
+        kept[list(embedding.errors)] = False
+        for layer in layers:
+            beside.setdefault(f"{encoder.name}/{layer}", {})["source_features"] = embedding.layers[layer][
+                kept
+            ]
+
+
+def _trials(pool: _Pool, duplicates: str, seed: int) -> tuple[list[Trial], list[tuple[Target, InputError]]]:
+    """Targets with their rows and design, and those that cannot be ranked by with the reason.
+
+    Raises
+    ------
+    InputError
+        The first target's error, if none can be used.
+    """
+    targets, unusable = _usable_targets(pool.dataset, pool.molecules)
+    for _, reason in unusable:
+        logger.error("%s", reason)
+    trials = []
+    for target in targets:
+        labelled, rows = _labelled_rows(target, pool.molecules, pool.common, duplicates)
+        try:
+            # Again, as molecules that an encoder cannot read or that were merged are now left out.
+            check_target(labelled)
+        except InputError as error:
+            unusable.append((target, error))
+            continue
+        groups = pool.molecules.canonical[rows].astype(str)
+        trials.append(
+            Trial(labelled, rows, make_design(labelled.values, target.task, groups=groups, seed=seed))
+        )
+    if not trials:
+        raise unusable[0][1]
+    return trials, unusable
+
+
+def _check_molecules(dataset: Dataset, molecules: Molecules, on_invalid: str) -> None:
+    if not molecules.valid.any():
+        raise InputError(
+            f"{dataset.name}: none of the {len(molecules)} SMILES is valid: {molecules.describe_invalid()}. "
+            "Is this the SMILES column? Name another with --smiles-column"
+        )
+    if on_invalid == "fail" and not molecules.valid.all():
+        raise InputError(
+            f"{dataset.name}: {np.sum(~molecules.valid)} invalid SMILES: {molecules.describe_invalid()}. "
+            "Correct them, or leave them out with --on-invalid skip"
+        )
+
+
+def _load_all(
+    encoders: Sequence[str | Encoder], layer: str, seed: int, precision: str
+) -> tuple[list[_Request], list[_Failure]]:
+    """Encoders with their layers, and those that cannot be loaded with the reason.
+
+    Raises
+    ------
+    MolrateError
+        The first encoder's error, if none can be loaded.
+    """
+    requests = []
+    failures: list[_Failure] = []
+    for item in encoders:
+        try:
+            encoder = load_encoder(item, seed=seed, precision=precision) if isinstance(item, str) else item
+            requests.append((encoder, encoder.select_layers(layer)))
+        except UsageError:
+            raise
+        except MolrateError as error:
+            failures.append((str(item), error))
+    if not requests:
+        raise failures[0][1] if failures else UsageError("no encoder to score (--encoder)")
+    for _, reason in failures:
+        logger.error("%s", reason)
+    return requests, failures
+
+
+def _usable_targets(
+    dataset: Dataset, molecules: Molecules
+) -> tuple[list[Target], list[tuple[Target, InputError]]]:
+    """Targets that can be ranked by, and the others with the reason.
+
+    Raises
+    ------
+    InputError
+        The first target's error, if none can be used.
+    """
+    usable, unusable = [], []
+    for target in dataset.targets:
+        try:
+            check_target(target.take(np.flatnonzero(molecules.valid)))
+            usable.append(target)
+        except InputError as error:
+            unusable.append((target, error))
+    if not usable:
+        raise unusable[0][1]
+    return usable, unusable
+
+
+def _split_failures(
+    requests: list[_Request], embeddings: list[Embedding]
+) -> tuple[list[_Request], list[Embedding], list[_Failure]]:
+    """Encoders that ran with their embeddings, and those that failed in running.
+
+    Raises
+    ------
+    MolrateError
+        The first encoder's error, if all failed.
+    """
+    ran: list[tuple[_Request, Embedding]] = []
+    failures: list[_Failure] = []
+    for request, embedding in zip(requests, embeddings, strict=True):
+        if embedding.failure is None:
+            ran.append((request, embedding))
+        else:
+            failures.append((request[0].name, embedding.failure))
+    if not ran:
+        raise failures[0][1]
+    for _, reason in failures:
+        logger.error("%s", reason)
+    return [request for request, _ in ran], [embedding for _, embedding in ran], failures
+
+
+def _labelled_rows(
+    target: Target, molecules: Molecules, common: npt.NDArray[np.bool_], duplicates: str
+) -> tuple[Target, npt.NDArray[np.intp]]:
+    """The target on the rows to score, and those rows."""
+    rows = np.flatnonzero(common & target.labelled)
+    if duplicates == "keep":
+        return target.take(rows), rows
+    _, first, group = np.unique(molecules.canonical[rows], return_index=True, return_inverse=True)
+    values = target.values[rows]
+    mean = np.bincount(group, weights=values) / np.bincount(group)
+    if target.task == "classification":
+        disagree = np.bincount(group, weights=np.abs(values - mean[group])) > 0
+        mean[disagree] = np.nan
+    order = np.argsort(first)
+    merged = Target(target.name, target.task, mean[order], target.classes)
+    keep = np.flatnonzero(merged.labelled)
+    return merged.take(keep), rows[first[order]][keep]

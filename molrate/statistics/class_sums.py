@@ -1,0 +1,87 @@
+"""Sums of rows by class and block."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from molrate.statistics.moments import Matrix, _host
+from molrate.statistics.rows import _squared_norms
+
+
+class _BlockSums:
+    """First moments of classes and targets in a block, with the norms that shrinkage needs.
+
+    Attributes
+    ----------
+    counts : ndarray of int, shape (C,)
+    totals : ndarray, shape (C, d)
+        Sum of the rows of each class.
+    cross : ndarray, shape (d, m)
+        Features times targets.
+    target_total : ndarray, shape (m,)
+    target_gram : ndarray, shape (m, m)
+    squares, fourths : float
+        Sums of the second and fourth powers of the row norms.
+    weighted : ndarray, shape (d,)
+        Sum of the rows, each times its squared norm.
+    """
+
+    NAMES = ("counts", "totals", "cross", "target_total", "target_gram", "squares", "fourths", "weighted")
+
+    def __init__(self, dimension: int, n_classes: int, n_targets: int) -> None:
+        self.counts = np.zeros(n_classes, dtype=np.int64)
+        self.totals = np.zeros((n_classes, dimension))
+        self.cross = np.zeros((dimension, n_targets))
+        self.target_total = np.zeros(n_targets)
+        self.target_gram = np.zeros((n_targets, n_targets))
+        self.squares = np.zeros(())
+        self.fourths = np.zeros(())
+        self.weighted = np.zeros(dimension)
+
+    def add(self, code: int, rows: Any, y: Matrix) -> None:
+        norms = _squared_norms(rows)
+        self.counts[code] += len(rows)
+        self.totals[code] += _host(rows.sum(0))
+        self.cross += _host(rows.T @ (y if isinstance(rows, np.ndarray) else rows.new_tensor(y)))
+        self.target_total += y.sum(0)
+        self.target_gram += y.T @ y
+        self.squares = self.squares + float(norms.sum())
+        self.fourths = self.fourths + float((norms * norms).sum())
+        self.weighted += _host(norms @ rows)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        return {name: np.asarray(getattr(self, name)) for name in self.NAMES}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]]) -> _BlockSums:
+        n_classes, dimension = arrays["totals"].shape
+        sums = cls(dimension, n_classes, arrays["cross"].shape[1])
+        for name, array in arrays.items():
+            setattr(sums, name, array)
+        return sums
+
+    def merge(self, other: _BlockSums) -> None:
+        for name in self.NAMES:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def moved(self, offset: Matrix, product: Matrix) -> _BlockSums:
+        """The sums with `offset` added to every row; `product` is the rows' Gram matrix times it."""
+        moved = _BlockSums(len(offset), len(self.counts), len(self.target_total))
+        n, total, length = self.counts.sum(), self.totals.sum(0), offset @ offset
+        moved.counts = self.counts
+        moved.totals = self.totals + self.counts[:, None] * offset
+        moved.cross = self.cross + np.outer(offset, self.target_total)
+        moved.target_total, moved.target_gram = self.target_total, self.target_gram
+        moved.squares = self.squares + 2 * offset @ total + n * length
+        # Expansions of |x + o|^4 and |x + o|^2 (x + o).
+        moved.fourths = (
+            self.fourths
+            + 4 * (offset @ product + offset @ self.weighted + length * (offset @ total))
+            + 2 * length * self.squares
+            + n * length**2
+        )
+        moved.weighted = self.weighted + 2 * product + length * total + moved.squares * offset
+        return moved

@@ -1,0 +1,253 @@
+"""Sums, Gram matrices and cross products of rows, exact and mergeable."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Matrix = npt.NDArray[np.float64]
+
+Codes = npt.NDArray[np.intp]
+
+_PRODUCT_ROWS = 4096
+
+_PENDING_ROWS = 256
+
+
+class Part:
+    """Rows of one class in one block: themselves while fewer than dimensions, then their Gram matrix.
+
+    Attributes
+    ----------
+    count : int
+    total : ndarray, shape (d,)
+        Sum of the rows.
+    pending : list of ndarray, shape (m, d)
+        Rows that are not in `gram`.
+    gram : ndarray, shape (d, d), or None
+    """
+
+    __slots__ = ("count", "gram", "pending", "total")
+
+    def __init__(self, dimension: int) -> None:
+        self.count = 0
+        self.total = np.zeros(dimension)
+        self.pending: list[Matrix] = []
+        self.gram: Matrix | None = None
+
+    def add(self, rows: Any) -> None:
+        """Add rows (m, d), a NumPy array or a torch tensor on any device."""
+        self.count += len(rows)
+        self.total += _host(rows.sum(0))
+        on_device = not isinstance(rows, np.ndarray)
+        if self.gram is None and self.count < len(self.total):
+            self.pending.append(_host(rows))
+        elif on_device:
+            # The product is the work; it is done where the rows are.
+            self._flush(_host(rows.T @ rows))
+        else:
+            self.pending.append(rows)
+            if self.gram is None or sum(map(len, self.pending)) >= _PENDING_ROWS:
+                self._flush()
+
+    def _flush(self, product: Matrix | None = None) -> None:
+        gram = gram_of(self.pending, len(self.total))
+        self.gram = gram if self.gram is None else self.gram + gram
+        if product is not None:
+            self.gram += product
+        self.pending = []
+
+    def __add__(self, other: Part) -> Part:
+        merged = Part(len(self.total))
+        merged.count = self.count + other.count
+        merged.total = self.total + other.total
+        merged.pending = self.pending + other.pending
+        grams = [part.gram for part in (self, other) if part.gram is not None]
+        merged.gram = sum(grams[1:], grams[0].copy()) if grams else None
+        if merged.gram is None and merged.count >= len(merged.total):
+            merged._flush()
+        return merged
+
+    def times(self, vector: Matrix) -> Matrix:
+        """Gram matrix of the rows times a vector, shape (d,)."""
+        product = np.zeros_like(vector) if self.gram is None else self.gram @ vector
+        return sum((rows.T @ (rows @ vector) for rows in self.pending), product)
+
+    def moved(self, offset: Matrix) -> Part:
+        """The part with `offset` added to every row."""
+        moved = Part(len(self.total))
+        moved.count = self.count
+        moved.total = self.total + self.count * offset
+        moved.pending = [rows + offset for rows in self.pending]
+        if self.gram is not None:
+            held = sum(map(len, self.pending))
+            total = self.total - sum((rows.sum(0) for rows in self.pending), np.zeros_like(offset))
+            cross = np.outer(total, offset)
+            moved.gram = self.gram + cross + cross.T + (self.count - held) * np.outer(offset, offset)
+        return moved
+
+
+def gram_of(parts: Iterable[Matrix], dimension: int) -> Matrix:
+    """Gram matrix (d, d) of rows that come in parts, by few large products."""
+    gram = np.zeros((dimension, dimension))
+    # One buffer for all products: fresh memory for each would cost as much as the product.
+    buffer = np.empty((0, dimension))
+    filled = 0
+    for rows in parts:
+        if len(rows) >= _PRODUCT_ROWS:
+            gram += rows.T @ rows
+            continue
+        if not len(buffer):
+            buffer = np.empty((_PRODUCT_ROWS, dimension))
+        if filled + len(rows) > _PRODUCT_ROWS:
+            gram += buffer[:filled].T @ buffer[:filled]
+            filled = 0
+        buffer[filled : filled + len(rows)] = rows
+        filled += len(rows)
+    if filled:
+        gram += buffer[:filled].T @ buffer[:filled]
+    return gram
+
+
+class Moments:
+    """Count, sum and second moments of rows that lie in blocks.
+
+    Parameters
+    ----------
+    parts : dict of int to list of Part
+        Parts of each block.
+    dimension : int
+    """
+
+    def __init__(self, parts: dict[int, list[Part]], dimension: int) -> None:
+        self.parts = parts
+        self.dimension = dimension
+        self._minuend: tuple[Moments, Collection[int]] | None = None
+        self._block_grams: dict[int, Matrix] = {}
+
+    def _all(self) -> Iterator[Part]:
+        return (part for parts in self.parts.values() for part in parts)
+
+    @cached_property
+    def count(self) -> int:
+        """Number of rows, n."""
+        return sum(part.count for part in self._all())
+
+    @cached_property
+    def total(self) -> Matrix:
+        """Sum of the rows, shape (d,)."""
+        return np.sum([part.total for part in self._all()], axis=0)
+
+    @property
+    def mean(self) -> Matrix:
+        """Mean of the rows, shape (d,)."""
+        return self.total / self.count
+
+    @property
+    def kept(self) -> bool:
+        """Whether all rows are held and are fewer than dimensions, so that their kernel is the smaller."""
+        return self.count < self.dimension and all(part.gram is None for part in self._all())
+
+    @cached_property
+    def rows(self) -> Matrix:
+        """The rows, block after block, shape (n, d); only where :attr:`kept`."""
+        return np.concatenate([rows for part in self._all() for rows in part.pending])
+
+    @cached_property
+    def kernel(self) -> Matrix:
+        """Products of the rows with each other, shape (n, n); only where :attr:`kept`."""
+        return self.rows @ self.rows.T
+
+    @cached_property
+    def gram(self) -> Matrix:
+        """Sum of the outer products of the rows, shape (d, d), in float64."""
+        if self._minuend is not None:
+            whole, blocks = self._minuend
+            return whole.gram - sum((whole.block_gram(block) for block in blocks), np.zeros_like(whole.gram))
+        large = [block for block, size in self.block_sizes().items() if size >= self.dimension]
+        few = [part for block, parts in self.parts.items() if block not in large for part in parts]
+        gram = gram_of((rows for part in few for rows in part.pending), self.dimension)
+        # Blocks of more rows than dimensions keep their Gram matrix: folds and deletions need it again.
+        for matrix in [part.gram for part in few] + [self.block_gram(block) for block in large]:
+            if matrix is not None:
+                gram += matrix
+        return gram
+
+    def block_gram(self, block: int) -> Matrix:
+        """Gram matrix of a block, kept where the block has more rows than dimensions."""
+        if block not in self._block_grams:
+            parts = self.parts[block]
+            gram = gram_of((rows for part in parts for rows in part.pending), self.dimension)
+            for part in parts:
+                if part.gram is not None:
+                    gram += part.gram
+            if sum(part.count for part in parts) < self.dimension:
+                return gram
+            self._block_grams[block] = gram
+        return self._block_grams[block]
+
+    def block_sizes(self) -> dict[int, int]:
+        """Number of rows in each block."""
+        return {block: sum(part.count for part in parts) for block, parts in self.parts.items()}
+
+    def block_rows(self, block: int) -> Matrix | None:
+        """Rows of a block, shape (m, d), or None where only their Gram matrix is kept."""
+        parts = self.parts[block]
+        if any(part.gram is not None for part in parts):
+            return None
+        return np.concatenate([np.empty((0, self.dimension)), *(r for part in parts for r in part.pending)])
+
+    def only(self, blocks: Collection[int]) -> Moments:
+        """The moments of some blocks."""
+        return Moments({key: parts for key, parts in self.parts.items() if key in blocks}, self.dimension)
+
+    def without(self, *blocks: int) -> Moments:
+        """The moments of all rows but those of some blocks."""
+        left = [block for block in self.parts if block not in blocks]
+        rest = self.only(left)
+        # The difference of two Gram matrices is one product of few rows; it needs the whole one only once.
+        if len(left) < len(self.parts) and not rest.kept:
+            rest._minuend = (self, blocks)
+        return rest
+
+    def times(self, vector: Matrix) -> Matrix:
+        """Gram matrix times a vector, shape (d,)."""
+        if "gram" in self.__dict__:
+            return self.gram @ vector
+        return sum((part.times(vector) for part in self._all()), np.zeros(self.dimension))
+
+    def centred_gram(self) -> Matrix:
+        """Scatter matrix about the mean, shape (d, d)."""
+        return self.gram - np.outer(self.total, self.mean)
+
+    @cached_property
+    def spectrum(self) -> tuple[Matrix, Matrix]:
+        """Eigenvalues (k,) and basis (d, k) of the scatter about the mean, largest first, k its rank."""
+        if self.kept:
+            rows = self.rows - self.mean
+            values, vectors = positive_eigenpairs(rows @ rows.T, max(rows.shape))
+            return values, rows.T @ vectors / np.sqrt(values)
+        return positive_eigenpairs(self.centred_gram(), max(self.count, self.dimension))
+
+
+def positive_eigenpairs(matrix: Matrix, size: int) -> tuple[Matrix, Matrix]:
+    """Eigenvalues above rounding, largest first, with their vectors as columns.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (k, k)
+        Symmetric, without negative eigenvalues but for rounding.
+    size : int
+        Larger dimension of the rows it was made of, by which rounding grows.
+    """
+    values, vectors = np.linalg.eigh(matrix)
+    keep = values > max(values[-1], 0.0) * size * 10 * np.finfo(float).eps
+    return values[keep][::-1], vectors[:, keep][:, ::-1]
+
+
+def _host(array: Any) -> Any:
+    return array if isinstance(array, np.ndarray | np.generic) else array.cpu().numpy()
