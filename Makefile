@@ -12,6 +12,7 @@ test: $(VENV)/installed-dev $(VENV)/workflows/bin/snakemake
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/pytest -m "not network"
 
 $(VENV)/bin/pip:

@@ -18,7 +18,7 @@ import numpy as np
 from molrate.measures import MEASURES, Sample
 from molrate.ranking.candidates import Candidate, score_candidates
 from molrate.statistics.intervals import estimate, separable_groups
-from molrate.statistics.resampling import make_design
+from molrate.statistics.resampling import make_resampling
 
 DIMENSIONS = (32, 512, 4096)
 ROWS = 200
@@ -32,9 +32,11 @@ POPULATION_ROWS = 100_000
 
 def estimates(features, labels, task, names, seed):
     """Estimate of each measure on one sample."""
-    design = make_design(labels, task, seed=seed)
+    resampling = make_resampling(labels, task, seed=seed)
     measures = [MEASURES[name]() for name in names]
-    scored = score_candidates([Candidate("drawn", "", features)], np.arange(len(features)), design, measures)
+    scored = score_candidates(
+        [Candidate("drawn", "", features)], np.arange(len(features)), resampling, measures
+    )
     return {one.measure.name: one.estimate for one in scored if one.table is not None}
 
 
@@ -98,7 +100,7 @@ def population(d, n_classes, name):
     """Excess of very many rows: value alone, as the null has vanished."""
     features, labels = draw(POPULATION_ROWS, d, n_classes, 999)
     measure = MEASURES[name]()
-    sample = Sample(features, make_design(labels, n_blocks=5, permutations=2))
+    sample = Sample(features, make_resampling(labels, n_blocks=5, permutations=2))
     return estimate(measure.replicates(sample)).excess
 
 

@@ -111,18 +111,18 @@ def by_dataset(evaluation):
     return markdown_table(["weighted tau", *TITLES.values()], rows)
 
 
-def seeds(trials):
+def seeds(outcomes):
     """How many each dataset has."""
-    return ", ".join(f"{TITLES[trial.name]} {len(trial.seeds)}" for trial in trials)
+    return ", ".join(f"{TITLES[outcome.name]} {len(outcome.seeds)}" for outcome in outcomes)
 
 
-def references(trials):
+def references(outcomes):
     """What is lost by taking what is not trained as a whole."""
     parts = []
-    for trial in trials:
-        losses = {name: loss(value, trial.mean_truth) for name, value in trial.references.items()}
+    for outcome in outcomes:
+        losses = {name: loss(value, outcome.mean_truth) for name, value in outcome.references.items()}
         named = ", ".join(f"{name} {share(lost)}" for name, lost in losses.items())
-        parts.append(f"{TITLES[trial.name]} {named}")
+        parts.append(f"{TITLES[outcome.name]} {named}")
     return "; ".join(parts)
 
 
@@ -145,66 +145,66 @@ def without_b3db(evaluation):
     return f"{wide[TRANSRATE]:z.2f} and {wide[RELATIVE]:z.2f}"
 
 
-def among(trials, choose):
+def among(outcomes, choose):
     """Weighted tau of TransRate among some networks of each dataset, mean over datasets."""
     taus = []
-    for trial in trials:
-        rows = choose(trial)
-        taus.append(weighted(trial.predictors[TRANSRATE][rows], trial.mean_truth[rows]))
+    for outcome in outcomes:
+        rows = choose(outcome)
+        taus.append(weighted(outcome.predictors[TRANSRATE][rows], outcome.mean_truth[rows]))
     return f"{np.mean(taus):z.2f}"
 
 
-def pretrained(trial):
+def pretrained(outcome):
     """Rows of the networks that are."""
-    return [row for row, name in enumerate(trial.encoders) if not name.endswith("untrained")]
+    return [row for row, name in enumerate(outcome.encoders) if not name.endswith("untrained")]
 
 
-def upper_half(trial):
+def upper_half(outcome):
     """Rows of the half that fine-tuned best."""
-    return np.argsort(-trial.mean_truth)[: len(trial.encoders) // 2]
+    return np.argsort(-outcome.mean_truth)[: len(outcome.encoders) // 2]
 
 
-def first_and_best(trial):
+def first_and_best(outcome):
     """Encoders of the highest score and of the best performance."""
-    return (trial.encoders[int(x.argmax())] for x in (trial.predictors[TRANSRATE], trial.mean_truth))
+    return (outcome.encoders[int(x.argmax())] for x in (outcome.predictors[TRANSRATE], outcome.mean_truth))
 
 
-def firsts(trials):
+def firsts(outcomes):
     """Both, for each dataset."""
-    named = ((TITLES[trial.name], *first_and_best(trial)) for trial in trials)
+    named = ((TITLES[outcome.name], *first_and_best(outcome)) for outcome in outcomes)
     return "; ".join(f"{title}: {first}, best {best}" for title, first, best in named)
 
 
-def found(trials):
+def found(outcomes):
     """On how many datasets the first is the best."""
-    return sum(first == best for first, best in map(first_and_best, trials))
+    return sum(first == best for first, best in map(first_and_best, outcomes))
 
 
-def of_grovers(trial):
+def of_grovers(outcome):
     """Scores by value and by excess, and performance, of the four networks as in the paper."""
-    rows = [trial.encoders.index(name) for name in GROVERS]
-    return trial.predictors[VALUE][rows], trial.predictors[TRANSRATE][rows], trial.mean_truth[rows]
+    rows = [outcome.encoders.index(name) for name in GROVERS]
+    return outcome.predictors[VALUE][rows], outcome.predictors[TRANSRATE][rows], outcome.mean_truth[rows]
 
 
-def four_grovers(trials):
+def four_grovers(outcomes):
     """How far they are ordered as fine-tuning orders them."""
     parts = []
-    for trial in trials:
-        *scores, truth = of_grovers(trial)
+    for outcome in outcomes:
+        *scores, truth = of_grovers(outcome)
         by_value, by_excess = (weighted(score, truth) for score in scores)
-        parts.append(f"{TITLES[trial.name]} {by_value:z.2f} (excess {by_excess:z.2f})")
+        parts.append(f"{TITLES[outcome.name]} {by_value:z.2f} (excess {by_excess:z.2f})")
     return ", ".join(parts)
 
 
-def found_grovers(trials):
+def found_grovers(outcomes):
     """On how many datasets the first of them by value is the best."""
-    ordered = map(of_grovers, trials)
+    ordered = map(of_grovers, outcomes)
     return sum(int(value.argmax() == truth.argmax()) for value, _, truth in ordered)
 
 
-def curves(trials):
+def curves(outcomes):
     """TransRate with few molecules, and the range with other distortions."""
-    frame = agreement_curves(trials)
+    frame = agreement_curves(outcomes)
     frame = frame[frame["measure"] == TRANSRATE].set_index("to")
     molecules = frame.loc[frame["setting"] == "molecules", "weighted tau"]
     few = {"all" if np.isinf(to) else int(to): f"{tau:.2f}" for to, tau in molecules.items()}
@@ -212,9 +212,9 @@ def curves(trials):
     return {"few": few, "distortions": f"{distortions.min():.2f} to {distortions.max():.2f}"}
 
 
-def speedups(trials):
+def speedups(outcomes):
     """From the smallest to the largest, embedding included and not."""
-    times = time_table(trials, TRANSRATE).sort_values("speed-up")
+    times = time_table(outcomes, TRANSRATE).sort_values("speed-up")
     least, most = times.iloc[0], times.iloc[-1]
     alone = times["measure alone"]
     return {
@@ -223,11 +223,11 @@ def speedups(trials):
     }
 
 
-def counts(trials):
+def counts(outcomes):
     """Of fine-tunings, and what they took."""
     rows = pd.read_csv(shipped(EVIDENCE) / FINETUNING)
     return {
-        "n_runs": sum(trial.truth.size for trial in trials),
+        "n_runs": sum(outcome.truth.size for outcome in outcomes),
         "n_rows": len(rows),
         "hours": f"{rows['seconds'].sum() / 3600:.1f}",
     }
@@ -235,38 +235,38 @@ def counts(trials):
 
 def figures() -> Mapping[str, object]:
     """All that the template names."""
-    trials = read_results()
-    evaluation = evaluate(trials)
-    assert all(len(trial.encoders) == N_NETWORKS for trial in trials), "a seed is not finished"
-    by_name = {trial.name: trial for trial in trials}
+    outcomes = read_results()
+    evaluation = evaluate(outcomes)
+    assert all(len(outcome.encoders) == N_NETWORKS for outcome in outcomes), "a seed is not finished"
+    by_name = {outcome.name: outcome for outcome in outcomes}
     groups = {group: [by_name[name] for name in names] for group, names in GROUPS.items()}
     of_groups = {group: means(evaluate(chosen)) for group, chosen in groups.items()}
     everything = means(evaluation)
-    without = leave_out(trials, TRANSRATE, "families").set_index("left out")["weighted tau"]
+    without = leave_out(outcomes, TRANSRATE, "families").set_index("left out")["weighted tau"]
     return {
         **of_groups,
-        **counts(trials),
-        **curves(trials),
-        **speedups(trials),
+        **counts(outcomes),
+        **curves(outcomes),
+        **speedups(outcomes),
         "all": everything,
         "scaffold": means(evaluate(read_results(split="scaffold"))),
         "predictors": predictors(everything, of_groups["paper"], of_groups["new"]),
         "by_dataset": by_dataset(evaluation),
-        "seeds": seeds(trials),
+        "seeds": seeds(outcomes),
         "without": {family: f"{tau:z.2f}" for family, tau in without.items()},
-        "references": references(trials),
+        "references": references(outcomes),
         "both": both(evaluation),
         "without_b3db": without_b3db(evaluation),
         "best": {metric: best_of_the_paper(evaluation, metric) for metric in CORRELATIONS},
         "n_found": {
             "paper": found(groups["paper"]),
-            "all": found(trials),
+            "all": found(outcomes),
             "grover": found_grovers(groups["paper"]),
         },
-        "firsts": firsts(trials),
+        "firsts": firsts(outcomes),
         "four_grovers": four_grovers(groups["paper"]),
-        "pretrained": among(trials, pretrained),
-        "upper_half": among(trials, upper_half),
+        "pretrained": among(outcomes, pretrained),
+        "upper_half": among(outcomes, upper_half),
     }
 
 

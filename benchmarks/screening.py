@@ -17,7 +17,7 @@ import time
 from rdkit import Chem
 
 from molrate.data.molecules import standardise
-from molrate.embedding.embed import _batches
+from molrate.embedding.embed import batches
 from molrate.encoders.base import load_encoder
 from molrate.files.library import Chunk, Library
 from molrate.screening.parts import make_part
@@ -45,11 +45,11 @@ def steps(encoder, stages, rows, other):
     texts = [row.text for row in rows]
     molecules = standardise(texts)
     layer = encoder.layers[-1]
-    graphs = [encoder.graphs(parsed) for _, parsed in _batches(molecules, [], "cpu")]
+    graphs = [encoder.featurise(parsed) for _, parsed in batches(molecules, [], "cpu")]
 
     def featurize():
-        for _, parsed in _batches(standardise(texts, keep=True), [], "cpu"):
-            encoder.graphs(parsed)
+        for _, parsed in batches(standardise(texts, keep=True), [], "cpu"):
+            encoder.featurise(parsed)
 
     timed = {
         "encoder alone": lambda: [encoder.embed(batch.content, [layer], "mean", "cpu") for batch in graphs],

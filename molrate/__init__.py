@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from molrate.data.datasets import Dataset, load_dataset
     from molrate.embedding.embed import embed
     from molrate.embedding.transformer import MoleculeEncoder
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from molrate.ranking.score import score
     from molrate.ranking.score_features import score_features
     from molrate.statistics.feature_statistics import FeatureStatistics
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Dataset": "molrate.data.datasets",
@@ -53,6 +52,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import public names when they are first used: ``import molrate`` alone takes milliseconds."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("molrate")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'molrate' has no attribute {name!r}")

@@ -31,7 +31,7 @@ class WeightsError(MolrateError):
 
 
 class UnsupportedMoleculeError(MolrateError):
-    """A valid molecule that an encoder's input convention has no code for."""
+    """A valid molecule that an encoder's input featurisation does not support."""
 
     exit_code = 3
 

@@ -11,7 +11,7 @@ from platformdirs import user_cache_path
 _PACKAGE = Path(__file__).resolve().parent
 _SEARCH_DEPTH = 3
 
-EVIDENCE = "benchmarks/evidence"
+EVIDENCE = "evidence"
 """The study of measures against real fine-tuning."""
 
 
@@ -23,7 +23,7 @@ def shipped(kind: str) -> Path:
 
     Parameters
     ----------
-    kind : {"pretrained", "datasets", "benchmarks/evidence"}
+    kind : {"pretrained", "datasets", "evidence"}
 
     Returns
     -------

@@ -14,7 +14,7 @@ _ADVICE = (r".*LeafSpec", r".*does not have many workers", r".*Checkpoint direct
 
 
 @contextmanager
-def without_advice() -> Iterator[None]:
+def quiet_lightning() -> Iterator[None]:
     """Keep what Lightning says beside warnings to itself, unless molrate itself is to tell details."""
     lightning = logging.getLogger("lightning.pytorch")
     level = lightning.level

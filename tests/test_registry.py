@@ -22,12 +22,12 @@ class Counter(Encoder):
     card = EncoderCard("atom-count", "Counts", "Counts of atoms and bonds.", "plugin", "pretrained")
     layers = ("counts",)
     level = "molecule"
-    convention = "atom-count"
+    featurisation = "atom-count"
 
     def identity(self):
         return {"weights": "none"}
 
-    def graphs(self, molecules):
+    def featurise(self, molecules):
         return MoleculeBatch(list(molecules), list(range(len(molecules))), {})
 
     def forward(self, content, device="cpu"):

@@ -38,7 +38,7 @@ class Outcome:
     dataset, split, seed, encoder
         The cell.
     target, task, kind, family : str
-        ``kind`` is pretrained or control.
+        ``kind`` is pretrained, baseline or control.
     frozen : bool
         Whether the head alone was trained, as of fingerprints and descriptors.
     n_parameters, n_layers, dimension : int

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from molrate.benchmarking.agreement import weighted
-from molrate.benchmarking.read import Trial
+from molrate.benchmarking.read import DatasetOutcome
 
 
-def agreement_curves(trials: Sequence[Trial]) -> pd.DataFrame:
+def agreement_curves(outcomes: Sequence[DatasetOutcome]) -> pd.DataFrame:
     """Weighted tau of measures scored under other settings (the paper's sections 4.6 and B.5).
 
     Scores of one seed, as a user has them, are compared with fine-tuning averaged over seeds.
@@ -24,15 +24,15 @@ def agreement_curves(trials: Sequence[Trial]) -> pd.DataFrame:
         infinite where all molecules are scored. Empty without variants.
     """
     rows = []
-    for trial in trials:
-        truth = dict(zip(trial.encoders, trial.mean_truth, strict=True))
+    for outcome in outcomes:
+        truth = dict(zip(outcome.encoders, outcome.mean_truth, strict=True))
         keys = ["setting", "to", "measure"]
-        for (*names, _), group in trial.variants.groupby([*keys, "seed"], sort=True):
+        for (*names, _), group in outcome.variants.groupby([*keys, "seed"], sort=True):
             scores = group.drop_duplicates("encoder").dropna(subset="excess")
-            if len(scores) == len(trial.encoders):
+            if len(scores) == len(outcome.encoders):
                 ordered = np.array([truth[name] for name in scores["encoder"]])
                 tau = weighted(scores["excess"].to_numpy(), ordered)
-                rows.append({**dict(zip(keys, names, strict=True)), "dataset": trial.name, "tau": tau})
+                rows.append({**dict(zip(keys, names, strict=True)), "dataset": outcome.name, "tau": tau})
     if not rows:
         return pd.DataFrame(columns=["setting", "to", "measure", "weighted tau", "deviation", "datasets"])
     by_dataset = pd.DataFrame(rows).groupby(["setting", "to", "measure", "dataset"])["tau"]
@@ -48,7 +48,7 @@ def agreement_curves(trials: Sequence[Trial]) -> pd.DataFrame:
     return table.reset_index()
 
 
-def time_table(trials: Sequence[Trial], measure: str) -> pd.DataFrame:
+def time_table(outcomes: Sequence[DatasetOutcome], measure: str) -> pd.DataFrame:
     """Seconds of an encoder, on average: fine-tuning, embedding, and the measure (the paper's Table 5).
 
     Returns
@@ -58,19 +58,21 @@ def time_table(trials: Sequence[Trial], measure: str) -> pd.DataFrame:
         cheaper than fine-tuning are ``speed-up`` (embedding and measure together) and ``measure alone``.
     """
     rows = []
-    for trial in trials:
-        frame = trial.variants[(trial.variants["measure"] == measure) & (trial.variants["to"] == np.inf)]
+    for outcome in outcomes:
+        frame = outcome.variants[
+            (outcome.variants["measure"] == measure) & (outcome.variants["to"] == np.inf)
+        ]
         if frame.empty:
             continue
         embedding, scoring = float(frame["embedding_seconds"].mean()), float(frame["seconds"].mean())
         rows.append(
             {
-                "dataset": trial.name,
-                "finetuning": trial.seconds,
+                "dataset": outcome.name,
+                "finetuning": outcome.seconds,
                 "embedding": embedding,
                 "scoring": scoring,
-                "speed-up": trial.seconds / (embedding + scoring),
-                "measure alone": trial.seconds / scoring,
+                "speed-up": outcome.seconds / (embedding + scoring),
+                "measure alone": outcome.seconds / scoring,
             }
         )
     return pd.DataFrame(rows)

@@ -10,7 +10,7 @@ import numpy as np
 
 from molrate.benchmarking.agreement import Floats, weighted
 from molrate.benchmarking.curves import agreement_curves
-from molrate.benchmarking.read import Trial
+from molrate.benchmarking.read import DatasetOutcome
 from molrate.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,30 +23,30 @@ _FAR = 4
 """Interquartile ranges beyond the quartiles at which a score is drawn at the edge."""
 
 
-def make_panels(trials: Sequence[Trial], predictors: Sequence[str]) -> Figure:
+def make_panels(outcomes: Sequence[DatasetOutcome], predictors: Sequence[str]) -> Figure:
     """Score against fine-tuned performance: one row a dataset, one column a predictor, one point an encoder.
 
     Bars are standard errors over seeds. Performance is drawn with the better above.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(2.9 * len(predictors), 2.5 * len(trials)), layout="constrained")
-    axes = figure.subplots(len(trials), len(predictors), squeeze=False)
-    for trial, row in zip(trials, axes, strict=True):
+    figure = Figure(figsize=(2.9 * len(predictors), 2.5 * len(outcomes)), layout="constrained")
+    axes = figure.subplots(len(outcomes), len(predictors), squeeze=False)
+    for outcome, row in zip(outcomes, axes, strict=True):
         for name, panel in zip(predictors, row, strict=True):
-            _draw_panel(panel, trial, name)
+            _draw_panel(panel, outcome, name)
     axes[0, 0].legend(fontsize=7)
     return figure
 
 
-def _draw_panel(panel: Axes, trial: Trial, name: str) -> None:
-    scores, truth = trial.predictors[name], trial.mean_truth
+def _draw_panel(panel: Axes, outcome: DatasetOutcome, name: str) -> None:
+    scores, truth = outcome.predictors[name], outcome.mean_truth
     drawn = _near(scores)
-    sign = 1 if trial.metric == "auroc" else -1
-    n_seeds = len(trial.seeds)
-    spread = trial.truth.std(axis=1, ddof=1) if n_seeds > 1 else np.zeros(len(truth))
-    families = np.array(trial.families)
-    for family in sorted(set(trial.families)):
+    sign = 1 if outcome.metric == "auroc" else -1
+    n_seeds = len(outcome.seeds)
+    spread = outcome.truth.std(axis=1, ddof=1) if n_seeds > 1 else np.zeros(len(truth))
+    families = np.array(outcome.families)
+    for family in sorted(set(outcome.families)):
         of_family = families == family
         panel.errorbar(
             drawn[of_family],
@@ -61,9 +61,9 @@ def _draw_panel(panel: Axes, trial: Trial, name: str) -> None:
         panel.annotate("further out", (at, height), fontsize=6, xytext=(4, 3), textcoords="offset points")
     if sign < 0:
         panel.invert_yaxis()
-    panel.set_title(f"{trial.name}, weighted tau {weighted(scores, truth):.2f}", fontsize=9)
+    panel.set_title(f"{outcome.name}, weighted tau {weighted(scores, truth):.2f}", fontsize=9)
     panel.set_xlabel(name, fontsize=8)
-    panel.set_ylabel(f"fine-tuned, {trial.metric}", fontsize=8)
+    panel.set_ylabel(f"fine-tuned, {outcome.metric}", fontsize=8)
     panel.tick_params(labelsize=7)
 
 
@@ -74,7 +74,7 @@ def _near(scores: Floats) -> Floats:
     return np.clip(scores, low - reach, high + reach) if reach > 0 else scores
 
 
-def make_curves(trials: Sequence[Trial]) -> Figure:
+def make_curves(outcomes: Sequence[DatasetOutcome]) -> Figure:
     """Agreement with fine-tuning from few molecules, and with other distortions.
 
     Raises
@@ -84,7 +84,7 @@ def make_curves(trials: Sequence[Trial]) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    curves = agreement_curves(trials)
+    curves = agreement_curves(outcomes)
     # Points are means over the same datasets: small ones have no large samples.
     curves = curves[curves["datasets"] == curves["datasets"].max()]
     if curves.empty:

@@ -31,7 +31,7 @@ CONSENSUS = ("transrate", "logme", "h-score")
 
 
 @dataclass(frozen=True)
-class Trial:
+class DatasetOutcome:
     """One dataset: what fine-tuning gave, and what predicted it.
 
     Attributes
@@ -50,7 +50,7 @@ class Trial:
     references : dict of str to float
         Mean test metric of what is not trained as a whole (fingerprints, descriptors), higher is better.
     seconds : float
-        Of a fine-tuning, on average, with all its trials.
+        Of a fine-tuning, on average, with all its outcomes.
     variants : pandas.DataFrame
         Scores of these encoders under other settings (:mod:`molrate.benchmarking.variants`); empty if there
         are none.
@@ -76,7 +76,7 @@ class Trial:
 
 def read_results(
     folder: str | Path | None = None, datasets: Sequence[str] = (), split: str = "random"
-) -> list[Trial]:
+) -> list[DatasetOutcome]:
     """Read what ``molrate benchmark`` wrote.
 
     Of each dataset the encoders and seeds count that make the largest table without a gap, where an
@@ -111,16 +111,16 @@ def read_results(
     unknown = [name for name in datasets if name not in known]
     if unknown:
         raise InputError(f"{folder}: no {split} split of {', '.join(unknown)}; it has {', '.join(known)}")
-    trials = []
+    outcomes = []
     for name in dict.fromkeys(datasets) or known:
-        trial = _trial(name, *(_of(frame, name, split) for frame in (rows, scores, variants)))
-        if trial is not None:
-            trials.append(trial)
-    if not trials:
+        outcome = _trial(name, *(_of(frame, name, split) for frame in (rows, scores, variants)))
+        if outcome is not None:
+            outcomes.append(outcome)
+    if not outcomes:
         raise InputError(
             f"{folder}: no dataset has {TOP} encoders that were fine-tuned under every seed ({split} split)"
         )
-    return trials
+    return outcomes
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -139,7 +139,9 @@ def _of(frame: pd.DataFrame, dataset: str, split: str) -> pd.DataFrame:
     return frame[(frame["dataset"] == dataset) & (frame["split"] == split)]
 
 
-def _trial(name: str, rows: pd.DataFrame, scores: pd.DataFrame, variants: pd.DataFrame) -> Trial | None:
+def _trial(
+    name: str, rows: pd.DataFrame, scores: pd.DataFrame, variants: pd.DataFrame
+) -> DatasetOutcome | None:
     metric = str(rows["metric"].iloc[0])
     sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
     tested = rows.pivot_table(index="encoder", columns="seed", values="test") * sign
@@ -151,7 +153,7 @@ def _trial(name: str, rows: pd.DataFrame, scores: pd.DataFrame, variants: pd.Dat
     if len(encoders) < TOP:
         return None
     seeds = [int(seed) for seed in tested.columns]
-    return Trial(
+    return DatasetOutcome(
         name,
         metric,
         encoders,

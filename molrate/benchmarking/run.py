@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from joblib import Parallel, delayed
 
-from molrate import __version__
 from molrate.benchmarking.cells import FINETUNING, SCORES, VARIANTS, Cell, Outcome, Rows, settings_text
 from molrate.benchmarking.variants import variant_table
 from molrate.data.datasets import Dataset, dataset_name, load_dataset
@@ -30,7 +29,7 @@ from molrate.encoders.base import load_encoder
 from molrate.errors import InputError, MolrateError, UsageError
 from molrate.files.output import write_atomically, write_record
 from molrate.finetuning.config import FinetuningConfig
-from molrate.finetuning.tuning import Material, tune
+from molrate.finetuning.tuning import TrainingData, tune
 from molrate.models.metrics import MAIN_METRIC
 from molrate.ranking.candidates import choose_measures
 from molrate.ranking.molecules import make_candidates
@@ -54,12 +53,12 @@ def run_cell(
     frozen = encoder.n_transferable == 0
     settings = replace(config, seed=cell.seed)
     started = time.perf_counter()
-    material = Material.load(source, target, cell.split, cell.seed)
-    metric = MAIN_METRIC["regression" if material.task.kind == "regression" else "classification"]
+    data = TrainingData.load(source, target, cell.split, cell.seed)
+    metric = MAIN_METRIC["regression" if data.task.kind == "regression" else "classification"]
     known: dict[str, Any] = {
         **asdict(cell),
-        "target": ",".join(material.task.targets),
-        "task": material.task.kind,
+        "target": ",".join(data.task.targets),
+        "task": data.task.kind,
         "kind": encoder.card.kind,
         "family": encoder.card.family,
         "frozen": frozen,
@@ -67,15 +66,13 @@ def run_cell(
         "metric": metric,
         "weights": encoder.identity()["weights"],
         "settings": settings_text(config, cell.seed),
-        "versions": json.dumps(
-            {"molrate": __version__, **{name: version(name) for name in ("torch", "rdkit", "lightning")}}
-        ),
-        "deviation": _deviation(material),
-        "n_train": len(material.split.train),
-        "n_test": len(material.split.test),
+        "versions": json.dumps({name: version(name) for name in ("molrate", "torch", "rdkit", "lightning")}),
+        "deviation": _deviation(data),
+        "n_train": len(data.split.train),
+        "n_test": len(data.split.test),
     }
     try:
-        tuned = tune(material, encoder, settings, frozen=frozen, device=device)
+        tuned = tune(data, encoder, settings, frozen=frozen, device=device)
     except UsageError:
         raise
     except MolrateError as error:
@@ -99,17 +96,17 @@ def run_cell(
     )
 
 
-def _deviation(material: Material) -> float:
+def _deviation(data: TrainingData) -> float:
     """Standard deviation of the values in the test part, mean over targets; NaN for classes."""
-    if material.task.kind != "regression":
+    if data.task.kind != "regression":
         return float("nan")
-    return float(np.nanstd(material.values[material.split.test], axis=0).mean())
+    return float(np.nanstd(data.values[data.split.test], axis=0).mean())
 
 
-def training_part(material: Material) -> Dataset:
+def training_part(data: TrainingData) -> Dataset:
     """The molecules fine-tuning learns from and chooses by, as a dataset of their own."""
-    rows = np.sort(np.concatenate([material.split.train, material.split.validation]))
-    dataset = material.dataset
+    rows = np.sort(np.concatenate([data.split.train, data.split.validation]))
+    dataset = data.dataset
     return Dataset(
         dataset.name,
         dataset.smiles[rows],
@@ -166,12 +163,12 @@ class _Block:
                 )
             if all(names <= set(earlier[key]) for key, names in asked.items()):
                 return {}
-            # Encoders are scored on the molecules that all have code for, and so anew when one is added.
+            # Encoders are scored on the molecules that all support, and so anew when one is added.
             asked = {key: names | set(earlier[key]) for key, names in asked.items()}
         return {key: sorted(names) for key, names in asked.items()}
 
     def _dataset(self) -> Dataset:
-        return training_part(Material.load(self.source, self.target, self.split, self.seed))
+        return training_part(TrainingData.load(self.source, self.target, self.split, self.seed))
 
     def _write(
         self, kind: str, frame: pd.DataFrame, about: dict[str, list[str]], run: dict[str, Any]

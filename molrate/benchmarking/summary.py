@@ -10,30 +10,30 @@ import pandas as pd
 from molrate.benchmarking.agreement import loss, regret
 from molrate.benchmarking.comparison import MEAN, RANDOM, Evaluation, agreement_of_halves, leave_out
 from molrate.benchmarking.curves import agreement_curves, time_table
-from molrate.benchmarking.read import Trial
+from molrate.benchmarking.read import DatasetOutcome
 from molrate.benchmarking.target_selection import target_selection
 
 
 def to_markdown(evaluation: Evaluation) -> str:
     """All tables of an evaluation."""
-    trials, reference = evaluation.trials, evaluation.reference
+    outcomes, reference = evaluation.outcomes, evaluation.reference
     sections = [
         ("Predictors", _predictors(evaluation)),
         ("Weighted tau by dataset", _by_dataset(evaluation)),
-        ("Datasets", _datasets(trials, reference)),
-        *((title, _left_out(trials, reference, by)) for by, title in _GROUPS.items()),
+        ("Datasets", _datasets(outcomes, reference)),
+        *((title, _left_out(outcomes, reference, by)) for by, title in _GROUPS.items()),
     ]
-    curves = agreement_curves(trials)
+    curves = agreement_curves(outcomes)
     for setting, title in (("molecules", "Fewer molecules"), ("epsilon squared", "Other distortions")):
         if (curves["setting"] == setting).any():
             sections.append((f"{title}: weighted tau", _curves(curves[curves["setting"] == setting])))
-    chosen = target_selection(trials, [f"{reference}{form}" for form in ("", " (relative)", " (value)")])
+    chosen = target_selection(outcomes, [f"{reference}{form}" for form in ("", " (relative)", " (value)")])
     if not chosen.empty:
         sections.append(("Which target, for one encoder", _targets(chosen)))
-    times = time_table(trials, reference)
+    times = time_table(outcomes, reference)
     if not times.empty:
         sections.append(("Seconds for one encoder", _times(times)))
-    parts = [_opening(trials)] + [f"## {title}\n\n{table}" for title, table in sections]
+    parts = [_opening(outcomes)] + [f"## {title}\n\n{table}" for title, table in sections]
     return "\n\n".join(parts)
 
 
@@ -44,13 +44,14 @@ _GROUPS = {
 _FEW = 5
 
 
-def _opening(trials: Sequence[Trial]) -> str:
-    n_runs = sum(trial.truth.size for trial in trials)
-    hours = sum(trial.seconds * trial.truth.size for trial in trials) / 3600
-    encoders = {name for trial in trials for name in trial.encoders}
+def _opening(outcomes: Sequence[DatasetOutcome]) -> str:
+    n_runs = sum(outcome.truth.size for outcome in outcomes)
+    hours = sum(outcome.seconds * outcome.truth.size for outcome in outcomes) / 3600
+    encoders = {name for outcome in outcomes for name in outcome.encoders}
     return (
         f"{n_runs} fine-tunings ({hours:.1f} hours) of {len(encoders)} encoders "
-        f"on {', '.join(trial.name for trial in trials)}, beside their scores on the training molecules."
+        f"on {', '.join(outcome.name for outcome in outcomes)}, "
+        "beside their scores on the training molecules."
     )
 
 
@@ -97,7 +98,7 @@ def _predictors(evaluation: Evaluation) -> str:
 
 
 def _left_out_predictors(evaluation: Evaluation) -> str:
-    known = {name for trial in evaluation.trials for name in trial.predictors}
+    known = {name for outcome in evaluation.outcomes for name in outcome.predictors}
     missing = sorted(known - set(evaluation.table["predictor"]))
     if not missing:
         return ""
@@ -111,32 +112,32 @@ def _by_dataset(evaluation: Evaluation) -> str:
     return markdown_table(["predictor", *names], rows)
 
 
-def _datasets(trials: Sequence[Trial], reference: str) -> str:
+def _datasets(outcomes: Sequence[DatasetOutcome], reference: str) -> str:
     """What is lost by one choice or another, dataset by dataset."""
-    references = sorted({name for trial in trials for name in trial.references})
+    references = sorted({name for outcome in outcomes for name in outcome.references})
     columns = ["dataset", "encoders", "seeds", "tau of seed halves", "best by fine-tuning", "first by score"]
     columns += ["regret", "random regret", *(f"loss with {name}" for name in references)]
     rows = []
-    for trial in trials:
-        truth, scores = trial.mean_truth, trial.predictors[reference]
+    for outcome in outcomes:
+        truth, scores = outcome.mean_truth, outcome.predictors[reference]
         rows.append(
             [
-                trial.name,
+                outcome.name,
                 str(len(truth)),
-                str(len(trial.seeds)),
-                _number(agreement_of_halves(trial)),
-                f"{trial.encoders[int(truth.argmax())]} ({trial.metric} {abs(truth.max()):.3f})",
-                trial.encoders[int(scores.argmax())],
+                str(len(outcome.seeds)),
+                _number(agreement_of_halves(outcome)),
+                f"{outcome.encoders[int(truth.argmax())]} ({outcome.metric} {abs(truth.max()):.3f})",
+                outcome.encoders[int(scores.argmax())],
                 f"{regret(scores, truth):.1%}",
                 f"{regret(np.zeros(len(truth)), truth):.1%}",
-                *(_share(loss(trial.references.get(name, np.nan), truth)) for name in references),
+                *(_share(loss(outcome.references.get(name, np.nan), truth)) for name in references),
             ]
         )
     return markdown_table(columns, rows)
 
 
-def _left_out(trials: Sequence[Trial], reference: str, by: str) -> str:
-    table = leave_out(trials, reference, by).dropna().head(1 + _FEW)
+def _left_out(outcomes: Sequence[DatasetOutcome], reference: str, by: str) -> str:
+    table = leave_out(outcomes, reference, by).dropna().head(1 + _FEW)
     rows = [
         [str(row["left out"]), str(row["encoders"]), _number(row["weighted tau"])]
         for row in table.to_dict("records")

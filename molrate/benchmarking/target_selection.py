@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 
 from molrate.benchmarking.agreement import kendall, pearson
-from molrate.benchmarking.read import Trial
+from molrate.benchmarking.read import DatasetOutcome
 
 _FEWEST = 3
 
 
-def target_selection(trials: Sequence[Trial], predictors: Sequence[str]) -> pd.DataFrame:
+def target_selection(outcomes: Sequence[DatasetOutcome], predictors: Sequence[str]) -> pd.DataFrame:
     """Agreement between an encoder's scores for targets and its skill on them, over encoders.
 
     Parameters
     ----------
-    trials : sequence of Trial
+    outcomes : sequence of DatasetOutcome
         One a target; encoders of all of them count.
     predictors : sequence of str
         Those that some trial has not are left out.
@@ -30,22 +30,22 @@ def target_selection(trials: Sequence[Trial], predictors: Sequence[str]) -> pd.D
         lowest (``low``) and highest (``high``) tau. Encoders share the targets, so that the means are no
         surer than so few targets allow. Empty with fewer than three.
     """
-    encoders = [name for name in trials[0].encoders if all(name in trial.encoders for trial in trials)]
+    encoders = [name for name in outcomes[0].encoders if all(name in trial.encoders for trial in outcomes)]
     columns = ["predictor", "targets", "encoders", "tau", "low", "high", "pearson"]
-    if len(trials) < _FEWEST or not encoders:
+    if len(outcomes) < _FEWEST or not encoders:
         return pd.DataFrame(columns=columns)
-    skill = np.array([trial.skill[_rows(trial, encoders)] for trial in trials])
+    skill = np.array([trial.skill[_rows(trial, encoders)] for trial in outcomes])
     rows = []
     for name in predictors:
-        if all(name in trial.predictors for trial in trials):
-            scores = np.array([trial.predictors[name][_rows(trial, encoders)] for trial in trials])
+        if all(name in trial.predictors for trial in outcomes):
+            scores = np.array([trial.predictors[name][_rows(trial, encoders)] for trial in outcomes])
             pairs = list(zip(scores.T, skill.T, strict=True))
             taus = [kendall(*pair) for pair in pairs]
             correlation = float(np.mean([pearson(*pair) for pair in pairs]))
             found = [float(np.mean(taus)), min(taus), max(taus), correlation]
-            rows.append([name, len(trials), len(encoders), *found])
+            rows.append([name, len(outcomes), len(encoders), *found])
     return pd.DataFrame(rows, columns=columns)
 
 
-def _rows(trial: Trial, encoders: Sequence[str]) -> list[int]:
+def _rows(trial: DatasetOutcome, encoders: Sequence[str]) -> list[int]:
     return [trial.encoders.index(name) for name in encoders]

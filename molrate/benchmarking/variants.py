@@ -14,9 +14,9 @@ import numpy as np
 
 from molrate.measures.base import MEASURES, Measure
 from molrate.measures.transrate import EPSILON_SQUARED, TransRate
-from molrate.ranking.candidates import Candidate, Trial
-from molrate.ranking.ranking import rank_trials
-from molrate.statistics.resampling import make_design
+from molrate.ranking.candidates import Candidate, ScoredTarget
+from molrate.ranking.ranking import rank_targets
+from molrate.statistics.resampling import make_resampling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,13 +27,13 @@ EPSILONS = (0.01, 0.5, 1.0, 5.0, 10.0)
 COLUMNS = ("encoder", "measure", "setting", "to", "n", "value", "excess", "embedding_seconds", "seconds")
 
 
-def variant_table(candidates: Sequence[Candidate], trial: Trial, seed: int) -> pd.DataFrame:
+def variant_table(candidates: Sequence[Candidate], trial: ScoredTarget, seed: int) -> pd.DataFrame:
     """Score candidates with fewer molecules, other distortions, and as they are.
 
     Parameters
     ----------
     candidates : sequence of Candidate
-    trial : Trial
+    trial : ScoredTarget
     seed : int
         Draws the molecules, the same for all candidates.
 
@@ -51,7 +51,7 @@ def variant_table(candidates: Sequence[Candidate], trial: Trial, seed: int) -> p
         {"setting": setting, "to": to, **_cells(row, candidate)}
         for candidate in candidates
         for setting, to, varied, measures in _variants(trial, seed)
-        for row in rank_trials([replace(candidate, seconds=0.0)], [varied], measures)[0]
+        for row in rank_targets([replace(candidate, seconds=0.0)], [varied], measures)[0]
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -61,7 +61,7 @@ def _cells(row: dict[str, Any], candidate: Candidate) -> dict[str, Any]:
     return {name: row[name] for name in kept} | {"embedding_seconds": candidate.seconds}
 
 
-def _variants(trial: Trial, seed: int) -> Iterator[tuple[str, float, Trial, Sequence[Measure]]]:
+def _variants(trial: ScoredTarget, seed: int) -> Iterator[tuple[str, float, ScoredTarget, Sequence[Measure]]]:
     measures = [MEASURES[name]() for name in VARIED]
     for measure in measures:
         yield "molecules", float("inf"), trial, [measure]
@@ -74,12 +74,12 @@ def _variants(trial: Trial, seed: int) -> Iterator[tuple[str, float, Trial, Sequ
     yield "epsilon squared", EPSILON_SQUARED, trial, [TransRate()]
 
 
-def _fewer(trial: Trial, size: int, seed: int) -> Trial | None:
+def _fewer(trial: ScoredTarget, size: int, seed: int) -> ScoredTarget | None:
     """Some molecules of a trial, drawn at random; None if all of them have the same label."""
     generator = np.random.default_rng([seed, size])
     keep = np.sort(generator.permutation(len(trial.rows))[:size])
-    design = trial.design
-    if len(np.unique(design.values[keep])) < 2:
+    resampling = trial.resampling
+    if len(np.unique(resampling.values[keep])) < 2:
         return None
-    fewer = make_design(design.values[keep], design.task, groups=design.groups[keep])
-    return Trial(trial.target.take(keep), trial.rows[keep], fewer)
+    fewer = make_resampling(resampling.values[keep], resampling.task, groups=resampling.groups[keep])
+    return ScoredTarget(trial.target.take(keep), trial.rows[keep], fewer)

@@ -18,7 +18,7 @@ from molrate.errors import PARTIAL_EXIT_CODE
     "encoders",
     multiple=True,
     metavar="NAME",
-    help="May be given again; by default every encoder at hand.",
+    help="May be given again; by default every encoder available offline.",
 )
 @click.option("--target", multiple=True, metavar="COLUMN", help="Of a table; may be given again.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of results.")

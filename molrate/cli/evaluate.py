@@ -12,7 +12,7 @@ import click
 from molrate.cli.main import logging_options, set_up_logging
 
 if TYPE_CHECKING:
-    from molrate.benchmarking.read import Trial
+    from molrate.benchmarking.read import DatasetOutcome
 
 
 @click.command("evaluate", short_help="How well scores predicted fine-tuning, from molrate benchmark.")
@@ -102,7 +102,7 @@ def _check_figures(paths: Iterable[Path]) -> None:
         check_output(path, DRAWABLE)
 
 
-def _check_known(option: str, names: Sequence[str], trials: Sequence[Trial]) -> None:
+def _check_known(option: str, names: Sequence[str], trials: Sequence[DatasetOutcome]) -> None:
     """Refuse a predictor that some dataset does not have.
 
     Raises

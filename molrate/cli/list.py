@@ -21,7 +21,7 @@ _WIDTH = 120
     help="Format on standard output.",
 )
 def command(kind: str, output_format: str) -> None:
-    """List encoders, datasets or measures, and which are at hand without a download."""
+    """List encoders, datasets or measures, and which are available offline without a download."""
     rows = {"encoders": _encoders, "datasets": _datasets, "measures": _measures}[kind]()
     if output_format == "json":
         click.echo(json.dumps([row | _more(kind, row) for row in rows], indent=2))
@@ -53,14 +53,21 @@ def _encoders() -> list[dict[str, str]]:
     rows = []
     for name in encoder_names():
         card = cards.get(name)
-        at_hand = "yes" if card is None or card.at_hand else "download"
+        available_offline = "yes" if card is None or card.available_offline else "download"
         kind = card.kind if card else "plugin"
-        rows.append({"encoder": name, "kind": kind, "at hand": at_hand, "what": card.title if card else ""})
+        rows.append(
+            {
+                "encoder": name,
+                "kind": kind,
+                "available offline": available_offline,
+                "what": card.title if card else "",
+            }
+        )
     return rows
 
 
 def _datasets() -> list[dict[str, str]]:
-    from molrate.data.datasets import dataset_at_hand, dataset_cards
+    from molrate.data.datasets import dataset_cards, is_dataset_offline
 
     return [
         {
@@ -68,7 +75,7 @@ def _datasets() -> list[dict[str, str]]:
             "task": card["task"],
             "rows": str(card["rows"]),
             "targets": ", ".join(card["targets"]),
-            "at hand": "yes" if dataset_at_hand(card) else "download",
+            "available offline": "yes" if is_dataset_offline(card) else "download",
         }
         for name, card in dataset_cards().items()
     ]
@@ -85,8 +92,8 @@ def _measures() -> list[dict[str, str]]:
                 "measure": name,
                 "what": measure.title,
                 "tasks": ", ".join(measure.tasks),
-                "reads": "values" if measure.uses == "values" else "classes, bins",
-                "needs": measure.needs,
+                "reads": "values" if measure.reads == "values" else "classes, bins",
+                "needs": measure.inputs,
                 "better": "higher" if measure.higher_is_better else "lower",
             }
         )

@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from molrate import __version__
 from molrate.errors import INTERRUPTED_EXIT_CODE, MolrateError
 
 _COMMANDS = (
@@ -49,7 +48,7 @@ class _LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=_EPILOG,
 )
-@click.version_option(__version__, prog_name="molrate")
+@click.version_option(package_name="molrate", prog_name="molrate")
 def cli() -> None:
     """Which pretrained molecular encoder, and which of its layers, will transfer best to your data."""
 

@@ -35,7 +35,7 @@ _FOR_MOLECULES = (
     "encoders",
     multiple=True,
     metavar="NAME",
-    help="Encoder to rank; repeatable. Default: all at hand without a download, and the controls.",
+    help="Encoder to rank; repeatable. Default: all that need no download, with the baselines.",
 )
 @click.option("-t", "--target", multiple=True, metavar="COLUMN", help="Column to predict; repeatable.")
 @click.option(
@@ -82,7 +82,9 @@ _FOR_MOLECULES = (
 )
 @click.option("--address", metavar="HOST:PORT", help="Of that cluster; one is started here if not given.")
 @click.option("--labels", metavar="FILE", help="Labels of the features. Default: a column of their file.")
-@click.option("--given", "given_file", metavar="FILE.npz", help="Arrays that leep, nce, rsa, depara need.")
+@click.option(
+    "--extra-arrays", "given_file", metavar="FILE.npz", help="Arrays that leep, nce, rsa, depara need."
+)
 @click.option("--source-molecules", metavar="FILE", help="Molecules of pretraining, for the measure ds.")
 @embedding_options
 @click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint for the one encoder named.")
@@ -139,10 +141,10 @@ def command(
     set_up_logging(quiet, verbose)
     from molrate.files.output import check_output, print_result
     from molrate.files.tables import read_arrays
-    from molrate.ranking.report import WRITABLE, to_csv, to_json, to_text, write_ranking
+    from molrate.ranking.report import WRITABLE
 
     path = check_output(output, WRITABLE) if output else None
-    options["given"] = read_arrays(given_file, "--given") if given_file else None
+    options["given"] = read_arrays(given_file, "--extra-arrays") if given_file else None
     if features:
         if dataset is not None or encoders or weights is not None:
             raise click.UsageError("--features takes the place of DATASET, --encoder and --weights")
@@ -156,11 +158,11 @@ def command(
     else:
         ranking = _score_molecules(dataset, target, encoders, weights, quiet, options)
     if path is not None:
-        write_ranking(ranking, path)
+        ranking.save(path)
     if output_format == "table":
-        print_result(to_text(ranking, shutil.get_terminal_size().columns))
+        print_result(ranking.to_text(shutil.get_terminal_size().columns))
     else:
-        print_result({"csv": to_csv, "json": to_json}[output_format](ranking).rstrip("\n"))
+        print_result((ranking.to_csv() if output_format == "csv" else ranking.to_json()).rstrip("\n"))
     if not ranking.complete:
         raise click.exceptions.Exit(PARTIAL_EXIT_CODE)
 

@@ -30,20 +30,22 @@ TOP, BEST = "top.csv", "best"
     default="best",
     show_default=True,
     metavar="NAME",
-    help="Of --train; best ranks all that are at hand for the table first.",
+    help="Of --train; best ranks all that are available offline for the table first.",
 )
 @click.option(
     "-o", "--output", required=True, metavar="FOLDER", help="Folder, or - for CSV on standard output."
 )
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Also write the N best rows into top.csv.")
-@click.option("--smallest", is_flag=True, help="Lower predictions are better, for --top and enrichment.")
+@click.option(
+    "--lower-is-better", is_flag=True, help="Lower predictions are better, for --top and enrichment."
+)
 @click.option(
     "--label-column",
     metavar="NAME",
     help="Known activities in the library (1 or 0): also write enrichment.json and the curves.",
 )
 @click.option(
-    "--level",
+    "--coverage",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.9,
     show_default=True,

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from molrate.data.targets import Target, parse_target
 from molrate.errors import InputError, UsageError
 from molrate.files.downloads import Artifact, github_address
-from molrate.files.tables import READABLE, _names, _require_columns, find_smiles_column, read_table
+from molrate.files.tables import READABLE, column_names, find_smiles_column, read_table, require_columns
 from molrate.paths import cache_folder, shipped
 
 if TYPE_CHECKING:
@@ -116,9 +116,9 @@ def _load_table(path: str, wanted: list[str], smiles_column: str | None, task: s
     smiles = find_smiles_column(table, path, smiles_column)
     if not wanted:
         raise InputError(
-            f"{path}: say which column to predict with --target; its columns are {_names(table)}"
+            f"{path}: say which column to predict with --target; its columns are {column_names(table)}"
         )
-    _require_columns(table, path, wanted, "--target")
+    require_columns(table, path, wanted, "--target")
     targets = tuple(parse_target(name, table[name].tolist(), task) for name in wanted)
     digest = "" if path == "-" else f" (sha256:{hashlib.sha256(Path(path).read_bytes()).hexdigest()})"
     ids = _text(table["id"]) if "id" in table else _row_numbers(len(table))
@@ -155,13 +155,13 @@ def copy_artifact(copy: dict[str, Any]) -> Artifact:
     return Artifact(copy["file"], "datasets", sha256=copy["sha256"], urls=(github_address(copy),))
 
 
-def dataset_at_hand(card: dict[str, Any]) -> bool:
+def is_dataset_offline(card: dict[str, Any]) -> bool:
     """Whether the dataset can be loaded without a download."""
     return any(copy["origin"] == "shipped" or copy_artifact(copy).find() for copy in card["copies"])
 
 
 def _locate_copy(card: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
-    """First copy at hand in the card's order: shipped, the user's folders, the cache, a download."""
+    """First copy available in the card's order: shipped, the user's folders, the cache, a download."""
     for copy in card["copies"]:
         if copy["origin"] != "shipped":
             return copy_artifact(copy).locate(), copy

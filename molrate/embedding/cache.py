@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from contextlib import suppress
 from importlib.metadata import version
@@ -13,17 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.data.molecules import Molecules
-from molrate.embedding.embed import logger
 from molrate.embedding.result import Embedding
 from molrate.encoders.base import Encoder
 from molrate.paths import cache_folder
 
+logger = logging.getLogger(__name__)
 
-def _cache_path(encoder: Encoder, layer: str, pooling: str, molecules: Molecules) -> Path:
+
+def layer_path(encoder: Encoder, layer: str, pooling: str, molecules: Molecules) -> Path:
     """File of one layer's embeddings, named by the digest of all that changes its numbers."""
     key = {
         "encoder": encoder.identity(),
-        "convention": encoder.convention,
+        "featurisation": encoder.featurisation,
         "layer": layer,
         "pooling": pooling if encoder.level == "node" else "none",
         "rdkit": version("rdkit"),
@@ -34,7 +36,7 @@ def _cache_path(encoder: Encoder, layer: str, pooling: str, molecules: Molecules
     return cache_folder("embeddings") / f"{encoder.name}-{layer}-{digest[:24]}.safetensors"
 
 
-def _read(path: Path, layer: str, embedding: Embedding) -> bool:
+def read_layer(path: Path, layer: str, embedding: Embedding) -> bool:
     """Fill `embedding` from the cache; False where the file is absent or damaged."""
     from safetensors import SafetensorError, safe_open
 
@@ -51,7 +53,7 @@ def _read(path: Path, layer: str, embedding: Embedding) -> bool:
     return True
 
 
-def _write(path: Path, vectors: npt.NDArray[np.float32], errors: dict[int, str]) -> None:
+def write_layer(path: Path, vectors: npt.NDArray[np.float32], errors: dict[int, str]) -> None:
     """Keep a layer in the cache; a cache that cannot be written costs time, not the result."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file

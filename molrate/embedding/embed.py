@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.data.molecules import Molecules
-from molrate.embedding.cache import _cache_path, _read, _write
+from molrate.embedding.cache import layer_path, read_layer, write_layer
 from molrate.embedding.result import Embedding
 from molrate.encoders.base import POOLING_NAMES, Encoder
 from molrate.errors import InputError, MolrateError, UsageError
@@ -64,7 +64,7 @@ def embed_molecules(
     """Embed molecules with several encoders at once.
 
     Molecules are parsed once for all encoders and turned into graphs once for those of the same
-    convention; each encoder then gives all its layers in one pass.
+    featurisation; each encoder then gives all its layers in one pass.
 
     Parameters
     ----------
@@ -94,8 +94,8 @@ def embed_molecules(
     missing: list[_Task] = []
     for (encoder, layers), embedding in zip(requests, embeddings, strict=True):
         started = time.perf_counter()
-        paths = {layer: _cache_path(encoder, layer, pooling, molecules) for layer in layers}
-        absent = [layer for layer in layers if not (cache and _read(paths[layer], layer, embedding))]
+        paths = {layer: layer_path(encoder, layer, pooling, molecules) for layer in layers}
+        absent = [layer for layer in layers if not (cache and read_layer(paths[layer], layer, embedding))]
         embedding.seconds += time.perf_counter() - started
         if absent:
             missing.append(_Task(encoder, embedding, {layer: paths[layer] for layer in absent}))
@@ -148,7 +148,7 @@ class _Task:
         """Keep the computed layers in the cache."""
         for layer, path in self.paths.items():
             if layer in self.embedding.layers:
-                _write(path, self.embedding.layers[layer], self.embedding.errors)
+                write_layer(path, self.embedding.layers[layer], self.embedding.errors)
 
 
 def _compute(
@@ -161,17 +161,17 @@ def _compute(
     for task in tasks:
         task.embedding.device = device if task.encoder.level == "node" else "cpu"
     networks = [task for task in tasks if task.encoder.level == "node"]
-    controls = [task for task in tasks if task.encoder.level != "node"]
+    baselines = [task for task in tasks if task.encoder.level != "node"]
     for task in networks:
         try:
             task.encoder.prepare()
         except MolrateError as error:
             task.embedding.failure = error
     with _batch_threads(device) as (executor, n_threads):
-        running: deque[tuple[Future[_Passed], _Passed]] = deque()
-        for rows, parsed in _batches(molecules, tasks, device):
-            passing = executor.submit(_pass, networks, rows, parsed, pooling, device)
-            running.append((passing, _pass(controls, rows, parsed, pooling, device)))
+        running: deque[tuple[Future[BatchResult], BatchResult]] = deque()
+        for rows, parsed in batches(molecules, tasks, device):
+            passing = executor.submit(_run_batch, networks, rows, parsed, pooling, device)
+            running.append((passing, _run_batch(baselines, rows, parsed, pooling, device)))
             if len(running) > n_threads:
                 _keep(running.popleft(), len(molecules), progress)
         while running:
@@ -194,7 +194,7 @@ def _batch_threads(device: str) -> Iterator[tuple[ThreadPoolExecutor, int]]:
 
 
 @dataclass
-class _Pass:
+class EncoderBatchResult:
     """What one encoder made of one batch."""
 
     task: _Task
@@ -204,23 +204,23 @@ class _Pass:
     seconds: float
 
 
-_Passed = tuple[int, list[_Pass]]
+BatchResult = tuple[int, list[EncoderBatchResult]]
 """Number of molecules in a batch, and what each encoder made of it."""
 
 
-def _pass(
+def _run_batch(
     tasks: list[_Task], rows: npt.NDArray[np.intp], parsed: list[Chem.Mol], pooling: str, device: str
-) -> _Passed:
-    """Run encoders on one batch, with graphs once for each convention."""
+) -> BatchResult:
+    """Run encoders on one batch, with graphs once for each featurisation."""
     graphs: dict[str, tuple[Any, float]] = {}
-    passes = []
+    results = []
     for task in (task for task in tasks if task.embedding.failure is None):
-        convention = task.encoder.convention
+        featurisation = task.encoder.featurisation
         started = time.perf_counter()
-        if convention not in graphs:
-            batch = task.encoder.graphs(parsed)
-            graphs[convention] = batch, time.perf_counter() - started
-        batch, graph_seconds = graphs[convention]
+        if featurisation not in graphs:
+            batch = task.encoder.featurise(parsed)
+            graphs[featurisation] = batch, time.perf_counter() - started
+        batch, graph_seconds = graphs[featurisation]
         started = time.perf_counter()
         vectors = {}
         if batch.rows:
@@ -230,8 +230,8 @@ def _pass(
                 task.embedding.failure = error
         errors = {int(rows[position]): reason for position, reason in batch.errors.items()}
         seconds = time.perf_counter() - started + graph_seconds
-        passes.append(_Pass(task, errors, rows[batch.rows], vectors, seconds))
-    return len(rows), passes
+        results.append(EncoderBatchResult(task, errors, rows[batch.rows], vectors, seconds))
+    return len(rows), results
 
 
 def _vectors(
@@ -259,17 +259,19 @@ def _vectors(
     middle = len(parsed) // 2
     logger.warning("%s is out of memory at %d molecules; going on with halves", device, len(parsed))
     halves = [
-        _vectors(task, task.encoder.graphs(half), half, pooling, device)
+        _vectors(task, task.encoder.featurise(half), half, pooling, device)
         for half in (parsed[:middle], parsed[middle:])
     ]
     return {layer: np.concatenate([half[layer] for half in halves]) for layer in task.paths}
 
 
-def _keep(running: tuple[Future[_Passed], _Passed], n_molecules: int, progress: Progress | None) -> None:
+def _keep(
+    running: tuple[Future[BatchResult], BatchResult], n_molecules: int, progress: Progress | None
+) -> None:
     """Wait for a batch and put its vectors into their rows."""
-    passing, (n_rows, of_controls) = running
+    passing, (n_rows, of_baselines) = running
     _, of_networks = passing.result()
-    for done in [*of_networks, *of_controls]:
+    for done in [*of_networks, *of_baselines]:
         done.task.embedding.errors.update(done.errors)
         done.task.embedding.seconds += done.seconds
         for layer, vectors in done.vectors.items():
@@ -278,7 +280,7 @@ def _keep(running: tuple[Future[_Passed], _Passed], n_molecules: int, progress: 
         progress(n_rows)
 
 
-def _batches(
+def batches(
     molecules: Molecules, tasks: list[_Task], device: str
 ) -> Iterator[tuple[npt.NDArray[np.intp], list[Chem.Mol]]]:
     """Valid rows with their molecules, in batches of about as many atoms as suit the device."""

@@ -17,9 +17,9 @@ class Embedding:
     Attributes
     ----------
     layers : dict of str to ndarray of float32, shape (n, d)
-        NaN in the rows of molecules that are invalid or that the encoder has no code for.
+        NaN in the rows of molecules that are invalid or that the encoder does not support.
     errors : dict of int to str
-        Row and reason of the molecules the encoder has no code for.
+        Row and reason of the molecules the encoder does not support.
     seconds : float
         Time this run spent on them, summed over the threads that have a batch each, reading from the cache
         included. Graphs that several encoders share count for each of them.

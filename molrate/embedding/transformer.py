@@ -102,7 +102,8 @@ class MoleculeEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Raises
         ------
         InputError
-            If a SMILES is invalid, or the encoder has no code for the molecule, and `on_invalid` is ``fail``.
+            If a SMILES is invalid, or the encoder does not support the molecule, and `on_invalid` is
+            ``fail``.
         """
         check_is_fitted(self)
         smiles = self._smiles(X)
@@ -114,7 +115,7 @@ class MoleculeEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         unsupported = np.flatnonzero(np.isnan(vectors).any(axis=1))
         if self.on_invalid == "fail" and len(unsupported):
             row = unsupported[0]
-            raise InputError(f"row {row + 1} {smiles[row]!r}: {self.encoder} has no code for this molecule")
+            raise InputError(f"row {row + 1} {smiles[row]!r}: {self.encoder} does not support this molecule")
         return vectors
 
     def _embed(self, smiles: list[str]) -> npt.NDArray[np.float32]:

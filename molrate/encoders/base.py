@@ -27,8 +27,8 @@ FAMILIES = Registry(
     {
         "pretrain-gnns": "molrate.encoders.pretrain_gnns.encoder:PretrainGNNEncoder",
         "grover": "molrate.encoders.grover.encoder:GroverEncoder",
-        "ecfp": "molrate.encoders.controls:ECFPEncoder",
-        "rdkit-descriptors": "molrate.encoders.controls:DescriptorEncoder",
+        "ecfp": "molrate.encoders.baselines:ECFPEncoder",
+        "rdkit-descriptors": "molrate.encoders.baselines:DescriptorEncoder",
     },
 )
 
@@ -45,8 +45,8 @@ class Encoder(ABC):
         Layer names in the order data flows, in the family's own words.
     level : {"node", "molecule"}
         Whether :meth:`forward` returns one row per atom, to be pooled, or one per molecule.
-    convention : str
-        Name and version of the input convention. Encoders of one convention share their batches.
+    featurisation : str
+        Name and version of the input featurisation. Encoders of one featurisation share their batches.
     options : tuple of str
         What :func:`load_encoder` may set beside weights and seed.
     """
@@ -54,7 +54,7 @@ class Encoder(ABC):
     card: EncoderCard
     layers: tuple[str, ...]
     level: str
-    convention: str
+    featurisation: str
     options: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -76,7 +76,7 @@ class Encoder(ABC):
         """
 
     @abstractmethod
-    def graphs(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
+    def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
         """Bring molecules, which stay as they are, into the encoder's input form."""
 
     @abstractmethod

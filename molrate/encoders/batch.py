@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 _Encoded = TypeVar("_Encoded")
 
 PRETRAIN_GNNS = "pretrain-gnns/1"
-"""Convention of :mod:`molrate.encoders.pretrain_gnns.graphs`. Its version is raised with every change to the
-graphs or the network that changes embeddings: it is part of the key of cached ones."""
+"""Featurisation of :mod:`molrate.encoders.pretrain_gnns.graphs`. Its version is raised with
+every change to the graphs or the network that changes embeddings: it is part of the key of cached ones."""
 
 GROVER = "grover/1"
-"""Convention of :mod:`molrate.encoders.grover.graphs`, likewise."""
+"""Featurisation of :mod:`molrate.encoders.grover.graphs`, likewise."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class MoleculeBatch:
     rows : list of int
         Positions, within the molecules given, of those that are in `content`.
     errors : dict of int to str
-        Position and reason of those the convention has no code for.
+        Position and reason of those the featurisation does not support.
     """
 
     content: Any
@@ -46,7 +46,7 @@ class MoleculeBatch:
         encode: Callable[[Chem.Mol], _Encoded],
         collate: Callable[[list[_Encoded]], Any],
     ) -> MoleculeBatch:
-        """Encode each molecule, note those the convention has no code for, and join the others."""
+        """Encode each molecule, note those the featurisation does not support, and join the others."""
         encoded: list[_Encoded] = []
         rows: list[int] = []
         errors: dict[int, str] = {}

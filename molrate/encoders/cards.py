@@ -10,6 +10,9 @@ from typing import Any
 from molrate.files.downloads import Artifact, github_address
 from molrate.paths import shipped
 
+BASELINES = ("baseline", "control")
+"""Kinds of what pretraining has to beat: computed features, and untrained networks."""
+
 
 @dataclass(frozen=True)
 class EncoderCard:
@@ -20,13 +23,14 @@ class EncoderCard:
     name, title, description : str
     family : str
         Name of the code that runs it, one of :data:`molrate.encoders.base.FAMILIES`.
-    kind : {"pretrained", "control"}
-        Controls (fingerprints, descriptors, untrained weights) are what pretraining has to beat.
+    kind : {"pretrained", "baseline", "control"}
+        Baselines (fingerprints, descriptors) and controls (untrained networks) are what pretraining has to
+        beat.
     config : dict
         The family's own settings.
     weights : dict or None
         File, digest and source of the weights; without a source they ship beside the card. None for
-        controls.
+        baselines and controls.
     licence, citation : str
     """
 
@@ -57,7 +61,7 @@ class EncoderCard:
         )
 
     @property
-    def at_hand(self) -> bool:
+    def available_offline(self) -> bool:
         """Whether the encoder can run without a download."""
         return self.artifact is None or bool(self.artifact.find())
 

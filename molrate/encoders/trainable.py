@@ -43,7 +43,7 @@ class Trainable(nn.Module, ABC):
         Raises
         ------
         UnsupportedMoleculeError
-            If the encoder has no code for the molecule.
+            If the encoder does not support the molecule.
         """
 
     @abstractmethod

@@ -13,13 +13,12 @@ import numpy.typing as npt
 
 from molrate.errors import InputError
 from molrate.files.output import PARTS
-from molrate.statistics.moments import Matrix
 
 READABLE = (".npz", ".npy", ".parquet", ".csv")
 
 _CHUNK_VALUES = 1 << 22
 
-_NOT_FEATURES = frozenset({"row", "id", "status", "error", "smiles", "canonical_smiles"})
+NOT_FEATURES = frozenset({"row", "id", "status", "error", "smiles", "canonical_smiles"})
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class FeatureFile:
         """What stands for the encoder: the file's name without its suffix."""
         return self.path.name.removesuffix(self.path.suffix)
 
-    def chunks(self) -> Iterator[Matrix]:
+    def chunks(self) -> Iterator[npt.NDArray[np.float64]]:
         """Rows in order, few enough at a time to be held."""
         if self.parts:
             for part in self.parts:
@@ -90,7 +89,7 @@ class FeatureFile:
                 return np.asarray(status.to_numpy() == "ok", dtype=bool)
         return np.ones(self.shape[0], dtype=bool)
 
-    def row(self, number: int) -> Matrix:
+    def row(self, number: int) -> npt.NDArray[np.float64]:
         """One row, shape (d,)."""
         for chunk in self.chunks():
             if number < len(chunk):
@@ -98,7 +97,7 @@ class FeatureFile:
             number -= len(chunk)
         raise IndexError(number)
 
-    def read(self) -> Matrix:
+    def read(self) -> npt.NDArray[np.float64]:
         """All rows."""
         return np.concatenate([np.asarray(chunk, dtype=np.float64) for chunk in self.chunks()])
 
@@ -123,7 +122,7 @@ def find_features(path: str | Path, targets: Sequence[str] = ()) -> list[Feature
     """
     path = Path(path)
     if path.is_dir():
-        return [_partitioned(path, targets)]
+        return [partitioned_features(path, targets)]
     suffix = path.suffix.lower()
     if suffix not in READABLE:
         raise InputError(f"{path}: features are read from {', '.join(READABLE)} or a folder (--features)")
@@ -138,7 +137,7 @@ def find_features(path: str | Path, targets: Sequence[str] = ()) -> list[Feature
     return found
 
 
-def _partitioned(folder: Path, targets: Sequence[str]) -> FeatureFile:
+def partitioned_features(folder: Path, targets: Sequence[str]) -> FeatureFile:
     """The Parquet files of a folder as one matrix; of a folder of ``molrate embed``, its parts.
 
     Raises
@@ -163,7 +162,7 @@ def _matrices(path: Path, suffix: str, targets: Sequence[str]) -> list[FeatureFi
         shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
         return [FeatureFile(path, "features", shape)] if len(shape) == 2 else []
     if suffix == ".npz":
-        shapes = {name: _npz_header(path, name)[0] for name in _npz_names(path)}
+        shapes = {name: npz_header(path, name)[0] for name in _npz_names(path)}
         return [FeatureFile(path, name, shape) for name, shape in shapes.items() if len(shape) == 2]
     if suffix == ".parquet":
         import pyarrow as pa
@@ -182,7 +181,7 @@ def _matrices(path: Path, suffix: str, targets: Sequence[str]) -> list[FeatureFi
         numeric = pd.read_csv(path, nrows=1000).select_dtypes("number").columns.astype(str).tolist()
         with path.open("rb") as stream:
             n = sum(1 for line in stream if line.strip()) - 1
-    columns = tuple(name for name in numeric if name not in targets and name not in _NOT_FEATURES)
+    columns = tuple(name for name in numeric if name not in targets and name not in NOT_FEATURES)
     return [FeatureFile(path, "features", (n, len(columns)), columns)] if columns else []
 
 
@@ -191,7 +190,8 @@ def _npz_names(path: Path) -> list[str]:
         return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
 
 
-def _npz_header(path: Path, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def npz_header(path: Path, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, Fortran order and type of an array of an ``.npz``, without reading it."""
     with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as stream:
         return _header(stream)
 
@@ -202,7 +202,9 @@ def _header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return read(stream)
 
 
-def _array_chunks(stream: Any, rows: int, whole: Callable[[], npt.NDArray[Any]]) -> Iterator[Matrix]:
+def _array_chunks(
+    stream: Any, rows: int, whole: Callable[[], npt.NDArray[Any]]
+) -> Iterator[npt.NDArray[np.float64]]:
     """Rows of an array in NumPy's format, in order."""
     (n, d), by_column, dtype = _header(stream)
     if by_column:

@@ -144,24 +144,33 @@ def find_smiles_column(table: pd.DataFrame, path: str, smiles_column: str | None
         If the table has no such column.
     """
     if smiles_column is not None:
-        _require_columns(table, path, [smiles_column], "--smiles-column")
+        require_columns(table, path, [smiles_column], "--smiles-column")
         return smiles_column
     by_name = {str(column).strip().casefold(): str(column) for column in reversed(list(table.columns))}
     for name in SMILES_NAMES:
         if name in by_name:
             return by_name[name]
     raise InputError(
-        f"{path}: no SMILES column found; its columns are {_names(table)}. Name it with --smiles-column"
+        f"{path}: no SMILES column found; its columns are {column_names(table)}. Name it with --smiles-column"
     )
 
 
-def _require_columns(table: pd.DataFrame, path: str, columns: Sequence[str], option: str) -> None:
+def require_columns(table: pd.DataFrame, path: str, columns: Sequence[str], option: str) -> None:
+    """Make sure that a table has the columns that an option names.
+
+    Raises
+    ------
+    InputError
+        If one is missing.
+    """
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise InputError(
-            f"{path}: no column {', '.join(map(repr, missing))} ({option}); its columns are {_names(table)}"
+            f"{path}: no column {', '.join(map(repr, missing))} ({option}); "
+            f"its columns are {column_names(table)}"
         )
 
 
-def _names(table: pd.DataFrame) -> str:
+def column_names(table: pd.DataFrame) -> str:
+    """Names of a table's columns, for messages."""
     return ", ".join(map(str, table.columns))

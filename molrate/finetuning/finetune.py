@@ -10,7 +10,7 @@ from molrate.encoders.base import Encoder
 from molrate.models.model import common_record, save_model
 
 if TYPE_CHECKING:
-    from molrate.finetuning.tuning import Tuned
+    from molrate.finetuning.tuning import FinetuneResult
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from typing import Any
 from molrate.encoders.base import load_encoder
 from molrate.errors import InputError, UsageError
 from molrate.finetuning.config import FinetuningConfig
-from molrate.finetuning.tuning import Material, tune
+from molrate.finetuning.tuning import TrainingData, tune
 from molrate.models.metrics import MAIN_METRIC
 from molrate.models.model import RECORD
 
@@ -94,11 +94,11 @@ def finetune(
             "--layer is for --frozen; fine-tuning takes the last layer, and --layers transfers fewer"
         )
     model = load_encoder(encoder, weights, config.seed)
-    material = Material.load(source, target, split, config.seed, smiles_column, task)
+    data = TrainingData.load(source, target, split, config.seed, smiles_column, task)
     settings = {"frozen": frozen, "n_layers": n_layers, "layer": layer, "pooling": pooling, **config.record()}
     request = {
-        "dataset": _digest(material),
-        "targets": json.loads(json.dumps(material.task.record())),
+        "dataset": _digest(data),
+        "targets": json.loads(json.dumps(data.task.record())),
         "split": split,
         "encoder": model.identity(),
         "settings": json.loads(json.dumps(settings)),
@@ -107,7 +107,7 @@ def finetune(
     if finished is not None:
         return finished
     tuned = tune(
-        material,
+        data,
         model,
         config,
         n_layers=n_layers,
@@ -119,14 +119,14 @@ def finetune(
         started=lambda: _note(folder, request),
         progress=progress,
     )
-    record = write_model(folder, material, model, tuned, settings)
+    record = write_model(folder, data, model, tuned, settings)
     _tidy(folder)
     return record
 
 
-def _digest(material: Material) -> str:
+def _digest(data: TrainingData) -> str:
     """Digest of molecules and targets, however the table was read."""
-    content = material.molecules.digest.encode() + material.values.tobytes()
+    content = data.molecules.digest.encode() + data.values.tobytes()
     return hashlib.sha256(content).hexdigest()
 
 
@@ -196,7 +196,7 @@ def describe(record: dict[str, Any], folder: Path) -> str:
         ordered = sorted(metrics, key=lambda name: name != main)
         lines.append(f"{part}: " + ", ".join(f"{name} {_number(metrics[name])}" for name in ordered))
     if record["unsupported"]:
-        lines.append(f"left out: {len(record['unsupported'])} molecules the encoder has no code for")
+        lines.append(f"left out: {len(record['unsupported'])} molecules the encoder does not support")
     lines.append(f"model: {folder}")
     return "\n".join(lines)
 
@@ -206,17 +206,17 @@ def _number(value: float | None) -> str:
 
 
 def write_model(
-    folder: Path, material: Material, encoder: Encoder, tuned: Tuned, settings: dict[str, Any]
+    folder: Path, data: TrainingData, encoder: Encoder, tuned: FinetuneResult, settings: dict[str, Any]
 ) -> dict[str, Any]:
     """Write a fine-tuned model.
 
     Parameters
     ----------
     folder : pathlib.Path
-    material : Material
+    data : TrainingData
     encoder : Encoder
         As it was before fine-tuning.
-    tuned : Tuned
+    tuned : FinetuneResult
     settings : dict
         Of the run: ``frozen``, ``n_layers``, ``layer``, ``pooling`` and those of its configuration.
 
@@ -233,22 +233,24 @@ def write_model(
     network = encoder.trainable().network if settings["frozen"] and encoder.n_transferable else None
     if not settings["frozen"]:
         network = tuned.run.encoder.network  # type: ignore[assignment]
-    record = _record(material, encoder, tuned, settings)
-    known = [row for row in material.split.train.tolist() if row not in tuned.unsupported]
-    training = material.molecules.canonical[known].tolist()
+    record = _record(data, encoder, tuned, settings)
+    known = [row for row in data.split.train.tolist() if row not in tuned.unsupported]
+    training = data.molecules.canonical[known].tolist()
     save_model(folder, encoder, network, tuned.run.head, record, training)
     return record
 
 
-def _record(material: Material, encoder: Encoder, tuned: Tuned, settings: dict[str, Any]) -> dict[str, Any]:
-    standardisation = material.molecules.standardisation
+def _record(
+    data: TrainingData, encoder: Encoder, tuned: FinetuneResult, settings: dict[str, Any]
+) -> dict[str, Any]:
+    standardisation = data.molecules.standardisation
     return {
-        **common_record(material.dataset, material.task, standardisation, encoder, settings),
+        **common_record(data.dataset, data.task, standardisation, encoder, settings),
         "trials": [_finite(trial.record()) for trial in tuned.trials],
         "best": tuned.best.record(),
         "metrics": _finite(tuned.metrics),
         "calibration": tuned.calibration,
-        "split": {"method": material.method, **material.split.record()},
+        "split": {"method": data.method, **data.split.record()},
         "unsupported": tuned.unsupported,
     }
 

@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Sampler
 from molrate.errors import InputError
 from molrate.finetuning.config import FinetuningConfig
 from molrate.models.head import Head, MaskedLoss
-from molrate.quiet_lightning import without_advice
+from molrate.quiet_lightning import quiet_lightning
 
 logger = logging.getLogger(__name__)
 
@@ -192,7 +192,7 @@ class BestEpoch(Callback):
 
 
 @dataclass(frozen=True)
-class Trial:
+class GridPoint:
     """What training with one learning rate and weight decay gave.
 
     Attributes
@@ -227,7 +227,7 @@ def train(
     device: str,
     folder: Path | None = None,
     progress: bool = False,
-) -> Trial:
+) -> GridPoint:
     """Train until the validation loss falls no more, or go on where a run into the same folder stopped.
 
     Parameters
@@ -251,10 +251,10 @@ def train(
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         training, validation = _loader(parts[0], config, config.seed), _loader(parts[1], config, None)
-        with without_advice():
+        with quiet_lightning():
             trainer = _trainer(config, device, best, folder, progress)
             _fit(trainer, run, training, validation, checkpoint)
-    return Trial(
+    return GridPoint(
         run.learning_rate,
         run.weight_decay,
         best.best_loss,

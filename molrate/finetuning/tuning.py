@@ -23,7 +23,7 @@ from molrate.embedding.embed import choose_device, embed_one
 from molrate.encoders.base import Encoder
 from molrate.errors import InputError, UnsupportedMoleculeError
 from molrate.finetuning.config import FinetuningConfig
-from molrate.finetuning.training import Examples, FinetuningRun, Trial, embed_examples, predict, train
+from molrate.finetuning.training import Examples, FinetuningRun, GridPoint, embed_examples, predict, train
 from molrate.models.calibration import Calibration, calibrate
 from molrate.models.head import Head, MaskedLoss, Task, balanced_weights, target_scaling
 from molrate.models.metrics import metrics_by_target
@@ -41,7 +41,7 @@ def _stack(rows: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """What every encoder is fine-tuned on alike.
 
     Attributes
@@ -79,7 +79,7 @@ class Material:
         smiles_column: str | None = None,
         task: str | None = None,
         standardisation: str = "largest-fragment",
-    ) -> Material:
+    ) -> TrainingData:
         """Load and split a dataset; arguments as in :func:`molrate.data.datasets.load_dataset`.
 
         Raises
@@ -98,27 +98,27 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """An encoder fine-tuned on some material.
+class FinetuneResult:
+    """An encoder fine-tuned on some data.
 
     Attributes
     ----------
     run : FinetuningRun
         With the weights of the best epoch of the best trial.
-    trials : list of Trial
+    trials : list of GridPoint
         All; `best` is among them.
-    best : Trial
+    best : GridPoint
     metrics : dict
         ``validation`` and ``test``, each ``mean`` and by target.
     unsupported : dict of int to str
-        Rows the encoder has no code for, and why; they are in no part.
+        Rows the encoder does not support, and why; they are in no part.
     calibration : dict
         Nonconformity of the validation part (:mod:`molrate.models.calibration`).
     """
 
     run: FinetuningRun
-    trials: list[Trial]
-    best: Trial
+    trials: list[GridPoint]
+    best: GridPoint
     metrics: dict[str, dict[str, dict[str, float]]]
     unsupported: dict[int, str]
     calibration: Calibration
@@ -129,7 +129,7 @@ class _Tuning:
 
     Parameters
     ----------
-    material : Material
+    data : TrainingData
     encoder : Encoder
     config : FinetuningConfig
     n_layers : int, optional
@@ -142,7 +142,7 @@ class _Tuning:
 
     def __init__(
         self,
-        material: Material,
+        data: TrainingData,
         encoder: Encoder,
         config: FinetuningConfig,
         n_layers: int | None,
@@ -151,7 +151,7 @@ class _Tuning:
         pooling: str,
         device: str,
     ) -> None:
-        self.material, self.encoder, self.config = material, encoder, config
+        self.data, self.encoder, self.config = data, encoder, config
         self.n_layers, self.pooling, self.device = n_layers, pooling, device
         self.unsupported: dict[int, str] = {}
         self.features = self._embed(layer) if frozen else None
@@ -161,11 +161,9 @@ class _Tuning:
 
     def _embed(self, layer: str) -> npt.NDArray[np.float32]:
         (name,) = self.encoder.select_layers(layer)
-        embedding = embed_one(self.material.molecules, self.encoder, [name], self.pooling, self.device)
+        embedding = embed_one(self.data.molecules, self.encoder, [name], self.pooling, self.device)
         if name not in embedding.layers:
-            raise InputError(
-                f"{self.encoder.name} has no code for any molecule of {self.material.dataset.name}"
-            )
+            raise InputError(f"{self.encoder.name} does not support any molecule of {self.data.dataset.name}")
         self.unsupported = dict(embedding.errors)
         return embedding.layers[name]
 
@@ -177,9 +175,9 @@ class _Tuning:
     def _encode(self) -> dict[int, Any]:
         assert self.trainable is not None
         encoded = {}
-        for row in np.flatnonzero(self.material.molecules.valid):
+        for row in np.flatnonzero(self.data.molecules.valid):
             try:
-                encoded[int(row)] = self.trainable.encode(self.material.molecules.molecule(row))
+                encoded[int(row)] = self.trainable.encode(self.data.molecules.molecule(row))
             except (UnsupportedMoleculeError, InputError) as error:
                 self.unsupported[int(row)] = str(error)
         return encoded
@@ -192,17 +190,15 @@ class _Tuning:
         InputError
             If there is none.
         """
-        rows = [row for row in getattr(self.material.split, part).tolist() if row in self.encoded]
+        rows = [row for row in getattr(self.data.split, part).tolist() if row in self.encoded]
         if not rows:
             name = self.encoder.name
-            raise InputError(
-                f"{name} has no code for any molecule of the {part} part ({self.material.method})"
-            )
+            raise InputError(f"{name} does not support any molecule of the {part} part ({self.data.method})")
         return rows
 
     def _scaled_targets(self) -> npt.NDArray[np.float64]:
-        values = self.material.values
-        if self.material.task.kind == "regression":
+        values = self.data.values
+        if self.data.task.kind == "regression":
             mean, scale = target_scaling(values[self.rows("train")])
             values = (values - mean) / scale
         return values
@@ -226,7 +222,7 @@ class _Tuning:
 
     def run(self, learning_rate: float, weight_decay: float) -> FinetuningRun:
         """Encoder and head as they are before training, the same for every trial."""
-        config, task = self.config, self.material.task
+        config, task = self.config, self.data.task
         rows = self.rows("train")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -238,28 +234,28 @@ class _Tuning:
             head = Head(width, task.n_outputs, config.n_hidden, config.dropout)
         head.scale_features(self.before if self.features is None else self.features[rows])
         if task.kind == "regression":
-            head.scale_targets(self.material.values[rows])
-        weights = balanced_weights(task, self.material.values[rows]) if config.balanced else None
+            head.scale_targets(self.data.values[rows])
+        weights = balanced_weights(task, self.data.values[rows]) if config.balanced else None
         loss = MaskedLoss(task.kind, weights)
         return FinetuningRun(encoder, head, loss, learning_rate, weight_decay, config.seed)
 
     def predictions(self, run: FinetuningRun, part: str) -> npt.NDArray[np.float64]:
         """Predictions for a part, shape (n, n_outputs)."""
-        return predict(run, self.material.task.kind, self.examples(part), _BATCH_SIZE)
+        return predict(run, self.data.task.kind, self.examples(part), _BATCH_SIZE)
 
     def calibration(self, found: npt.NDArray[np.float64]) -> Calibration:
         """Nonconformity of predictions for the validation part."""
-        return calibrate(self.material.task, self.material.values[self.rows("validation")], found)
+        return calibrate(self.data.task, self.data.values[self.rows("validation")], found)
 
     def metrics(self, found: npt.NDArray[np.float64], part: str) -> dict[str, dict[str, float]]:
         """Metrics of predictions for a part by target, and their mean."""
         rows = np.array(self.rows(part))
-        targets = [target.take(rows) for target in self.material.targets]
-        return metrics_by_target(targets, self.material.task.kind, found)
+        targets = [target.take(rows) for target in self.data.targets]
+        return metrics_by_target(targets, self.data.task.kind, found)
 
 
 def tune(
-    material: Material,
+    data: TrainingData,
     encoder: Encoder,
     config: FinetuningConfig,
     *,
@@ -271,12 +267,12 @@ def tune(
     folder: Path | None = None,
     started: Callable[[], None] | None = None,
     progress: bool = False,
-) -> Tuned:
+) -> FinetuneResult:
     """Fine-tune an encoder with every setting of the grid, and keep the one that validates best.
 
     Parameters
     ----------
-    material : Material
+    data : TrainingData
     encoder : Encoder
     config : FinetuningConfig
     n_layers : int, optional
@@ -301,7 +297,7 @@ def tune(
         If a part has no molecule the encoder has code for, or training diverged under every setting.
     """
     device = choose_device(device)
-    tuning = _Tuning(material, encoder, config, n_layers, frozen, layer, pooling, device)
+    tuning = _Tuning(data, encoder, config, n_layers, frozen, layer, pooling, device)
     parts = tuning.examples("train"), tuning.examples("validation")
     tuning.run(*config.trials()[0])
     if started is not None:
@@ -322,4 +318,4 @@ def tune(
     found = {part: tuning.predictions(run, part) for part in ("validation", "test")}
     metrics = {part: tuning.metrics(predicted, part) for part, predicted in found.items()}
     calibration = tuning.calibration(found["validation"])
-    return Tuned(run, trials, best, metrics, tuning.unsupported, calibration)
+    return FinetuneResult(run, trials, best, metrics, tuning.unsupported, calibration)

@@ -69,9 +69,9 @@ class Measure(ABC):
         Its name in words.
     tasks : tuple of str
         Kinds of target it applies to.
-    uses : str
+    reads : str
         What it reads of a regression target: ``values`` or ``bins``.
-    needs : str
+    inputs : str
         ``statistics`` (one pass), ``features``, ``source probabilities``, ``source molecules``,
         ``reference`` (a target-trained encoder) or ``training``.
     higher_is_better : bool
@@ -85,8 +85,8 @@ class Measure(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     tasks: ClassVar[tuple[str, ...]] = ("classification", "regression")
-    uses: ClassVar[str] = "bins"
-    needs: ClassVar[str] = "features"
+    reads: ClassVar[str] = "bins"
+    inputs: ClassVar[str] = "features"
     higher_is_better: ClassVar[bool] = True
     reference: ClassVar[str]
     about: ClassVar[str]
@@ -106,7 +106,7 @@ class Measure(ABC):
             If the measure is not defined for this sample.
         """
 
-    def upper(self, sample: Sample) -> float:
+    def maximum(self, sample: Sample) -> float:
         """Largest value the measure can reach on these features; infinite where there is no limit."""
         return float("inf")
 
@@ -114,7 +114,7 @@ class Measure(ABC):
         """Why the value is unreliable on this sample; empty if it is not."""
         return ""
 
-    def pool(self, tables: Sequence[Table]) -> list[Table]:
+    def normalise_across(self, tables: Sequence[Table]) -> list[Table]:
         """Tables of all candidates, once all are known; most measures need no other's."""
         return list(tables)
 
@@ -146,7 +146,7 @@ class Measure(ABC):
             If the measure is not defined for this input.
         """
         sample = make_sample(features, labels, task, permutations=permutations, seed=seed, **given)
-        (table,) = self.pool([self.replicates(sample)])
+        (table,) = self.normalise_across([self.replicates(sample)])
         return estimate(table, higher_is_better=self.higher_is_better)
 
 
@@ -159,7 +159,7 @@ class StatisticsMeasure(Measure):
         Whether it needs second moments of each class.
     """
 
-    needs = "statistics"
+    inputs = "statistics"
     class_moments: ClassVar[bool] = False
     unit_rows: ClassVar[bool] = False
 
@@ -211,7 +211,7 @@ class FeaturesMeasure(Measure):
         ----------
         features : ndarray of float64, shape (n, d)
         labels : ndarray, shape (n,)
-            Class codes 0 ... C-1 or bins; the numbers of a regression target if ``uses`` is ``values``.
+            Class codes 0 ... C-1 or bins; the numbers of a regression target if ``reads`` is ``values``.
 
         Raises
         ------
@@ -221,21 +221,21 @@ class FeaturesMeasure(Measure):
 
     def replicates(self, sample: Sample) -> Table:
         """Values for every labelling on all rows, and for the true labels without each block."""
-        return replicate_rows(sample, self.value, self.uses)
+        return replicate_rows(sample, self.value, self.reads)
 
 
 def replicate_rows(
-    sample: Sample, value: Callable[[Matrix, npt.NDArray[Any]], float], uses: str = "bins"
+    sample: Sample, value: Callable[[Matrix, npt.NDArray[Any]], float], reads: str = "bins"
 ) -> Table:
     """Table of a function of rows and labels, permutations not jackknifed."""
-    design = sample.design
-    table = np.full((1 + len(design.permutations), 1 + design.n_blocks), np.nan)
-    labels = design.values if uses == "values" else design.codes
-    for row, order in enumerate(design.orders()):
+    resampling = sample.resampling
+    table = np.full((1 + len(resampling.permutations), 1 + resampling.n_blocks), np.nan)
+    labels = resampling.values if reads == "values" else resampling.codes
+    for row, order in enumerate(resampling.orders()):
         table[row, 0] = value(sample.features, labels[order])
-    for block in range(design.n_blocks):
-        keep = np.flatnonzero(design.blocks != block)
-        fewer = labels[keep] if uses == "values" else label_codes(labels[keep])
+    for block in range(resampling.n_blocks):
+        keep = np.flatnonzero(resampling.blocks != block)
+        fewer = labels[keep] if reads == "values" else label_codes(labels[keep])
         table[0, 1 + block] = value(sample.features[keep], fewer)
     return table
 
@@ -296,11 +296,11 @@ def one_pass_values(
         If a measure is not defined for this input, or is not from one-pass statistics.
     """
     names = (
-        [name for name in MEASURES if MEASURES[name].needs == "statistics"] if measures is None else measures
+        [name for name in MEASURES if MEASURES[name].inputs == "statistics"] if measures is None else measures
     )
     chosen = [MEASURES[name]() for name in names]
     for measure in chosen:
-        if measure.needs != "statistics":
+        if measure.inputs != "statistics":
             raise InputError(f"{measure.name} is not computed from one-pass statistics")
     sample = make_sample(features, labels, task, n_blocks=_FOLD_BLOCKS)
     values: dict[str, float] = {}

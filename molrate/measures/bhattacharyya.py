@@ -84,13 +84,13 @@ class GaussianBhattacharyya(StatisticsMeasure):
             variances = np.broadcast_to(variances.mean(axis=1, keepdims=True), variances.shape)
         return -_overlap(means, np.maximum(variances, floor))
 
-    def upper(self, sample: Sample) -> float:
+    def maximum(self, sample: Sample) -> float:
         """Classes fully apart."""
         return 0.0
 
     def warning(self, sample: Sample) -> str:
         """Classes with fewer rows than components."""
-        smallest = int(np.bincount(sample.design.codes).min())
+        smallest = int(np.bincount(sample.resampling.codes).min())
         components = min(self.components, sample.features.shape[1])
         return (
             f"smallest class has {smallest} molecules for {components} variances"

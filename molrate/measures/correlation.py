@@ -75,7 +75,7 @@ class LabelFeatureCorrelation(StatisticsMeasure):
             raise InputError("the features, or the labels, are equal for all pairs, so nothing correlates")
         return float((product - grand * label_grand / n**2) / np.sqrt(norm * label_norm))
 
-    def upper(self, sample: Sample) -> float:
+    def maximum(self, sample: Sample) -> float:
         """Perfect correlation."""
         return 1.0
 
@@ -85,7 +85,7 @@ class LinearCKA(StatisticsMeasure):
 
     name = "cka"
     title = "Linear CKA (double-centred LFC)"
-    uses = "values"
+    reads = "values"
     reference = "Kornblith et al., ICML 2019; Deshpande et al., arXiv:2102.00084"
     about = (
         "Agreement of features and labels in which molecules are alike, both about their means. From 0 to "
@@ -109,7 +109,7 @@ class LinearCKA(StatisticsMeasure):
             raise InputError("the features, or the targets, are constant, so nothing aligns")
         return float((cross**2).sum() / norm)
 
-    def upper(self, sample: Sample) -> float:
+    def maximum(self, sample: Sample) -> float:
         """Perfect alignment."""
         return 1.0
 

@@ -33,9 +33,10 @@ def class_probabilities(features: Matrix, codes: Codes, metric: Matrix) -> Matri
     weights = np.linalg.solve(metric, means.T)
     priors = np.bincount(codes) / len(codes)
     offsets = np.log(priors) - 0.5 * np.einsum("cd,dc->c", means, weights)
-    return _softmax(features @ weights + offsets)
+    return softmax(features @ weights + offsets)
 
 
-def _softmax(scores: Matrix) -> Matrix:
+def softmax(scores: Matrix) -> Matrix:
+    """Rows of scores as probabilities, shape (n, C)."""
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)

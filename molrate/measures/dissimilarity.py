@@ -17,11 +17,11 @@ COMPONENTS = 32
 _MAX_ROWS = 2_000
 _NO_REFERENCE = (
     "needs the features of an encoder trained on the target, for the same molecules (reference/features in "
-    "the file of --given)"
+    "the file of --extra-arrays)"
 )
 _NO_ATTRIBUTIONS = (
     "needs attributions of this encoder and of the one trained on the target (ENCODER/attributions and "
-    "reference/attributions in the file of --given)"
+    "reference/attributions in the file of --extra-arrays)"
 )
 
 
@@ -64,7 +64,7 @@ class PARC(Measure):
 
     name = "parc"
     title = "PARC"
-    uses = "values"
+    reads = "values"
     reference = "Bolya et al., NeurIPS 2021"
     about = (
         "100 times the Spearman correlation, over all pairs of molecules, of one minus the correlation of "
@@ -81,7 +81,7 @@ class PARC(Measure):
         theirs = pair_ranks(_label_distances(sample))
         return 100 * _replicate_pairs(ours, theirs, sample)
 
-    def upper(self, sample: Sample) -> float:
+    def maximum(self, sample: Sample) -> float:
         """Perfect correlation."""
         return 100.0
 
@@ -91,7 +91,7 @@ class RSA(Measure):
 
     name = "rsa"
     title = "RSA"
-    needs = "reference"
+    inputs = "reference"
     reference = "Dwivedi and Roig, CVPR 2019"
     about = (
         "Spearman correlation, over pairs of molecules, of one minus the correlation of their features in "
@@ -109,7 +109,7 @@ class RSA(Measure):
         theirs = pair_ranks(correlation_distances(as_matrix(np.asarray(sample.reference))))
         return _replicate_pairs(ours, theirs, sample)
 
-    def upper(self, sample: Sample) -> float:
+    def maximum(self, sample: Sample) -> float:
         """Perfect correlation."""
         return 1.0
 
@@ -133,16 +133,16 @@ class DEPARA(RSA):
             raise NotApplicableError(_NO_ATTRIBUTIONS)
         edges = super().replicates(sample)
         fewer = sample.at_most(_MAX_ROWS)
-        design = fewer.design
+        resampling = fewer.resampling
         cosines = _unit(np.asarray(fewer.attributions)) @ _unit(np.asarray(fewer.reference_attributions)).T
         rows = np.arange(len(cosines))
-        for row, order in enumerate(design.orders()):
+        for row, order in enumerate(resampling.orders()):
             nodes = cosines[rows, order]
-            for block in range(-1, design.n_blocks):
-                edges[row, 1 + block] += nodes[design.blocks != block].mean()
+            for block in range(-1, resampling.n_blocks):
+                edges[row, 1 + block] += nodes[resampling.blocks != block].mean()
         return edges
 
-    def upper(self, sample: Sample) -> float:
+    def maximum(self, sample: Sample) -> float:
         """Equal attributions and perfect correlation."""
         return 2.0
 
@@ -177,11 +177,11 @@ def _component_ranks(rows: Matrix) -> Matrix:
 
 
 def _label_distances(sample: Sample) -> Matrix:
-    design = sample.design
-    if design.task == "regression":
-        return np.abs(design.values[:, None] - design.values)
+    resampling = sample.resampling
+    if resampling.task == "regression":
+        return np.abs(resampling.values[:, None] - resampling.values)
     # One-hot rows correlate 1 in a class and equally little between any two, so that ranks see two values.
-    return (design.codes[:, None] != design.codes).astype(np.float64)
+    return (resampling.codes[:, None] != resampling.codes).astype(np.float64)
 
 
 def pair_ranks(distances: Matrix) -> Matrix:
@@ -207,12 +207,12 @@ def _correlation(ours: Matrix, theirs: Matrix) -> float:
 
 
 def _replicate_pairs(ours: Matrix, theirs: Matrix, sample: Sample) -> Table:
-    design = sample.design
-    table = np.full((1 + len(design.permutations), 1 + design.n_blocks), np.nan)
-    for row, order in enumerate(design.orders()):
+    resampling = sample.resampling
+    table = np.full((1 + len(resampling.permutations), 1 + resampling.n_blocks), np.nan)
+    for row, order in enumerate(resampling.orders()):
         permuted: Matrix = theirs[np.ix_(order, order)]
         table[row, 0] = _correlation(ours, permuted)
-    for block in range(design.n_blocks):
-        kept: Codes = np.flatnonzero(design.blocks != block)
+    for block in range(resampling.n_blocks):
+        kept: Codes = np.flatnonzero(resampling.blocks != block)
         table[0, 1 + block] = _correlation(ours[np.ix_(kept, kept)], theirs[np.ix_(kept, kept)])
     return table

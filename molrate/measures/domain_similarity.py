@@ -45,7 +45,7 @@ class DomainSimilarity(Measure):
 
     name = "ds"
     title = "Domain similarity"
-    needs = "source molecules"
+    inputs = "source molecules"
     reference = "Cui et al., CVPR 2018"
     about = (
         "exp(-0.01 times the earth mover's distance) between the means of the target's classes (or ranges) "
@@ -59,12 +59,12 @@ class DomainSimilarity(Measure):
         if sample.source_features is None:
             raise NotApplicableError(
                 "needs molecules the encoder was pretrained on (--source-molecules, or "
-                "ENCODER/source_features in the file of --given)"
+                "ENCODER/source_features in the file of --extra-arrays)"
             )
         source = _clusters(as_matrix(sample.source_features))
         return replicate_rows(sample, lambda rows, labels: _similarity(rows, labels, source, GAMMA))
 
-    def upper(self, sample: Sample) -> float:
+    def maximum(self, sample: Sample) -> float:
         """No distance."""
         return 1.0
 

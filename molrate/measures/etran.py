@@ -13,7 +13,7 @@ from molrate.measures.rowspace import row_space
 from molrate.measures.sample import Sample
 from molrate.statistics.intervals import Table
 from molrate.statistics.moments import Matrix
-from molrate.statistics.resampling import Codes, Design
+from molrate.statistics.resampling import Codes, Resampling
 
 _CLASSIFICATION_WEIGHT = 0.85
 _ENERGY_SHARE = 0.005
@@ -26,7 +26,7 @@ class ETran(Measure):
 
     name = "etran"
     title = "ETran"
-    uses = "values"
+    reads = "values"
     reference = "Gholami et al., ICCV 2023"
     about = (
         "0.85 times a label score and 0.15 times an energy score, each scaled so that the worst encoder of "
@@ -39,21 +39,21 @@ class ETran(Measure):
 
     def replicates(self, sample: Sample) -> Table:
         """The two scores, shape (2, 1 + P, 1 + B), for :meth:`pool` to put together."""
-        design = sample.design
-        table = np.full((2, 1 + len(design.permutations), 1 + design.n_blocks), np.nan)
+        resampling = sample.resampling
+        table = np.full((2, 1 + len(resampling.permutations), 1 + resampling.n_blocks), np.nan)
         energies = _log_sum_exp(sample.features)
         rows = row_space(sample.features)
         everything = np.ones(len(rows), dtype=bool)
-        for row, order in enumerate(design.orders()):
-            table[0, row, 0] = _label_score(rows, design, order, everything)
-        for block in range(design.n_blocks):
-            keep = design.blocks != block
-            table[0, 0, 1 + block] = _label_score(rows, design, np.arange(len(rows)), keep)
+        for row, order in enumerate(resampling.orders()):
+            table[0, row, 0] = _label_score(rows, resampling, order, everything)
+        for block in range(resampling.n_blocks):
+            keep = resampling.blocks != block
+            table[0, 0, 1 + block] = _label_score(rows, resampling, np.arange(len(rows)), keep)
             table[1, :, 1 + block] = _lowest(energies[keep])
         table[1, :, 0] = _lowest(energies)
         return table
 
-    def pool(self, tables: Sequence[Table]) -> list[Table]:
+    def normalise_across(self, tables: Sequence[Table]) -> list[Table]:
         """Scale each score to the pool, and add them.
 
         Raises
@@ -69,7 +69,7 @@ class ETran(Measure):
         label, energy = ((stacked - low) / spread).swapaxes(0, 1)
         return list(_CLASSIFICATION_WEIGHT * label + (1 - _CLASSIFICATION_WEIGHT) * energy)
 
-    def upper(self, sample: Sample) -> float:
+    def maximum(self, sample: Sample) -> float:
         """First in both scores."""
         return 1.0
 
@@ -79,14 +79,14 @@ class ETran(Measure):
         return f"{n} molecules for {d} dimensions: the label score fits anything" if n <= d + 1 else ""
 
 
-def _label_score(rows: Matrix, design: Design, order: Codes, keep: Matrix) -> float:
-    if design.task == "regression":
-        values = design.values[order][keep]
+def _label_score(rows: Matrix, resampling: Resampling, order: Codes, keep: Matrix) -> float:
+    if resampling.task == "regression":
+        values = resampling.values[order][keep]
         centred = rows[keep] - rows[keep].mean(axis=0)
         target = values - values.mean()
         fitted = centred @ np.linalg.lstsq(centred, target, rcond=None)[0]
         return -float(np.mean((target - fitted) ** 2))
-    codes = np.unique(design.codes[order][keep], return_inverse=True)[1]
+    codes = np.unique(resampling.codes[order][keep], return_inverse=True)[1]
     within = within_class_covariance(rows[keep], codes)
     within.flat[:: len(within) + 1] += _FLOOR * np.trace(within) / len(within)
     return float(class_probabilities(rows[keep], codes, within)[np.arange(len(codes)), codes].mean())

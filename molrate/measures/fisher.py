@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.measures.base import FeaturesMeasure
-from molrate.measures.discriminants import _softmax, class_means, class_probabilities, within_class_covariance
+from molrate.measures.discriminants import class_means, class_probabilities, softmax, within_class_covariance
 from molrate.measures.rowspace import row_space
 from molrate.measures.sample import Sample, as_matrix
 from molrate.statistics.moments import Matrix
@@ -60,7 +60,7 @@ class SelfChallengingFisher(FeaturesMeasure):
         """SFDA of features for class codes."""
         return _score(features, labels)
 
-    def upper(self, sample: Sample) -> float:
+    def maximum(self, sample: Sample) -> float:
         """Certainty."""
         return 1.0
 
@@ -68,7 +68,7 @@ class SelfChallengingFisher(FeaturesMeasure):
 def _score(features: Matrix, codes: Codes) -> float:
     within = within_class_covariance(features, codes)
     strength = max(float(np.exp(-_STRENGTH * np.linalg.eigvalsh(within)[-1])), _LEAST)
-    sure = _softmax(class_probabilities(features, codes, _shrunk(within, strength)))
+    sure = softmax(class_probabilities(features, codes, _shrunk(within, strength)))
     own = sure[np.arange(len(codes)), codes][:, None]
     means = class_means(features, codes)
     others = (means.sum(axis=0) - means) / (len(means) - 1)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from molrate.errors import InputError
 
-Beside = dict[str, dict[str, npt.NDArray[Any]]]
+GivenArrays = dict[str, dict[str, npt.NDArray[Any]]]
 
 _OWN = ("source_probabilities", "source_features", "attributions")
 _REFERENCE = {"features": "reference", "attributions": "reference_attributions"}
@@ -21,7 +21,7 @@ _NEEDS = {
 }
 
 
-def read_given(given: Mapping[str, npt.ArrayLike], n_rows: int) -> Beside:
+def read_given(given: Mapping[str, npt.ArrayLike], n_rows: int) -> GivenArrays:
     """Sort arrays named ``OWNER/what`` by owner: an encoder, or ``reference``, the target-trained one.
 
     Parameters
@@ -35,22 +35,22 @@ def read_given(given: Mapping[str, npt.ArrayLike], n_rows: int) -> Beside:
     InputError
         If a name is not understood or an array has other rows.
     """
-    found: Beside = {}
+    found: GivenArrays = {}
     for name, values in given.items():
         owner, _, what = name.rpartition("/")
         known = _REFERENCE if owner == "reference" else dict.fromkeys(_OWN)
         if not owner or what not in known:
             raise InputError(
-                f"{name!r} (--given): arrays are named reference/features, reference/attributions, or "
+                f"{name!r} (--extra-arrays): arrays are named reference/features, reference/attributions, or "
                 f"ENCODER/ and one of {', '.join(_OWN)}"
             )
         array = np.asarray(values)
         if what != "source_features" and len(array) != n_rows:
-            raise InputError(f"{name!r} (--given) has {len(array)} rows, the dataset {n_rows}")
+            raise InputError(f"{name!r} (--extra-arrays) has {len(array)} rows, the dataset {n_rows}")
         found.setdefault(owner, {})[known[what] or what] = array
     return found
 
 
-def needs_met(beside: Beside) -> set[str]:
+def inputs_met(given_arrays: GivenArrays) -> set[str]:
     """Needs of measures that the arrays meet."""
-    return {_NEEDS[what] for arrays in beside.values() for what in arrays if what in _NEEDS}
+    return {_NEEDS[what] for arrays in given_arrays.values() for what in arrays if what in _NEEDS}

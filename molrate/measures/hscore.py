@@ -55,9 +55,9 @@ class HScore(StatisticsMeasure):
         means = _scaled_means(statistics) @ basis
         return float(np.sum(means**2 / eigenvalues))
 
-    def upper(self, sample: Sample) -> float:
+    def maximum(self, sample: Sample) -> float:
         """Classes less one, or the rank of the features."""
-        return float(min(sample.design.n_classes - 1, *sample.features.shape))
+        return float(min(sample.resampling.n_classes - 1, *sample.features.shape))
 
     def warning(self, sample: Sample) -> str:
         """No more rows than dimensions."""
@@ -89,7 +89,7 @@ class ShrinkageHScore(StatisticsMeasure):
         means = _scaled_means(statistics) @ basis / np.sqrt(n)
         return float((1 - shrinkage) * np.sum(means**2 / shrunk))
 
-    upper = HScore.upper
+    upper = HScore.maximum
 
 
 def ledoit_wolf_shrinkage(statistics: FeatureStatistics, variances: Matrix) -> float:

@@ -27,7 +27,7 @@ def label_cross_products(statistics: FeatureStatistics, *, centre: bool) -> tupl
 
 NO_SOURCE = (
     "needs source-class probabilities, which a self-supervised encoder does not give; pass those of its "
-    "supervised head (--given)"
+    "supervised head (--extra-arrays)"
 )
 
 

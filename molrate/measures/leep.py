@@ -20,7 +20,7 @@ from molrate.measures.rowspace import principal_components
 from molrate.measures.sample import Sample, as_matrix, make_sample
 from molrate.statistics.intervals import Table
 from molrate.statistics.moments import Matrix
-from molrate.statistics.resampling import Codes, Design, label_codes
+from molrate.statistics.resampling import Codes, Resampling, label_codes
 
 _COMPONENTS_PER_CLASS = 5
 _ENERGY = 0.8
@@ -102,16 +102,16 @@ class _SourceMeasure(Measure):
 
     def replicates(self, sample: Sample) -> Table:
         """Every labelling, on all rows and without each block; the source classes stay as they are."""
-        probabilities, design = self.source(sample), sample.design
-        table = np.empty((1 + len(design.permutations), 1 + design.n_blocks))
-        for row, order in enumerate(design.orders()):
-            codes = design.codes[order]
-            for block in range(-1, design.n_blocks):
-                keep = design.blocks != block
+        probabilities, resampling = self.source(sample), sample.resampling
+        table = np.empty((1 + len(resampling.permutations), 1 + resampling.n_blocks))
+        for row, order in enumerate(resampling.orders()):
+            codes = resampling.codes[order]
+            for block in range(-1, resampling.n_blocks):
+                keep = resampling.blocks != block
                 table[row, 1 + block] = self.value(probabilities[keep], label_codes(codes[keep]))
         return table
 
-    def upper(self, sample: Sample) -> float:
+    def maximum(self, sample: Sample) -> float:
         """Certainty."""
         return 0.0
 
@@ -121,7 +121,7 @@ class LEEP(_SourceMeasure):
 
     name = "leep"
     title = "LEEP"
-    needs = "source probabilities"
+    inputs = "source probabilities"
     reference = "Nguyen et al., ICML 2020"
     about = (
         "Mean log probability of a molecule's label, predicted through the source classes of the encoder's "
@@ -181,7 +181,7 @@ class MixtureLEEP(_SourceMeasure):
         from sklearn.mixture import GaussianMixture
 
         rows = leading_components(sample.features)
-        n_components = _components(sample.design, len(rows))
+        n_components = _components(sample.resampling, len(rows))
         # In units of the largest component, so that the fit's floor on variances is free of scale.
         scaled = rows / rows[:, 0].std()
         mixture = GaussianMixture(n_components, covariance_type="diag", random_state=self.seed)
@@ -190,7 +190,7 @@ class MixtureLEEP(_SourceMeasure):
     def warning(self, sample: Sample) -> str:
         """A mixture of more parameters than rows."""
         rows = leading_components(sample.features)
-        parameters = _components(sample.design, len(rows)) * (2 * rows.shape[1] + 1)
+        parameters = _components(sample.resampling, len(rows)) * (2 * rows.shape[1] + 1)
         return (
             f"{len(rows)} molecules for {parameters} parameters of the mixture"
             if parameters > len(rows)
@@ -205,5 +205,5 @@ def leading_components(features: Matrix) -> Matrix:
     return rows[:, : int(np.searchsorted(shares, _ENERGY)) + 1]
 
 
-def _components(design: Design, n: int) -> int:
-    return max(1, min(_COMPONENTS_PER_CLASS * design.n_classes, n // 2))
+def _components(resampling: Resampling, n: int) -> int:
+    return max(1, min(_COMPONENTS_PER_CLASS * resampling.n_classes, n // 2))

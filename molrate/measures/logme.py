@@ -72,7 +72,7 @@ class LogME(StatisticsMeasure):
 
     name = "logme"
     title = "LogME"
-    uses = "values"
+    reads = "values"
     reference = "You et al., LogME, ICML 2021, and JMLR 2022 (fixed point)"
     about = (
         "How probable a Bayesian linear model of the features makes the labels, per molecule, averaged over "

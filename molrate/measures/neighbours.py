@@ -11,7 +11,7 @@ from molrate.measures.rowspace import squared_distances
 from molrate.measures.sample import Sample, make_sample
 from molrate.statistics.intervals import Table
 from molrate.statistics.moments import Matrix
-from molrate.statistics.resampling import Codes, Design
+from molrate.statistics.resampling import Codes, Resampling
 
 NEIGHBOURS = 3
 _MAX_ROWS = 10_000
@@ -42,7 +42,7 @@ def knn(
     distances = _distances(sample, neighbours)
     everything = np.ones(len(distances), dtype=bool)
     chosen = _first_kept(_nearest(distances, neighbours), distances, everything, neighbours)
-    return _agreement(sample.design, np.arange(len(distances)), chosen, everything)
+    return _agreement(sample.resampling, np.arange(len(distances)), chosen, everything)
 
 
 class NearestNeighbours(Measure):
@@ -55,7 +55,7 @@ class NearestNeighbours(Measure):
 
     name = "knn"
     title = "Nearest neighbours, leave-one-out"
-    uses = "values"
+    reads = "values"
     reference = "Cover and Hart 1967; as in transformer-ranker, k = 3"
     about = (
         "Accuracy of the majority of the three nearest other molecules (ties go to the nearer), or the "
@@ -71,30 +71,30 @@ class NearestNeighbours(Measure):
     def replicates(self, sample: Sample) -> Table:
         """All labellings and deletions from one table of neighbours."""
         sample = sample.at_most(_MAX_ROWS)
-        design = sample.design
+        resampling = sample.resampling
         distances = _distances(sample, self.neighbours)
-        table = np.empty((1 + len(design.permutations), 1 + design.n_blocks))
+        table = np.empty((1 + len(resampling.permutations), 1 + resampling.n_blocks))
         nearest = _nearest(distances, self.neighbours + _SPARE)
-        orders = list(design.orders())
-        for block in range(-1, design.n_blocks):
-            keep = design.blocks != block
+        orders = list(resampling.orders())
+        for block in range(-1, resampling.n_blocks):
+            keep = resampling.blocks != block
             chosen = _first_kept(nearest, distances, keep, self.neighbours)
             for row, order in enumerate(orders):
-                table[row, 1 + block] = _agreement(design, order, chosen, keep)
+                table[row, 1 + block] = _agreement(resampling, order, chosen, keep)
         return table
 
-    def upper(self, sample: Sample) -> float:
+    def maximum(self, sample: Sample) -> float:
         """Perfect agreement."""
         return 1.0
 
 
 def _distances(sample: Sample, neighbours: int) -> Matrix:
     """Squared distances between molecules, infinite within a group."""
-    groups = sample.design.groups
+    groups = sample.resampling.groups
     if len(groups) - np.bincount(groups).max() < neighbours:
         raise InputError(f"there are not {neighbours} other molecules for each to compare with")
     distances = squared_distances(sample.features)
-    if sample.design.has_groups:
+    if sample.resampling.has_groups:
         distances[groups[:, None] == groups] = np.inf
     else:
         np.fill_diagonal(distances, np.inf)
@@ -127,16 +127,19 @@ def _first_kept(
 
 
 def _agreement(
-    design: Design, order: npt.NDArray[np.intp], chosen: npt.NDArray[np.intp], keep: npt.NDArray[np.bool_]
+    resampling: Resampling,
+    order: npt.NDArray[np.intp],
+    chosen: npt.NDArray[np.intp],
+    keep: npt.NDArray[np.bool_],
 ) -> float:
-    if design.task == "regression":
-        values = design.values[order]
+    if resampling.task == "regression":
+        values = resampling.values[order]
         predicted = values[chosen[keep]].mean(axis=1)
         if predicted.std() == 0:
             return 0.0
         return float(np.corrcoef(values[keep], predicted)[0, 1])
-    codes = design.codes[order]
-    return float(np.mean(_majority(codes[chosen[keep]], design.n_classes) == codes[keep]))
+    codes = resampling.codes[order]
+    return float(np.mean(_majority(codes[chosen[keep]], resampling.n_classes) == codes[keep]))
 
 
 def _majority(votes: Codes, n_classes: int) -> Codes:

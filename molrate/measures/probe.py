@@ -15,7 +15,7 @@ from molrate.measures.sample import Sample, statistics_of
 from molrate.statistics.feature_statistics import FeatureStatistics
 from molrate.statistics.intervals import Table
 from molrate.statistics.moments import Matrix, Moments
-from molrate.statistics.resampling import Design
+from molrate.statistics.resampling import Resampling
 
 FOLDS = 5
 # R2 and RMSE read the same fits.
@@ -45,7 +45,7 @@ class RidgeProbe(StatisticsMeasure):
 
     name = "ridge"
     title = "Ridge probe, R2"
-    uses = "values"
+    reads = "values"
     reference = "Hoerl and Kennard 1970; penalty by generalised cross-validation (Golub et al. 1979)"
     about = (
         "Share of the target's variance that ridge regression on the frozen features predicts for "
@@ -74,7 +74,7 @@ class RidgeProbe(StatisticsMeasure):
     def _summary(self, squares: Table, total: Table, counts: npt.NDArray[np.int64]) -> Table:
         return 1 - squares / total
 
-    def upper(self, sample: Sample) -> float:
+    def maximum(self, sample: Sample) -> float:
         """Perfect prediction."""
         return 1.0
 
@@ -99,7 +99,7 @@ class RidgeError(RidgeProbe):
     def _summary(self, squares: Table, total: Table, counts: npt.NDArray[np.int64]) -> Table:
         return np.sqrt(squares / counts)
 
-    def upper(self, sample: Sample) -> float:
+    def maximum(self, sample: Sample) -> float:
         """An error has no largest value."""
         return float("inf")
 
@@ -232,29 +232,29 @@ class LogisticProbe(Measure):
 
     def replicates(self, sample: Sample) -> Table:
         """Every labelling is fitted once in each fold; without a block, its molecules are not judged."""
-        design = sample.design
+        resampling = sample.resampling
         rows = standardised(sample.features)
-        table = np.empty((1 + len(design.permutations), 1 + design.n_blocks))
-        for row, order in enumerate(design.orders()):
-            codes = design.codes[order]
-            probabilities = _out_of_fold(rows, codes, design)
-            for block in range(-1, design.n_blocks):
-                keep = design.blocks != block
+        table = np.empty((1 + len(resampling.permutations), 1 + resampling.n_blocks))
+        for row, order in enumerate(resampling.orders()):
+            codes = resampling.codes[order]
+            probabilities = _out_of_fold(rows, codes, resampling)
+            for block in range(-1, resampling.n_blocks):
+                keep = resampling.blocks != block
                 table[row, 1 + block] = area_under_curve(codes[keep], probabilities[keep])
         return table
 
-    def upper(self, sample: Sample) -> float:
+    def maximum(self, sample: Sample) -> float:
         """Perfect order."""
         return 1.0
 
 
-def _out_of_fold(rows: Matrix, codes: npt.NDArray[np.intp], design: Design) -> Matrix:
+def _out_of_fold(rows: Matrix, codes: npt.NDArray[np.intp], resampling: Resampling) -> Matrix:
     """Class probabilities of each row from fits without its fold, shape (n, C)."""
     from sklearn.linear_model import LogisticRegression
 
-    probabilities = np.zeros((len(rows), design.n_classes))
+    probabilities = np.zeros((len(rows), resampling.n_classes))
     for fold in range(FOLDS):
-        held = design.blocks % FOLDS == fold
+        held = resampling.blocks % FOLDS == fold
         if len(np.unique(codes[~held])) < 2:
             raise InputError("a fold leaves one class only to fit; too few molecules of the others")
         model = LogisticRegression(C=_LOGISTIC_C, max_iter=1000).fit(rows[~held], codes[~held])

@@ -36,7 +36,7 @@ def rogi_xd(features: npt.ArrayLike, values: npt.ArrayLike) -> float:
     of structure-property relationships using pretrained molecular representations, 2023.
     """
     sample = make_sample(features, np.asarray(values, dtype=np.float64), "regression")
-    return _roughness(*_merges(sample.features), sample.design.values)
+    return _roughness(*_merges(sample.features), sample.resampling.values)
 
 
 class RogiXD(FeaturesMeasure):
@@ -44,7 +44,7 @@ class RogiXD(FeaturesMeasure):
 
     name = "rogi-xd"
     title = "ROGI-XD"
-    uses = "values"
+    reads = "values"
     higher_is_better = False
     reference = "Aldeghi et al. 2022; Graff et al. 2023"
     about = (
@@ -58,17 +58,19 @@ class RogiXD(FeaturesMeasure):
     def replicates(self, sample: Sample) -> npt.NDArray[np.float64]:
         """As for any measure of features, clustered once for each set of molecules."""
         sample = sample.at_most(_MAX_ROWS)
-        design = sample.design
-        if design.task == "classification" and design.n_classes > 2:
+        resampling = sample.resampling
+        if resampling.task == "classification" and resampling.n_classes > 2:
             raise InputError("ROGI-XD reads numbers; more than two classes have no order")
         distances = squared_distances(sample.features)
-        table = np.full((1 + len(design.permutations), 1 + design.n_blocks), np.nan)
+        table = np.full((1 + len(resampling.permutations), 1 + resampling.n_blocks), np.nan)
         merges = _merges_of(distances)
-        for row, order in enumerate(design.orders()):
-            table[row, 0] = _roughness(*merges, design.values[order])
-        for block in range(design.n_blocks):
-            keep = np.flatnonzero(design.blocks != block)
-            table[0, 1 + block] = _roughness(*_merges_of(distances[np.ix_(keep, keep)]), design.values[keep])
+        for row, order in enumerate(resampling.orders()):
+            table[row, 0] = _roughness(*merges, resampling.values[order])
+        for block in range(resampling.n_blocks):
+            keep = np.flatnonzero(resampling.blocks != block)
+            table[0, 1 + block] = _roughness(
+                *_merges_of(distances[np.ix_(keep, keep)]), resampling.values[keep]
+            )
         return table
 
     def value(self, features: Matrix, labels: Matrix) -> float:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from molrate.errors import InputError
 from molrate.statistics.feature_statistics import FeatureStatistics
 from molrate.statistics.moments import Matrix
-from molrate.statistics.resampling import Design, make_design
+from molrate.statistics.resampling import Resampling, make_resampling
 from molrate.statistics.rows import check_finite
 
 
@@ -23,7 +23,7 @@ class Sample:
     Attributes
     ----------
     features : ndarray of float64, shape (n, d)
-    design : Design
+    resampling : Resampling
         Labels, permutations and blocks, the same for all encoders.
     source_probabilities : ndarray, shape (n, C_s), optional
         What the encoder's own head says of the molecules.
@@ -36,7 +36,7 @@ class Sample:
     """
 
     features: Matrix
-    design: Design
+    resampling: Resampling
     source_probabilities: Matrix | None = None
     source_features: Matrix | None = None
     reference: Matrix | None = None
@@ -46,30 +46,34 @@ class Sample:
     @cached_property
     def raw_statistics(self) -> list[FeatureStatistics]:
         """Statistics without class moments, for the true labels and each permutation."""
-        return self._statistics(["pooled"] + ["none"] * len(self.design.permutations))
+        return self._statistics(["pooled"] + ["none"] * len(self.resampling.permutations))
 
     @cached_property
     def class_statistics(self) -> list[FeatureStatistics]:
         """Statistics with class moments, for the true labels and each permutation."""
-        return self._statistics(["classes"] * (1 + len(self.design.permutations)))
+        return self._statistics(["classes"] * (1 + len(self.resampling.permutations)))
 
     def unit_statistics(self, features: Matrix | None = None) -> list[FeatureStatistics]:
         """Statistics of rows of unit norm with class moments, likewise."""
-        kinds = ["classes"] * (1 + len(self.design.permutations))
+        kinds = ["classes"] * (1 + len(self.resampling.permutations))
         return self._statistics(kinds, unit_rows=True, features=features)
 
     def _statistics(
         self, kinds: list[str], unit_rows: bool = False, features: Matrix | None = None
     ) -> list[FeatureStatistics]:
         rows = self.features if features is None else features
-        design = self.design
-        targets = design.values[:, None] if design.task == "regression" else np.zeros((len(rows), 0))
+        resampling = self.resampling
+        targets = resampling.values[:, None] if resampling.task == "regression" else np.zeros((len(rows), 0))
         made: list[FeatureStatistics] = []
-        for kind, order in zip(kinds, design.orders(), strict=True):
+        for kind, order in zip(kinds, resampling.orders(), strict=True):
             statistics = FeatureStatistics(
-                rows.shape[1], design.n_classes, targets.shape[1], unit_rows=unit_rows, second_moments=kind
+                rows.shape[1],
+                resampling.n_classes,
+                targets.shape[1],
+                unit_rows=unit_rows,
+                second_moments=kind,
             )
-            statistics.add(rows, design.codes[order], targets[order], design.blocks)
+            statistics.add(rows, resampling.codes[order], targets[order], resampling.blocks)
             if made:
                 statistics.share_pooled(made[0])
             made.append(statistics)
@@ -77,20 +81,20 @@ class Sample:
 
     def take(self, rows: npt.NDArray[np.intp]) -> Sample:
         """The sample for some rows, permutations redrawn among them."""
-        design = self.design
-        fewer = make_design(
-            design.values[rows] if design.task == "regression" else design.codes[rows],
-            design.task,
-            bins=design.n_classes if design.task == "regression" else None,
-            groups=design.groups[rows],
-            n_blocks=design.n_blocks,
-            permutations=len(design.permutations),
+        resampling = self.resampling
+        fewer = make_resampling(
+            resampling.values[rows] if resampling.task == "regression" else resampling.codes[rows],
+            resampling.task,
+            bins=resampling.n_classes if resampling.task == "regression" else None,
+            groups=resampling.groups[rows],
+            n_blocks=resampling.n_blocks,
+            permutations=len(resampling.permutations),
         )
         parallel = {
             name: None if getattr(self, name) is None else getattr(self, name)[rows]
             for name in ("source_probabilities", "reference", "attributions", "reference_attributions")
         }
-        return replace(self, features=self.features[rows], design=fewer, **parallel)
+        return replace(self, features=self.features[rows], resampling=fewer, **parallel)
 
     def at_most(self, limit: int) -> Sample:
         """A random subsample of `limit` rows, for measures whose cost is quadratic in rows."""
@@ -123,11 +127,11 @@ def make_sample(
     labels = np.asarray(labels)
     if labels.ndim == 1 and len(rows) != len(labels):
         raise InputError(f"{len(rows)} rows of features but {len(labels)} labels")
-    design = make_design(
+    resampling = make_resampling(
         labels, task, bins=bins, groups=groups, n_blocks=n_blocks, permutations=permutations, seed=seed
     )
     arrays = {name: None if array is None else as_matrix(array) for name, array in given.items()}
-    return Sample(rows, design, **arrays)
+    return Sample(rows, resampling, **arrays)
 
 
 def as_matrix(features: npt.ArrayLike) -> Matrix:
@@ -174,8 +178,8 @@ def statistics_of(
             rows.shape[1], 1, targets.shape[1], unit_rows=unit_rows, second_moments=second_moments
         )
         return statistics.add(rows, None, targets, blocks)
-    design = make_design(array, n_blocks=1, permutations=0)
+    resampling = make_resampling(array, n_blocks=1, permutations=0)
     statistics = FeatureStatistics(
-        rows.shape[1], design.n_classes, unit_rows=unit_rows, second_moments=second_moments
+        rows.shape[1], resampling.n_classes, unit_rows=unit_rows, second_moments=second_moments
     )
-    return statistics.add(rows, design.codes, None, blocks)
+    return statistics.add(rows, resampling.codes, None, blocks)

@@ -19,7 +19,7 @@ from molrate.measures.rowspace import standardised
 from molrate.measures.sample import Sample
 from molrate.statistics.intervals import Table
 from molrate.statistics.moments import Matrix
-from molrate.statistics.resampling import Codes, Design, label_codes
+from molrate.statistics.resampling import Codes, Resampling, label_codes
 
 _HIDDEN = 64
 _TRAINED_PERMUTATIONS = 2
@@ -56,7 +56,7 @@ class Task2Vec(Measure):
 
     name = "task2vec"
     title = "Task2Vec (needs training)"
-    needs = "training"
+    inputs = "training"
     reference = "Achille et al., ICCV 2019"
     about = (
         "Cosine of the Fisher embeddings of the target task and of the encoder's source task, both from "
@@ -75,7 +75,7 @@ class Task2Vec(Measure):
         embedding = task_embedding(sample.features, source)
         return replicate_rows(sample, lambda rows, labels: _likeness(task_embedding(rows, labels), embedding))
 
-    def upper(self, sample: Sample) -> float:
+    def maximum(self, sample: Sample) -> float:
         """Equal embeddings."""
         return 1.0
 
@@ -92,8 +92,8 @@ class Taskonomy(Measure):
 
     name = "taskonomy"
     title = "Taskonomy-style transfer (needs training)"
-    uses = "values"
-    needs = "training"
+    reads = "values"
+    inputs = "training"
     reference = "Zamir et al., Taskonomy, CVPR 2018"
     about = (
         "A small network (one hidden layer of 64) is trained on the frozen features of each encoder and "
@@ -106,17 +106,17 @@ class Taskonomy(Measure):
 
     def replicates(self, sample: Sample) -> Table:
         """Mean out-of-fold loss in each block, shape (1 + P, B), for :meth:`pool`."""
-        design = sample.design
+        resampling = sample.resampling
         rows = standardised(sample.features) * np.sqrt(sample.features.shape[1])
-        losses = np.full((1 + len(design.permutations), design.n_blocks), np.nan)
-        for row, order in enumerate(design.orders()):
+        losses = np.full((1 + len(resampling.permutations), resampling.n_blocks), np.nan)
+        for row, order in enumerate(resampling.orders()):
             if row > _TRAINED_PERMUTATIONS:
                 break
-            loss = _out_of_fold_losses(rows, design, order)
-            losses[row] = np.bincount(design.blocks, weights=loss) / np.bincount(design.blocks)
+            loss = _out_of_fold_losses(rows, resampling, order)
+            losses[row] = np.bincount(resampling.blocks, weights=loss) / np.bincount(resampling.blocks)
         return losses
 
-    def pool(self, tables: Sequence[Table]) -> list[Table]:
+    def normalise_across(self, tables: Sequence[Table]) -> list[Table]:
         """Shares of the tournament, on all blocks and without each.
 
         Raises
@@ -135,12 +135,12 @@ class Taskonomy(Measure):
                 shares[:, row, 1 + block] = _tournament(np.delete(losses[:, row], block, axis=1))
         return list(shares)
 
-    def upper(self, sample: Sample) -> float:
+    def maximum(self, sample: Sample) -> float:
         """All wins."""
         return 1.0
 
 
-def _out_of_fold_losses(rows: Matrix, design: Design, order: Codes) -> Matrix:
+def _out_of_fold_losses(rows: Matrix, resampling: Resampling, order: Codes) -> Matrix:
     """Squared error of the scaled target, or minus log probability of the class, of each row."""
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
@@ -148,10 +148,10 @@ def _out_of_fold_losses(rows: Matrix, design: Design, order: Codes) -> Matrix:
     # Of few molecules a tenth is too little to tell when to stop.
     stop = len(rows) >= _STOP_ROWS
     options = {"hidden_layer_sizes": (_HIDDEN,), "early_stopping": stop, "max_iter": 200, "random_state": 0}
-    values, codes = design.values[order], design.codes[order]
+    values, codes = resampling.values[order], resampling.codes[order]
     for fold in range(FOLDS):
-        held = design.blocks % FOLDS == fold
-        if design.task == "regression":
+        held = resampling.blocks % FOLDS == fold
+        if resampling.task == "regression":
             mean, deviation = values[~held].mean(), values[~held].std()
             scaled = (values - mean) / deviation
             model = MLPRegressor(**options).fit(rows[~held], scaled[~held])

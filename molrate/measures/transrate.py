@@ -244,7 +244,7 @@ class TransRate(StatisticsMeasure):
             table[row] = self.factor(first) * (whole - conditional)
         return table
 
-    def upper(self, sample: Sample) -> float:
+    def maximum(self, sample: Sample) -> float:
         """The coding rate of all features: what would be left if the classes told everything."""
         rows = self.prepare(sample.features)
         statistics = FeatureStatistics(rows.shape[1], unit_rows=True, second_moments="pooled").add(rows)
@@ -253,10 +253,10 @@ class TransRate(StatisticsMeasure):
 
     def warning(self, sample: Sample) -> str:
         """Classes with fewer rows than dimensions."""
-        smallest, dimension = int(np.bincount(sample.design.codes).min()), sample.features.shape[1]
+        smallest, dimension = int(np.bincount(sample.resampling.codes).min()), sample.features.shape[1]
         if smallest >= dimension:
             return ""
-        part = "range" if sample.design.task == "regression" else "class"
+        part = "range" if sample.resampling.task == "regression" else "class"
         return f"smallest {part} has {smallest} molecules for {dimension} dimensions"
 
 
@@ -270,7 +270,7 @@ class SpectralTransRate(TransRate):
 
     name = "transrate-spectral"
     title = "TransRate, authors' repository"
-    needs = "features"
+    inputs = "features"
     reference = "Huang et al. ICML 2022, the authors' repository (plain mode)"
     about = (
         "The form behind the conference paper's printed tables. Class rates are about the mean of all, so "

@@ -73,7 +73,7 @@ def fit_model(
     (name,) = encoder.select_layers(layer)
     embedding = embed_one(molecules, encoder, [name], pooling, device)
     if name not in embedding.layers:
-        raise InputError(f"{encoder.name} has no code for any molecule of {dataset.name}")
+        raise InputError(f"{encoder.name} does not support any molecule of {dataset.name}")
     values = np.column_stack([target.values for target in dataset.targets])
     rows = np.flatnonzero(np.isfinite(embedding.layers[name]).all(axis=1) & ~np.isnan(values).all(axis=1))
     features, values = embedding.layers[name][rows], values[rows]

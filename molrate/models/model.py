@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from molrate import __version__
 from molrate.data.molecules import Molecules, standardise
 from molrate.embedding.embed import Progress, embed_one
 from molrate.encoders.base import Encoder, load_encoder
@@ -220,7 +219,7 @@ def common_record(
     return {
         "format": _FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"molrate": __version__, **{name: version(name) for name in ("torch", "rdkit")}},
+        "versions": {name: version(name) for name in ("molrate", "torch", "rdkit")},
         "dataset": {"name": dataset.name, "source": dataset.source},
         "standardisation": standardisation,
         "encoder": {

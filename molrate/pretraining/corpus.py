@@ -13,7 +13,7 @@ import torch
 from rdkit import Chem, rdBase
 from torch.utils.data import IterableDataset, get_worker_info
 
-from molrate.encoders.grover.folding import PADDING, FoldedBatch, Movable, fold_batch
+from molrate.encoders.grover.deduplication import PADDING, DeduplicatedBatch, Movable, deduplicate_batch
 from molrate.encoders.grover.graphs import batch_molecules
 from molrate.errors import InputError
 from molrate.pretraining.labels import (
@@ -63,7 +63,7 @@ class LabelledBatch(Movable):
 
     Attributes
     ----------
-    graph : FoldedBatch
+    graph : DeduplicatedBatch
     atom_rows, bond_rows : Tensor of int64
         Atoms, and first directions of bonds, that have a label.
     atom_labels, bond_labels : Tensor of int64
@@ -73,7 +73,7 @@ class LabelledBatch(Movable):
         Molecule of each atom and directed bond.
     """
 
-    graph: FoldedBatch
+    graph: DeduplicatedBatch
     atom_rows: torch.Tensor
     atom_labels: torch.Tensor
     bond_rows: torch.Tensor
@@ -131,7 +131,7 @@ def label_batch(
         graph.bonds[2 * bonds] = PADDING
         graph.bonds[2 * bonds + 1] = PADDING
     return LabelledBatch(
-        graph=fold_batch(graph, depth, n_blocks),
+        graph=deduplicate_batch(graph, depth, n_blocks),
         atom_rows=torch.from_numpy(atoms),
         atom_labels=torch.from_numpy(atom_labels[atoms]),
         bond_rows=torch.from_numpy(2 * bonds),

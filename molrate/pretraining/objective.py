@@ -15,7 +15,7 @@ from torch.nn.functional import (
     nll_loss,
 )
 
-from molrate.encoders.grover.folding import BRANCHES
+from molrate.encoders.grover.deduplication import BRANCHES
 from molrate.encoders.grover.network import Grover
 from molrate.encoders.pooling import POOLINGS
 from molrate.pretraining.corpus import LabelledBatch

@@ -20,7 +20,7 @@ from molrate.pretraining.config import PretrainingConfig
 from molrate.pretraining.corpus import CorpusBatches, LabelledBatch, parse, read_corpus
 from molrate.pretraining.labels import Vocabularies
 from molrate.pretraining.objective import Losses, Pretraining, unigram_losses
-from molrate.quiet_lightning import without_advice
+from molrate.quiet_lightning import quiet_lightning
 
 logger = logging.getLogger(__name__)
 
@@ -248,7 +248,7 @@ def pretrain(corpus: Path, config: PretrainingConfig, folder: Path) -> Path:
     checkpoint = max(checkpoints, key=lambda path: path.stat().st_mtime, default=None)
     run = PretrainingRun(config, vocabularies, train)
     curve = LearningCurve(folder / CURVE, held_out)
-    with without_advice():
+    with quiet_lightning():
         _fit(run, config, [curve, *_checkpointing(folder, config)], checkpoint)
     weights = {name: value.half() for name, value in run.objective.encoder.state_dict().items()}
     settings = {"output": "both", **config.encoder}

@@ -19,7 +19,7 @@ from molrate.measures.base import MEASURES, Measure, NotApplicableError, Statist
 from molrate.measures.rowspace import principal_components
 from molrate.measures.sample import Sample, as_matrix
 from molrate.statistics.intervals import Estimate, Table, estimate
-from molrate.statistics.resampling import FEW_MOLECULES, Design, default_bins
+from molrate.statistics.resampling import FEW_MOLECULES, Resampling, default_bins
 
 Replicates = npt.NDArray[np.float64]
 
@@ -32,7 +32,7 @@ class Candidate:
     ----------
     encoder, layer : str
     features : ndarray, shape (n, d)
-    kind : {"pretrained", "control", "features"}
+    kind : {"pretrained", "baseline", "control", "features"}
     pooling : str
     seconds : float
         What making them took.
@@ -50,7 +50,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Trial:
+class ScoredTarget:
     """A target with the rows it is scored on.
 
     Attributes
@@ -59,12 +59,12 @@ class Trial:
         On these rows only.
     rows : ndarray of int, shape (n,)
         Rows of the candidates' features.
-    design : Design
+    resampling : Resampling
     """
 
     target: Target
     rows: npt.NDArray[np.intp]
-    design: Design
+    resampling: Resampling
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,10 @@ def choose_measures(
         else:
             for each in MEASURES:
                 kind = MEASURES[each]
-                if kind.needs in ("statistics", "features") or kind.needs in met:
+                if kind.inputs in ("statistics", "features") or kind.inputs in met:
                     chosen.setdefault(each, kind())
                 else:
-                    left_out.append(f"{each} (needs {kind.needs})")
+                    left_out.append(f"{each} (needs {kind.inputs})")
     if scale_by_dimension:
         if "transrate" not in chosen:
             raise UsageError("--scale-by-dimension is TransRate's factor; add --measure transrate")
@@ -155,7 +155,7 @@ def choose_measures(
 def score_candidates(
     candidates: Sequence[Candidate],
     rows: npt.NDArray[np.intp],
-    design: Design,
+    resampling: Resampling,
     measures: Sequence[Measure],
     common_dimension: int | None = None,
 ) -> list[Scored]:
@@ -166,7 +166,7 @@ def score_candidates(
     candidates : sequence of Candidate
     rows : ndarray of int, shape (n,)
         Rows of the features that have a label.
-    design : Design
+    resampling : Resampling
         Of these rows.
     measures : sequence of Measure
     common_dimension : int, optional
@@ -178,7 +178,7 @@ def score_candidates(
     """
 
     def work(candidate: Candidate) -> list[Scored]:
-        return _score_candidate(candidate, rows, design, measures, common_dimension)
+        return _score_candidate(candidate, rows, resampling, measures, common_dimension)
 
     n_cores = os.cpu_count() or 1
     if len(candidates) < n_cores:
@@ -197,7 +197,7 @@ def score_candidates(
 def _score_candidate(
     candidate: Candidate,
     rows: npt.NDArray[np.intp],
-    design: Design,
+    resampling: Resampling,
     measures: Sequence[Measure],
     common_dimension: int | None,
 ) -> list[Scored]:
@@ -206,7 +206,7 @@ def _score_candidate(
         features = as_matrix(np.asarray(candidate.features[rows], dtype=np.float64))
         if common_dimension is not None and features.shape[1] > common_dimension:
             features = principal_components(features, common_dimension)
-        sample = Sample(features, design, **_given_rows(candidate.given, rows))
+        sample = Sample(features, resampling, **_given_rows(candidate.given, rows))
     except InputError as error:
         width = candidate.features.shape[1]
         return [Scored(candidate, measure, candidate.seconds, width, error=error) for measure in measures]
@@ -231,7 +231,7 @@ def _tables(sample: Sample, measures: Sequence[Measure]) -> list[Table | InputEr
         if isinstance(measure, StatisticsMeasure)
         and not measure.unit_rows
         and type(measure).tabulate is StatisticsMeasure.tabulate
-        and sample.design.task in measure.tasks
+        and sample.resampling.task in measure.tasks
     ]
     found: dict[str, Table | InputError] = {}
     if shared:
@@ -243,7 +243,7 @@ def _tables(sample: Sample, measures: Sequence[Measure]) -> list[Table | InputEr
 
 
 def _table(measure: Measure, sample: Sample) -> Table | InputError:
-    if sample.design.task not in measure.tasks:
+    if sample.resampling.task not in measure.tasks:
         return NotApplicableError(f"{measure.name} is for {' and '.join(measure.tasks)} only")
     try:
         return measure.replicates(sample)
@@ -257,19 +257,19 @@ def _outcome(
     dimension = sample.features.shape[1]
     if isinstance(table, InputError):
         return Scored(candidate, measure, seconds, dimension, error=table)
-    warnings = [measure.warning(sample), label_warning(measure, sample.design)]
+    warnings = [measure.warning(sample), label_warning(measure, sample.resampling)]
     warning = "; ".join(text for text in warnings if text)
-    return Scored(candidate, measure, seconds, dimension, measure.upper(sample), warning, table)
+    return Scored(candidate, measure, seconds, dimension, measure.maximum(sample), warning, table)
 
 
-def label_warning(measure: Measure, design: Design) -> str:
+def label_warning(measure: Measure, resampling: Resampling) -> str:
     """Why labels make a measure unreliable for any features; empty if they do not."""
-    smallest = int(np.bincount(design.codes).min())
-    if design.task == "classification" and smallest < FEW_MOLECULES:
+    smallest = int(np.bincount(resampling.codes).min())
+    if resampling.task == "classification" and smallest < FEW_MOLECULES:
         return f"the smallest class has {smallest} molecules"
-    wanted = default_bins(len(design.codes))
-    if design.task == "regression" and measure.uses == "bins" and design.n_classes < wanted:
-        return f"equal values left {design.n_classes} of {wanted} ranges"
+    wanted = default_bins(len(resampling.codes))
+    if resampling.task == "regression" and measure.reads == "bins" and resampling.n_classes < wanted:
+        return f"equal values left {resampling.n_classes} of {wanted} ranges"
     return ""
 
 
@@ -280,7 +280,7 @@ def _pooled(measure: Measure, scored: Sequence[Scored]) -> list[Scored]:
     if not tables:
         return ours
     try:
-        pooled = iter(measure.pool(tables))
+        pooled = iter(measure.normalise_across(tables))
     except InputError as error:
         return [replace(one, table=None, error=one.error or error) for one in ours]
     return [one if one.table is None else replace(one, table=next(pooled)) for one in ours]

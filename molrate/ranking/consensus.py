@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from molrate.ranking.layers import kendall_tau
 from molrate.statistics.intervals import LEVEL, student_quantile
 
 if TYPE_CHECKING:
@@ -63,7 +62,9 @@ def consensus_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _agreement(ranks: np.ndarray) -> float:
     """Mean Kendall's tau between the columns of ranks (candidates x votes)."""
+    from scipy.stats import kendalltau
+
     votes = ranks.shape[1]
-    taus = [kendall_tau(ranks[:, i], ranks[:, j]) for i in range(votes) for j in range(i)]
+    taus = [kendalltau(ranks[:, i], ranks[:, j]).statistic for i in range(votes) for j in range(i)]
     finite = [tau for tau in taus if np.isfinite(tau)]
     return float(np.mean(finite)) if finite else float("nan")

@@ -20,26 +20,26 @@ from molrate.encoders.base import Encoder, load_encoder
 from molrate.encoders.cards import encoder_cards
 from molrate.errors import InputError, MolrateError, UsageError
 from molrate.files.tables import find_smiles_column, read_table
-from molrate.measures.given import Beside
-from molrate.ranking.candidates import Candidate, Trial
-from molrate.statistics.resampling import make_design
+from molrate.measures.given import GivenArrays
+from molrate.ranking.candidates import Candidate, ScoredTarget
+from molrate.statistics.resampling import make_resampling
 
 logger = logging.getLogger(__name__)
 
-_Request = tuple[Encoder, tuple[str, ...]]
+Request = tuple[Encoder, tuple[str, ...]]
 
-_Failure = tuple[str, MolrateError]
+Failure = tuple[str, MolrateError]
 
 
 @dataclass(frozen=True)
-class _Pool:
+class EncoderPool:
     """Encoders that ran, on the molecules of a dataset."""
 
     dataset: Dataset
     molecules: Molecules
-    requests: list[_Request]
+    requests: list[Request]
     embeddings: list[Embedding]
-    failures: list[_Failure]
+    failures: list[Failure]
 
     @property
     def common(self) -> npt.NDArray[np.bool_]:
@@ -71,54 +71,68 @@ class _Pool:
 
 
 def default_encoders() -> list[str]:
-    """Names of the encoders that can run without a download: published ones at hand, and controls."""
-    return [name for name, card in encoder_cards().items() if card.at_hand]
+    """Names of the encoders that can run without a download: published ones, baselines and controls."""
+    return [name for name, card in encoder_cards().items() if card.available_offline]
 
 
 def make_candidates(
     dataset: Dataset, encoders: Sequence[str | Encoder], seed: int = 0, device: str = "auto"
-) -> tuple[list[Candidate], list[Trial]]:
-    """Last layers of encoders, and the trials of a dataset, as :func:`score` makes them by default.
+) -> tuple[list[Candidate], list[ScoredTarget]]:
+    """Last layers of encoders, and the scored_targets of a dataset, as :func:`score` makes them by default.
 
     Nothing is read from the cache, so that their seconds are those of embedding.
 
     Raises
     ------
     UsageError, InputError, WeightsError
-        If nothing can be ranked. Encoders that fail beside others are left out.
+        If nothing can be ranked. Encoders that fail given_arrays others are left out.
     """
-    molecules = _standardised(dataset, "largest-fragment", "skip")
-    requests, _ = _load_all(encoders, "last", seed, "fp32")
+    molecules = standardise_dataset(dataset, "largest-fragment", "skip")
+    requests, _ = load_encoders(encoders, "last", seed, "fp32")
     embeddings = embed_molecules(molecules, requests, "mean", device, cache=False)
-    pool = _Pool(dataset, molecules, *_split_failures(requests, embeddings))
-    return pool.candidates("mean", {}), _trials(pool, "keep", seed)[0]
+    pool = EncoderPool(dataset, molecules, *_split_failures(requests, embeddings))
+    return pool.candidates("mean", {}), targets_to_score(pool, "keep", seed)[0]
 
 
-def _standardised(dataset: Dataset, standardisation: str, on_invalid: str) -> Molecules:
+def standardise_dataset(dataset: Dataset, standardisation: str, on_invalid: str) -> Molecules:
+    """Molecules of a dataset.
+
+    Raises
+    ------
+    InputError
+        If none is valid, or one is not and `on_invalid` is ``fail``.
+    """
     molecules = standardise(dataset.smiles.tolist(), standardisation)
     _check_molecules(dataset, molecules, on_invalid)
     return molecules
 
 
-def _embed_pool(
+def embed_pool(
     dataset: Dataset,
     molecules: Molecules,
-    loaded: tuple[list[_Request], list[_Failure]],
+    loaded: tuple[list[Request], list[Failure]],
     pooling: str,
     device: str,
     progress: Progress | None,
-) -> _Pool:
+) -> EncoderPool:
+    """Run every encoder on the molecules of a dataset.
+
+    Raises
+    ------
+    InputError, MolrateError
+        If no target can be used, or every encoder failed.
+    """
     # Unusable targets are told before the work of embedding, not after it.
     _usable_targets(dataset, molecules)
     requests, failures = loaded
     embeddings = embed_molecules(molecules, requests, pooling, device, progress=progress)
     requests, embeddings, failed = _split_failures(requests, embeddings)
-    return _Pool(dataset, molecules, requests, embeddings, failures + failed)
+    return EncoderPool(dataset, molecules, requests, embeddings, failures + failed)
 
 
-def _add_source(
-    beside: Beside,
-    pool: _Pool,
+def add_source_features(
+    given_arrays: GivenArrays,
+    pool: EncoderPool,
     path: str | Path,
     standardisation: str,
     pooling: str,
@@ -144,13 +158,15 @@ def _add_source(
         kept = molecules.valid.copy()
         kept[list(embedding.errors)] = False
         for layer in layers:
-            beside.setdefault(f"{encoder.name}/{layer}", {})["source_features"] = embedding.layers[layer][
-                kept
-            ]
+            given_arrays.setdefault(f"{encoder.name}/{layer}", {})["source_features"] = embedding.layers[
+                layer
+            ][kept]
 
 
-def _trials(pool: _Pool, duplicates: str, seed: int) -> tuple[list[Trial], list[tuple[Target, InputError]]]:
-    """Targets with their rows and design, and those that cannot be ranked by with the reason.
+def targets_to_score(
+    pool: EncoderPool, duplicates: str, seed: int
+) -> tuple[list[ScoredTarget], list[tuple[Target, InputError]]]:
+    """Targets with their rows and resampling, and those that cannot be ranked by with the reason.
 
     Raises
     ------
@@ -160,7 +176,7 @@ def _trials(pool: _Pool, duplicates: str, seed: int) -> tuple[list[Trial], list[
     targets, unusable = _usable_targets(pool.dataset, pool.molecules)
     for _, reason in unusable:
         logger.error("%s", reason)
-    trials = []
+    scored_targets = []
     for target in targets:
         labelled, rows = _labelled_rows(target, pool.molecules, pool.common, duplicates)
         try:
@@ -170,12 +186,14 @@ def _trials(pool: _Pool, duplicates: str, seed: int) -> tuple[list[Trial], list[
             unusable.append((target, error))
             continue
         groups = pool.molecules.canonical[rows].astype(str)
-        trials.append(
-            Trial(labelled, rows, make_design(labelled.values, target.task, groups=groups, seed=seed))
+        scored_targets.append(
+            ScoredTarget(
+                labelled, rows, make_resampling(labelled.values, target.task, groups=groups, seed=seed)
+            )
         )
-    if not trials:
+    if not scored_targets:
         raise unusable[0][1]
-    return trials, unusable
+    return scored_targets, unusable
 
 
 def _check_molecules(dataset: Dataset, molecules: Molecules, on_invalid: str) -> None:
@@ -191,9 +209,9 @@ def _check_molecules(dataset: Dataset, molecules: Molecules, on_invalid: str) ->
         )
 
 
-def _load_all(
+def load_encoders(
     encoders: Sequence[str | Encoder], layer: str, seed: int, precision: str
-) -> tuple[list[_Request], list[_Failure]]:
+) -> tuple[list[Request], list[Failure]]:
     """Encoders with their layers, and those that cannot be loaded with the reason.
 
     Raises
@@ -202,7 +220,7 @@ def _load_all(
         The first encoder's error, if none can be loaded.
     """
     requests = []
-    failures: list[_Failure] = []
+    failures: list[Failure] = []
     for item in encoders:
         try:
             encoder = load_encoder(item, seed=seed, precision=precision) if isinstance(item, str) else item
@@ -241,8 +259,8 @@ def _usable_targets(
 
 
 def _split_failures(
-    requests: list[_Request], embeddings: list[Embedding]
-) -> tuple[list[_Request], list[Embedding], list[_Failure]]:
+    requests: list[Request], embeddings: list[Embedding]
+) -> tuple[list[Request], list[Embedding], list[Failure]]:
     """Encoders that ran with their embeddings, and those that failed in running.
 
     Raises
@@ -250,8 +268,8 @@ def _split_failures(
     MolrateError
         The first encoder's error, if all failed.
     """
-    ran: list[tuple[_Request, Embedding]] = []
-    failures: list[_Failure] = []
+    ran: list[tuple[Request, Embedding]] = []
+    failures: list[Failure] = []
     for request, embedding in zip(requests, embeddings, strict=True):
         if embedding.failure is None:
             ran.append((request, embedding))

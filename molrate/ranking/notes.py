@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from molrate.encoders.cards import BASELINES
 from molrate.statistics.resampling import FEW_MOLECULES, default_bins
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from molrate.data.molecules import Molecules
     from molrate.embedding.result import Embedding
-    from molrate.ranking.candidates import Trial
+    from molrate.ranking.candidates import ScoredTarget
     from molrate.ranking.ranking import Ranking
 
 # With more measures than this, one sentence counts their verdicts.
@@ -46,14 +47,14 @@ def molecule_notes(
         row, reason = min(unsupported.items())
         notes.append(
             f"{np.sum(valid) - common.sum()} valid molecules left out for all encoders because one of them "
-            f"has no code for them, the first in row {row + 1}: {reason}."
+            f"does not support them, the first in row {row + 1}: {reason}."
         )
     return notes
 
 
-def target_notes(trial: Trial, n_rows: int) -> list[str]:
+def target_notes(scored_target: ScoredTarget, n_rows: int) -> list[str]:
     """What a target's labels are, and what weakens a ranking by them."""
-    target, sizes = trial.target, np.bincount(trial.design.codes)
+    target, sizes = scored_target.target, np.bincount(scored_target.resampling.codes)
     notes = []
     if n_rows != len(target.values):
         notes.append(f"{target.name}: {len(target.values)} of {n_rows} rows scored.")
@@ -74,24 +75,24 @@ def target_notes(trial: Trial, n_rows: int) -> list[str]:
     return notes
 
 
-def control_notes(ranking: Ranking) -> list[str]:
-    """Say for each target and measure whether pretraining beats the controls."""
+def baseline_notes(ranking: Ranking) -> list[str]:
+    """Say for each target and measure whether pretraining beats the baselines."""
     notes = []
     ranked = ranking.frame[ranking.frame["rank"].notna()]
     several = ranked["measure"].nunique() > 1
     verdicts: dict[str, dict[str, list[str]]] = {}
     for (target, measure), rows in ranked.groupby(["target", "measure"], sort=False):
         pretrained = rows[rows["kind"] == "pretrained"]
-        controls = rows[rows["kind"] == "control"]
-        if pretrained.empty or controls.empty:
+        baselines = rows[rows["kind"].isin(BASELINES)]
+        if pretrained.empty or baselines.empty:
             continue
-        best, control = pretrained.iloc[0], controls.iloc[0]
-        verdict = _verdict(ranking, best, control)[0]
+        best, baseline = pretrained.iloc[0], baselines.iloc[0]
+        verdict = _verdict(ranking, best, baseline)[0]
         verdicts.setdefault(str(target), {}).setdefault(verdict, []).append(str(measure))
         where = f"{target}, {measure}" if several else f"{target}"
-        note = f"{where}: best pretrained encoder {_named(best)}; it is {_against(ranking, best, control)}"
-        same = controls[controls["dimension"] == best["dimension"]]
-        if control["dimension"] != best["dimension"]:
+        note = f"{where}: best pretrained encoder {_named(best)}; it is {_against(ranking, best, baseline)}"
+        same = baselines[baselines["dimension"] == best["dimension"]]
+        if baseline["dimension"] != best["dimension"]:
             note += ", as far as unequal dimensions compare"
             if not same.empty:
                 note += f", and {_against(ranking, best, same.iloc[0])}"
@@ -104,30 +105,30 @@ def control_notes(ranking: Ranking) -> list[str]:
 def _counted(target: str, verdicts: dict[str, list[str]]) -> str:
     """One sentence where many measures judge."""
     parts = [f"{verdict} by {', '.join(names)}" for verdict, names in verdicts.items()]
-    return f"{target}: the best pretrained encoder is, against the best control, {'; '.join(parts)}."
+    return f"{target}: the best pretrained encoder is, against the best baseline, {'; '.join(parts)}."
 
 
 def _named(row: pd.Series) -> str:
     return f"{row['encoder']}, {row['layer']} (d = {row['dimension']})"
 
 
-def _against(ranking: Ranking, best: pd.Series, control: pd.Series) -> str:
-    verdict, gap, low, high = _verdict(ranking, best, control)
+def _against(ranking: Ranking, best: pd.Series, baseline: pd.Series) -> str:
+    verdict, gap, low, high = _verdict(ranking, best, baseline)
     which = (
-        "the best control"
-        if best["dimension"] != control["dimension"]
-        else "the best control of its dimension"
+        "the best baseline"
+        if best["dimension"] != baseline["dimension"]
+        else "the best baseline of its dimension"
     )
-    return f"{verdict} {which}, {_named(control)}: difference {gap:.3g} [{low:.3g}, {high:.3g}]"
+    return f"{verdict} {which}, {_named(baseline)}: difference {gap:.3g} [{low:.3g}, {high:.3g}]"
 
 
-def _verdict(ranking: Ranking, best: pd.Series, control: pd.Series) -> tuple[str, float, float, float]:
+def _verdict(ranking: Ranking, best: pd.Series, baseline: pd.Series) -> tuple[str, float, float, float]:
     """How two rows of one target and measure compare, with their paired difference and its interval."""
     gap, low, high = ranking.difference(
         best["target"],
         best["measure"],
         (best["encoder"], best["layer"]),
-        (control["encoder"], control["layer"]),
+        (baseline["encoder"], baseline["layer"]),
     )
     verdict = "above" if low > 0 else "BELOW" if high < 0 else "NOT separable from"
     return verdict, gap, low, high

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from molrate.data.targets import Target
 from molrate.errors import InputError, UsageError
+from molrate.files.output import check_output
 from molrate.measures.base import Measure, NotApplicableError
-from molrate.ranking.candidates import Candidate, Replicates, Scored, Trial, score_candidates
+from molrate.ranking.candidates import Candidate, Replicates, Scored, ScoredTarget, score_candidates
+from molrate.ranking.report import WRITABLE, RankingTables, to_csv, to_html, to_json, to_text, write_tables
 from molrate.statistics.intervals import (
     difference,
     separable_groups,
     student_quantile,
 )
-from molrate.statistics.resampling import Design
+from molrate.statistics.resampling import Resampling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,9 +52,9 @@ COLUMNS = [
     "z",
     "p_value",
     "relative",
-    "behind",
-    "behind_low",
-    "behind_high",
+    "gap_to_best",
+    "gap_to_best_low",
+    "gap_to_best_high",
     "n",
     "dimension",
     "classes",
@@ -119,9 +122,7 @@ class Ranking:
 
     @property
     def layers(self) -> pd.DataFrame:
-        """Layers within encoders; see :func:`molrate.ranking.layers.layer_table`."""
-        from molrate.ranking.layers import layer_table
-
+        """Layers within encoders; see :func:`layer_table`."""
         return layer_table(self)
 
     def difference(
@@ -136,20 +137,119 @@ class Ranking:
         reach = student_quantile(len(first) - 2, 0.95) * error
         return gap, gap - reach, gap + reach
 
-    def _repr_html_(self) -> str:
-        from molrate.ranking.report import to_html
+    def top(self, n: int = 3) -> pd.DataFrame:
+        """The first `n` rows of every target and measure, best first.
 
-        return to_html(self)
+        Parameters
+        ----------
+        n : int
+
+        Returns
+        -------
+        pandas.DataFrame
+            Rows of :attr:`frame` whose rank is at most `n`.
+        """
+        return self.frame[(self.frame["rank"] <= n).fillna(False)]
+
+    def compare(
+        self, first: str, second: str, target: str | None = None, measure: str | None = None
+    ) -> pd.DataFrame:
+        """Paired differences of two encoders, each by its best layer.
+
+        Parameters
+        ----------
+        first, second : str
+            Names of encoders.
+        target, measure : str, optional
+            By default all that both were ranked for.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each target and measure: the layers compared, ``difference`` (positive where `first`
+            is better, in what the ranking orders by) and its 95 % interval ``low``, ``high``.
+
+        Raises
+        ------
+        UsageError
+            If the two were not ranked together.
+
+        Examples
+        --------
+        >>> import molrate
+        >>> ranking = molrate.score("freesolv", encoders=["ecfp4", "rdkit-descriptors"])
+        >>> len(ranking.compare("ecfp4", "rdkit-descriptors"))
+        1
+        """
+        import pandas as pd
+
+        best: dict[tuple[str, str, str], tuple[str, float]] = {}
+        for (task, by, encoder, layer), replicates in self.replicates.items():
+            key = (task, by, encoder)
+            if key not in best or replicates[0] > best[key][1]:
+                best[key] = layer, float(replicates[0])
+        rows = []
+        for task, by, encoder in best:
+            if encoder != first or (task, by, second) not in best:
+                continue
+            if target not in (None, task) or measure not in (None, by):
+                continue
+            layers = best[task, by, first][0], best[task, by, second][0]
+            gap, low, high = self.difference(task, by, (first, layers[0]), (second, layers[1]))
+            rows.append((task, by, *layers, gap, low, high))
+        if not rows:
+            ranked = ", ".join(dict.fromkeys(key[2] for key in best))
+            raise UsageError(f"{first!r} and {second!r} were not ranked together; ranked: {ranked}")
+        columns = ["target", "measure", "first_layer", "second_layer", "difference", "low", "high"]
+        return pd.DataFrame(rows, columns=columns)
+
+    @property
+    def _tables(self) -> RankingTables:
+        return RankingTables(
+            self.frame, self.notes, self.run, self.consensus, self.sensitivity, layer_table(self)
+        )
+
+    def to_text(self, width: int = 80) -> str:
+        """Tables, how to read them, and the notes, as they stand in a terminal of `width` columns."""
+        return to_text(self._tables, width)
+
+    def to_html(self) -> str:
+        """The tables and notes as HTML."""
+        return to_html(self._tables)
+
+    def to_csv(self) -> str:
+        """The tidy rows as CSV."""
+        return to_csv(self._tables)
+
+    def to_json(self) -> str:
+        """Rows, notes and the record of the run as one JSON document."""
+        return to_json(self._tables)
+
+    def save(self, path: str | Path) -> None:
+        """Write the ranking to ``.csv``, ``.json`` or ``.parquet``, with the record of the run.
+
+        JSON holds the record; Parquet has it in its schema's metadata under ``molrate``; beside a CSV it
+        goes into ``PATH.run.json``.
+
+        Raises
+        ------
+        UsageError
+            If the ending is another.
+        InputError
+            If the file cannot be written.
+        """
+        write_tables(self._tables, check_output(path, WRITABLE))
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
 
     def __repr__(self) -> str:
-        from molrate.ranking.report import to_text
-
-        return to_text(self)
+        return self.to_text()
 
 
-def rank_trials(
+def rank_targets(
     candidates: Sequence[Candidate],
-    trials: Sequence[Trial],
+    scored_targets: Sequence[ScoredTarget],
     measures: Sequence[Measure],
     rank_by: str = "excess",
     common_dimension: int | None = None,
@@ -157,23 +257,27 @@ def rank_trials(
     """Tidy rows of all targets, with what they are ordered by; see :func:`ranking_rows`."""
     rows: list[dict[str, Any]] = []
     replicates: dict[tuple[str, str, str, str], Replicates] = {}
-    for trial in trials:
-        scored = score_candidates(candidates, trial.rows, trial.design, measures, common_dimension)
-        more_rows, more_replicates = ranking_rows(trial.target.name, trial.design, scored, rank_by)
+    for scored_target in scored_targets:
+        scored = score_candidates(
+            candidates, scored_target.rows, scored_target.resampling, measures, common_dimension
+        )
+        more_rows, more_replicates = ranking_rows(
+            scored_target.target.name, scored_target.resampling, scored, rank_by
+        )
         rows += more_rows
         replicates |= more_replicates
     return rows, replicates
 
 
 def ranking_rows(
-    target: str, design: Design, scored: Sequence[Scored], rank_by: str = "excess"
+    target: str, resampling: Resampling, scored: Sequence[Scored], rank_by: str = "excess"
 ) -> tuple[list[dict[str, Any]], dict[tuple[str, str, str, str], Replicates]]:
     """Tidy rows of one target, ranked and grouped within each measure, with what they are ordered by.
 
     Parameters
     ----------
     target : str
-    design : Design
+    resampling : Resampling
     scored : sequence of Scored
     rank_by : {"excess", "relative", "z", "value"}
 
@@ -193,7 +297,7 @@ def ranking_rows(
         places = _places([ordered[id(one)] for one in usable])
         place_of = {id(one): place for one, place in zip(usable, places, strict=True)}
         for one in ours:
-            row = _row(target, design, one, rank_by) | place_of.get(id(one), {})
+            row = _row(target, resampling, one, rank_by) | place_of.get(id(one), {})
             rows.append(row)
             if id(one) in place_of:
                 key = (target, measure, one.candidate.encoder, one.candidate.layer)
@@ -216,23 +320,23 @@ def _places(replicates: Sequence[Replicates]) -> list[dict[str, Any]]:
             {
                 "rank": int((values > value).sum()) + 1,
                 "group": group,
-                "behind": gap,
-                "behind_low": gap - reach,
-                "behind_high": gap + reach,
+                "gap_to_best": gap,
+                "gap_to_best_low": gap - reach,
+                "gap_to_best_high": gap + reach,
             }
         )
     return places
 
 
-def _row(target: str, design: Design, scored: Scored, rank_by: str) -> dict[str, Any]:
-    candidate, sizes = scored.candidate, np.bincount(design.codes)
-    row = blank_row(target, design.task) | {
+def _row(target: str, resampling: Resampling, scored: Scored, rank_by: str) -> dict[str, Any]:
+    candidate, sizes = scored.candidate, np.bincount(resampling.codes)
+    row = blank_row(target, resampling.task) | {
         "measure": scored.measure.name,
         "encoder": candidate.encoder,
         "kind": candidate.kind,
         "layer": candidate.layer,
         "pooling": candidate.pooling,
-        "n": len(design.codes),
+        "n": len(resampling.codes),
         "dimension": scored.dimension,
         "classes": len(sizes),
         "smallest_class": int(sizes.min()),
@@ -299,3 +403,65 @@ def ranking_frame(dataset: str, rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
         keys.append(f"_{column}")
     frame = frame.sort_values([*keys, "rank"], kind="stable", na_position="last")
     return frame.drop(columns=keys).reset_index(drop=True)
+
+
+def layer_table(ranking: Ranking) -> pd.DataFrame:
+    """Best and last layer of every encoder that was ranked by several.
+
+    Parameters
+    ----------
+    ranking : Ranking
+        Layers of an encoder count as deeper in the order they were scored.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per target, measure and encoder: ``best_layer`` and ``last_layer`` with what they are
+        ordered by; ``gain`` of the best over the last with its paired interval ``gain_low``,
+        ``gain_high``; ``depth_tau``, Kendall's tau of depth and order (1: deeper is better throughout);
+        ``rank_by_best`` and ``rank_by_last`` among encoders.
+
+    References
+    ----------
+    Frustratingly Easy Transferability Estimation, section 4.3.
+    """
+    import pandas as pd
+
+    rows = []
+    found: dict[tuple[str, str, str], list[tuple[str, float]]] = {}
+    for (target, measure, encoder, layer), replicates in ranking.replicates.items():
+        found.setdefault((target, measure, encoder), []).append((layer, float(replicates[0])))
+    for (target, measure, encoder), layers in found.items():
+        names, values = zip(*layers, strict=True)
+        best = names[int(np.argmax(values))]
+        gain, low, high = ranking.difference(target, measure, (encoder, best), (encoder, names[-1]))
+        rows.append(
+            {
+                "target": target,
+                "measure": measure,
+                "encoder": encoder,
+                "layers": len(names),
+                "best_layer": best,
+                "best": max(values),
+                "last_layer": names[-1],
+                "last": values[-1],
+                "gain": gain,
+                "gain_low": low,
+                "gain_high": high,
+                "depth_tau": _depth_tau(values),
+            }
+        )
+    table = pd.DataFrame(rows)
+    for column in ("best", "last"):
+        by_vote = table.groupby(["target", "measure"], sort=False)[column]
+        table[f"rank_by_{column}"] = by_vote.rank(ascending=False, method="min").astype("Int64")
+    return table
+
+
+def _depth_tau(values: Sequence[float]) -> float:
+    """Kendall's tau-b of depth and value; NaN of a single layer or constant values."""
+    from scipy.stats import kendalltau
+
+    if len(values) < 2:
+        return float("nan")
+    return float(kendalltau(np.arange(len(values)), values).statistic)

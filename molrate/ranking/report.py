@@ -6,20 +6,20 @@ import io
 import json
 import math
 import textwrap
-from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
+from molrate.encoders.cards import BASELINES
 from molrate.files.output import parquet_bytes, write_atomically, write_record
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molrate.ranking.ranking import Ranking
 
 WRITABLE = (".csv", ".json", ".parquet")
 _WIDTH = 80
@@ -39,7 +39,35 @@ _FORMS = {
 }
 
 
-def to_text(ranking: Ranking, width: int = _WIDTH) -> str:
+@dataclass(frozen=True)
+class RankingTables:
+    """What is drawn of a ranking.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+        Tidy rows.
+    notes : list of str
+    run : dict
+    consensus, sensitivity : pandas.DataFrame, optional
+    layers : pandas.DataFrame
+        A row for each target, measure and encoder.
+    """
+
+    frame: pd.DataFrame
+    notes: list[str]
+    run: dict[str, Any]
+    consensus: pd.DataFrame | None
+    sensitivity: pd.DataFrame | None
+    layers: pd.DataFrame
+
+    @property
+    def several_layers(self) -> int:
+        """Encoders, of any target and measure, with more than one layer."""
+        return int((self.layers["layers"] > 1).sum()) if len(self.layers) else 0
+
+
+def to_text(ranking: RankingTables, width: int = _WIDTH) -> str:
     """Ranked tables, one for each target and measure, then how to read them and the notes.
 
     With more than three measures, the consensus and what each measure puts first stand for the tables.
@@ -60,7 +88,7 @@ def to_text(ranking: Ranking, width: int = _WIDTH) -> str:
     return "\n".join(line.rstrip() for line in text.split("\n"))
 
 
-def _tables(ranking: Ranking) -> Iterator[Table]:
+def _tables(ranking: RankingTables) -> Iterator[Table]:
     shown = ranking.frame[ranking.frame["status"] != "inapplicable"]
     if _few_measures(ranking):
         for _, rows in shown.groupby(["target", "measure"], sort=False):
@@ -69,7 +97,7 @@ def _tables(ranking: Ranking) -> Iterator[Table]:
         yield _first_table(shown)
     if ranking.consensus is not None and not ranking.consensus.empty:
         yield _consensus_table(ranking.consensus)
-    if any(count > 1 for count in _layer_counts(ranking).values()) and _few_measures(ranking):
+    if ranking.several_layers and _few_measures(ranking):
         yield from (
             _layers_table(rows) for _, rows in ranking.layers.groupby(["target", "measure"], sort=False)
         )
@@ -77,12 +105,8 @@ def _tables(ranking: Ranking) -> Iterator[Table]:
         yield _sensitivity_table(ranking.sensitivity)
 
 
-def _few_measures(ranking: Ranking) -> bool:
+def _few_measures(ranking: RankingTables) -> bool:
     return ranking.frame["measure"].nunique() <= _FULL_TABLES
-
-
-def _layer_counts(ranking: Ranking) -> Counter[tuple[str, str, str]]:
-    return Counter(key[:3] for key in ranking.replicates)
 
 
 def _blank_table(title: str, *headings: str, left: tuple[str, ...] = ()) -> Table:
@@ -119,8 +143,7 @@ def _decimals(rows: pd.DataFrame) -> int:
 
 
 def _cells(row: pd.Series, decimals: int) -> list[str]:
-    control = " (control)" if row["kind"] == "control" else ""
-    name = f"{row['encoder']}{control}"
+    name = _shown_name(row)
     if row["status"] == "failed":
         return ["-", "", name, row["layer"] or "-", "", "", "failed", "", ""]
     reach = (row["high"] - row["low"]) / 2
@@ -135,6 +158,11 @@ def _cells(row: pd.Series, decimals: int) -> list[str]:
         f"{row['excess']:.{decimals}f}",
         f"{reach:.{decimals}f}",
     ]
+
+
+def _shown_name(row: pd.Series) -> str:
+    """Encoder, marked where it is what pretraining has to beat."""
+    return f"{row['encoder']} ({row['kind']})" if row["kind"] in BASELINES else str(row["encoder"])
 
 
 def _missing(value: Any) -> bool:
@@ -164,7 +192,7 @@ def _first_table(frame: pd.DataFrame) -> Table:
             table.add_row(str(target), str(measure), "none", "", "", "", "", str(len(rows)))
             continue
         best = ranked.iloc[0]
-        name = best["encoder"] + (" (control)" if best["kind"] == "control" else "")
+        name = _shown_name(best)
         reach = (best["high"] - best["low"]) / 2
         tied = int((ranked["group"] == 1).sum()) - 1
         star = "*" if best["status"] == "unreliable" else " "
@@ -178,7 +206,7 @@ def _consensus_table(consensus: pd.DataFrame) -> Table:
     title = f"consensus of {votes} rankings (mean Kendall's tau between them {agreement:.2f})"
     table = _blank_table(title, "#", "encoder", "layer", "mean rank", "95 %", "borda", left=("layer",))
     for _, row in consensus.iterrows():
-        name = row["encoder"] + (" (control)" if row["kind"] == "control" else "")
+        name = _shown_name(row)
         interval = f"{row['low']:.1f}-{row['high']:.1f}"
         table.add_row(
             str(row["rank"]), name, row["layer"], f"{row['mean_rank']:.1f}", interval, f"{row['borda']:.2f}"
@@ -233,7 +261,7 @@ def _sensitivity_table(sensitivity: pd.DataFrame) -> Table:
     return table
 
 
-def _reading(ranking: Ranking) -> list[str]:
+def _reading(ranking: RankingTables) -> list[str]:
     """How to read the tables, then the ranking's notes."""
     frame = ranking.frame
     form = ranking.run.get("arguments", {}).get("rank_by", "excess")
@@ -241,8 +269,7 @@ def _reading(ranking: Ranking) -> list[str]:
     flagged = frame[frame["status"] == "unreliable"]
     for measure, rows in flagged.groupby("measure", sort=False):
         lines.append(f"*: {measure} is unreliable in {len(rows)} rows, such as: {rows['note'].iloc[0]}.")
-    layered = [row for row in _layer_counts(ranking).items() if row[1] > 1]
-    if layered and _few_measures(ranking):
+    if ranking.several_layers and _few_measures(ranking):
         lines.append(
             "depth tau: agreement of the order with 'deeper is better', which needs no data; where the gain "
             "of the best layer over the last is not above 0, take the last."
@@ -264,7 +291,7 @@ def _subject(rows: pd.DataFrame, status: str) -> pd.Series:
     return rows["encoder"].where(rows["encoder"] != "", rows["target"])
 
 
-def to_html(ranking: Ranking) -> str:
+def to_html(ranking: RankingTables) -> str:
     """The tables and notes as HTML, for notebooks."""
     from html import escape
 
@@ -285,12 +312,12 @@ def to_html(ranking: Ranking) -> str:
     return "".join(parts) + f"<ul>{notes}</ul>"
 
 
-def to_csv(ranking: Ranking) -> str:
+def to_csv(ranking: RankingTables) -> str:
     """The tidy rows as CSV."""
     return str(ranking.frame.to_csv(index=False))
 
 
-def to_json(ranking: Ranking) -> str:
+def to_json(ranking: RankingTables) -> str:
     """Rows, notes and run record as one JSON document."""
     rows: list[dict[str, Any]] = json.loads(ranking.frame.to_json(orient="records"))
     document = {"ranking": rows, "notes": ranking.notes, "run": ranking.run}
@@ -301,7 +328,7 @@ def to_json(ranking: Ranking) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def write_ranking(ranking: Ranking, path: Path) -> None:
+def write_tables(ranking: RankingTables, path: Path) -> None:
     """Write a ranking to ``.csv``, ``.json`` or ``.parquet``, with the record of the run.
 
     JSON holds the record; Parquet has it in its schema's metadata under ``molrate``; beside a CSV it

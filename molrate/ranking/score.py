@@ -16,23 +16,24 @@ import numpy.typing as npt
 from molrate.data.datasets import Dataset, load_dataset
 from molrate.embedding.embed import Progress, embed_molecules
 from molrate.encoders.base import Encoder
+from molrate.encoders.cards import BASELINES
 from molrate.errors import UsageError
 from molrate.measures.base import Measure
-from molrate.measures.given import needs_met, read_given
-from molrate.ranking.candidates import Candidate, Trial, choose_measures
+from molrate.measures.given import inputs_met, read_given
+from molrate.ranking.candidates import Candidate, ScoredTarget, choose_measures
 from molrate.ranking.consensus import consensus_table
 from molrate.ranking.evidence import evidence_notes
 from molrate.ranking.molecules import (
-    _add_source,
-    _embed_pool,
-    _load_all,
-    _Pool,
-    _standardised,
-    _trials,
+    EncoderPool,
+    add_source_features,
     default_encoders,
+    embed_pool,
+    load_encoders,
+    standardise_dataset,
+    targets_to_score,
 )
-from molrate.ranking.notes import control_notes, molecule_notes, target_notes
-from molrate.ranking.ranking import Ranking, failed_row, rank_trials, ranking_frame
+from molrate.ranking.notes import baseline_notes, molecule_notes, target_notes
+from molrate.ranking.ranking import Ranking, failed_row, rank_targets, ranking_frame
 from molrate.ranking.sensitivity import POOLINGS, sensitivity_table
 from molrate.statistics.resampling import BLOCKS, PERMUTATIONS
 
@@ -41,11 +42,11 @@ if TYPE_CHECKING:
 
 
 _NO_PRETRAINED = (
-    "These are controls only: no published checkpoint is on this machine. Name one with --encoder to "
+    "These are baselines only: no published checkpoint is on this machine. Name one with --encoder to "
     "download it (molrate list encoders), or the folder of those you have in MOLRATE_WEIGHTS."
 )
-_NO_CONTROL = (
-    "No control was ranked, so this does not say whether pretraining helps at all; add --encoder ecfp4 and "
+_NO_BASELINE = (
+    "No baseline was ranked, so this does not say whether pretraining helps at all; add --encoder ecfp4 and "
     "the untrained architecture."
 )
 _VERSIONS = ("molrate", "torch", "torch-geometric", "rdkit", "numpy")
@@ -88,7 +89,7 @@ def score(
     target : str or sequence of str, optional
         Target columns; each is scored on the rows where it was measured.
     encoders : sequence of str or Encoder, optional
-        By default all whose weights are at hand, with the controls.
+        By default all whose weights are available offline, with the baselines.
     measures : sequence of str or Measure
         Names of :data:`molrate.measures.MEASURES`; ``all`` for those that need nothing else.
     rank_by : {"excess", "relative", "z", "value"}
@@ -133,7 +134,7 @@ def score(
     Raises
     ------
     UsageError, InputError, WeightsError
-        If nothing can be ranked. An encoder that fails beside others becomes a row of status
+        If nothing can be ranked. An encoder that fails given_arrays others becomes a row of status
         ``failed``.
     """
     if isinstance(encoders, str) or isinstance(measures, str):
@@ -141,23 +142,25 @@ def score(
     if not isinstance(dataset, Dataset):
         dataset = load_dataset(dataset, target, smiles_column, task)
     _check_policies(on_invalid, duplicates)
-    beside = read_given(given or {}, len(dataset))
-    met = needs_met(beside) | ({"source molecules"} if source_molecules is not None else set())
+    given_arrays = read_given(given or {}, len(dataset))
+    met = inputs_met(given_arrays) | ({"source molecules"} if source_molecules is not None else set())
     chosen, notes = choose_measures(measures, scale_by_dimension=scale_by_dimension, met=met)
-    pool = _embed_pool(
+    pool = embed_pool(
         dataset,
-        _standardised(dataset, standardisation, on_invalid),
-        _load_all(default_encoders() if encoders is None else encoders, layer, seed, precision),
+        standardise_dataset(dataset, standardisation, on_invalid),
+        load_encoders(default_encoders() if encoders is None else encoders, layer, seed, precision),
         pooling,
         device,
         progress,
     )
     if source_molecules is not None:
-        _add_source(beside, pool, source_molecules, standardisation, pooling, device)
-    trials, unusable = _trials(pool, duplicates, seed)
-    candidates = pool.candidates(pooling, beside)
-    rows, replicates = rank_trials(candidates, trials, chosen, rank_by, common_dimension)
-    rows += [failed_row(t.target, chosen[0], name, error) for t in trials for name, error in pool.failures]
+        add_source_features(given_arrays, pool, source_molecules, standardisation, pooling, device)
+    scored_targets, unusable = targets_to_score(pool, duplicates, seed)
+    candidates = pool.candidates(pooling, given_arrays)
+    rows, replicates = rank_targets(candidates, scored_targets, chosen, rank_by, common_dimension)
+    rows += [
+        failed_row(t.target, chosen[0], name, error) for t in scored_targets for name, error in pool.failures
+    ]
     rows += [failed_row(item, chosen[0], "", reason) for item, reason in unusable]
     arguments = {
         "dataset": dataset.source,
@@ -181,19 +184,19 @@ def score(
         ranking_frame(dataset.name, rows), run=_run_record(arguments, pool), replicates=replicates
     )
     notes = molecule_notes(pool.molecules, pool.embeddings, pool.common, duplicates) + notes
-    notes += [line for trial in trials for line in target_notes(trial, len(dataset))]
-    notes += control_notes(ranking)
+    notes += [line for scored_target in scored_targets for line in target_notes(scored_target, len(dataset))]
+    notes += baseline_notes(ranking)
     notes += evidence_notes([measure.name for measure in chosen], rank_by, _untried(arguments))
     if encoders is None and not (ranking.frame["kind"] == "pretrained").any():
         notes.append(_NO_PRETRAINED)
-    if not (ranking.frame["kind"] == "control").any():
-        notes.append(_NO_CONTROL)
+    if not ranking.frame["kind"].isin(BASELINES).any():
+        notes.append(_NO_BASELINE)
     ranking.notes.extend(notes)
     votes = ranking.frame.dropna(subset="rank").groupby(["target", "measure"]).ngroups
     return replace(
         ranking,
         consensus=consensus_table(ranking.frame) if votes > 1 else None,
-        sensitivity=_sensitivity(pool, candidates, trials, chosen, ranking, rank_by, pooling, device)
+        sensitivity=_sensitivity(pool, candidates, scored_targets, chosen, ranking, rank_by, pooling, device)
         if sensitivity
         else None,
     )
@@ -216,9 +219,9 @@ def _untried(arguments: dict[str, Any]) -> list[str]:
 
 
 def _sensitivity(
-    pool: _Pool,
+    pool: EncoderPool,
     candidates: list[Candidate],
-    trials: list[Trial],
+    scored_targets: list[ScoredTarget],
     measures: list[Measure],
     ranking: Ranking,
     rank_by: str,
@@ -232,7 +235,7 @@ def _sensitivity(
     atoms = any(encoder.level == "node" for encoder, _ in pool.requests)
     others = [other for other in POOLINGS if other != pooling] if atoms else []
     makers = {other: partial(repooled, other) for other in others}
-    return sensitivity_table(candidates, trials, measures, ranking.replicates, rank_by, makers)
+    return sensitivity_table(candidates, scored_targets, measures, ranking.replicates, rank_by, makers)
 
 
 def _check_policies(on_invalid: str, duplicates: str) -> None:
@@ -242,7 +245,7 @@ def _check_policies(on_invalid: str, duplicates: str) -> None:
         raise UsageError(f"unknown policy {duplicates!r} (--duplicates); known: keep, merge")
 
 
-def _run_record(arguments: dict[str, Any], pool: _Pool) -> dict[str, Any]:
+def _run_record(arguments: dict[str, Any], pool: EncoderPool) -> dict[str, Any]:
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "arguments": arguments,

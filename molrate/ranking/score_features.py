@@ -15,18 +15,18 @@ import numpy.typing as npt
 
 from molrate.data.targets import Target, check_target, parse_target
 from molrate.errors import InputError, UsageError
-from molrate.files.matrices import _NOT_FEATURES, FeatureFile, _npz_header, _partitioned, find_features
+from molrate.files.matrices import NOT_FEATURES, FeatureFile, find_features, npz_header, partitioned_features
 from molrate.files.tables import read_table
 from molrate.measures.base import Measure
-from molrate.measures.given import needs_met, read_given
-from molrate.ranking.candidates import Candidate, Trial, choose_measures
+from molrate.measures.given import inputs_met, read_given
+from molrate.ranking.candidates import Candidate, ScoredTarget, choose_measures
 from molrate.ranking.consensus import consensus_table
 from molrate.ranking.notes import target_notes
-from molrate.ranking.ranking import Ranking, rank_trials, ranking_frame
+from molrate.ranking.ranking import Ranking, rank_targets, ranking_frame
 from molrate.ranking.sensitivity import sensitivity_table
-from molrate.ranking.streaming import HELD_VALUES, STREAMED_BLOCKS, STREAMED_PERMUTATIONS, _rank_streamed
+from molrate.ranking.streaming import HELD_VALUES, STREAMED_BLOCKS, STREAMED_PERMUTATIONS, rank_streamed
 from molrate.ray_cluster import connected
-from molrate.statistics.resampling import BLOCKS, PERMUTATIONS, make_design
+from molrate.statistics.resampling import BLOCKS, PERMUTATIONS, make_resampling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,8 +87,10 @@ def score_features(
     )
     n = _common_length(features, files)
     targets = _targets(features, labels, named, task, n)
-    beside = read_given(given or {}, n)
-    chosen, notes = choose_measures(measures, scale_by_dimension=scale_by_dimension, met=needs_met(beside))
+    given_arrays = read_given(given or {}, n)
+    chosen, notes = choose_measures(
+        measures, scale_by_dimension=scale_by_dimension, met=inputs_met(given_arrays)
+    )
     everywhere = engine == "ray"
     streamed = [file for file in files or [] if everywhere or file.shape[0] * file.shape[1] > HELD_VALUES]
     if everywhere and files is None:
@@ -99,33 +101,37 @@ def score_features(
         )
     if streamed and files is not None:
         whole = np.all([file.embedded() for file in files], axis=0)
-        trials = _make_trials(targets, whole, seed, STREAMED_BLOCKS, STREAMED_PERMUTATIONS)
+        scored_targets = make_scored_targets(targets, whole, seed, STREAMED_BLOCKS, STREAMED_PERMUTATIONS)
         with connected(address) if everywhere else nullcontext():
-            rows, replicates = _rank_streamed(files, trials, chosen, rank_by, everywhere)
+            rows, replicates = rank_streamed(files, scored_targets, chosen, rank_by, everywhere)
         candidates: list[Candidate] = []
         why = "On Ray" if everywhere else f"Features of more than {HELD_VALUES:,} values"
         notes.append(f"{why}: streamed, by one-pass measures.")
     else:
-        candidates = _candidates(features, files, beside)
+        candidates = _candidates(features, files, given_arrays)
         whole = np.all([np.isfinite(one.features).all(axis=1) for one in candidates], axis=0)
-        trials = _make_trials(targets, whole, seed, BLOCKS, PERMUTATIONS)
-        rows, replicates = rank_trials(candidates, trials, chosen, rank_by, common_dimension)
+        scored_targets = make_scored_targets(targets, whole, seed, BLOCKS, PERMUTATIONS)
+        rows, replicates = rank_targets(candidates, scored_targets, chosen, rank_by, common_dimension)
     if not whole.all():
         notes.append(f"{np.sum(~whole)} rows left out whose features are not finite.")
     frame = ranking_frame(_source(labels, features), rows)
     arguments = {
         "features": [str(name) for name in features],
         "labels": str(labels) if isinstance(labels, str | Path) else None,
-        "target": [trial.target.name for trial in trials],
+        "target": [scored_target.target.name for scored_target in scored_targets],
         "measures": [measure.name for measure in chosen],
         "rank_by": rank_by,
         "common_dimension": common_dimension,
         "seed": seed,
     }
-    notes = [f"{n} rows."] + [line for trial in trials for line in target_notes(trial, n)] + notes
+    notes = (
+        [f"{n} rows."]
+        + [line for scored_target in scored_targets for line in target_notes(scored_target, n)]
+        + notes
+    )
     table = None
     if sensitivity:
-        table = sensitivity_table(candidates, trials, chosen, replicates, rank_by, {})
+        table = sensitivity_table(candidates, scored_targets, chosen, replicates, rank_by, {})
     votes = frame.dropna(subset="rank").groupby(["target", "measure"]).ngroups
     consensus = consensus_table(frame) if votes > 1 else None
     return Ranking(frame, notes, _run_record(arguments), replicates, consensus, table)
@@ -183,13 +189,13 @@ def _npz_columns(path: Path) -> dict[str, Sequence[object]]:
         raise InputError(f"{path}: cannot be read as labels: {error}") from error
     if isinstance(loaded, np.ndarray):
         return {path.stem: loaded.tolist()} if loaded.ndim == 1 else {}
-    flat = [name for name in loaded.files if len(_npz_header(path, name)[0]) == 1]
-    return {name: loaded[name].tolist() for name in flat if name not in _NOT_FEATURES}
+    flat = [name for name in loaded.files if len(npz_header(path, name)[0]) == 1]
+    return {name: loaded[name].tolist() for name in flat if name not in NOT_FEATURES}
 
 
 def _table_columns(path: Path, named: list[str]) -> dict[str, Sequence[object]]:
     if path.is_dir():
-        parts = [_table_columns(part.path, named) for part in _partitioned(path, named).parts]
+        parts = [_table_columns(part.path, named) for part in partitioned_features(path, named).parts]
         return {name: [value for part in parts for value in part[name]] for name in parts[0]}
     if path.suffix.lower() == ".parquet" and named:
         import pyarrow.parquet as parquet
@@ -199,7 +205,7 @@ def _table_columns(path: Path, named: list[str]) -> dict[str, Sequence[object]]:
         frame: pd.DataFrame = parquet.read_table(path, columns=[c for c in named if c in present]).to_pandas()
     else:
         frame = read_table(path)
-    return {str(name): frame[name].tolist() for name in frame.columns if str(name) not in _NOT_FEATURES}
+    return {str(name): frame[name].tolist() for name in frame.columns if str(name) not in NOT_FEATURES}
 
 
 def _chosen_columns(
@@ -216,28 +222,29 @@ def _chosen_columns(
     return columns
 
 
-def _make_trials(
+def make_scored_targets(
     targets: Sequence[Target], whole: npt.NDArray[np.bool_], seed: int, n_blocks: int, permutations: int
-) -> list[Trial]:
-    trials = []
+) -> list[ScoredTarget]:
+    """Targets with the rows they are scored on, and their labels resampled."""
+    scored_targets = []
     for target in targets:
         rows = np.flatnonzero(whole & target.labelled)
         labelled = target.take(rows)
         check_target(labelled)
-        design = make_design(
+        resampling = make_resampling(
             labelled.values, target.task, n_blocks=n_blocks, permutations=permutations, seed=seed
         )
-        trials.append(Trial(labelled, rows, design))
-    return trials
+        scored_targets.append(ScoredTarget(labelled, rows, resampling))
+    return scored_targets
 
 
 def _candidates(
     features: Sequence[str | Path] | Mapping[str, npt.ArrayLike],
     files: list[FeatureFile] | None,
-    beside: dict[str, dict[str, npt.NDArray[Any]]],
+    given_arrays: dict[str, dict[str, npt.NDArray[Any]]],
 ) -> list[Candidate]:
     def given(name: str) -> dict[str, npt.NDArray[Any]]:
-        return {**beside.get("reference", {}), **beside.get(name, {})}
+        return {**given_arrays.get("reference", {}), **given_arrays.get(name, {})}
 
     if files is not None:
         return [Candidate(file.name, file.layer, file.read(), given=given(file.name)) for file in files]

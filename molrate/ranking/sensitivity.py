@@ -10,10 +10,9 @@ import numpy as np
 
 from molrate.measures.base import Measure
 from molrate.measures.transrate import EPSILON_SQUARED, TransRate
-from molrate.ranking.candidates import Candidate, Replicates, Trial
-from molrate.ranking.layers import kendall_tau
-from molrate.ranking.ranking import rank_trials
-from molrate.statistics.resampling import make_design
+from molrate.ranking.candidates import Candidate, Replicates, ScoredTarget
+from molrate.ranking.ranking import rank_targets
+from molrate.statistics.resampling import make_resampling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +28,7 @@ Key = tuple[str, str, str, str]
 
 def sensitivity_table(
     candidates: Sequence[Candidate],
-    trials: Sequence[Trial],
+    scored_targets: Sequence[ScoredTarget],
     measures: Sequence[Measure],
     base: Mapping[Key, Replicates],
     rank_by: str,
@@ -39,7 +38,7 @@ def sensitivity_table(
 
     Parameters
     ----------
-    candidates, trials, measures, rank_by
+    candidates, scored_targets, measures, rank_by
         Of the ranking.
     base : dict
         What its candidates are ordered by.
@@ -53,10 +52,11 @@ def sensitivity_table(
         whether the same candidate comes first, and ``best``, which does.
     """
     import pandas as pd
+    from scipy.stats import kendalltau
 
     rows = []
-    for setting, value, variant in _variants(candidates, trials, measures, pooled):
-        _, replicates = rank_trials(*variant, rank_by)
+    for setting, value, variant in _variants(candidates, scored_targets, measures, pooled):
+        _, replicates = rank_targets(*variant, rank_by)
         votes = dict.fromkeys((target, measure) for target, measure, _, _ in replicates)
         for target, measure in votes:
             keys = [key for key in base if key[:2] == (target, measure) and key in replicates]
@@ -71,7 +71,7 @@ def sensitivity_table(
                     "measure": measure,
                     "setting": setting,
                     "to": value,
-                    "tau": kendall_tau(before, after),
+                    "tau": float(kendalltau(before, after).statistic),
                     "same_best": first == now,
                     "best": " ".join(now[2:]),
                 }
@@ -79,12 +79,12 @@ def sensitivity_table(
     return pd.DataFrame(rows)
 
 
-_Variant = tuple[Sequence[Candidate], Sequence[Trial], Sequence[Measure]]
+_Variant = tuple[Sequence[Candidate], Sequence[ScoredTarget], Sequence[Measure]]
 
 
 def _variants(
     candidates: Sequence[Candidate],
-    trials: Sequence[Trial],
+    scored_targets: Sequence[ScoredTarget],
     measures: Sequence[Measure],
     pooled: Mapping[str, Callable[[], Sequence[Candidate]]],
 ) -> Iterator[tuple[str, str, _Variant]]:
@@ -92,30 +92,36 @@ def _variants(
         if type(measure) is TransRate and measure.epsilon_squared == EPSILON_SQUARED:
             for epsilon in EPSILONS:
                 other = TransRate(epsilon_squared=epsilon, scale_by_dimension=measure.scale_by_dimension)
-                yield "epsilon squared", f"{epsilon:g}", (candidates, trials, [other])
-    binned = [measure for measure in measures if measure.uses == "bins"]
-    regression = [trial for trial in trials if trial.target.task == "regression"]
+                yield "epsilon squared", f"{epsilon:g}", (candidates, scored_targets, [other])
+    binned = [measure for measure in measures if measure.reads == "bins"]
+    regression = [
+        scored_target for scored_target in scored_targets if scored_target.target.task == "regression"
+    ]
     if binned and regression:
         for bins in BINS:
-            yield "bins", str(bins), (candidates, [_rebinned(trial, bins) for trial in regression], binned)
+            yield (
+                "bins",
+                str(bins),
+                (candidates, [_rebinned(scored_target, bins) for scored_target in regression], binned),
+            )
     for pooling, make in pooled.items():
-        yield "pooling", pooling, (make(), trials, measures)
+        yield "pooling", pooling, (make(), scored_targets, measures)
     for draw in range(SUBSAMPLES):
-        fewer = [_subsample(trial, draw) for trial in trials]
+        fewer = [_subsample(scored_target, draw) for scored_target in scored_targets]
         yield "subsample", f"{SUBSAMPLE:.0%}, draw {draw + 1}", (candidates, fewer, measures)
 
 
-def _rebinned(trial: Trial, bins: int) -> Trial:
-    design = trial.design
-    other = make_design(design.values, design.task, bins=bins, groups=design.groups)
-    return replace(trial, design=other)
+def _rebinned(scored_target: ScoredTarget, bins: int) -> ScoredTarget:
+    resampling = scored_target.resampling
+    other = make_resampling(resampling.values, resampling.task, bins=bins, groups=resampling.groups)
+    return replace(scored_target, resampling=other)
 
 
-def _subsample(trial: Trial, draw: int) -> Trial:
+def _subsample(scored_target: ScoredTarget, draw: int) -> ScoredTarget:
     """Half of the blocks, drawn at random: every class keeps its share."""
-    design = trial.design
+    resampling = scored_target.resampling
     generator = np.random.default_rng(draw)
-    blocks = generator.permutation(design.n_blocks)[: max(2, round(design.n_blocks * SUBSAMPLE))]
-    keep = np.flatnonzero(np.isin(design.blocks, blocks))
-    fewer = make_design(design.values[keep], design.task, groups=design.groups[keep])
-    return Trial(trial.target.take(keep), trial.rows[keep], fewer)
+    blocks = generator.permutation(resampling.n_blocks)[: max(2, round(resampling.n_blocks * SUBSAMPLE))]
+    keep = np.flatnonzero(np.isin(resampling.blocks, blocks))
+    fewer = make_resampling(resampling.values[keep], resampling.task, groups=resampling.groups[keep])
+    return ScoredTarget(scored_target.target.take(keep), scored_target.rows[keep], fewer)

@@ -14,10 +14,10 @@ from multiprocessing import connection
 
 from molrate.errors import MolrateError
 from molrate.files.library import Chunk
-from molrate.screening.parts import Part, make_part
+from molrate.screening.parts import OutputPart, make_part
 from molrate.screening.stage import Stage
 
-Made = tuple[Part, bytes]
+PartBytes = tuple[OutputPart, bytes]
 
 _WAITING = 2
 """Chunks for each process that are read ahead of it."""
@@ -47,12 +47,12 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(chunk: Chunk) -> Made:
+def _work(chunk: Chunk) -> PartBytes:
     return make_part(chunk, _stage.table(chunk), _suffix)
 
 
-def run_locally(chunks: Iterator[Chunk], stage: Stage, suffix: str, n_jobs: int) -> Iterator[Made]:
-    """Parts of chunks, in order; as many chunks are in memory as processes can have at hand.
+def run_locally(chunks: Iterator[Chunk], stage: Stage, suffix: str, n_jobs: int) -> Iterator[PartBytes]:
+    """Parts of chunks, in order; as many chunks are in memory as processes can have available offline.
 
     Parameters
     ----------
@@ -94,10 +94,10 @@ def run_locally(chunks: Iterator[Chunk], stage: Stage, suffix: str, n_jobs: int)
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _in_order(pool: ProcessPoolExecutor, chunks: Iterator[Chunk], n_ahead: int) -> Iterator[Made]:
+def _in_order(pool: ProcessPoolExecutor, chunks: Iterator[Chunk], n_ahead: int) -> Iterator[PartBytes]:
     """Parts of chunks, of all that were read also where reading fails."""
     failures: list[MolrateError] = []
-    running: deque[Future[Made]] = deque()
+    running: deque[Future[PartBytes]] = deque()
     for chunk in _readable(chunks, failures):
         running.append(pool.submit(_work, chunk))
         if len(running) >= n_ahead:

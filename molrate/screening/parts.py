@@ -37,7 +37,7 @@ _FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Part:
+class OutputPart:
     """What came of a chunk.
 
     Attributes
@@ -63,11 +63,11 @@ class Part:
     statuses: dict[str, int]
 
 
-def make_part(chunk: Chunk, table: pd.DataFrame, suffix: str) -> tuple[Part, bytes]:
+def make_part(chunk: Chunk, table: pd.DataFrame, suffix: str) -> tuple[OutputPart, bytes]:
     """A chunk's table as the content of a file, and what the journal says of it."""
     content = encode(table, suffix)
     rows = chunk.rows
-    part = Part(
+    part = OutputPart(
         chunk.index,
         chunk.digest,
         f"{rows[0].source}:{rows[0].number}",
@@ -112,7 +112,7 @@ class PartFolder:
 
     def __init__(self, path: Path, settings: dict[str, Any], resume: bool = False) -> None:
         self.path, self.settings = path, json.loads(json.dumps(settings))
-        self.parts: dict[int, Part] = {}
+        self.parts: dict[int, OutputPart] = {}
         self._journal = path / JOURNAL
         self._begun = False
         check_place(path, resume)
@@ -138,7 +138,7 @@ class PartFolder:
                 f"-o {self.path}: --resume goes on with the same command only; this one has another "
                 f"{', '.join(differing)}"
             )
-        self.parts = {line["index"]: Part(**line) for line in lines}
+        self.parts = {line["index"]: OutputPart(**line) for line in lines}
 
     def has(self, chunk: Chunk) -> bool:
         """Whether a chunk's part is there and whole.
@@ -162,7 +162,7 @@ class PartFolder:
         logger.warning("%s is missing or damaged; computing it again", path)
         return False
 
-    def add(self, part: Part, content: bytes) -> None:
+    def add(self, part: OutputPart, content: bytes) -> None:
         """Write a part and its line in the journal.
 
         Raises
@@ -271,7 +271,7 @@ def _read_manifest(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         lines = manifest["parts"] or _whole_lines(path / JOURNAL)
         for line in lines:
-            Part(**line)
+            OutputPart(**line)
         if not isinstance(manifest["settings"], dict) or not isinstance(manifest["finished"], bool):
             raise TypeError("it is of another format")
     except (ValueError, KeyError, TypeError) as error:

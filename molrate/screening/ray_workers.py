@@ -15,7 +15,7 @@ from typing import Any
 from molrate.errors import MolrateError, UsageError
 from molrate.files.library import Chunk
 from molrate.ray_cluster import connected, fetch
-from molrate.screening.local_workers import Made
+from molrate.screening.local_workers import PartBytes
 from molrate.screening.parts import make_part
 from molrate.screening.stage import Stage
 
@@ -38,7 +38,7 @@ class _Actor:
         stage.prepare()
         self.stage, self.suffix = stage, suffix
 
-    def make(self, chunk: Chunk) -> Made:
+    def make(self, chunk: Chunk) -> PartBytes:
         """The part of a chunk."""
         return make_part(chunk, self.stage.table(chunk), self.suffix)
 
@@ -49,7 +49,7 @@ def run_on_ray(
     suffix: str,
     n_workers: int | None = None,
     address: str | None = None,
-) -> Iterator[Made]:
+) -> Iterator[PartBytes]:
     """Parts of chunks, in order.
 
     An actor that is lost is started again, and its chunk tried up to three more times.
@@ -107,13 +107,13 @@ class _Workers:
         for actor in self.actors:
             ray.kill(actor)
 
-    def run(self, chunks: Iterator[Chunk]) -> Iterator[Made]:
+    def run(self, chunks: Iterator[Chunk]) -> Iterator[PartBytes]:
         """Parts in order; finished ones wait for those before them."""
         import ray
 
         idle = list(self.actors)
         running: dict[Any, tuple[Any, int]] = {}
-        finished: dict[int, Made] = {}
+        finished: dict[int, PartBytes] = {}
         sent: list[int] = []
         more = True
         while more or running or finished:
@@ -148,11 +148,11 @@ def _room_for_workers(resource: str) -> int:
     return n_free
 
 
-def _result(done: Any) -> Made:
+def _result(done: Any) -> PartBytes:
     import ray
 
     try:
-        made: Made = fetch(done)
+        made: PartBytes = fetch(done)
     except ray.exceptions.RayActorError as error:
         raise MolrateError(
             f"a Ray worker could not start, or was lost {_ATTEMPTS + 1} times: {error}; --resume goes on "

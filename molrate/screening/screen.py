@@ -11,15 +11,14 @@ from typing import Any
 
 import pandas as pd
 
-from molrate import __version__
 from molrate.files.library import Chunk, Library
-from molrate.screening.local_workers import Made, run_locally
-from molrate.screening.parts import Part, PartFolder
+from molrate.screening.local_workers import PartBytes, run_locally
+from molrate.screening.parts import OutputPart, PartFolder
 from molrate.screening.stage import Stage
 
 CHUNK_SIZE = 10_000
 
-Engine = Callable[[Iterator[Chunk], Stage, str], Iterator[Made]]
+Engine = Callable[[Iterator[Chunk], Stage, str], Iterator[PartBytes]]
 Progress = Callable[[int, float | None], None]
 """Called with rows done since the last call, and the share of the library that has been read."""
 
@@ -50,7 +49,7 @@ class Summary:
         """Rows without a result."""
         return self.n_rows - self.statuses["ok"]
 
-    def count(self, part: Part) -> None:
+    def count(self, part: OutputPart) -> None:
         """Add a part."""
         self.n_chunks += 1
         self.statuses.update(part.statuses)
@@ -74,7 +73,7 @@ def run_settings(stage: Stage, library: Library, chunk_size: int, suffix: str) -
         "label_column": library.label_column,
         "chunk_size": chunk_size,
         "part_format": suffix,
-        "versions": {"molrate": __version__, **{name: version(name) for name in ("rdkit", "torch", "numpy")}},
+        "versions": {name: version(name) for name in ("molrate", "rdkit", "torch", "numpy")},
     }
 
 
@@ -170,7 +169,7 @@ def run_into_stream(
         _tell(progress, sum(part.statuses.values()), library)
 
 
-def _this_process(chunks: Iterator[Chunk], stage: Stage, suffix: str) -> Iterator[Made]:
+def _this_process(chunks: Iterator[Chunk], stage: Stage, suffix: str) -> Iterator[PartBytes]:
     return run_locally(chunks, stage, suffix, 1)
 
 

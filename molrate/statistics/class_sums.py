@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from molrate.statistics.moments import Matrix, _host
-from molrate.statistics.rows import _squared_norms
+from molrate.statistics.moments import Matrix, to_host
+from molrate.statistics.rows import squared_norms
 
 
-class _BlockSums:
+class BlockSums:
     """First moments of classes and targets in a block, with the norms that shrinkage needs.
 
     Attributes
@@ -42,34 +42,38 @@ class _BlockSums:
         self.weighted = np.zeros(dimension)
 
     def add(self, code: int, rows: Any, y: Matrix) -> None:
-        norms = _squared_norms(rows)
+        """Count rows of one class."""
+        norms = squared_norms(rows)
         self.counts[code] += len(rows)
-        self.totals[code] += _host(rows.sum(0))
-        self.cross += _host(rows.T @ (y if isinstance(rows, np.ndarray) else rows.new_tensor(y)))
+        self.totals[code] += to_host(rows.sum(0))
+        self.cross += to_host(rows.T @ (y if isinstance(rows, np.ndarray) else rows.new_tensor(y)))
         self.target_total += y.sum(0)
         self.target_gram += y.T @ y
         self.squares = self.squares + float(norms.sum())
         self.fourths = self.fourths + float((norms * norms).sum())
-        self.weighted += _host(norms @ rows)
+        self.weighted += to_host(norms @ rows)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """All sums by name, for a file."""
         return {name: np.asarray(getattr(self, name)) for name in self.NAMES}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]]) -> _BlockSums:
+    def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]]) -> BlockSums:
+        """Sums that :meth:`arrays` gave."""
         n_classes, dimension = arrays["totals"].shape
         sums = cls(dimension, n_classes, arrays["cross"].shape[1])
         for name, array in arrays.items():
             setattr(sums, name, array)
         return sums
 
-    def merge(self, other: _BlockSums) -> None:
+    def merge(self, other: BlockSums) -> None:
+        """Add the sums of other rows."""
         for name in self.NAMES:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
-    def moved(self, offset: Matrix, product: Matrix) -> _BlockSums:
+    def moved(self, offset: Matrix, product: Matrix) -> BlockSums:
         """The sums with `offset` added to every row; `product` is the rows' Gram matrix times it."""
-        moved = _BlockSums(len(offset), len(self.counts), len(self.target_total))
+        moved = BlockSums(len(offset), len(self.counts), len(self.target_total))
         n, total, length = self.counts.sum(), self.totals.sum(0), offset @ offset
         moved.counts = self.counts
         moved.totals = self.totals + self.counts[:, None] * offset

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.errors import InputError
-from molrate.statistics.class_sums import _BlockSums
-from molrate.statistics.moments import Codes, Matrix, Moments, Part, _host
-from molrate.statistics.rows import _array, _squared_norms, check_finite, check_norms, unit_rows
+from molrate.statistics.class_sums import BlockSums
+from molrate.statistics.moments import Codes, Matrix, Moments, RowBlock, to_host
+from molrate.statistics.rows import check_finite, check_norms, checked_array, squared_norms, unit_rows
 
 _FORMAT = 1
 
@@ -76,8 +76,8 @@ class FeatureStatistics:
         self.second_moments = second_moments
         self._shift_given = shift is not None
         self.shift = np.zeros(dimension) if shift is None else np.asarray(shift, dtype=np.float64)
-        self._parts: dict[tuple[int, int], Part] = {}
-        self._first_moments: dict[int, _BlockSums] = {}
+        self._parts: dict[tuple[int, int], RowBlock] = {}
+        self._first_moments: dict[int, BlockSums] = {}
         self.derived: dict[str, Any] = {}
 
     def add(
@@ -120,31 +120,31 @@ class FeatureStatistics:
             members = order[start:stop]
             self.derived.clear()
             here, code = divmod(int(key[members[0]]), self.n_classes)
-            # Part by part, so that no second copy of all rows is ever made.
+            # RowBlock by part, so that no second copy of all rows is ever made.
             self._add_part(here, code, self._prepared(rows[members]), y[members])
         return self
 
     def _add_part(self, block: int, code: int, rows: Any, y: Matrix) -> None:
         if block not in self._first_moments:
-            self._first_moments[block] = _BlockSums(self.dimension, self.n_classes, self.n_targets)
+            self._first_moments[block] = BlockSums(self.dimension, self.n_classes, self.n_targets)
         self._first_moments[block].add(code, rows, y)
         if self.second_moments != "none":
             key = (block, code if self.second_moments == "classes" else 0)
             if key not in self._parts:
-                self._parts[key] = Part(self.dimension)
+                self._parts[key] = RowBlock(self.dimension)
             self._parts[key].add(rows)
 
     def _checked(self, features: Any) -> Any:
         """Features as an array on their device, every row finite and, for unit norm, not zero."""
-        rows = _array(features)
+        rows = checked_array(features)
         if rows.ndim != 2 or rows.shape[1] != self.dimension:
             raise InputError(f"features must have shape (n, {self.dimension}), not {tuple(rows.shape)}")
         if self.unit_rows:
-            check_norms(_host(_squared_norms(rows)))
+            check_norms(to_host(squared_norms(rows)))
         else:
-            check_finite(_host(rows.sum(1)))
+            check_finite(to_host(rows.sum(1)))
             if not self._shift_given and not self._first_moments and len(rows):
-                self.shift = np.array(_host(rows[0]), dtype=np.float64)
+                self.shift = np.array(to_host(rows[0]), dtype=np.float64)
         return rows
 
     def _prepared(self, rows: Any) -> Any:
@@ -154,7 +154,7 @@ class FeatureStatistics:
             return unit_rows(rows) if self.unit_rows else rows - rows.new_tensor(self.shift)
         rows = rows.astype(np.float64, copy=False)
         if self.unit_rows:
-            rows /= np.sqrt(_squared_norms(rows))[:, None]
+            rows /= np.sqrt(squared_norms(rows))[:, None]
         else:
             rows -= self.shift
         return rows
@@ -175,7 +175,7 @@ class FeatureStatistics:
     @cached_property
     def pooled(self) -> Moments:
         """Moments of all rows, shifted by :attr:`shift`."""
-        parts: dict[int, list[Part]] = {}
+        parts: dict[int, list[RowBlock]] = {}
         for (block, _), part in sorted(self._parts.items()):
             parts.setdefault(block, []).append(part)
         return Moments(parts, self.dimension)
@@ -191,20 +191,20 @@ class FeatureStatistics:
         """
         if self.second_moments != "classes":
             raise InputError(f"second moments of each class were not kept ({self.second_moments!r})")
-        parts: dict[int, dict[int, list[Part]]] = {}
+        parts: dict[int, dict[int, list[RowBlock]]] = {}
         for (block, code), part in sorted(self._parts.items()):
             parts.setdefault(code, {}).setdefault(block, []).append(part)
         return [Moments(parts[code], self.dimension) for code in sorted(parts)]
 
     @cached_property
-    def sums(self) -> _BlockSums:
+    def sums(self) -> BlockSums:
         """First moments of classes and targets over all blocks."""
-        total = _BlockSums(self.dimension, self.n_classes, self.n_targets)
+        total = BlockSums(self.dimension, self.n_classes, self.n_targets)
         for block in self.blocks:
             total.merge(self._first_moments[block])
         return total
 
-    def block_sums(self, block: int) -> _BlockSums:
+    def block_sums(self, block: int) -> BlockSums:
         """First moments of classes and targets in one block."""
         return self._first_moments[block]
 
@@ -275,7 +275,7 @@ class FeatureStatistics:
             moved = part.moved(offset)
             merged._parts[key] = merged._parts[key] + moved if key in merged._parts else moved
         for block in {*self.blocks, *other.blocks}:
-            sums = _BlockSums(self.dimension, self.n_classes, self.n_targets)
+            sums = BlockSums(self.dimension, self.n_classes, self.n_targets)
             if block in self._first_moments:
                 sums.merge(self._first_moments[block])
             if block in other._first_moments:
@@ -283,7 +283,7 @@ class FeatureStatistics:
             merged._first_moments[block] = sums
         return merged
 
-    def _moved_sums(self, block: int, offset: Matrix) -> _BlockSums:
+    def _moved_sums(self, block: int, offset: Matrix) -> BlockSums:
         parts = [part for key, part in self._parts.items() if key[0] == block]
         if offset.any() and self.second_moments == "none":
             raise InputError("parts without second moments merge only if they have the same shift")
@@ -353,14 +353,14 @@ class FeatureStatistics:
                 statistics._restore_part(name.removesuffix("_count"), arrays)
             if name.startswith("sums_") and name.endswith("_counts"):
                 block = int(name.split("_")[1])
-                statistics._first_moments[block] = _BlockSums.from_arrays(
-                    {key: arrays[f"sums_{block}_{key}"] for key in _BlockSums.NAMES}
+                statistics._first_moments[block] = BlockSums.from_arrays(
+                    {key: arrays[f"sums_{block}_{key}"] for key in BlockSums.NAMES}
                 )
         return statistics
 
     def _restore_part(self, name: str, arrays: dict[str, Any]) -> None:
         block, code = map(int, name.split("_")[1:3])
-        part = Part(self.dimension)
+        part = RowBlock(self.dimension)
         part.count, part.total = int(arrays[f"{name}_count"]), arrays[f"{name}_total"]
         part.pending = [arrays[f"{name}_rows"]] if f"{name}_rows" in arrays else []
         part.gram = arrays.get(f"{name}_gram")

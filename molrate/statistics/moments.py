@@ -18,7 +18,7 @@ _PRODUCT_ROWS = 4096
 _PENDING_ROWS = 256
 
 
-class Part:
+class RowBlock:
     """Rows of one class in one block: themselves while fewer than dimensions, then their Gram matrix.
 
     Attributes
@@ -42,13 +42,13 @@ class Part:
     def add(self, rows: Any) -> None:
         """Add rows (m, d), a NumPy array or a torch tensor on any device."""
         self.count += len(rows)
-        self.total += _host(rows.sum(0))
+        self.total += to_host(rows.sum(0))
         on_device = not isinstance(rows, np.ndarray)
         if self.gram is None and self.count < len(self.total):
-            self.pending.append(_host(rows))
+            self.pending.append(to_host(rows))
         elif on_device:
             # The product is the work; it is done where the rows are.
-            self._flush(_host(rows.T @ rows))
+            self._flush(to_host(rows.T @ rows))
         else:
             self.pending.append(rows)
             if self.gram is None or sum(map(len, self.pending)) >= _PENDING_ROWS:
@@ -61,8 +61,8 @@ class Part:
             self.gram += product
         self.pending = []
 
-    def __add__(self, other: Part) -> Part:
-        merged = Part(len(self.total))
+    def __add__(self, other: RowBlock) -> RowBlock:
+        merged = RowBlock(len(self.total))
         merged.count = self.count + other.count
         merged.total = self.total + other.total
         merged.pending = self.pending + other.pending
@@ -77,9 +77,9 @@ class Part:
         product = np.zeros_like(vector) if self.gram is None else self.gram @ vector
         return sum((rows.T @ (rows @ vector) for rows in self.pending), product)
 
-    def moved(self, offset: Matrix) -> Part:
+    def moved(self, offset: Matrix) -> RowBlock:
         """The part with `offset` added to every row."""
-        moved = Part(len(self.total))
+        moved = RowBlock(len(self.total))
         moved.count = self.count
         moved.total = self.total + self.count * offset
         moved.pending = [rows + offset for rows in self.pending]
@@ -118,18 +118,18 @@ class Moments:
 
     Parameters
     ----------
-    parts : dict of int to list of Part
+    parts : dict of int to list of RowBlock
         Parts of each block.
     dimension : int
     """
 
-    def __init__(self, parts: dict[int, list[Part]], dimension: int) -> None:
+    def __init__(self, parts: dict[int, list[RowBlock]], dimension: int) -> None:
         self.parts = parts
         self.dimension = dimension
         self._minuend: tuple[Moments, Collection[int]] | None = None
         self._block_grams: dict[int, Matrix] = {}
 
-    def _all(self) -> Iterator[Part]:
+    def _all(self) -> Iterator[RowBlock]:
         return (part for parts in self.parts.values() for part in parts)
 
     @cached_property
@@ -249,5 +249,6 @@ def positive_eigenpairs(matrix: Matrix, size: int) -> tuple[Matrix, Matrix]:
     return values[keep][::-1], vectors[:, keep][:, ::-1]
 
 
-def _host(array: Any) -> Any:
+def to_host(array: Any) -> Any:
+    """An array of any device as NumPy's."""
     return array if isinstance(array, np.ndarray | np.generic) else array.cpu().numpy()

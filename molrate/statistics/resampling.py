@@ -28,7 +28,7 @@ _FEWEST_BLOCKS = 5
 
 
 @dataclass(frozen=True)
-class Design:
+class Resampling:
     """Labels of n rows with their permutations and blocks.
 
     Attributes
@@ -79,7 +79,7 @@ def label_codes(labels: npt.ArrayLike) -> Codes:
     return np.unique(np.asarray(labels), return_inverse=True)[1]
 
 
-def make_design(
+def make_resampling(
     labels: npt.ArrayLike,
     task: str = "classification",
     *,
@@ -88,7 +88,7 @@ def make_design(
     n_blocks: int = BLOCKS,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
-) -> Design:
+) -> Resampling:
     """Permutations and blocks for labels.
 
     Blocks are random, of equal size in all and in each class. Permutations exchange labels within a
@@ -128,7 +128,7 @@ def make_design(
     blocks = _blocks(codes, group, min(n_blocks, max(_FEWEST_BLOCKS, n // _ROWS_PER_BLOCK)), generator)
     strata = _strata(blocks, group)
     orders = [_permutation(strata, n, generator) for _ in range(permutations)]
-    return Design(
+    return Resampling(
         task, values, codes, np.array(orders, dtype=np.intp).reshape(permutations, n), blocks, group
     )
 

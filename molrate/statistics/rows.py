@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.errors import InputError
-from molrate.statistics.moments import _host
+from molrate.statistics.moments import to_host
 
 
 def unit_rows(rows: Any) -> Any:
@@ -19,8 +19,8 @@ def unit_rows(rows: Any) -> Any:
     InputError
         If a row is not finite or is zero, and so has no direction.
     """
-    norms = _squared_norms(rows)
-    check_norms(_host(norms))
+    norms = squared_norms(rows)
+    check_norms(to_host(norms))
     return rows / norms[:, None] ** 0.5
 
 
@@ -56,11 +56,12 @@ def show_rows(mask: npt.NDArray[np.bool_]) -> str:
     return "row " + ", ".join(str(row + 1) for row in rows[:3]) + more
 
 
-def _squared_norms(rows: Any) -> Any:
+def squared_norms(rows: Any) -> Any:
+    """Squared norm of each row, shape (n,)."""
     return np.einsum("ij,ij->i", rows, rows) if isinstance(rows, np.ndarray) else (rows * rows).sum(1)
 
 
-def _array(features: Any) -> Any:
+def checked_array(features: Any) -> Any:
     """A NumPy array, or the torch tensor itself if it lies on another device."""
     if type(features).__module__.split(".")[0] != "torch":
         array = np.asarray(features)

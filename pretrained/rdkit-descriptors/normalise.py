@@ -16,7 +16,7 @@ import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import Descriptors
 
-from molrate.encoders.controls import descriptors
+from molrate.encoders.baselines import descriptors
 from molrate.files.tables import read_table
 
 LEFT_OUT = ("BCUT2D", "MaxPartial", "MinPartial", "MaxAbsPartial", "MinAbsPartial", "Ipc", "AvgIpc", "qed")

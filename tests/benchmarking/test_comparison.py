@@ -6,17 +6,19 @@ import pytest
 
 from molrate.benchmarking.agreement import weighted
 from molrate.benchmarking.comparison import RANDOM, agreement_of_halves, evaluate, leave_out
-from molrate.benchmarking.read import Trial, read_results
+from molrate.benchmarking.read import DatasetOutcome, read_results
 
 ENCODERS = [f"network-{number}" for number in range(6)]
 
 
-def trial(name, truth, n_encoders=None, **predictors):
+def outcome(name, truth, n_encoders=None, **predictors):
     n = len(truth)
     encoders = [f"e{number}" for number in range(n)]
     values = {key: np.asarray(value, dtype=float) for key, value in predictors.items()}
     truth = np.asarray(truth, dtype=float)[:, None]
-    return Trial(name, "auroc", encoders, ["f"] * n, [0], truth, truth[:, 0], values, {}, 1.0, pd.DataFrame())
+    return DatasetOutcome(
+        name, "auroc", encoders, ["f"] * n, [0], truth, truth[:, 0], values, {}, 1.0, pd.DataFrame()
+    )
 
 
 def test_good_and_bad_predictors_are_told_apart(results):
@@ -49,12 +51,12 @@ def test_the_lead_is_paired(results):
 
 def test_intervals_are_those_of_a_bootstrap_written_out():
     generator = np.random.default_rng(5)
-    trials = [trial(name, generator.normal(size=12), score=generator.normal(size=12)) for name in "ab"]
-    means = evaluate(trials).means().set_index("predictor").loc["score"]
+    outcomes = [outcome(name, generator.normal(size=12), score=generator.normal(size=12)) for name in "ab"]
+    means = evaluate(outcomes).means().set_index("predictor").loc["score"]
     taus = []
     for _ in range(2000):
         rows = generator.integers(0, 12, 12)
-        of = [weighted(one.predictors["score"][rows], one.mean_truth[rows]) for one in trials]
+        of = [weighted(one.predictors["score"][rows], one.mean_truth[rows]) for one in outcomes]
         taus.append(np.mean([of[index] for index in generator.integers(0, 2, 2)]))
     np.testing.assert_allclose(
         means[["low", "high"]].to_numpy(float), np.quantile(taus, (0.025, 0.975)), atol=0.06
@@ -62,11 +64,11 @@ def test_intervals_are_those_of_a_bootstrap_written_out():
 
 
 def test_datasets_with_different_encoders_share_draws():
-    trials = [
-        trial("a", np.arange(8.0), score=np.arange(8.0)),
-        trial("b", np.arange(5.0), score=np.arange(5.0)),
+    outcomes = [
+        outcome("a", np.arange(8.0), score=np.arange(8.0)),
+        outcome("b", np.arange(5.0), score=np.arange(5.0)),
     ]
-    row = evaluate(trials).means().set_index("predictor").loc["score"]
+    row = evaluate(outcomes).means().set_index("predictor").loc["score"]
     assert row["weighted tau"] == pytest.approx(1)
     assert 0.4 < row["low"] <= row["high"] <= 1 + 1e-12
 
@@ -76,7 +78,7 @@ def test_a_random_order_stands_for_what_chance_gives(results):
     row = evaluation.means().set_index("predictor").loc[RANDOM]
     assert row["weighted tau"] == 0
     assert row["top-3 recall"] == 0.5
-    truths = [one.mean_truth for one in evaluation.trials]
+    truths = [one.mean_truth for one in evaluation.outcomes]
     expected = np.mean([(truth.max() - truth.mean()) / abs(truth.max()) for truth in truths])
     assert row["regret"] == pytest.approx(expected)
     assert -1 <= row["low"] < -0.3 < 0.3 < row["high"] <= 1
@@ -104,15 +106,15 @@ def test_leaving_out(results):
 
 def test_leaving_out_the_one_that_made_the_order():
     score = [9, 3, 2, 1, 0]
-    table = leave_out([trial("a", [9, 0, 1, 2, 3], score=score)], "score", "encoders")
+    table = leave_out([outcome("a", [9, 0, 1, 2, 3], score=score)], "score", "encoders")
     assert table["left out"].iloc[1] == "e0"
     assert table["weighted tau"].iloc[1] == pytest.approx(-1)
 
 
 def test_no_mean_over_datasets_that_keep_too_few():
     small, large = (
-        trial("s", np.arange(3.0), score=np.arange(3.0)),
-        trial("l", np.arange(6.0), score=np.ones(6)),
+        outcome("s", np.arange(3.0), score=np.arange(3.0)),
+        outcome("l", np.arange(6.0), score=np.ones(6)),
     )
     table = leave_out([small, large], "score", "encoders").set_index("left out")
     assert np.isnan(table.loc["e0", "weighted tau"])
@@ -121,7 +123,7 @@ def test_no_mean_over_datasets_that_keep_too_few():
 
 def test_random_orders_are_the_same_in_all_datasets():
     """Size orders every dataset alike: so do the orders it is compared with."""
-    same = [trial(name, np.arange(8.0), score=np.arange(8.0)) for name in "abcd"]
+    same = [outcome(name, np.arange(8.0), score=np.arange(8.0)) for name in "abcd"]
     several = evaluate(same).means().set_index("predictor").loc[RANDOM]
     one = evaluate(same[:1]).means().set_index("predictor").loc[RANDOM]
     assert several["low"] == pytest.approx(one["low"], abs=0.05)

@@ -30,11 +30,11 @@ def test_time_against_fine_tuning(results):
 def test_results_without_variants(results):
     for path in (results / "variants").glob("*.csv"):
         path.unlink()
-    trials = read_results(results)
-    assert agreement_curves(trials).empty
-    assert time_table(trials, "transrate").empty
+    outcomes = read_results(results)
+    assert agreement_curves(outcomes).empty
+    assert time_table(outcomes, "transrate").empty
     with pytest.raises(InputError, match="no scores with fewer molecules"):
-        make_curves(trials)
+        make_curves(outcomes)
 
 
 def test_a_measure_has_one_colour_in_both_panels():

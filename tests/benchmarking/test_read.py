@@ -9,12 +9,12 @@ ENCODERS = [f"network-{number}" for number in range(6)]
 
 
 def test_half_done_failed_and_frozen_encoders_are_not_ranked(results):
-    trials = read_results(results)
-    assert [trial.encoders for trial in trials] == [ENCODERS, ENCODERS]
-    assert trials[0].references == {"ecfp4": pytest.approx(0.75)}
-    assert trials[1].references == {}
-    assert (trials[1].truth < 0).all()
-    assert trials[0].seconds == 100
+    outcomes = read_results(results)
+    assert [outcome.encoders for outcome in outcomes] == [ENCODERS, ENCODERS]
+    assert outcomes[0].references == {"ecfp4": pytest.approx(0.75)}
+    assert outcomes[1].references == {}
+    assert (outcomes[1].truth < 0).all()
+    assert outcomes[0].seconds == 100
 
 
 def test_a_seed_that_is_not_finished_does_not_count(results):
@@ -32,9 +32,9 @@ def test_a_seed_that_has_begun_pushes_out_no_encoder(results):
     begun = frame[(frame["seed"] == 0) | frame["encoder"].isin(ENCODERS[:4])]
     begun.to_csv(results / "finetuning.csv", index=False)
     # Four encoders of two seeds are more cells than six of one.
-    trials = read_results(results)
-    assert trials[1].encoders == ENCODERS
-    assert trials[1].seeds == [0]
+    outcomes = read_results(results)
+    assert outcomes[1].encoders == ENCODERS
+    assert outcomes[1].seeds == [0]
 
 
 def test_a_measure_that_failed_under_one_seed_is_not_averaged_over_the_others(results):
@@ -55,7 +55,7 @@ def test_names_that_look_like_numbers(results):
         frame = pd.read_csv(path)
         frame["dataset"] = frame["dataset"].replace({"a": "2024", "r": "1"})
         frame.to_csv(path, index=False)
-    assert [trial.name for trial in read_results(results, ["2024", "2024"])] == ["2024"]
+    assert [outcome.name for outcome in read_results(results, ["2024", "2024"])] == ["2024"]
 
 
 def test_tables_of_something_else(results):
@@ -65,7 +65,7 @@ def test_tables_of_something_else(results):
 
 
 def test_datasets_and_splits_are_chosen(results):
-    assert [trial.name for trial in read_results(results, ["r"])] == ["r"]
+    assert [outcome.name for outcome in read_results(results, ["r"])] == ["r"]
     with pytest.raises(InputError, match="no random split of x; it has a, r"):
         read_results(results, ["x"])
     with pytest.raises(InputError, match="scaffold split"):

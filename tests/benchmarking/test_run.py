@@ -12,7 +12,7 @@ from molrate.cli.main import cli
 from molrate.data.datasets import load_dataset
 from molrate.errors import InputError, UsageError
 from molrate.finetuning.config import FinetuningConfig
-from molrate.finetuning.tuning import Material
+from molrate.finetuning.tuning import TrainingData
 
 QUICK = FinetuningConfig(learning_rates=(1e-3,), n_epochs=1, n_hidden=8)
 ENCODERS = ["ecfp4", "rdkit-descriptors"]
@@ -45,10 +45,10 @@ def test_every_cell_has_a_row_and_every_encoder_its_scores(results):
 
 
 def test_scores_see_nothing_of_the_test_part():
-    material = Material.load("freesolv", seed=3)
-    part = training_part(material)
-    assert set(material.dataset.smiles[material.split.test]).isdisjoint(part.smiles)
-    assert len(part) == len(material.split.train) + len(material.split.validation)
+    data = TrainingData.load("freesolv", seed=3)
+    part = training_part(data)
+    assert set(data.dataset.smiles[data.split.test]).isdisjoint(part.smiles)
+    assert len(part) == len(data.split.train) + len(data.split.validation)
 
 
 def test_a_killed_run_goes_on_after_its_last_whole_row(results, tmp_path):

@@ -5,7 +5,7 @@ from molrate.benchmarking.variants import EPSILONS, VARIED, variant_table
 from molrate.data.targets import Target
 from molrate.measures.transrate import TransRate
 from molrate.ranking.candidates import Candidate, Trial
-from molrate.statistics.resampling import make_design
+from molrate.statistics.resampling import make_resampling
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +13,9 @@ def table():
     generator = np.random.default_rng(0)
     values = generator.normal(size=130)
     features = values[:, None] * generator.normal(size=8) + 0.3 * generator.normal(size=(130, 8))
-    trial = Trial(Target("y", "regression", values, ()), np.arange(130), make_design(values, "regression"))
+    trial = Trial(
+        Target("y", "regression", values, ()), np.arange(130), make_resampling(values, "regression")
+    )
     candidates = [
         Candidate("informative", "last", features, seconds=3.0),
         Candidate("noise", "last", generator.normal(size=(130, 8)), seconds=2.0),

@@ -6,7 +6,7 @@ import molrate
 from molrate.data.molecules import standardise
 from molrate.embedding.embed import embed_molecules
 from molrate.encoders.base import load_encoder
-from molrate.encoders.controls import ECFPEncoder
+from molrate.encoders.baselines import ECFPEncoder
 from molrate.errors import InputError, UsageError
 
 SMILES = ["CCO", "not a molecule", "c1ccccc1", "N->[Fe]", "[Na+].CC(=O)[O-]"]
@@ -61,7 +61,7 @@ def test_poolings_by_hand():
     molecules = standardise(["CCO", "C"])
     from molrate.data.molecules import parse_canonical
 
-    nodes = encoder.forward(encoder.graphs([parse_canonical("CCO")]).content)["layer-5"].numpy()
+    nodes = encoder.forward(encoder.featurise([parse_canonical("CCO")]).content)["layer-5"].numpy()
     for pooling, expected in {"mean": nodes.mean(0), "sum": nodes.sum(0), "max": nodes.max(0)}.items():
         (embedding,) = embed_molecules(molecules, [(encoder, ["layer-5"])], pooling, cache=False)
         np.testing.assert_allclose(embedding.layers["layer-5"][0], expected, rtol=1e-5, atol=1e-6)

@@ -64,7 +64,7 @@ def test_names_of_the_output():
 def test_invalid_smiles_stop_or_stay_as_nan():
     with pytest.raises(InputError, match="row 2 'x'"):
         MoleculeEncoder().fit(["C"]).transform(["C", "x"])
-    with pytest.raises(InputError, match="has no code for this molecule"):
+    with pytest.raises(InputError, match="does not support this molecule"):
         MoleculeEncoder("gin-untrained").fit(["C"]).transform(["C", "N->[Fe]"])
     kept = MoleculeEncoder(on_invalid="keep").fit(["C"]).transform(["C", "x"])
     assert np.isnan(kept[1]).all()

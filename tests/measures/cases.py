@@ -85,13 +85,13 @@ NAMES = np.array(["zinc", "a", "", "10"])
 def check_table(measure, public, features, labels, task="classification", rel=1e-9, **options):
     """Replicates against a public function of (features, labels), on fewer rows and permuted labels."""
     sample = make_sample(features, labels, task, permutations=2, seed=3, **options)
-    design = sample.design
-    read = design.values if task == "regression" and measure.uses == "values" else design.codes
+    resampling = sample.resampling
+    read = resampling.values if task == "regression" and measure.reads == "values" else resampling.codes
     table = measure.replicates(sample)
-    assert table.shape == (3, 1 + design.n_blocks)
+    assert table.shape == (3, 1 + resampling.n_blocks)
     assert table[0, 0] == pytest.approx(public(features, read), rel=rel, abs=1e-12)
-    for row, order in enumerate(design.permutations, start=1):
+    for row, order in enumerate(resampling.permutations, start=1):
         assert table[row, 0] == pytest.approx(public(features, read[order]), rel=rel, abs=1e-12)
-    for block in range(design.n_blocks):
-        keep = design.blocks != block
+    for block in range(resampling.n_blocks):
+        keep = resampling.blocks != block
         assert table[0, 1 + block] == pytest.approx(public(features[keep], read[keep]), rel=rel, abs=1e-12)

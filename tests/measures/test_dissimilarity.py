@@ -113,11 +113,11 @@ def kept_ranks(distances, keep):
 
 
 def check_pairs(table, sample, ours, theirs, factor=1.0):
-    for row, order in enumerate(sample.design.orders()):
+    for row, order in enumerate(sample.resampling.orders()):
         expected = factor * spearmanr(triangle(ours), triangle(theirs[np.ix_(order, order)])).statistic
         assert table[row, 0] == pytest.approx(expected, rel=1e-9)
-    for block in range(sample.design.n_blocks):
-        keep = sample.design.blocks != block
+    for block in range(sample.resampling.n_blocks):
+        keep = sample.resampling.blocks != block
         expected = factor * np.corrcoef(kept_ranks(ours, keep), kept_ranks(theirs, keep))[0, 1]
         assert table[0, 1 + block] == pytest.approx(expected, rel=1e-9)
 
@@ -148,10 +148,10 @@ def test_depara_adds_the_mean_cosine_of_attributions():
         ]
         return np.mean(np.array(cosines)[keep])
 
-    for row, order in enumerate(sample.design.orders()):
+    for row, order in enumerate(sample.resampling.orders()):
         assert added[row, 0] == pytest.approx(mean_cosine(order, slice(None)), rel=1e-9)
-    for block in range(sample.design.n_blocks):
-        keep = sample.design.blocks != block
+    for block in range(sample.resampling.n_blocks):
+        keep = sample.resampling.blocks != block
         assert added[0, 1 + block] == pytest.approx(mean_cosine(np.arange(120), keep), rel=1e-9)
 
 
@@ -160,7 +160,9 @@ def test_depara_of_an_encoder_with_itself_is_two():
     sample = make_sample(
         features, labels, reference=features, attributions=features, reference_attributions=features
     )
-    assert DEPARA().replicates(sample)[0] == pytest.approx(np.full(1 + sample.design.n_blocks, 2.0), rel=1e-9)
+    assert DEPARA().replicates(sample)[0] == pytest.approx(
+        np.full(1 + sample.resampling.n_blocks, 2.0), rel=1e-9
+    )
 
 
 def test_without_a_reference_rsa_is_refused():

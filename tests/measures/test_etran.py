@@ -45,11 +45,11 @@ def test_scores_on_all_rows_permuted_and_without_each_block(name):
     features, labels = CLASSIFIED[name]
     sample = make_sample(features, labels, permutations=2, seed=3)
     label, energy = ETran().replicates(sample)
-    for row, order in enumerate(sample.design.orders()):
+    for row, order in enumerate(sample.resampling.orders()):
         assert label[row, 0] == pytest.approx(label_score_by_class(features, labels[order]), rel=1e-9)
         assert energy[row, 0] == pytest.approx(energy_score(features), rel=1e-12)
-    for block in range(sample.design.n_blocks):
-        keep = sample.design.blocks != block
+    for block in range(sample.resampling.n_blocks):
+        keep = sample.resampling.blocks != block
         assert label[0, 1 + block] == pytest.approx(
             label_score_by_class(features[keep], labels[keep]), rel=1e-9
         )
@@ -69,7 +69,7 @@ def test_label_score_of_values_is_minus_the_error_of_the_fit(features, values):
     fitted = LinearRegression().fit(features, values).predict(features)
     label, _ = ETran().replicates(sample)
     assert label[0, 0] == pytest.approx(-np.mean((values - fitted) ** 2), rel=1e-9, abs=1e-20)
-    permuted = values[sample.design.permutations[0]]
+    permuted = values[sample.resampling.permutations[0]]
     fitted = LinearRegression().fit(features, permuted).predict(features)
     assert label[1, 0] == pytest.approx(-np.mean((permuted - fitted) ** 2), rel=1e-9, abs=1e-20)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from molrate.errors import InputError
-from molrate.measures.given import needs_met, read_given
+from molrate.measures.given import inputs_met, read_given
 
 
 def test_arrays_are_sorted_by_owner():
@@ -17,7 +17,7 @@ def test_arrays_are_sorted_by_owner():
         "gcn": {"source_probabilities", "source_features"},
         "reference": {"reference", "reference_attributions"},
     }
-    assert needs_met(beside) == {"source probabilities", "source molecules", "reference"}
+    assert inputs_met(beside) == {"source probabilities", "source molecules", "reference"}
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_plain_form_is_classes_less_one_for_noise_of_no_more_rows_than_dimension
     assert h_score(features, labels, shrinkage=False) == pytest.approx(4, rel=1e-9)
     assert h_score(features, labels) < 0.5
     assert "100 molecules for 150 dimensions" in HScore().warning(make_sample(features, labels))
-    assert HScore().upper(make_sample(features, labels)) == 4
+    assert HScore().maximum(make_sample(features, labels)) == 4
 
 
 def test_plain_form_of_noise_is_as_its_text_says():

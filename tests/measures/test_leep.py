@@ -150,10 +150,10 @@ def test_replicates_hold_the_source_classes():
         (MixtureLEEP(), mixture, leep),
     ):
         table = measure.replicates(sample)
-        for row, order in enumerate(sample.design.orders()):
+        for row, order in enumerate(sample.resampling.orders()):
             codes = labels[order]
-            for block in range(-1, sample.design.n_blocks):
-                keep = sample.design.blocks != block
+            for block in range(-1, sample.resampling.n_blocks):
+                keep = sample.resampling.blocks != block
                 assert table[row, 1 + block] == pytest.approx(public(source[keep], codes[keep]), rel=1e-9)
 
 

@@ -115,8 +115,8 @@ def test_deletions_search_on_where_a_block_holds_all_near_rows():
     labels = generator.integers(0, 2, 200)
     sample = make_sample(features, labels, groups=groups, n_blocks=5)
     table = NearestNeighbours().replicates(sample)
-    for block in range(sample.design.n_blocks):
-        keep = sample.design.blocks != block
+    for block in range(sample.resampling.n_blocks):
+        keep = sample.resampling.blocks != block
         expected = accuracy_by_search(features[keep], labels[keep], groups=groups[keep])
         assert table[0, 1 + block] == pytest.approx(expected)
 

@@ -70,13 +70,13 @@ def test_rmse_is_that_of_the_fits(features, values):
 def test_replicates_hold_the_fits_and_resample_whom_they_judge(name, task):
     features, labels = (CLASSIFIED if task == "classification" else REGRESSED)[name]
     sample = make_sample(features, labels, task, permutations=2, seed=3)
-    design = sample.design
+    resampling = sample.resampling
     tables = RidgeProbe().replicates(sample), RidgeError().replicates(sample)
-    for row, order in enumerate(design.orders()):
+    for row, order in enumerate(resampling.orders()):
         columns = one_hot(labels[order]) if task == "classification" else labels[order][:, None]
-        errors, deviations = errors_by_fits(features, columns, design.blocks % 5)
-        for block in range(-1, design.n_blocks):
-            keep = design.blocks != block
+        errors, deviations = errors_by_fits(features, columns, resampling.blocks % 5)
+        for block in range(-1, resampling.n_blocks):
+            keep = resampling.blocks != block
             expected = 1 - errors[keep].sum() / deviations[keep].sum()
             assert tables[0][row, 1 + block] == pytest.approx(expected, rel=1e-8, abs=1e-10)
             assert tables[1][row, 1 + block] == pytest.approx(np.sqrt(errors[keep].mean()), rel=1e-9)
@@ -137,11 +137,11 @@ def area(codes, probabilities):
 def test_logistic_replicates_hold_the_fits(features, labels):
     sample = make_sample(features, labels, permutations=1, seed=3)
     table = LogisticProbe().replicates(sample)
-    for row, order in enumerate(sample.design.orders()):
+    for row, order in enumerate(sample.resampling.orders()):
         codes = labels[order]
-        probabilities = probabilities_by_fits(features, codes, sample.design.blocks % 5)
-        for block in range(-1, sample.design.n_blocks):
-            keep = sample.design.blocks != block
+        probabilities = probabilities_by_fits(features, codes, sample.resampling.blocks % 5)
+        for block in range(-1, sample.resampling.n_blocks):
+            keep = sample.resampling.blocks != block
             expected = area(codes[keep], probabilities[keep])
             # A fit stopped earlier may exchange two pairs in the order.
             pairs = min(np.bincount(codes[keep])) * keep.sum() / 2

@@ -72,10 +72,12 @@ def table_of(measure, sample):
     """Replicates, in a pool with noise for those that need one."""
     ours = measure.replicates(sample)
     if measure.name not in POOLED:
-        return measure.pool([ours])[0]
+        return measure.normalise_across([ours])[0]
     noise = np.random.default_rng(3).normal(size=sample.features.shape)
-    other = make_sample(noise, sample.design.values, sample.design.task, permutations=2, seed=1, n_blocks=6)
-    return measure.pool([ours, measure.replicates(other)])[0]
+    other = make_sample(
+        noise, sample.resampling.values, sample.resampling.task, permutations=2, seed=1, n_blocks=6
+    )
+    return measure.normalise_across([ours, measure.replicates(other)])[0]
 
 
 @pytest.mark.parametrize("name", BUILTIN)
@@ -87,9 +89,9 @@ def test_says_what_it_is(name):
     assert len(measure.about) > 80
     assert set(measure.tasks) <= TASKS
     assert measure.tasks
-    assert measure.needs in NEEDS
-    assert (measure.needs == "statistics") <= issubclass(measure, StatisticsMeasure)
-    assert measure.uses in {"values", "bins"}
+    assert measure.inputs in NEEDS
+    assert (measure.inputs == "statistics") <= issubclass(measure, StatisticsMeasure)
+    assert measure.reads in {"values", "bins"}
 
 
 def test_titles_differ():
@@ -103,7 +105,7 @@ def test_runs_on_classes_within_its_limit(name):
     assert table.shape == (3, 7)
     assert np.isfinite(table[0]).all()
     assert np.isfinite(table[:, 0]).all()
-    assert np.nanmax(table[:, 0]) <= measure.upper(sample) + 1e-9
+    assert np.nanmax(table[:, 0]) <= measure.maximum(sample) + 1e-9
     assert isinstance(measure.warning(sample), str)
 
 
@@ -114,7 +116,7 @@ def test_runs_on_values_within_its_limit(name):
     assert table.shape == (3, 7)
     assert np.isfinite(table[0]).all()
     assert np.isfinite(table[:, 0]).all()
-    assert table[0, 0] <= measure.upper(sample) + 1e-9
+    assert table[0, 0] <= measure.maximum(sample) + 1e-9
 
 
 @pytest.mark.parametrize("name", [name for name in CLASSIFYING if name not in WITHOUT_EXCESS])
@@ -141,7 +143,7 @@ def test_one_pass_together_is_each_alone(name, task):
     features, labels = (CLASSIFIED if task == "classification" else REGRESSED)[name]
     together = one_pass_values(features, labels, task)
     sample = make_sample(features, labels, task, n_blocks=5)
-    assert set(together) == {name for name in BUILTIN if MEASURES[name].needs == "statistics"}
+    assert set(together) == {name for name in BUILTIN if MEASURES[name].inputs == "statistics"}
     for measure, value in together.items():
         alone = MEASURES[measure]().replicates(sample)[0, 0]
         assert value == pytest.approx(alone, rel=1e-8, abs=1e-12)

@@ -43,10 +43,10 @@ def test_task2vec_on_all_rows_permuted_and_without_each_block():
     sample = make_sample(features, labels, permutations=2, seed=3, n_blocks=5, **given)
     table = Task2Vec().replicates(sample)
     embedding = embedding_by_gradients(features, source)
-    for row, order in enumerate(sample.design.orders()):
+    for row, order in enumerate(sample.resampling.orders()):
         assert table[row, 0] == pytest.approx(likeness(features, labels[order], embedding), rel=1e-9)
-    for block in range(sample.design.n_blocks):
-        keep = sample.design.blocks != block
+    for block in range(sample.resampling.n_blocks):
+        keep = sample.resampling.blocks != block
         expected = likeness(features[keep], labels[keep], embedding)
         assert table[0, 1 + block] == pytest.approx(expected, rel=1e-9)
 

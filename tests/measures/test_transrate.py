@@ -9,7 +9,7 @@ from molrate.data.targets import quantile_bins
 from molrate.errors import InputError
 from molrate.measures import coding_rate, transrate
 from molrate.measures.transrate import TransRate
-from molrate.statistics.resampling import make_design
+from molrate.statistics.resampling import make_resampling
 
 
 def rate_by_equation(rows, epsilon_squared=0.1):
@@ -113,7 +113,7 @@ def test_dimension_factor_is_the_papers():
 def test_null_is_the_mean_over_permuted_labels():
     features, labels = features_and_labels(150, 12, (0.6, 0.4))
     score = TransRate().score(features, labels, permutations=3, seed=7)
-    orders = make_design(labels, permutations=3, seed=7).permutations
+    orders = make_resampling(labels, permutations=3, seed=7).permutations
     null = [transrate_by_equations(features, labels[order]) for order in orders]
     assert score.null_mean == pytest.approx(np.mean(null), rel=1e-9)
     assert score.null_sd == pytest.approx(np.std(null, ddof=1), rel=1e-6)

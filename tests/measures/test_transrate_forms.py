@@ -137,9 +137,9 @@ def test_the_jackknifed_permutation_deletes_blocks_exactly(shape):
     features, labels = plain(*shape)
     sample = make_sample(features, labels, permutations=2, seed=1)
     table = TransRate().replicates(sample)
-    permuted = labels[sample.design.permutations[0]]
-    for block in range(sample.design.n_blocks):
-        keep = sample.design.blocks != block
+    permuted = labels[sample.resampling.permutations[0]]
+    for block in range(sample.resampling.n_blocks):
+        keep = sample.resampling.blocks != block
         assert table[1, 1 + block] == pytest.approx(transrate(features[keep], permuted[keep]), rel=1e-8)
     assert np.isnan(table[2, 1:]).all()
 
@@ -149,15 +149,15 @@ def test_spectral_interval_holds_the_rank_and_the_scaled_rows(name):
     features, labels = CLASSIFIED[name]
     sample = make_sample(features, labels, permutations=2, seed=3)
     table = SpectralTransRate().replicates(sample)
-    orders = sample.design.permutations
+    orders = sample.resampling.permutations
     assert table[1:, 0] == pytest.approx(
         [transrate_by_spectra(features, labels[o]) for o in orders], rel=1e-9
     )
     rows = unit(features)
     rows = unit(rows - rows.mean(axis=0))
     rank = np.linalg.matrix_rank(rows.T @ rows / len(rows))
-    for block in range(sample.design.n_blocks):
-        keep = sample.design.blocks != block
+    for block in range(sample.resampling.n_blocks):
+        keep = sample.resampling.blocks != block
         kept, codes = rows[keep], labels[keep]
         expected = listing_rate(kept, 1e-4)
         for code in np.unique(codes):

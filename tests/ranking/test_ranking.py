@@ -3,18 +3,24 @@
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.stats import kendalltau
 
 from molrate.data.targets import Target
 from molrate.errors import InputError, UsageError
 from molrate.measures import MEASURES, cka, logme
 from molrate.measures.rowspace import principal_components
-from molrate.ranking.candidates import Candidate, Trial, choose_measures, label_warning, score_candidates
+from molrate.ranking.candidates import (
+    Candidate,
+    ScoredTarget,
+    choose_measures,
+    label_warning,
+    score_candidates,
+)
 from molrate.ranking.consensus import consensus_table
-from molrate.ranking.layers import kendall_tau, layer_table
-from molrate.ranking.ranking import Ranking, rank_trials, ranking_frame, ranking_rows
+from molrate.ranking.ranking import Ranking, layer_table, rank_targets, ranking_frame, ranking_rows
 from molrate.ranking.score_features import score_features
 from molrate.ranking.sensitivity import sensitivity_table
-from molrate.statistics.resampling import make_design
+from molrate.statistics.resampling import make_resampling
 
 N = 200
 
@@ -28,29 +34,29 @@ def pool():
     layers = [np.c_[signal * share, noise] for share in (0.1, 0.6, 2.0, 1.0)]
     candidates = [Candidate("deep", f"layer-{i}", layer) for i, layer in enumerate(layers)]
     candidates += [Candidate("flat", "only", np.c_[signal[:, :1], noise]), Candidate("noise", "only", noise)]
-    return candidates, Trial(
-        Target("y", "regression", values), np.arange(N), make_design(values, "regression")
+    return candidates, ScoredTarget(
+        Target("y", "regression", values), np.arange(N), make_resampling(values, "regression")
     )
 
 
 def ranked(pool, names, rank_by="excess", **options):
-    candidates, trial = pool
+    candidates, scored_target = pool
     measures = [MEASURES[name]() for name in names]
-    rows, replicates = rank_trials(candidates, [trial], measures, rank_by, **options)
+    rows, replicates = rank_targets(candidates, [scored_target], measures, rank_by, **options)
     return Ranking(ranking_frame("drawn", rows), replicates=replicates)
 
 
 def test_rows_hold_what_the_measures_give(pool):
     frame = ranked(pool, ["logme", "cka"]).frame.set_index(["measure", "encoder", "layer"])
-    candidates, trial = pool
+    candidates, scored_target = pool
     for candidate in candidates:
         for name, function in (("logme", logme), ("cka", cka)):
             row = frame.loc[(name, candidate.encoder, candidate.layer)]
-            expected = function(candidate.features, trial.target.values, "regression")
+            expected = function(candidate.features, scored_target.target.values, "regression")
             assert row["value"] == pytest.approx(expected, rel=1e-9)
             null = [
-                function(candidate.features, trial.target.values[order], "regression")
-                for order in trial.design.permutations
+                function(candidate.features, scored_target.target.values[order], "regression")
+                for order in scored_target.resampling.permutations
             ]
             assert row["null_mean"] == pytest.approx(np.mean(null), rel=1e-9)
             assert row["excess"] == pytest.approx(expected - np.mean(null), rel=1e-7)
@@ -67,7 +73,9 @@ def test_order_groups_and_distances_follow_the_replicates(pool):
     gap, low, high = ranking.difference(
         "y", "ridge", (best["encoder"], best["layer"]), (last["encoder"], last["layer"])
     )
-    assert (last["behind"], last["behind_low"], last["behind_high"]) == pytest.approx((gap, low, high))
+    assert (last["gap_to_best"], last["gap_to_best_low"], last["gap_to_best_high"]) == pytest.approx(
+        (gap, low, high)
+    )
     assert gap == pytest.approx(best["excess"] - last["excess"])
     deep = frame[frame["encoder"] == "deep"]
     assert sorted(deep["layer_rank"]) == [1, 2, 3, 4]
@@ -86,7 +94,7 @@ def test_forms_of_the_order(pool):
     assert unbounded["rank"].isna().all()
     assert unbounded["note"].str.contains("has no relative form").all()
     with pytest.raises(UsageError, match="unknown form 'guess'"):
-        ranking_rows("y", pool[1].design, [], "guess")
+        ranking_rows("y", pool[1].resampling, [], "guess")
 
 
 def test_a_common_dimension_is_that_of_principal_components(pool):
@@ -98,11 +106,11 @@ def test_a_common_dimension_is_that_of_principal_components(pool):
 
 
 def test_what_has_no_value_says_why(pool):
-    candidates, trial = pool
+    candidates, scored_target = pool
     measures = [MEASURES[name]() for name in ("logistic", "leep", "etran", "cka")]
     broken = Candidate("broken", "only", np.full((N, 3), np.nan))
-    scored = score_candidates([candidates[0], broken], trial.rows, trial.design, measures)
-    rows, replicates = ranking_rows("y", trial.design, scored)
+    scored = score_candidates([candidates[0], broken], scored_target.rows, scored_target.resampling, measures)
+    rows, replicates = ranking_rows("y", scored_target.resampling, scored)
     by_key = {(row["measure"], row["encoder"]): row for row in rows}
     assert by_key["logistic", "deep"]["status"] == "inapplicable"
     assert "classification only" in by_key["logistic", "deep"]["note"]
@@ -140,13 +148,6 @@ def test_layers_stand_beside_the_rule_that_deeper_is_better(pool):
     assert table["rank_by_best"].to_dict() == {"deep": 1, "flat": 2, "noise": 3}
 
 
-def test_kendall_tau_is_scipys_with_ties():
-    generator = np.random.default_rng(1)
-    one, other = generator.integers(0, 5, 30), generator.integers(0, 5, 30)
-    assert kendall_tau(one, other) == pytest.approx(stats.kendalltau(one, other).statistic)
-    assert np.isnan(kendall_tau(one, np.ones(30)))
-
-
 def test_consensus_is_the_mean_rank(pool):
     frame = ranked(pool, ["cka", "logme", "ridge"]).frame
     table = consensus_table(frame).set_index(["encoder", "layer"])
@@ -158,8 +159,11 @@ def test_consensus_is_the_mean_rank(pool):
         assert row["low"] == pytest.approx(max(1, votes.mean() - reach))
         assert row["borda"] == pytest.approx((6 - votes.mean()) / 5)
     votes = {name: ranks[name].to_numpy() for name in ranks}
-    taus = [kendall_tau(votes["cka"], votes["logme"]), kendall_tau(votes["cka"], votes["ridge"])]
-    taus.append(kendall_tau(votes["logme"], votes["ridge"]))
+    taus = [
+        kendalltau(votes["cka"], votes["logme"]).statistic,
+        kendalltau(votes["cka"], votes["ridge"]).statistic,
+    ]
+    taus.append(kendalltau(votes["logme"], votes["ridge"]).statistic)
     assert consensus_table(frame).attrs["agreement"] == pytest.approx(np.mean(taus))
 
 
@@ -179,10 +183,12 @@ def test_targets_vote_by_rank_whatever_their_scale():
 
 
 def test_sensitivity_compares_with_the_same_ranking(pool):
-    candidates, trial = pool
+    candidates, scored_target = pool
     measures = [MEASURES["transrate"](), MEASURES["cka"]()]
-    _, base = rank_trials(candidates, [trial], measures)
-    table = sensitivity_table(candidates, [trial], measures, base, "excess", {"same": lambda: candidates})
+    _, base = rank_targets(candidates, [scored_target], measures)
+    table = sensitivity_table(
+        candidates, [scored_target], measures, base, "excess", {"same": lambda: candidates}
+    )
     settings = table.groupby("setting")["measure"].apply(set).to_dict()
     assert settings["epsilon squared"] == {"transrate"}
     assert settings["bins"] == {"transrate"}
@@ -200,8 +206,8 @@ def test_a_pool_of_one_needs_no_order():
 
 def test_labels_that_leave_a_measure_to_chance_are_named():
     generator = np.random.default_rng(0)
-    classes = make_design(np.r_[np.ones(5), np.zeros(55)], "classification", permutations=0)
+    classes = make_resampling(np.r_[np.ones(5), np.zeros(55)], "classification", permutations=0)
     assert label_warning(MEASURES["logistic"](), classes) == "the smallest class has 5 molecules"
-    ties = make_design(np.r_[np.zeros(150), generator.normal(size=50)], "regression", permutations=0)
+    ties = make_resampling(np.r_[np.zeros(150), generator.normal(size=50)], "regression", permutations=0)
     assert "equal values left" in label_warning(MEASURES["transrate"](), ties)
     assert label_warning(MEASURES["logme"](), ties) == ""

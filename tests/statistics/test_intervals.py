@@ -105,8 +105,8 @@ def test_noise_claims_no_signal_oftener_than_stated(d):
     for seed in range(repeats):
         generator = np.random.default_rng(seed)
         features, labels = generator.normal(size=(100, d)), generator.random(100) < 0.4
-        design = make_sample(features, labels, permutations=5, seed=seed).design
-        for one in score_candidates([Candidate("noise", "", features)], np.arange(100), design, measures):
+        resampling = make_sample(features, labels, permutations=5, seed=seed).resampling
+        for one in score_candidates([Candidate("noise", "", features)], np.arange(100), resampling, measures):
             found = one.estimate
             claims[one.measure.name] += found.interval()[0] > 0
             assert found.interval(corrected=True)[0] <= found.interval()[0]

@@ -61,7 +61,7 @@ class GroverEncoder(Encoder):
     """
 
     level = "node"
-    convention = GROVER
+    featurisation = GROVER
     options = ("padding", "precision")
 
     def __init__(
@@ -97,12 +97,12 @@ class GroverEncoder(Encoder):
         return weights_digest(self.weights, self.seed)
 
     def identity(self) -> dict[str, str]:
-        """Weights, architecture, input convention, padding and precision."""
+        """Weights, architecture, input featurisation, padding and precision."""
         config = ", ".join(f"{key}={value}" for key, value in sorted(self.config.items()))
         return {
             "weights": self._digest,
             "config": config,
-            "convention": self.convention,
+            "featurisation": self.featurisation,
             "padding": str(self.padding),
             "precision": self.precision,
         }
@@ -113,7 +113,7 @@ class GroverEncoder(Encoder):
         import torch
 
         module = self._plain()
-        module.fold_outputs()
+        module.fuse_linears()
         return module.to(torch.bfloat16 if self.precision == "bf16" else torch.float32).eval()
 
     def _plain(self) -> Grover:
@@ -168,7 +168,7 @@ class GroverEncoder(Encoder):
         load_strictly(module, state, weights)
         return module
 
-    def graphs(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
+    def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
         """One PyG graph of all molecules; see :func:`molrate.encoders.grover.graphs.batch_molecules`."""
         from molrate.encoders.grover.graphs import batch_molecules
 
@@ -187,13 +187,13 @@ class GroverEncoder(Encoder):
     def _nodes(self, content: Data, layers: Sequence[str], device: str) -> dict[str, Tensor]:
         import torch
 
-        from molrate.encoders.grover.folding import BRANCHES, fold_batch
+        from molrate.encoders.grover.deduplication import BRANCHES, deduplicate_batch
         from molrate.encoders.grover.network import node_folds
 
         parts = [part for layer in layers for part in _parts(layer)]
         branches = [branch for branch in BRANCHES if branch in parts]
         module = self.module.to(device)
-        batch = fold_batch(content, module.depth, module.n_blocks, self.padding, branches).to(device)
+        batch = deduplicate_batch(content, module.depth, module.n_blocks, self.padding, branches).to(device)
         folds = node_folds(batch)
         with torch.inference_mode():
             hidden = module(batch)
@@ -215,7 +215,7 @@ class GroverEncoder(Encoder):
 
 
 def _slots(padding: str | int) -> int | str | None:
-    """The padding as :func:`molrate.encoders.grover.folding.fold_batch` takes it."""
+    """The padding as :func:`molrate.encoders.grover.deduplication.deduplicate_batch` takes it."""
     named: dict[str | int, int | str | None] = {"official": OFFICIAL_SLOTS, "batch": "batch", "none": None}
     if padding in named:
         return named[padding]

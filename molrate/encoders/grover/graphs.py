@@ -1,4 +1,4 @@
-"""RDKit molecules in the input convention of GROVER as released (Rong et al. 2020).
+"""RDKit molecules in the input featurisation of GROVER as released (Rong et al. 2020).
 
 Atom and bond features are packed into one integer each. A batch holds far fewer different atoms than
 atoms, so features are unpacked, and later encoded, once for each different integer.
@@ -182,7 +182,7 @@ def encode(molecule: Chem.Mol) -> _Columns:
     bonds = bonds_of(molecule)
     charges = list(map(Chem.Atom.GetFormalCharge, atoms))
     if charges and not (min(charges) >= -6 and max(charges) <= 5):
-        raise UnsupportedMoleculeError("GROVER has no code for a charge outside -6 to +5")
+        raise UnsupportedMoleculeError("GROVER does not support a charge outside -6 to +5")
     atom_columns = (
         list(map(Chem.Atom.GetAtomicNum, atoms)),
         list(map(Chem.Atom.GetTotalDegree, atoms)),

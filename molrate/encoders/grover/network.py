@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, softmax
 
-from molrate.encoders.grover.folding import BRANCHES, Branch, FoldedBatch, Step, View
+from molrate.encoders.grover.deduplication import BRANCHES, Branch, DeduplicatedBatch, Step, View
 from molrate.encoders.grover.graphs import N_ATOM_FEATURES, N_BOND_FEATURES
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -139,7 +139,7 @@ class Block(nn.Module):
         attended = self.attn.output_linear(self.attn(*stacked))
         return self.sublayer(self.W_o(attended.flatten(1)))
 
-    def fold_output(self) -> None:
+    def fuse_linear(self) -> None:
         """Merge the attention's output into the block's, for inference: two products become one."""
         inner, outer = self.attn.output_linear, self.W_o
         blocks = outer.weight.view(len(outer.weight), -1, len(inner.weight))
@@ -226,7 +226,7 @@ class Grover(nn.Module):
             rows = layers[f"{name}-block-{number}"] = block(rows, steps)
         return layers
 
-    def forward(self, batch: FoldedBatch) -> dict[str, Tensor]:
+    def forward(self, batch: DeduplicatedBatch) -> dict[str, Tensor]:
         """Folded rows of every layer: both views' inputs and blocks, and the batch's branches."""
         atoms = self._view(batch.atoms, self.node_blocks, "atom")
         bonds = self._view(batch.bonds, self.edge_blocks, "bond")
@@ -246,13 +246,13 @@ class Grover(nn.Module):
         part, *rest = name.split(".")
         return int(rest[0]) + 1 if part in ("node_blocks", "edge_blocks") else self.n_blocks + 1
 
-    def fold_outputs(self) -> None:
+    def fuse_linears(self) -> None:
         """Merge consecutive linear layers, for inference."""
         for block in [*self.node_blocks, *self.edge_blocks]:
-            block.fold_output()
+            block.fuse_linear()
 
 
-def node_folds(batch: FoldedBatch) -> dict[str, Tensor]:
+def node_folds(batch: DeduplicatedBatch) -> dict[str, Tensor]:
     """For each layer the folded row of every atom or directed bond."""
     folds = {name: branch.fold for name, branch in batch.branches.items()}
     for kind, view in (("atom", batch.atoms), ("bond", batch.bonds)):

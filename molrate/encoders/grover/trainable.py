@@ -10,7 +10,7 @@ import torch
 from rdkit import Chem
 from torch import Tensor
 
-from molrate.encoders.grover.folding import FoldedBatch, Movable, fold_batch
+from molrate.encoders.grover.deduplication import DeduplicatedBatch, Movable, deduplicate_batch
 from molrate.encoders.grover.graphs import collate, encode
 from molrate.encoders.grover.network import Grover
 from molrate.encoders.trainable import Trainable
@@ -20,7 +20,7 @@ from molrate.encoders.trainable import Trainable
 class TuningBatch(Movable):
     """A folded batch, and the molecule of each atom and directed bond."""
 
-    graph: FoldedBatch
+    graph: DeduplicatedBatch
     atom_molecule: Tensor
     bond_molecule: Tensor
     n_molecules: int
@@ -35,7 +35,7 @@ class TrainableGrover(Trainable):
     branches : sequence of str
         Side by side in the fingerprint.
     padding : int, "batch" or None
-        See :func:`molrate.encoders.grover.folding.padded_neighbours`.
+        See :func:`molrate.encoders.grover.deduplication.padded_neighbours`.
     pooling : str
     """
 
@@ -56,7 +56,7 @@ class TrainableGrover(Trainable):
         """Fold the neighbourhoods of all molecules."""
         graph = collate(encoded)
         network = self.network
-        folded = fold_batch(graph, network.depth, network.n_blocks, self.padding, self.branches)
+        folded = deduplicate_batch(graph, network.depth, network.n_blocks, self.padding, self.branches)
         return TuningBatch(folded, graph.batch, graph.bond_batch, graph.num_graphs)
 
     def forward(self, batch: TuningBatch) -> Tensor:

@@ -39,7 +39,7 @@ class PretrainGNNEncoder(Encoder):
     """
 
     level = "node"
-    convention = PRETRAIN_GNNS
+    featurisation = PRETRAIN_GNNS
 
     def __init__(self, card: EncoderCard, weights: Path | None = None, seed: int = 0) -> None:
         self.card = card
@@ -52,9 +52,9 @@ class PretrainGNNEncoder(Encoder):
         return weights_digest(self.weights, self.seed)
 
     def identity(self) -> dict[str, str]:
-        """Weights, architecture and input convention."""
+        """Weights, architecture and input featurisation."""
         config = ", ".join(f"{key}={value}" for key, value in sorted(self.card.config.items()))
-        return {"weights": self._digest, "config": config, "convention": self.convention}
+        return {"weights": self._digest, "config": config, "featurisation": self.featurisation}
 
     def prepare(self) -> None:
         """Read or draw the weights."""
@@ -100,7 +100,7 @@ class PretrainGNNEncoder(Encoder):
 
         save_file({name: value.contiguous().cpu() for name, value in network.state_dict().items()}, path)
 
-    def graphs(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
+    def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
         """One PyG graph of all molecules; see :mod:`molrate.encoders.pretrain_gnns.graphs`."""
         from molrate.encoders.pretrain_gnns.graphs import batch_molecules
 

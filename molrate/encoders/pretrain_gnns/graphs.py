@@ -1,4 +1,4 @@
-"""RDKit molecules in the input convention of pretrain-gnns (Hu et al. 2020)."""
+"""RDKit molecules in the input featurisation of pretrain-gnns (Hu et al. 2020)."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def encode(molecule: Chem.Mol) -> _Columns:
     Raises
     ------
     UnsupportedMoleculeError
-        If an atom, tag or bond is outside the convention; the released code fails on these as well.
+        If an atom, tag or bond is outside the featurisation; the released code fails on these as well.
     """
     atoms = atoms_of(molecule)
     bonds = bonds_of(molecule)
     numbers = list(map(Chem.Atom.GetAtomicNum, atoms))
     if 0 in numbers:
-        raise UnsupportedMoleculeError("pretrain-gnns has no code for a dummy atom (*)")
+        raise UnsupportedMoleculeError("pretrain-gnns does not support a dummy atom (*)")
     try:
         return (
             numbers,
@@ -69,7 +69,7 @@ def encode(molecule: Chem.Mol) -> _Columns:
             [_BOND_DIRECTION[direction] for direction in map(Chem.Bond.GetBondDir, bonds)],
         )
     except KeyError as error:
-        raise UnsupportedMoleculeError(f"pretrain-gnns has no code for {error.args[0]}") from error
+        raise UnsupportedMoleculeError(f"pretrain-gnns does not support {error.args[0]}") from error
 
 
 def batch_molecules(molecules: Sequence[Chem.Mol]) -> MoleculeBatch:

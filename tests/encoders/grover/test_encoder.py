@@ -14,7 +14,7 @@ from rdkit import Chem
 
 from molrate.cli.main import cli
 from molrate.encoders.base import load_encoder
-from molrate.encoders.grover.folding import BRANCHES, fold_batch
+from molrate.encoders.grover.deduplication import BRANCHES, deduplicate_batch
 from molrate.encoders.grover.graphs import batch_molecules
 from molrate.encoders.grover.network import ACTIVATIONS, Grover, node_folds
 from molrate.errors import UsageError, WeightsError
@@ -47,7 +47,7 @@ def random_network(seed=0, **config):
 
 
 def expanded(network, graph, padding):
-    batch = fold_batch(graph, network.depth, network.n_blocks, padding)
+    batch = deduplicate_batch(graph, network.depth, network.n_blocks, padding)
     folds = node_folds(batch)
     return {layer: rows[folds[layer]] for layer, rows in network(batch).items()}
 
@@ -60,7 +60,7 @@ def test_branches_and_fingerprints_are_those_of_the_released_code(
     parsed = molecules(golden["smiles"])
     rows, fingerprints = {}, {}
     for start in range(0, len(parsed), size):
-        graph = encoder.graphs(parsed[start : start + size]).content
+        graph = encoder.featurise(parsed[start : start + size]).content
         nodes = encoder.forward(graph)
         for branch in BRANCHES:
             rows.setdefault(branch, []).append(nodes[branch].numpy())
@@ -75,7 +75,7 @@ def test_branches_and_fingerprints_are_those_of_the_released_code(
 
 def test_four_slots_are_what_nearly_every_released_batch_has(golden, golden_weights):
     encoder = load_encoder("grover-official-base", golden_weights)
-    found = encoder.embed(encoder.graphs(molecules(golden["smiles"])).content, ["both"], "mean")["both"]
+    found = encoder.embed(encoder.featurise(molecules(golden["smiles"])).content, ["both"], "mean")["both"]
     four = golden["b32_max_num_bonds"] == 4
     assert four.sum() >= 20
     np.testing.assert_allclose(found[four], golden["b32_fp_both"][four], atol=2e-5, rtol=0)
@@ -116,7 +116,7 @@ def test_every_layer_is_that_of_the_padded_tables(
         for layer, rows in found.items():
             torch.testing.assert_close(rows, expected[layer], atol=1e-8, rtol=1e-6, msg=layer)
         if not folded_linears:
-            network.fold_outputs()
+            network.fuse_linears()
 
 
 def test_gradients_are_those_of_the_padded_tables():
@@ -150,10 +150,10 @@ def test_gradients_are_those_of_the_padded_tables():
 def test_embeddings_do_not_depend_on_batches(padding):
     encoder = load_encoder("grover-small-untrained", padding=padding)
     parsed = molecules(SMILES)
-    together = encoder.embed(encoder.graphs(parsed).content, encoder.layers, "mean")
-    backwards = encoder.embed(encoder.graphs(parsed[::-1]).content, encoder.layers, "mean")
+    together = encoder.embed(encoder.featurise(parsed).content, encoder.layers, "mean")
+    backwards = encoder.embed(encoder.featurise(parsed[::-1]).content, encoder.layers, "mean")
     for row, molecule in enumerate(parsed):
-        alone = encoder.embed(encoder.graphs([molecule]).content, encoder.layers, "mean")
+        alone = encoder.embed(encoder.featurise([molecule]).content, encoder.layers, "mean")
         for layer, values in alone.items():
             np.testing.assert_allclose(together[layer][row], values[0], atol=5e-5, rtol=0)
             np.testing.assert_allclose(backwards[layer][-1 - row], values[0], atol=5e-5, rtol=0)
@@ -166,7 +166,7 @@ def test_embeddings_do_not_depend_on_the_order_of_atoms():
         molecule = Chem.MolFromSmiles(smiles)
         shuffled = Chem.RenumberAtoms(molecule, generator.permutation(molecule.GetNumAtoms()).tolist())
         one, other = (
-            encoder.embed(encoder.graphs([mol]).content, ["both"], "mean")["both"]
+            encoder.embed(encoder.featurise([mol]).content, ["both"], "mean")["both"]
             for mol in (molecule, shuffled)
         )
         np.testing.assert_allclose(one, other, atol=5e-5, rtol=0)
@@ -175,7 +175,7 @@ def test_embeddings_do_not_depend_on_the_order_of_atoms():
 def test_a_molecule_without_bonds_has_zeros_for_bonds():
     encoder = load_encoder("grover-small-untrained")
     for pooling in ("mean", "sum", "max"):
-        found = encoder.embed(encoder.graphs(molecules(["C", "CC"])).content, ["atom", "bond"], pooling)
+        found = encoder.embed(encoder.featurise(molecules(["C", "CC"])).content, ["atom", "bond"], pooling)
         assert not found["bond"][0].any()
         assert found["bond"][1].any()
         assert found["atom"][0].any()
@@ -183,7 +183,7 @@ def test_a_molecule_without_bonds_has_zeros_for_bonds():
 
 def test_half_precision_points_the_same_way():
     full, half = (load_encoder("grover-base-untrained", precision=name) for name in ("fp32", "bf16"))
-    graph = full.graphs(molecules(SMILES)).content
+    graph = full.featurise(molecules(SMILES)).content
     one, other = (encoder.embed(graph, ["both"], "mean")["both"] for encoder in (full, half))
     cosine = (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
     assert cosine.min() > 0.999
@@ -226,7 +226,10 @@ def test_numpy_scalars_and_unused_parameters_are_no_obstacle(tmp_path):
     released_checkpoint(tmp_path / "a.pt")
     encoder = load_encoder("grover-official-base", tmp_path / "a.pt")
     assert "atom-block-2" in encoder.layers
-    assert encoder.embed(encoder.graphs(molecules(SMILES)).content, ["both"], "mean")["both"].shape == (7, 32)
+    assert encoder.embed(encoder.featurise(molecules(SMILES)).content, ["both"], "mean")["both"].shape == (
+        7,
+        32,
+    )
 
 
 def test_missing_encoder_parameters_are_an_error(tmp_path):
@@ -279,7 +282,7 @@ def test_converted_weights_are_the_checkpoint(tmp_path):
     assert settings["config"]["n_blocks"] == 2
     encoders = [load_encoder("grover-official-base", tmp_path / name) for name in ("a.pt", "a.safetensors")]
     one, other = (
-        encoder.embed(encoder.graphs(molecules(SMILES)).content, ["both"], "mean")["both"]
+        encoder.embed(encoder.featurise(molecules(SMILES)).content, ["both"], "mean")["both"]
         for encoder in encoders
     )
     np.testing.assert_array_equal(one, other)
@@ -300,8 +303,8 @@ SHIPPED = [f"grover-{size}-{corpus}" for size in ("small", "base") for corpus in
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_encoders_load_and_are_at_hand(name):
     encoder = load_encoder(name)
-    assert encoder.card.at_hand
-    found = encoder.embed(encoder.graphs(molecules(SMILES)).content, ["both"], "mean")["both"]
+    assert encoder.card.available_offline
+    found = encoder.embed(encoder.featurise(molecules(SMILES)).content, ["both"], "mean")["both"]
     assert np.isfinite(found).all()
     untrained = load_encoder(f"{name.rpartition('-')[0]}-untrained")
     assert sum(value.numel() for value in encoder.module.parameters()) == sum(

@@ -47,7 +47,7 @@ def perturbed(name):
 
 
 def assert_agrees(encoder, smiles):
-    hidden = encoder.forward(encoder.graphs(molecules(smiles)).content)
+    hidden = encoder.forward(encoder.featurise(molecules(smiles)).content)
     state = encoder.module.state_dict()
     architecture = encoder.card.config["architecture"]
     references = [dense_reference.forward(text, state, architecture) for text in smiles]
@@ -74,7 +74,7 @@ def test_published_weights_agree_with_the_dense_reference(name, published_weight
 @pytest.mark.parametrize("architecture", CONVOLUTIONS)
 def test_training_path_gives_the_values_of_the_inference_path(architecture):
     encoder = perturbed(f"{architecture}-untrained")
-    graph = encoder.graphs(molecules(SMILES)).content
+    graph = encoder.featurise(molecules(SMILES)).content
     trained = encoder.module(graph)
     for layer, expected in zip(trained, encoder.forward(graph).values(), strict=True):
         np.testing.assert_allclose(layer.detach().numpy(), expected.numpy(), atol=1e-10)
@@ -86,8 +86,8 @@ def test_training_path_gives_the_values_of_the_inference_path(architecture):
 @pytest.mark.parametrize("architecture", CONVOLUTIONS)
 def test_batch_size_and_company_change_nothing(architecture):
     encoder = perturbed(f"{architecture}-untrained")
-    together = encoder.forward(encoder.graphs(molecules(SMILES)).content)["layer-5"]
-    alone = [encoder.forward(encoder.graphs(molecules([text])).content)["layer-5"] for text in SMILES]
+    together = encoder.forward(encoder.featurise(molecules(SMILES)).content)["layer-5"]
+    alone = [encoder.forward(encoder.featurise(molecules([text])).content)["layer-5"] for text in SMILES]
     np.testing.assert_allclose(together.numpy(), np.concatenate(alone), atol=1e-10)
 
 
@@ -103,7 +103,7 @@ def test_attention_over_received_messages_is_what_the_checkpoints_were_trained_w
 
     encoder = load_encoder(name)
     smiles = [text for text in standardise(load_dataset("b3db").smiles[::40].tolist()).canonical if text]
-    graph = encoder.graphs(molecules(smiles)).content
+    graph = encoder.featurise(molecules(smiles)).content
     bonds = graph.edge_attr[:, 0] * 3 + graph.edge_attr[:, 1]
     hidden = list(encoder.forward(graph).values())
     for depth in range(4):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from molrate.encoders.grover.folding import BRANCHES, fold_batch, padded_neighbours
+from molrate.encoders.grover.deduplication import BRANCHES, deduplicate_batch, padded_neighbours
 from molrate.encoders.grover.graphs import batch_molecules
 
 
@@ -19,16 +19,16 @@ def rows_of(batch, view, step):
 
 def test_equal_neighbourhoods_share_a_row_until_they_differ():
     # Hexane: three kinds of atoms by symmetry, two of them alike until their neighbours' neighbours count.
-    batch = fold_batch(graph("CCCCCC"), depth=4, n_blocks=1)
+    batch = deduplicate_batch(graph("CCCCCC"), depth=4, n_blocks=1)
     assert len(batch.atoms.features) == 2
     assert [rows_of(batch, "atoms", step) for step in range(3)] == [3, 3, 3]
-    longer = fold_batch(graph("CCCCCCCC"), depth=4, n_blocks=1)
+    longer = deduplicate_batch(graph("CCCCCCCC"), depth=4, n_blocks=1)
     assert [rows_of(longer, "atoms", step) for step in range(3)] == [3, 4, 4]
 
 
 def test_a_repeated_molecule_adds_no_row():
     once, twice = (
-        fold_batch(graph(*smiles), 5, 2) for smiles in (["CCOC(=O)c1ccccc1"], ["CCOC(=O)c1ccccc1"] * 2)
+        deduplicate_batch(graph(*smiles), 5, 2) for smiles in (["CCOC(=O)c1ccccc1"], ["CCOC(=O)c1ccccc1"] * 2)
     )
     for view in ("atoms", "bonds"):
         assert [rows_of(once, view, step) for step in range(4)] == [
@@ -48,7 +48,7 @@ def test_a_repeated_molecule_adds_no_row():
 def test_rows_never_grow_fewer_or_exceed_what_there_is(smiles):
     smiles = ["CCN", *smiles]
     content = graph(*smiles)
-    batch = fold_batch(content, 4, 2, padding=4)
+    batch = deduplicate_batch(content, 4, 2, padding=4)
     for view, n in ((batch.atoms, content.num_nodes), (batch.bonds, content.edge_index.shape[1])):
         sizes = [len(step.own) for steps in view.blocks for step in steps]
         assert sizes == sorted(sizes)
@@ -66,14 +66,14 @@ def test_slots_by_mode():
 
 
 def test_only_branches_asked_for():
-    batch = fold_batch(graph("CCO"), 3, 1, branches=["bond-from-atom"])
+    batch = deduplicate_batch(graph("CCO"), 3, 1, branches=["bond-from-atom"])
     assert list(batch.branches) == ["bond-from-atom"]
 
 
 @pytest.mark.parametrize("branch", BRANCHES)
 def test_bags_list_what_the_released_tables_list(branch):
     # CCO: bonds 0-1, 1-0, 1-2, 2-1; all atoms and bonds differ, so that folds are permutations.
-    batch = fold_batch(graph("CCO"), 4, 1)
+    batch = deduplicate_batch(graph("CCO"), 4, 1)
     expected = {
         "atom-from-atom": [{1}, {0, 2}, {1}],
         "atom-from-bond": [{1}, {0, 3}, {2}],

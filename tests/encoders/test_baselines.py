@@ -11,7 +11,7 @@ SMILES = ["CCO", "C", "[Na+]", "c1ccccc1C(=O)NC", "C[Si](C)(C)C", "[U]", "B1OC1"
 def embed(name, smiles):
     encoder = load_encoder(name)
     (vectors,) = encoder.forward(
-        encoder.graphs([Chem.MolFromSmiles(text) for text in smiles]).content
+        encoder.featurise([Chem.MolFromSmiles(text) for text in smiles]).content
     ).values()
     return vectors
 
@@ -42,7 +42,7 @@ def test_controls_take_no_weights(tmp_path):
 def test_molecules_whose_descriptors_are_undefined_are_reported():
     encoder = load_encoder("rdkit-descriptors")
     smiles = ["CC", "[H][H]", "[H+]", "*", "CO"]
-    batch = encoder.graphs([Chem.MolFromSmiles(text) for text in smiles])
+    batch = encoder.featurise([Chem.MolFromSmiles(text) for text in smiles])
     assert batch.rows[0] == 0
     assert batch.rows[-1] == 4
     assert set(batch.errors) >= {1, 2}

@@ -1,4 +1,4 @@
-"""Controls without learned weights: what a pretrained encoder has to beat."""
+"""Baselines without learned weights: what a pretrained encoder has to beat."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class _MoleculeEncoder(Encoder):
             raise UsageError(f"{card.name} has no weights; --weights cannot be used with it")
         self.card = card
         self.layers = (card.config["layer"],)
-        self.convention = f"{card.family}/1"
+        self.featurisation = f"{card.family}/1"
 
     def identity(self) -> dict[str, str]:
-        """Settings of the control; RDKit's version is part of every cache key already."""
+        """Settings of the baseline; RDKit's version is part of every cache key already."""
         return {"weights": "none", "config": json.dumps(self.card.config, sort_keys=True)}
 
-    def graphs(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
+    def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
         """The molecules themselves."""
         return MoleculeBatch(list(molecules), list(range(len(molecules))), {})
 
@@ -81,7 +81,7 @@ class DescriptorEncoder(_MoleculeEncoder):
         digest = hashlib.sha256(normalisation.encode()).hexdigest()
         return {**super().identity(), "normalisation": f"sha256:{digest}"}
 
-    def graphs(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
+    def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
         """Raw descriptors, shape (n_described, n_descriptors), of the molecules that have them all."""
         raw = descriptors(molecules, list(self._normalisation))
         described = np.isfinite(raw).all(axis=1)

@@ -109,7 +109,7 @@ class Branch(Movable):
 
 
 @dataclass(frozen=True)
-class FoldedBatch(Movable):
+class DeduplicatedBatch(Movable):
     """All an encoder of given depth and blocks needs of a batch."""
 
     atoms: View
@@ -286,13 +286,13 @@ class _Neighbours:
 BRANCHES = ("atom-from-atom", "atom-from-bond", "bond-from-atom", "bond-from-bond")
 
 
-def fold_batch(
+def deduplicate_batch(
     graph: Data,
     depth: int,
     n_blocks: int,
     padding: int | str | None = None,
     branches: Sequence[str] = BRANCHES,
-) -> FoldedBatch:
+) -> DeduplicatedBatch:
     """Find a batch's different neighbourhoods for every step of an encoder.
 
     Parameters
@@ -308,7 +308,7 @@ def fold_batch(
 
     Returns
     -------
-    FoldedBatch
+    DeduplicatedBatch
     """
     neighbours = _Neighbours(graph, padded_neighbours(graph, padding))
     lists = neighbours.lists()
@@ -332,4 +332,4 @@ def fold_batch(
         first, fold = _fold(colours)
         own = torch.from_numpy(rows[to].input_fold[first])
         outputs[branch] = Branch(own, lists[branch].bags(first, rows[origin].fold), torch.from_numpy(fold))
-    return FoldedBatch(atom_view, bond_view, outputs)
+    return DeduplicatedBatch(atom_view, bond_view, outputs)
