@@ -1,15 +1,39 @@
 """Errors molrate raises on purpose, each with the exit code the command line ends with.
 
-Every message says what is wrong, where (file, row, option) and what to do about it.
+Every message says what is wrong, where (file, row, option) and what to do about it. Messages are written with
+the options of the command line; where molrate is used from Python they name the arguments.
 """
 
 from __future__ import annotations
+
+import re
+import sys
+
+_OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])")
+_OUTPUT = re.compile(r"(?<![\w-])-o (?=\S)| ?\(-o\)")
+_ARGUMENTS = {"encoder": "encoders", "measure": "measures", "learning-rate": "learning_rates"}
+"""Options whose argument has another name than the option."""
+
+
+def in_callers_words(message: str) -> str:
+    """A message with the names of arguments in place of options, unless the command line is running.
+
+    >>> in_callers_words("no column 'y' (--target); -o hits: it holds other files")
+    "no column 'y' (target=); hits: it holds other files"
+    """
+    if getattr(sys.modules.get("molrate.cli.main"), "running", False):
+        return message
+    named = _OPTION.sub(lambda match: _ARGUMENTS.get(match[1], match[1].replace("-", "_")) + "=", message)
+    return _OUTPUT.sub("", named)
 
 
 class MolrateError(Exception):
     """Base of all deliberate errors; ``exit_code`` is what the command line returns."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return in_callers_words(super().__str__())
 
 
 class UsageError(MolrateError):

@@ -53,8 +53,14 @@ def cli() -> None:
     """Which pretrained molecular encoder, and which of its layers, will transfer best to your data."""
 
 
+running = False
+"""Whether a command is running, so that errors name its options; see :mod:`molrate.errors`."""
+
+
 def main() -> None:
     """Run the command line; deliberate errors end with their exit code and no traceback."""
+    global running
+    running = True
     try:
         # Outside click's standalone mode a requested exit code comes back as the return value.
         sys.exit(cli.main(prog_name="molrate", standalone_mode=False))
@@ -67,6 +73,8 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted; no result was written.", err=True)
         sys.exit(INTERRUPTED_EXIT_CODE)
+    finally:
+        running = False
 
 
 @contextmanager

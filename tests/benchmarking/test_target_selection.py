@@ -2,14 +2,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from molrate.benchmarking.read import Trial, read_results
+from molrate.benchmarking.read import DatasetOutcome, read_results
 from molrate.benchmarking.target_selection import target_selection
 
 
 def trial(name, encoders, skill, **predictors):
     values = {key: np.asarray(value, dtype=float) for key, value in predictors.items()}
     truth, n = np.asarray(skill, dtype=float), len(encoders)
-    return Trial(
+    return DatasetOutcome(
         name, "auroc", encoders, ["f"] * n, [0], truth[:, None], truth, values, {}, 1.0, pd.DataFrame()
     )
 

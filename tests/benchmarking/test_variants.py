@@ -4,7 +4,7 @@ import pytest
 from molrate.benchmarking.variants import EPSILONS, VARIED, variant_table
 from molrate.data.targets import Target
 from molrate.measures.transrate import TransRate
-from molrate.ranking.candidates import Candidate, Trial
+from molrate.ranking.candidates import Candidate, ScoredTarget
 from molrate.statistics.resampling import make_resampling
 
 
@@ -13,7 +13,7 @@ def table():
     generator = np.random.default_rng(0)
     values = generator.normal(size=130)
     features = values[:, None] * generator.normal(size=8) + 0.3 * generator.normal(size=(130, 8))
-    trial = Trial(
+    trial = ScoredTarget(
         Target("y", "regression", values, ()), np.arange(130), make_resampling(values, "regression")
     )
     candidates = [
