@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from screening.conftest import Lengths
-from screening.test_run import contents
+from screening.test_screen import contents
 
 from molrate.errors import UsageError
 from molrate.screening.ray_workers import run_on_ray
