@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-    from molrate.data.datasets import Dataset, load_dataset
+    from molrate.data.datasets import Dataset, list_datasets, load_dataset
     from molrate.embedding.embed import embed
     from molrate.embedding.transformer import MoleculeEncoder
-    from molrate.encoders.base import Encoder, load_encoder
+    from molrate.encoders.base import Encoder, list_encoders, load_encoder
+    from molrate.finetuning.finetune import finetune
+    from molrate.measures.base import list_measures
+    from molrate.models.model import TunedModel, load_model
     from molrate.ranking.ranking import Ranking
     from molrate.ranking.score import score
     from molrate.ranking.score_features import score_features
@@ -28,9 +31,15 @@ _HOMES = {
     "FeatureStatistics": "molrate.statistics.feature_statistics",
     "MoleculeEncoder": "molrate.embedding.transformer",
     "Ranking": "molrate.ranking.ranking",
+    "TunedModel": "molrate.models.model",
     "embed": "molrate.embedding.embed",
+    "finetune": "molrate.finetuning.finetune",
+    "list_datasets": "molrate.data.datasets",
+    "list_encoders": "molrate.encoders.base",
+    "list_measures": "molrate.measures.base",
     "load_dataset": "molrate.data.datasets",
     "load_encoder": "molrate.encoders.base",
+    "load_model": "molrate.models.model",
     "score": "molrate.ranking.score",
     "score_features": "molrate.ranking.score_features",
 }
@@ -41,10 +50,16 @@ __all__ = [
     "FeatureStatistics",
     "MoleculeEncoder",
     "Ranking",
+    "TunedModel",
     "__version__",
     "embed",
+    "finetune",
+    "list_datasets",
+    "list_encoders",
+    "list_measures",
     "load_dataset",
     "load_encoder",
+    "load_model",
     "score",
     "score_features",
 ]

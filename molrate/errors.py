@@ -11,7 +11,7 @@ import sys
 
 _OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])")
 _OUTPUT = re.compile(r"(?<![\w-])-o (?=\S)| ?\(-o\)")
-_ARGUMENTS = {"encoder": "encoders", "measure": "measures", "learning-rate": "learning_rates"}
+_ARGUMENTS = {"encoder": "encoders", "measure": "measures", "smiles-column": "smiles"}
 """Options whose argument has another name than the option."""
 
 

@@ -28,7 +28,7 @@ from molrate.embedding.embed import choose_device
 from molrate.encoders.base import load_encoder
 from molrate.errors import InputError, MolrateError, UsageError
 from molrate.files.output import write_atomically, write_record
-from molrate.finetuning.config import FinetuningConfig
+from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.tuning import TrainingData, tune
 from molrate.models.metrics import MAIN_METRIC
 from molrate.ranking.candidates import choose_measures
@@ -53,7 +53,7 @@ def run_cell(
     frozen = encoder.n_transferable == 0
     settings = replace(config, seed=cell.seed)
     started = time.perf_counter()
-    data = TrainingData.load(source, target, cell.split, cell.seed)
+    data = TrainingData.of(load_dataset(source, target), cell.split, cell.seed)
     metric = MAIN_METRIC["regression" if data.task.kind == "regression" else "classification"]
     known: dict[str, Any] = {
         **asdict(cell),
@@ -72,7 +72,7 @@ def run_cell(
         "n_test": len(data.split.test),
     }
     try:
-        tuned = tune(data, encoder, settings, frozen=frozen, device=device)
+        tuned = tune(data, encoder, settings, Transfer(frozen=frozen), device=device)
     except UsageError:
         raise
     except MolrateError as error:
@@ -168,7 +168,7 @@ class _Block:
         return {key: sorted(names) for key, names in asked.items()}
 
     def _dataset(self) -> Dataset:
-        return training_part(TrainingData.load(self.source, self.target, self.split, self.seed))
+        return training_part(TrainingData.of(load_dataset(self.source, self.target), self.split, self.seed))
 
     def _write(
         self, kind: str, frame: pd.DataFrame, about: dict[str, list[str]], run: dict[str, Any]

@@ -108,8 +108,12 @@ def command(
     from molrate.cli.extras import require_lightning
 
     require_lightning()
-    from molrate.finetuning.config import FinetuningConfig
-    from molrate.finetuning.finetune import describe, finetune
+    from molrate.data.datasets import load_dataset
+    from molrate.finetuning.config import FinetuningConfig, Transfer
+    from molrate.finetuning.finetune import describe, run_finetuning
+    from molrate.finetuning.tuning import TrainingData
+
+    transfer = Transfer(n_layers, frozen, layer, pooling)
 
     config = FinetuningConfig(
         learning_rates=learning_rate,
@@ -122,19 +126,13 @@ def command(
         seed=seed,
     )
     with resumable("the same command"):
-        record = finetune(
-            source,
+        data = TrainingData.of(load_dataset(source, target, smiles_column, task), split, seed)
+        record = run_finetuning(
+            data,
             encoder,
             output,
             config,
-            target=target,
-            task=task,
-            smiles_column=smiles_column,
-            split=split,
-            n_layers=n_layers,
-            frozen=frozen,
-            layer=layer,
-            pooling=pooling,
+            transfer,
             weights=weights,
             device=device,
             progress=not quiet and sys.stderr.isatty(),

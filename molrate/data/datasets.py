@@ -6,15 +6,16 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from molrate.data.frames import FRAME, is_frame, named_columns, smiles_of, to_pandas
 from molrate.data.targets import Target, parse_target
 from molrate.errors import InputError, UsageError
 from molrate.files.downloads import Artifact, github_address
@@ -51,6 +52,217 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.smiles)
 
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        target: str | Sequence[str],
+        smiles: str | None = None,
+        ids: str | None = None,
+        task: str | None = None,
+        name: str = "frame",
+    ) -> Dataset:
+        """A dataset from a data frame.
+
+        Parameters
+        ----------
+        frame : data frame
+            Of pandas, polars, pyarrow or any library whose frames have ``__arrow_c_stream__`` or
+            ``__dataframe__``. Cells of the SMILES column may be RDKit molecules.
+        target : str or sequence of str
+            Target columns.
+        smiles : str, optional
+            Column of SMILES, found by its usual names if not given.
+        ids : str, optional
+            Column of identifiers; ``id`` if not given, else the frame's index where it has one of its own,
+            else row numbers from 1.
+        task : {"classification", "regression"}, optional
+            Overrides what the values of the target suggest.
+        name : str
+            What the dataset is called in results.
+
+        Returns
+        -------
+        Dataset
+
+        Raises
+        ------
+        InputError
+            If a column is missing or cannot be used.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"smiles": ["C" * n for n in range(1, 31)], "y": range(30)})
+        >>> len(Dataset.from_frame(frame, target="y"))
+        30
+        """
+        table = to_pandas(frame)
+        column = find_smiles_column(table, FRAME, smiles)
+        wanted = [target] if isinstance(target, str) else list(dict.fromkeys(target))
+        require_columns(table, FRAME, wanted, "--target")
+        if ids is not None:
+            require_columns(table, FRAME, [ids], "--id-column")
+        columns = {name: _column(table, name).tolist() for name in wanted}
+        return _in_memory(
+            smiles_of(_column(table, column).tolist()), columns, task, name, _frame_ids(table, ids), FRAME
+        )
+
+    @classmethod
+    def from_molecules(
+        cls, molecules: Iterable[Any], values: Any, task: str | None = None, name: str = "molecules"
+    ) -> Dataset:
+        """A dataset from molecules and their measured values.
+
+        Parameters
+        ----------
+        molecules : iterable of str or rdkit.Chem.Mol, length n
+            SMILES, or molecules of RDKit.
+        values : array_like, shape (n,) or (n, n_targets), or mapping of str to sequence
+            Measured values; NaN or None where not measured.
+        task : {"classification", "regression"}, optional
+        name : str
+
+        Returns
+        -------
+        Dataset
+
+        Raises
+        ------
+        UsageError
+            If an item is neither.
+        InputError
+            If there are not as many values as molecules.
+
+        Examples
+        --------
+        >>> Dataset.from_molecules(["CCO", "CCN"], [0.1, 0.2]).targets[0].name
+        'y'
+        """
+        smiles = smiles_of(molecules)
+        columns = named_columns(values, len(smiles))
+        return _in_memory(smiles, columns, task, name, _row_numbers(len(smiles)), "molecules in memory")
+
+    def select(self, names: Sequence[str]) -> Dataset:
+        """The same molecules with some of the targets.
+
+        Raises
+        ------
+        InputError
+            If there is no such target.
+        """
+        by_name = {target.name: target for target in self.targets}
+        missing = [name for name in names if name not in by_name]
+        if missing:
+            raise InputError(
+                f"{self.name} has no target {', '.join(missing)} (--target); it has {', '.join(by_name)}"
+            )
+        return replace(self, targets=tuple(by_name[name] for name in names))
+
+
+def as_dataset(
+    source: Any, target: Any = None, smiles: str | None = None, task: str | None = None
+) -> Dataset:
+    """A dataset from whatever holds one.
+
+    Parameters
+    ----------
+    source : Dataset, str, pathlib.Path, data frame, or sequence of str or rdkit.Chem.Mol
+        A sequence is of SMILES or molecules; a string is a name or a file, see :func:`load_dataset`.
+    target : str, sequence of str, or array_like
+        Names of target columns; for a sequence of molecules, the measured values.
+    smiles : str, optional
+        Column of SMILES of a file or frame.
+    task : {"classification", "regression"}, optional
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    UsageError, InputError
+        If there is no dataset in it.
+
+    Examples
+    --------
+    >>> len(as_dataset("freesolv"))
+    642
+    """
+    if isinstance(source, str | Path):
+        return load_dataset(source, target, smiles, task)
+    if isinstance(source, Dataset):
+        if smiles is not None or task is not None:
+            raise UsageError("--smiles-column and --task are for tables; a Dataset has both already")
+        wanted = [target] if isinstance(target, str) else list(target or [])
+        return source.select(wanted) if wanted else source
+    if is_frame(source):
+        if target is None:
+            names = ", ".join(map(str, to_pandas(source).columns))
+            raise InputError(f"{FRAME}: say which column to predict with --target; its columns are {names}")
+        return Dataset.from_frame(source, target, smiles, task=task)
+    if not isinstance(source, Iterable):
+        raise UsageError(
+            f"a dataset is a name, a path, a data frame, a Dataset, or a sequence of SMILES, "
+            f"not a {type(source).__name__}"
+        )
+    if target is None or isinstance(target, str):
+        raise UsageError("a sequence of molecules needs their measured values as second argument (--target)")
+    if smiles is not None:
+        raise UsageError("--smiles-column is for tables; these are molecules already")
+    return Dataset.from_molecules(source, target, task)
+
+
+def _column(table: pd.DataFrame, name: str) -> pd.Series:
+    """A column by name.
+
+    Raises
+    ------
+    InputError
+        If two columns have it.
+    """
+    column = table[name]
+    if column.ndim > 1:
+        raise InputError(f"{FRAME}: {column.shape[1]} columns are called {name!r}; rename all but one")
+    return column
+
+
+def _frame_ids(table: pd.DataFrame, ids: str | None) -> npt.NDArray[np.object_]:
+    import pandas as pd
+
+    if ids is None and "id" in table:
+        ids = "id"
+    if ids is not None:
+        return np.array([str(value) for value in _column(table, ids)], dtype=object)
+    if isinstance(table.index, pd.RangeIndex) and table.index.start == 0 and table.index.step == 1:
+        return _row_numbers(len(table))
+    return np.array([str(value) for value in table.index], dtype=object)
+
+
+def _in_memory(
+    smiles: list[str],
+    columns: Mapping[str, Sequence[object]],
+    task: str | None,
+    name: str,
+    ids: npt.NDArray[np.object_],
+    origin: str,
+) -> Dataset:
+    """A dataset of what is in memory, with a digest of it in place of a file's.
+
+    Raises
+    ------
+    InputError
+        If there are no rows, or a target cannot be used.
+    """
+    if not smiles:
+        raise InputError(f"{origin}: it has no rows")
+    targets = tuple(parse_target(target, values, task) for target, values in columns.items())
+    digest = hashlib.sha256("\n".join(smiles).encode("utf-8", "surrogateescape"))
+    for target in targets:
+        digest.update(target.values.tobytes())
+    source = f"{origin} (sha256:{digest.hexdigest()})"
+    return Dataset(name, np.array(smiles, dtype=object), targets, ids, source)
+
 
 def dataset_cards() -> dict[str, dict[str, Any]]:
     """Cards of all datasets that molrate knows, by name."""
@@ -58,10 +270,35 @@ def dataset_cards() -> dict[str, dict[str, Any]]:
     return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
 
 
+def list_datasets() -> list[dict[str, str]]:
+    """Datasets that molrate knows by name.
+
+    Returns
+    -------
+    list of dict
+        Name, task, rows, targets, and whether it needs a download.
+
+    Examples
+    --------
+    >>> "freesolv" in [row["dataset"] for row in list_datasets()]
+    True
+    """
+    return [
+        {
+            "dataset": name,
+            "task": card["task"],
+            "rows": str(card["rows"]),
+            "targets": ", ".join(card["targets"]),
+            "available offline": "yes" if is_dataset_offline(card) else "download",
+        }
+        for name, card in dataset_cards().items()
+    ]
+
+
 def load_dataset(
     source: str | Path,
     target: str | Sequence[str] | None = None,
-    smiles_column: str | None = None,
+    smiles: str | None = None,
     task: str | None = None,
 ) -> Dataset:
     """Load a dataset by name, by file, or from MoleculeNet.
@@ -73,8 +310,8 @@ def load_dataset(
         ``moleculenet:NAME`` (needs the ``moleculenet`` extra).
     target : str or sequence of str, optional
         Target columns. A table needs at least one; by default a card's or MoleculeNet's are all taken.
-    smiles_column : str, optional
-        Found by its usual names when not given.
+    smiles : str, optional
+        Column of SMILES, found by its usual names when not given.
     task : {"classification", "regression"}, optional
         Overrides what the values of the target suggest.
 
@@ -88,7 +325,7 @@ def load_dataset(
     wanted = [target] if isinstance(target, str) else list(dict.fromkeys(target or []))
     name = str(source)
     cards = dataset_cards()
-    if smiles_column is not None and (name in cards or name.startswith(MOLECULENET_PREFIX)):
+    if smiles is not None and (name in cards or name.startswith(MOLECULENET_PREFIX)):
         raise UsageError(f"--smiles-column is for tables; the SMILES of {name} are known")
     if name in cards:
         return _load_card(cards[name], wanted, task)
@@ -98,7 +335,7 @@ def load_dataset(
         raise UsageError(
             f"{name!r} is neither a dataset ({', '.join(cards)}), nor {MOLECULENET_PREFIX}NAME, nor a file"
         )
-    return _load_table(name, wanted, smiles_column, task)
+    return _load_table(name, wanted, smiles, task)
 
 
 def dataset_name(source: str | Path) -> str:

@@ -173,6 +173,34 @@ def encoder_names() -> list[str]:
     return [*cards, *sorted(plugins - set(cards))]
 
 
+def list_encoders() -> list[dict[str, str]]:
+    """Encoders that molrate knows, plugins included.
+
+    Returns
+    -------
+    list of dict
+        Name, kind, whether it needs a download, and what it is.
+
+    Examples
+    --------
+    >>> "ecfp4" in [row["encoder"] for row in list_encoders()]
+    True
+    """
+    cards = encoder_cards()
+    rows = []
+    for name in encoder_names():
+        card = cards.get(name)
+        rows.append(
+            {
+                "encoder": name,
+                "kind": card.kind if card else "plugin",
+                "available offline": "yes" if card is None or card.available_offline else "download",
+                "what": card.title if card else "",
+            }
+        )
+    return rows
+
+
 def load_encoder(
     name: str,
     weights: str | Path | None = None,

@@ -74,3 +74,45 @@ class FinetuningConfig:
     def record(self) -> dict[str, Any]:
         """All settings, as plain values."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What of an encoder is transferred, and what the head reads.
+
+    Attributes
+    ----------
+    n_layers : int, optional
+        How many of the encoder's first layers are transferred, the rest drawn anew (the paper's section
+        4.3); all by default.
+    frozen : bool
+        Train the head alone, on embeddings that stay as they are.
+    layer : str
+        Whose embeddings a frozen encoder gives.
+    pooling : {"mean", "sum", "max"}
+
+    Raises
+    ------
+    UsageError
+        If they contradict one another.
+    """
+
+    n_layers: int | None = None
+    frozen: bool = False
+    layer: str = "last"
+    pooling: str = "mean"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant together."""
+        if self.frozen and self.n_layers is not None:
+            raise UsageError(
+                "--layers says what fine-tuning transfers; --frozen trains no layer, take --layer"
+            )
+        if not self.frozen and self.layer != "last":
+            raise UsageError(
+                "--layer is for --frozen; fine-tuning takes the last layer, and --layers transfers fewer"
+            )
+
+    def record(self) -> dict[str, Any]:
+        """All settings, as plain values."""
+        return asdict(self)

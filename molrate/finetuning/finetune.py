@@ -2,16 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from molrate.encoders.base import Encoder
-from molrate.models.model import common_record, save_model
-
-if TYPE_CHECKING:
-    from molrate.finetuning.tuning import FinetuneResult
-
 import hashlib
 import json
 import shutil
@@ -19,46 +9,62 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from molrate.encoders.base import load_encoder
-from molrate.errors import InputError, UsageError
-from molrate.finetuning.config import FinetuningConfig
-from molrate.finetuning.tuning import TrainingData, tune
-from molrate.models.metrics import MAIN_METRIC
-from molrate.models.model import RECORD
+import numpy as np
 
+from molrate.data.datasets import as_dataset
+from molrate.encoders.base import Encoder, load_encoder
+from molrate.errors import InputError, UsageError
+from molrate.finetuning.config import FinetuningConfig, Transfer
+from molrate.finetuning.tuning import FinetuneResult, TrainingData, tune
+from molrate.models.metrics import MAIN_METRIC
+from molrate.models.model import RECORD, TunedModel, common_record, save_model
+
+DEFAULTS = FinetuningConfig()
 _TRIALS, _REQUEST = "trials", "request.json"
 
 
 def finetune(
-    source: str | Path,
+    dataset: Any,
     encoder: str,
-    folder: str | Path,
-    config: FinetuningConfig | None = None,
+    output: str | Path,
     *,
-    target: str | Sequence[str] | None = None,
+    target: Any = None,
+    smiles: str | None = None,
     task: str | None = None,
-    smiles_column: str | None = None,
     split: str = "random",
+    standardisation: str = "largest-fragment",
     n_layers: int | None = None,
     frozen: bool = False,
     layer: str = "last",
     pooling: str = "mean",
     weights: str | Path | None = None,
+    learning_rates: Sequence[float] = DEFAULTS.learning_rates,
+    weight_decays: Sequence[float] = DEFAULTS.weight_decays,
+    n_epochs: int = DEFAULTS.n_epochs,
+    patience: int = DEFAULTS.patience,
+    batch_size: int = DEFAULTS.batch_size,
+    balanced: bool = False,
+    seed: int = 0,
     device: str = "auto",
     progress: bool = False,
-) -> dict[str, Any]:
+) -> TunedModel:
     """Fine-tune an encoder and write the model, or go on where the same call was stopped.
 
     Parameters
     ----------
-    source, target, task, smiles_column
-        As in :func:`molrate.load_dataset`.
+    dataset : str, pathlib.Path, Dataset, data frame or sequence
+        As of :func:`molrate.score`.
     encoder : str
-    folder : str or pathlib.Path
-        Receives ``model.json``, ``encoder.safetensors`` and ``head.safetensors``; while training, also
-        checkpoints under ``trials``.
-    config : FinetuningConfig, optional
+    output : str or pathlib.Path
+        Folder of the model: ``model.json``, ``encoder.safetensors``, ``head.safetensors``.
+    target : str, sequence of str, or array_like
+        Target columns, or the measured values of a sequence of molecules.
+    smiles : str, optional
+        Column of SMILES.
+    task : {"classification", "regression"}, optional
     split : {"random", "scaffold"}
+        Of molecules into 70 : 10 : 20 to train on, to choose by and to measure on.
+    standardisation : {"largest-fragment", "none"}
     n_layers : int, optional
         How many of the encoder's first layers are transferred, the rest drawn anew; all by default.
     frozen : bool
@@ -68,13 +74,20 @@ def finetune(
     pooling : {"mean", "sum", "max"}
     weights : str or pathlib.Path, optional
         A checkpoint in place of the published one.
+    learning_rates, weight_decays : sequence of float
+        Every pair is tried.
+    n_epochs, patience, batch_size : int
+    balanced : bool
+        Whether every class counts alike in the loss.
+    seed : int
+        Draws the split and all of training.
     device : str
     progress : bool
 
     Returns
     -------
-    dict
-        The record in ``model.json``, with metrics of validation and test.
+    TunedModel
+        Its ``record`` holds split, settings and the metrics of validation and test.
 
     Raises
     ------
@@ -84,22 +97,54 @@ def finetune(
         If the data cannot be trained on or the folder not written.
     WeightsError
         If the encoder's weights cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> model = finetune("freesolv", "ecfp4", tempfile.mkdtemp() + "/m", frozen=True, n_epochs=1)
+    >>> model.columns
+    ['predicted_freesolv']
     """
-    config = config or FinetuningConfig()
-    folder = Path(folder)
-    if frozen and n_layers is not None:
-        raise UsageError("--layers says what fine-tuning transfers; --frozen trains no layer, take --layer")
-    if not frozen and layer != "last":
-        raise UsageError(
-            "--layer is for --frozen; fine-tuning takes the last layer, and --layers transfers fewer"
-        )
+    config = FinetuningConfig(
+        learning_rates=tuple(learning_rates),
+        weight_decays=tuple(weight_decays),
+        n_epochs=n_epochs,
+        patience=patience,
+        batch_size=batch_size,
+        balanced=balanced,
+        seed=seed,
+    )
+    transfer = Transfer(n_layers, frozen, layer, pooling)
+    data = TrainingData.of(as_dataset(dataset, target, smiles, task), split, seed, standardisation)
+    run_finetuning(data, encoder, output, config, transfer, weights=weights, device=device, progress=progress)
+    return TunedModel.load(output)
+
+
+def run_finetuning(
+    data: TrainingData,
+    encoder: str,
+    folder: str | Path,
+    config: FinetuningConfig,
+    transfer: Transfer | None = None,
+    *,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Fine-tune and write the model; see :func:`finetune`.
+
+    Returns
+    -------
+    dict
+        The record in ``model.json``.
+    """
+    folder, transfer = Path(folder), transfer or Transfer()
     model = load_encoder(encoder, weights, config.seed)
-    data = TrainingData.load(source, target, split, config.seed, smiles_column, task)
-    settings = {"frozen": frozen, "n_layers": n_layers, "layer": layer, "pooling": pooling, **config.record()}
+    settings = {**transfer.record(), **config.record()}
     request = {
         "dataset": _digest(data),
         "targets": json.loads(json.dumps(data.task.record())),
-        "split": split,
+        "split": data.method,
         "encoder": model.identity(),
         "settings": json.loads(json.dumps(settings)),
     }
@@ -110,10 +155,7 @@ def finetune(
         data,
         model,
         config,
-        n_layers=n_layers,
-        frozen=frozen,
-        layer=layer,
-        pooling=pooling,
+        transfer,
         device=device,
         folder=folder / _TRIALS,
         started=lambda: _note(folder, request),

@@ -15,14 +15,15 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from molrate.data.datasets import Dataset, load_dataset
+from molrate.data.datasets import Dataset
 from molrate.data.molecules import Molecules, standardise
 from molrate.data.splits import Split, split_molecules
 from molrate.data.targets import Target, check_target
 from molrate.embedding.embed import choose_device, embed_one
 from molrate.encoders.base import Encoder
+from molrate.encoders.trainable import Trainable
 from molrate.errors import InputError, UnsupportedMoleculeError
-from molrate.finetuning.config import FinetuningConfig
+from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.training import Examples, FinetuningRun, GridPoint, embed_examples, predict, train
 from molrate.models.calibration import Calibration, calibrate
 from molrate.models.head import Head, MaskedLoss, Task, balanced_weights, target_scaling
@@ -70,24 +71,20 @@ class TrainingData:
         return np.column_stack([target.values for target in self.targets])
 
     @classmethod
-    def load(
+    def of(
         cls,
-        source: str | Path,
-        target: str | Sequence[str] | None = None,
+        dataset: Dataset,
         split: str = "random",
         seed: int = 0,
-        smiles_column: str | None = None,
-        task: str | None = None,
         standardisation: str = "largest-fragment",
     ) -> TrainingData:
-        """Load and split a dataset; arguments as in :func:`molrate.data.datasets.load_dataset`.
+        """Standardise and split a dataset.
 
         Raises
         ------
         InputError
             If a target cannot be learned from, or too few molecules are valid and measured.
         """
-        dataset = load_dataset(source, target, smiles_column, task)
         molecules = standardise(dataset.smiles.tolist(), standardisation)
         for one in dataset.targets:
             check_target(one.take(np.flatnonzero(molecules.valid)))
@@ -132,12 +129,8 @@ class _Tuning:
     data : TrainingData
     encoder : Encoder
     config : FinetuningConfig
-    n_layers : int, optional
-        Transferred; all if not given.
-    frozen : bool
-    layer : str
-        Whose embeddings a frozen encoder gives.
-    pooling, device : str
+    transfer : Transfer
+    device : str
     """
 
     def __init__(
@@ -145,23 +138,23 @@ class _Tuning:
         data: TrainingData,
         encoder: Encoder,
         config: FinetuningConfig,
-        n_layers: int | None,
-        frozen: bool,
-        layer: str,
-        pooling: str,
+        transfer: Transfer,
         device: str,
     ) -> None:
         self.data, self.encoder, self.config = data, encoder, config
-        self.n_layers, self.pooling, self.device = n_layers, pooling, device
+        self.transfer, self.device = transfer, device
         self.unsupported: dict[int, str] = {}
-        self.features = self._embed(layer) if frozen else None
-        self.trainable = None if frozen else encoder.trainable(n_layers, pooling, config.seed)
-        self.encoded: dict[int, Any] = self._rows() if frozen else self._encode()
+        self.features = self._embed(transfer.layer) if transfer.frozen else None
+        self.trainable = None if transfer.frozen else self._trainable()
+        self.encoded: dict[int, Any] = self._rows() if transfer.frozen else self._encode()
         self.scaled = self._scaled_targets()
+
+    def _trainable(self) -> Trainable:
+        return self.encoder.trainable(self.transfer.n_layers, self.transfer.pooling, self.config.seed)
 
     def _embed(self, layer: str) -> npt.NDArray[np.float32]:
         (name,) = self.encoder.select_layers(layer)
-        embedding = embed_one(self.data.molecules, self.encoder, [name], self.pooling, self.device)
+        embedding = embed_one(self.data.molecules, self.encoder, [name], self.transfer.pooling, self.device)
         if name not in embedding.layers:
             raise InputError(f"{self.encoder.name} does not support any molecule of {self.data.dataset.name}")
         self.unsupported = dict(embedding.errors)
@@ -229,7 +222,7 @@ class _Tuning:
             encoder: nn.Module = nn.Identity()
             width = 0 if self.features is None else self.features.shape[1]
             if self.trainable is not None:
-                encoder = self.encoder.trainable(self.n_layers, self.pooling, config.seed)
+                encoder = self._trainable()
                 width = self.trainable.width
             head = Head(width, task.n_outputs, config.n_hidden, config.dropout)
         head.scale_features(self.before if self.features is None else self.features[rows])
@@ -258,11 +251,8 @@ def tune(
     data: TrainingData,
     encoder: Encoder,
     config: FinetuningConfig,
+    transfer: Transfer | None = None,
     *,
-    n_layers: int | None = None,
-    frozen: bool = False,
-    layer: str = "last",
-    pooling: str = "mean",
     device: str = "auto",
     folder: Path | None = None,
     started: Callable[[], None] | None = None,
@@ -275,14 +265,9 @@ def tune(
     data : TrainingData
     encoder : Encoder
     config : FinetuningConfig
-    n_layers : int, optional
-        How many of the encoder's first layers are transferred, the rest drawn anew (the paper's section
-        4.3); all by default.
-    frozen : bool
-        Train the head alone, on embeddings that stay as they are.
-    layer : str
-        Of a frozen encoder.
-    pooling, device : str
+    transfer : Transfer, optional
+        All layers, and the encoder is trained, if not given.
+    device : str
     folder : pathlib.Path, optional
         Keeps checkpoints, so that the same call goes on where it was stopped.
     started : callable, optional
@@ -297,7 +282,7 @@ def tune(
         If a part has no molecule the encoder has code for, or training diverged under every setting.
     """
     device = choose_device(device)
-    tuning = _Tuning(data, encoder, config, n_layers, frozen, layer, pooling, device)
+    tuning = _Tuning(data, encoder, config, transfer or Transfer(), device)
     parts = tuning.examples("train"), tuning.examples("validation")
     tuning.run(*config.trials()[0])
     if started is not None:

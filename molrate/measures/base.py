@@ -53,6 +53,37 @@ MEASURES = Registry(
 _FOLD_BLOCKS = 5
 
 
+def list_measures() -> list[dict[str, str]]:
+    """Measures that molrate knows, plugins included.
+
+    Returns
+    -------
+    list of dict
+        Name, title, tasks, what it reads and needs, which way is better, what it means and its source.
+
+    Examples
+    --------
+    >>> "transrate" in [row["measure"] for row in list_measures()]
+    True
+    """
+    rows = []
+    for name in MEASURES:
+        measure = MEASURES[name]
+        rows.append(
+            {
+                "measure": name,
+                "what": measure.title,
+                "tasks": ", ".join(measure.tasks),
+                "reads": "values" if measure.reads == "values" else "classes, bins",
+                "needs": measure.inputs,
+                "better": "higher" if measure.higher_is_better else "lower",
+                "about": measure.about,
+                "reference": measure.reference,
+            }
+        )
+    return rows
+
+
 class NotApplicableError(InputError):
     """The measure cannot be computed for this encoder or target; the message says why."""
 

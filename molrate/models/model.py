@@ -148,6 +148,25 @@ class TunedModel:
         return frame
 
 
+def load_model(folder: str | Path) -> TunedModel:
+    """Load a model that ``molrate finetune`` or :func:`molrate.finetune` wrote.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+
+    Returns
+    -------
+    TunedModel
+
+    Raises
+    ------
+    WeightsError
+        If files are missing, damaged, or of another format.
+    """
+    return TunedModel.load(folder)
+
+
 def _read_training(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8").splitlines()

@@ -13,9 +13,11 @@ import numpy.typing as npt
 
 from molrate.data.datasets import Dataset
 from molrate.data.molecules import Molecules, standardise
+from molrate.data.policy import RowPolicy
 from molrate.data.targets import Target, check_target
 from molrate.embedding.embed import Progress, embed_molecules
 from molrate.embedding.result import Embedding
+from molrate.embedding.settings import EmbeddingSettings
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.encoders.cards import encoder_cards
 from molrate.errors import InputError, MolrateError, UsageError
@@ -40,6 +42,7 @@ class EncoderPool:
     requests: list[Request]
     embeddings: list[Embedding]
     failures: list[Failure]
+    settings: EmbeddingSettings
 
     @property
     def common(self) -> npt.NDArray[np.bool_]:
@@ -49,7 +52,7 @@ class EncoderPool:
             common[list(embedding.errors)] = False
         return common
 
-    def candidates(self, pooling: str, given: Mapping[str, Mapping[str, Any]]) -> list[Candidate]:
+    def candidates(self, given: Mapping[str, Mapping[str, Any]]) -> list[Candidate]:
         """Every layer of every encoder."""
         return [
             Candidate(
@@ -57,7 +60,7 @@ class EncoderPool:
                 layer,
                 embedding.layers[layer],
                 encoder.card.kind,
-                pooling if encoder.level == "node" else "none",
+                self.settings.pooling if encoder.level == "node" else "none",
                 embedding.seconds,
                 {
                     **given.get("reference", {}),
@@ -78,32 +81,33 @@ def default_encoders() -> list[str]:
 def make_candidates(
     dataset: Dataset, encoders: Sequence[str | Encoder], seed: int = 0, device: str = "auto"
 ) -> tuple[list[Candidate], list[ScoredTarget]]:
-    """Last layers of encoders, and the scored_targets of a dataset, as :func:`score` makes them by default.
+    """Last layers of encoders, and the targets of a dataset, as :func:`score` makes them by default.
 
     Nothing is read from the cache, so that their seconds are those of embedding.
 
     Raises
     ------
     UsageError, InputError, WeightsError
-        If nothing can be ranked. Encoders that fail given_arrays others are left out.
+        If nothing can be ranked. Encoders that fail beside others are left out.
     """
-    molecules = standardise_dataset(dataset, "largest-fragment", "skip")
-    requests, _ = load_encoders(encoders, "last", seed, "fp32")
-    embeddings = embed_molecules(molecules, requests, "mean", device, cache=False)
-    pool = EncoderPool(dataset, molecules, *_split_failures(requests, embeddings))
-    return pool.candidates("mean", {}), targets_to_score(pool, "keep", seed)[0]
+    policy, settings = RowPolicy(), EmbeddingSettings(seed=seed, device=device)
+    molecules = standardise_dataset(dataset, policy)
+    requests, _ = load_encoders(encoders, settings)
+    embeddings = embed_molecules(molecules, requests, settings.pooling, device, cache=False)
+    pool = EncoderPool(dataset, molecules, *_split_failures(requests, embeddings), settings)
+    return pool.candidates({}), targets_to_score(pool, policy, seed)[0]
 
 
-def standardise_dataset(dataset: Dataset, standardisation: str, on_invalid: str) -> Molecules:
+def standardise_dataset(dataset: Dataset, policy: RowPolicy) -> Molecules:
     """Molecules of a dataset.
 
     Raises
     ------
     InputError
-        If none is valid, or one is not and `on_invalid` is ``fail``.
+        If none is valid, or one is not and the policy is to fail.
     """
-    molecules = standardise(dataset.smiles.tolist(), standardisation)
-    _check_molecules(dataset, molecules, on_invalid)
+    molecules = standardise(dataset.smiles.tolist(), policy.standardisation)
+    _check_molecules(dataset, molecules, policy.on_invalid)
     return molecules
 
 
@@ -111,9 +115,8 @@ def embed_pool(
     dataset: Dataset,
     molecules: Molecules,
     loaded: tuple[list[Request], list[Failure]],
-    pooling: str,
-    device: str,
-    progress: Progress | None,
+    settings: EmbeddingSettings,
+    progress: Progress | None = None,
 ) -> EncoderPool:
     """Run every encoder on the molecules of a dataset.
 
@@ -125,18 +128,13 @@ def embed_pool(
     # Unusable targets are told before the work of embedding, not after it.
     _usable_targets(dataset, molecules)
     requests, failures = loaded
-    embeddings = embed_molecules(molecules, requests, pooling, device, progress=progress)
+    embeddings = embed_molecules(molecules, requests, settings.pooling, settings.device, progress=progress)
     requests, embeddings, failed = _split_failures(requests, embeddings)
-    return EncoderPool(dataset, molecules, requests, embeddings, failures + failed)
+    return EncoderPool(dataset, molecules, requests, embeddings, failures + failed, settings)
 
 
 def add_source_features(
-    given_arrays: GivenArrays,
-    pool: EncoderPool,
-    path: str | Path,
-    standardisation: str,
-    pooling: str,
-    device: str,
+    given_arrays: GivenArrays, pool: EncoderPool, path: str | Path, policy: RowPolicy
 ) -> None:
     """Embed the molecules that stand for the pretraining corpus with every encoder of the pool.
 
@@ -147,24 +145,23 @@ def add_source_features(
     """
     table = read_table(path)
     texts = table[find_smiles_column(table, str(path))].astype(str).tolist()
-    molecules = standardise(texts, standardisation)
+    molecules = standardise(texts, policy.standardisation)
     if not molecules.valid.any():
         raise InputError(f"{path}: no valid SMILES: {molecules.describe_invalid()} (--source-molecules)")
-    for (encoder, layers), embedding in zip(
-        pool.requests, embed_molecules(molecules, pool.requests, pooling, device), strict=True
-    ):
+    settings = pool.settings
+    embeddings = embed_molecules(molecules, pool.requests, settings.pooling, settings.device)
+    for (encoder, layers), embedding in zip(pool.requests, embeddings, strict=True):
         if embedding.failure is not None:
             raise embedding.failure
         kept = molecules.valid.copy()
         kept[list(embedding.errors)] = False
         for layer in layers:
-            given_arrays.setdefault(f"{encoder.name}/{layer}", {})["source_features"] = embedding.layers[
-                layer
-            ][kept]
+            arrays = given_arrays.setdefault(f"{encoder.name}/{layer}", {})
+            arrays["source_features"] = embedding.layers[layer][kept]
 
 
 def targets_to_score(
-    pool: EncoderPool, duplicates: str, seed: int
+    pool: EncoderPool, policy: RowPolicy, seed: int
 ) -> tuple[list[ScoredTarget], list[tuple[Target, InputError]]]:
     """Targets with their rows and resampling, and those that cannot be ranked by with the reason.
 
@@ -178,7 +175,7 @@ def targets_to_score(
         logger.error("%s", reason)
     scored_targets = []
     for target in targets:
-        labelled, rows = _labelled_rows(target, pool.molecules, pool.common, duplicates)
+        labelled, rows = _labelled_rows(target, pool.molecules, pool.common, policy.duplicates)
         try:
             # Again, as molecules that an encoder cannot read or that were merged are now left out.
             check_target(labelled)
@@ -210,7 +207,7 @@ def _check_molecules(dataset: Dataset, molecules: Molecules, on_invalid: str) ->
 
 
 def load_encoders(
-    encoders: Sequence[str | Encoder], layer: str, seed: int, precision: str
+    encoders: Sequence[str | Encoder], settings: EmbeddingSettings
 ) -> tuple[list[Request], list[Failure]]:
     """Encoders with their layers, and those that cannot be loaded with the reason.
 
@@ -223,8 +220,11 @@ def load_encoders(
     failures: list[Failure] = []
     for item in encoders:
         try:
-            encoder = load_encoder(item, seed=seed, precision=precision) if isinstance(item, str) else item
-            requests.append((encoder, encoder.select_layers(layer)))
+            encoder = item
+            if isinstance(item, str):
+                encoder = load_encoder(item, seed=settings.seed, precision=settings.precision)
+            assert isinstance(encoder, Encoder)
+            requests.append((encoder, encoder.select_layers(settings.layer)))
         except UsageError:
             raise
         except MolrateError as error:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from molrate.data.datasets import Dataset, load_dataset
+from molrate.data.datasets import Dataset, as_dataset
+from molrate.data.policy import RowPolicy
 from molrate.embedding.embed import Progress, embed_molecules
+from molrate.embedding.settings import EmbeddingSettings
 from molrate.encoders.base import Encoder
 from molrate.encoders.cards import BASELINES
 from molrate.errors import UsageError
@@ -35,7 +37,7 @@ from molrate.ranking.molecules import (
 from molrate.ranking.notes import baseline_notes, molecule_notes, target_notes
 from molrate.ranking.ranking import Ranking, failed_row, rank_targets, ranking_frame
 from molrate.ranking.sensitivity import POOLINGS, sensitivity_table
-from molrate.statistics.resampling import BLOCKS, PERMUTATIONS
+from molrate.ranking.settings import MeasureSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,15 +55,15 @@ _VERSIONS = ("molrate", "torch", "torch-geometric", "rdkit", "numpy")
 
 
 def score(
-    dataset: str | Path | Dataset,
-    target: str | Sequence[str] | None = None,
+    dataset: Any,
+    target: Any = None,
     *,
     encoders: Sequence[str | Encoder] | None = None,
     measures: Sequence[str | Measure] = ("transrate",),
     rank_by: str = "excess",
     layer: str = "last",
     pooling: str = "mean",
-    smiles_column: str | None = None,
+    smiles: str | None = None,
     task: str | None = None,
     standardisation: str = "largest-fragment",
     duplicates: str = "keep",
@@ -69,7 +71,7 @@ def score(
     scale_by_dimension: bool = False,
     common_dimension: int | None = None,
     sensitivity: bool = False,
-    given: Mapping[str, npt.ArrayLike] | None = None,
+    extra_arrays: Mapping[str, npt.ArrayLike] | None = None,
     source_molecules: str | Path | None = None,
     seed: int = 0,
     precision: str = "fp32",
@@ -84,10 +86,12 @@ def score(
 
     Parameters
     ----------
-    dataset : str, pathlib.Path or Dataset
-        See :func:`molrate.load_dataset`.
-    target : str or sequence of str, optional
-        Target columns; each is scored on the rows where it was measured.
+    dataset : str, pathlib.Path, Dataset, data frame or sequence
+        A name, a file, a frame of pandas, polars or another library, or SMILES or RDKit molecules; see
+        :func:`molrate.data.datasets.as_dataset`.
+    target : str, sequence of str, or array_like
+        Target columns, each scored on the rows where it was measured; after a sequence of molecules, their
+        measured values.
     encoders : sequence of str or Encoder, optional
         By default all whose weights are available offline, with the baselines.
     measures : sequence of str or Measure
@@ -98,7 +102,8 @@ def score(
     layer : str
         ``last``, ``all`` or a layer's name.
     pooling : {"mean", "sum", "max"}
-    smiles_column : str, optional
+    smiles : str, optional
+        Column of SMILES, found by its usual names if not given.
     task : {"classification", "regression"}, optional
     standardisation : {"largest-fragment", "none"}
     duplicates : {"keep", "merge"}
@@ -113,7 +118,7 @@ def score(
         Compare all encoders in as many leading principal components.
     sensitivity : bool
         Rank again under other settings, and say how far the order holds.
-    given : mapping of str to array_like, optional
+    extra_arrays : mapping of str to array_like, optional
         What some measures need: ``ENCODER/source_probabilities``, ``ENCODER/source_features``,
         ``ENCODER/attributions``, ``reference/features`` and ``reference/attributions``, one row for each
         row of the dataset (``source_features`` apart).
@@ -124,6 +129,7 @@ def score(
     precision : {"fp32", "bf16"}
         Of GROVER's weights and hidden states.
     device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
     progress : callable, optional
         Called with the number of molecules embedded since the last call.
 
@@ -134,72 +140,105 @@ def score(
     Raises
     ------
     UsageError, InputError, WeightsError
-        If nothing can be ranked. An encoder that fails given_arrays others becomes a row of status
+        If nothing can be ranked. An encoder that fails beside others becomes a row of status
         ``failed``.
+
+    Examples
+    --------
+    >>> import molrate
+    >>> ranking = molrate.score("freesolv", encoders=["ecfp4", "rdkit-descriptors"])
+    >>> len(ranking.frame)
+    2
     """
-    if isinstance(encoders, str) or isinstance(measures, str):
-        raise UsageError("encoders and measures take a sequence of names; put the one name into a list")
-    if not isinstance(dataset, Dataset):
-        dataset = load_dataset(dataset, target, smiles_column, task)
-    _check_policies(on_invalid, duplicates)
-    given_arrays = read_given(given or {}, len(dataset))
-    met = inputs_met(given_arrays) | ({"source molecules"} if source_molecules is not None else set())
-    chosen, notes = choose_measures(measures, scale_by_dimension=scale_by_dimension, met=met)
-    pool = embed_pool(
-        dataset,
-        standardise_dataset(dataset, standardisation, on_invalid),
-        load_encoders(default_encoders() if encoders is None else encoders, layer, seed, precision),
-        pooling,
-        device,
+    if isinstance(encoders, str):
+        raise UsageError("encoders take a sequence of names; put the one name into a list")
+    return rank_dataset(
+        as_dataset(dataset, target, smiles, task),
+        encoders,
+        RowPolicy(standardisation, duplicates, on_invalid),
+        EmbeddingSettings(layer, pooling, precision, seed, device),
+        MeasureSettings(
+            measures,
+            rank_by,
+            scale_by_dimension,
+            common_dimension,
+            sensitivity,
+            extra_arrays or {},
+            source_molecules,
+        ),
         progress,
     )
-    if source_molecules is not None:
-        add_source_features(given_arrays, pool, source_molecules, standardisation, pooling, device)
-    scored_targets, unusable = targets_to_score(pool, duplicates, seed)
-    candidates = pool.candidates(pooling, given_arrays)
-    rows, replicates = rank_targets(candidates, scored_targets, chosen, rank_by, common_dimension)
+
+
+def rank_dataset(
+    dataset: Dataset,
+    encoders: Sequence[str | Encoder] | None,
+    policy: RowPolicy,
+    embedding: EmbeddingSettings,
+    measuring: MeasureSettings,
+    progress: Progress | None = None,
+) -> Ranking:
+    """Rank encoders for a dataset; see :func:`score`."""
+    extra = read_given(measuring.extra_arrays, len(dataset))
+    met = inputs_met(extra) | ({"source molecules"} if measuring.source_molecules is not None else set())
+    chosen, notes = choose_measures(
+        measuring.measures, scale_by_dimension=measuring.scale_by_dimension, met=met
+    )
+    molecules = standardise_dataset(dataset, policy)
+    loaded = load_encoders(default_encoders() if encoders is None else encoders, embedding)
+    pool = embed_pool(dataset, molecules, loaded, embedding, progress)
+    if measuring.source_molecules is not None:
+        add_source_features(extra, pool, measuring.source_molecules, policy)
+    scored_targets, unusable = targets_to_score(pool, policy, embedding.seed)
+    candidates = pool.candidates(extra)
+    rows, replicates = rank_targets(
+        candidates, scored_targets, chosen, measuring.rank_by, measuring.common_dimension
+    )
     rows += [
         failed_row(t.target, chosen[0], name, error) for t in scored_targets for name, error in pool.failures
     ]
-    rows += [failed_row(item, chosen[0], "", reason) for item, reason in unusable]
+    rows += [failed_row(target, chosen[0], "", reason) for target, reason in unusable]
     arguments = {
         "dataset": dataset.source,
-        "target": [item.name for item in dataset.targets],
+        "target": [target.name for target in dataset.targets],
         "measures": [measure.name for measure in chosen],
-        "rank_by": rank_by,
-        "layer": layer,
-        "pooling": pooling,
-        "standardisation": standardisation,
-        "duplicates": duplicates,
-        "on_invalid": on_invalid,
-        "scale_by_dimension": scale_by_dimension,
-        "common_dimension": common_dimension,
-        "source_molecules": None if source_molecules is None else str(source_molecules),
-        "permutations": PERMUTATIONS,
-        "blocks": BLOCKS,
-        "seed": seed,
-        "precision": precision,
+        **measuring.record(),
+        **embedding.record(),
+        **policy.record(),
     }
-    ranking = Ranking(
-        ranking_frame(dataset.name, rows), run=_run_record(arguments, pool), replicates=replicates
-    )
-    notes = molecule_notes(pool.molecules, pool.embeddings, pool.common, duplicates) + notes
-    notes += [line for scored_target in scored_targets for line in target_notes(scored_target, len(dataset))]
+    frame = ranking_frame(dataset.name, rows)
+    ranking = Ranking(frame, run=_run_record(arguments, pool), replicates=replicates)
+    ranking.notes.extend(_notes(ranking, pool, scored_targets, policy, notes, default=encoders is None))
+    votes = frame.dropna(subset="rank").groupby(["target", "measure"]).ngroups
+    sensitivity = None
+    if measuring.sensitivity:
+        sensitivity = _sensitivity(pool, candidates, scored_targets, chosen, ranking)
+    return replace(ranking, consensus=consensus_table(frame) if votes > 1 else None, sensitivity=sensitivity)
+
+
+def _notes(
+    ranking: Ranking,
+    pool: EncoderPool,
+    scored_targets: Sequence[ScoredTarget],
+    policy: RowPolicy,
+    measure_notes: Sequence[str],
+    *,
+    default: bool,
+) -> list[str]:
+    """What to mind in reading the table; `default` says whether the encoders were molrate's choice."""
+    arguments = ranking.run["arguments"]
+    kinds = ranking.frame["kind"]
+    notes = molecule_notes(pool.molecules, pool.embeddings, pool.common, policy.duplicates)
+    notes += measure_notes
+    for scored_target in scored_targets:
+        notes += target_notes(scored_target, len(pool.dataset))
     notes += baseline_notes(ranking)
-    notes += evidence_notes([measure.name for measure in chosen], rank_by, _untried(arguments))
-    if encoders is None and not (ranking.frame["kind"] == "pretrained").any():
+    notes += evidence_notes(arguments["measures"], arguments["rank_by"], _untried(arguments))
+    if default and not (kinds == "pretrained").any():
         notes.append(_NO_PRETRAINED)
-    if not ranking.frame["kind"].isin(BASELINES).any():
+    if not kinds.isin(BASELINES).any():
         notes.append(_NO_BASELINE)
-    ranking.notes.extend(notes)
-    votes = ranking.frame.dropna(subset="rank").groupby(["target", "measure"]).ngroups
-    return replace(
-        ranking,
-        consensus=consensus_table(ranking.frame) if votes > 1 else None,
-        sensitivity=_sensitivity(pool, candidates, scored_targets, chosen, ranking, rank_by, pooling, device)
-        if sensitivity
-        else None,
-    )
+    return notes
 
 
 _STUDIED = {
@@ -224,25 +263,17 @@ def _sensitivity(
     scored_targets: list[ScoredTarget],
     measures: list[Measure],
     ranking: Ranking,
-    rank_by: str,
-    pooling: str,
-    device: str,
 ) -> pd.DataFrame:
-    def repooled(other: str) -> list[Candidate]:
-        embeddings = embed_molecules(pool.molecules, pool.requests, other, device)
-        return replace(pool, embeddings=embeddings).candidates(other, {})
+    def repooled(pooling: str) -> list[Candidate]:
+        settings = replace(pool.settings, pooling=pooling)
+        embeddings = embed_molecules(pool.molecules, pool.requests, pooling, settings.device)
+        return replace(pool, embeddings=embeddings, settings=settings).candidates({})
 
     atoms = any(encoder.level == "node" for encoder, _ in pool.requests)
-    others = [other for other in POOLINGS if other != pooling] if atoms else []
-    makers = {other: partial(repooled, other) for other in others}
+    poolings = [pooling for pooling in POOLINGS if pooling != pool.settings.pooling] if atoms else []
+    makers = {pooling: partial(repooled, pooling) for pooling in poolings}
+    rank_by = ranking.run["arguments"]["rank_by"]
     return sensitivity_table(candidates, scored_targets, measures, ranking.replicates, rank_by, makers)
-
-
-def _check_policies(on_invalid: str, duplicates: str) -> None:
-    if on_invalid not in ("skip", "fail"):
-        raise UsageError(f"unknown policy {on_invalid!r} (--on-invalid); known: skip, fail")
-    if duplicates not in ("keep", "merge"):
-        raise UsageError(f"unknown policy {duplicates!r} (--duplicates); known: keep, merge")
 
 
 def _run_record(arguments: dict[str, Any], pool: EncoderPool) -> dict[str, Any]:

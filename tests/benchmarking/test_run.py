@@ -45,7 +45,7 @@ def test_every_cell_has_a_row_and_every_encoder_its_scores(results):
 
 
 def test_scores_see_nothing_of_the_test_part():
-    data = TrainingData.load("freesolv", seed=3)
+    data = TrainingData.of(load_dataset("freesolv"), seed=3)
     part = training_part(data)
     assert set(data.dataset.smiles[data.split.test]).isdisjoint(part.smiles)
     assert len(part) == len(data.split.train) + len(data.split.validation)

@@ -11,14 +11,19 @@ import molrate
 from molrate.cli.main import cli
 from molrate.encoders.base import load_encoder
 from molrate.errors import InputError, UsageError, WeightsError
-from molrate.finetuning.config import FinetuningConfig
-from molrate.finetuning.finetune import finetune
+from molrate.finetuning.config import FinetuningConfig, Transfer
+from molrate.finetuning.finetune import run_finetuning
 from molrate.finetuning.training import Batches, BestEpoch, Examples
 from molrate.finetuning.tuning import TrainingData, tune
 from molrate.models.metrics import target_metrics
 from molrate.models.model import TunedModel
 
 QUICK = FinetuningConfig(learning_rates=(1e-3,), n_epochs=3, n_hidden=16)
+
+
+def finetune(table, encoder, folder, config, target, split="random", weights=None, **transfer):
+    data = TrainingData.of(molrate.load_dataset(table, target), split, config.seed)
+    return run_finetuning(data, encoder, folder, config, Transfer(**transfer), weights=weights)
 
 
 @pytest.fixture(autouse=True)
@@ -58,9 +63,9 @@ def test_a_model_read_again_predicts_what_was_measured(table, tmp_path, encoder,
 
 
 def test_training_learns(table):
-    data = TrainingData.load(table, "y")
+    data = TrainingData.of(molrate.load_dataset(table, "y"))
     config = FinetuningConfig(learning_rates=(1e-4, 3e-3), n_epochs=60)
-    tuned = tune(data, load_encoder("rdkit-descriptors"), config, frozen=True, device="cpu")
+    tuned = tune(data, load_encoder("rdkit-descriptors"), config, Transfer(frozen=True), device="cpu")
     assert tuned.metrics["test"]["y"]["r2"] > 0.5
     assert tuned.best.validation_loss == min(trial.validation_loss for trial in tuned.trials)
 
@@ -70,15 +75,21 @@ def test_every_epoch_has_an_order_of_its_own(table, monkeypatch):
     batch = Examples.batch
     monkeypatch.setattr(Examples, "batch", lambda self, rows: orders.append(tuple(rows)) or batch(self, rows))
     config = FinetuningConfig(learning_rates=(1e-3,), n_epochs=3, n_hidden=8)
-    tune(TrainingData.load(table, "y"), load_encoder("ecfp4"), config, frozen=True, device="cpu")
+    tune(
+        TrainingData.of(molrate.load_dataset(table, "y")),
+        load_encoder("ecfp4"),
+        config,
+        Transfer(frozen=True),
+        device="cpu",
+    )
     of_training = [rows for rows in orders if rows != tuple(range(len(rows)))]
     assert len(set(of_training)) == 3 * 3
 
 
 def test_a_molecule_unlike_any_in_training_gets_a_prediction_within_reach(table):
-    data = TrainingData.load(table, "y")
+    data = TrainingData.of(molrate.load_dataset(table, "y"))
     encoder = load_encoder("gin-untrained")
-    tuned = tune(data, encoder, QUICK, pooling="sum", device="cpu")
+    tuned = tune(data, encoder, QUICK, Transfer(pooling="sum"), device="cpu")
     head = tuned.run.head.eval()
     far = torch.full((1, 300), 1e6)
     assert torch.isfinite(head.feature_limit)
