@@ -1,4 +1,4 @@
-"""Lightning's advice, for those who ask for details."""
+"""Lightning: that it is installed, and its advice, for those who ask for details."""
 
 from __future__ import annotations
 
@@ -6,11 +6,26 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+
+from molrate.errors import UsageError
 
 logger = logging.getLogger(__name__)
 
 _ADVICE = (r".*LeafSpec", r".*does not have many workers", r".*Checkpoint directory")
 """On versions of torch yet to come, on loading batches in other processes, and on folders in use."""
+
+
+def require_lightning() -> None:
+    """Make sure that Lightning is installed.
+
+    Raises
+    ------
+    UsageError
+        If it is not; the message says how to install it.
+    """
+    if find_spec("lightning") is None:
+        raise UsageError('training needs Lightning: pip install "molrate[train]"')
 
 
 @contextmanager

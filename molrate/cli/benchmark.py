@@ -88,9 +88,6 @@ def command(
     Rows are written as they finish; the same command given again does only what is missing.
     """
     set_up_logging(quiet, verbose)
-    from molrate.cli.extras import require_lightning
-
-    require_lightning()
     from molrate.benchmarking.run import benchmark
     from molrate.finetuning.config import FinetuningConfig
     from molrate.ranking.molecules import default_encoders

@@ -105,9 +105,6 @@ def command(
     A run that was stopped goes on where it was when the same command is given again.
     """
     set_up_logging(quiet, verbose)
-    from molrate.cli.extras import require_lightning
-
-    require_lightning()
     from molrate.data.datasets import load_dataset
     from molrate.finetuning.config import FinetuningConfig, Transfer
     from molrate.finetuning.finetune import describe, run_finetuning

@@ -34,9 +34,6 @@ def command(corpus: Path, config_file: Path, output: Path, quiet: bool, verbose:
     A run that was stopped goes on where it was when the same command is given again.
     """
     set_up_logging(quiet, verbose)
-    from molrate.cli.extras import require_lightning
-
-    require_lightning()
     from molrate.pretraining.config import read_config
     from molrate.pretraining.training import pretrain
 

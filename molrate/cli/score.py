@@ -123,6 +123,7 @@ def command(
     engine: str,
     address: str | None,
     given_file: str | None,
+    smiles_column: str | None,
     output: str | None,
     output_format: str,
     quiet: bool,
@@ -144,7 +145,7 @@ def command(
     from molrate.ranking.report import WRITABLE
 
     path = check_output(output, WRITABLE) if output else None
-    options["given"] = read_arrays(given_file, "--extra-arrays") if given_file else None
+    options["extra_arrays"] = read_arrays(given_file, "--extra-arrays") if given_file else None
     if features:
         if dataset is not None or encoders or weights is not None:
             raise click.UsageError("--features takes the place of DATASET, --encoder and --weights")
@@ -156,6 +157,7 @@ def command(
     elif labels is not None:
         raise click.UsageError("--labels goes with --features; the targets of DATASET are its columns")
     else:
+        options["smiles"] = smiles_column
         ranking = _score_molecules(dataset, target, encoders, weights, quiet, options)
     if path is not None:
         ranking.save(path)

@@ -189,6 +189,8 @@ def as_dataset(
     >>> len(as_dataset("freesolv"))
     642
     """
+    import pandas as pd
+
     if isinstance(source, str | Path):
         return load_dataset(source, target, smiles, task)
     if isinstance(source, Dataset):
@@ -196,7 +198,7 @@ def as_dataset(
             raise UsageError("--smiles-column and --task are for tables; a Dataset has both already")
         wanted = [target] if isinstance(target, str) else list(target or [])
         return source.select(wanted) if wanted else source
-    if is_frame(source):
+    if is_frame(source) and not isinstance(source, pd.Series):
         if target is None:
             names = ", ".join(map(str, to_pandas(source).columns))
             raise InputError(f"{FRAME}: say which column to predict with --target; its columns are {names}")

@@ -110,11 +110,11 @@ def named_columns(values: Any, n_rows: int) -> dict[str, Sequence[object]]:
     """
     import pandas as pd
 
-    if is_frame(values):
+    if isinstance(values, pd.Series):
+        columns = {"y" if values.name is None else str(values.name): values.tolist()}
+    elif is_frame(values):
         values = to_pandas(values)
         columns = {str(name): values[name].tolist() for name in values.columns}
-    elif isinstance(values, pd.Series):
-        columns = {"y" if values.name is None else str(values.name): values.tolist()}
     elif hasattr(values, "items"):
         columns = {str(name): list(column) for name, column in values.items()}
     else:

@@ -89,7 +89,7 @@ class ShrinkageHScore(StatisticsMeasure):
         means = _scaled_means(statistics) @ basis / np.sqrt(n)
         return float((1 - shrinkage) * np.sum(means**2 / shrunk))
 
-    upper = HScore.maximum
+    maximum = HScore.maximum
 
 
 def ledoit_wolf_shrinkage(statistics: FeatureStatistics, variances: Matrix) -> float:

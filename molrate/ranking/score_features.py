@@ -45,7 +45,7 @@ def score_features(
     scale_by_dimension: bool = False,
     common_dimension: int | None = None,
     sensitivity: bool = False,
-    given: Mapping[str, npt.ArrayLike] | None = None,
+    extra_arrays: Mapping[str, npt.ArrayLike] | None = None,
     seed: int = 0,
     engine: str = "local",
     address: str | None = None,
@@ -62,7 +62,7 @@ def score_features(
         if not given.
     target : str or sequence of str, optional
         Columns of that table; its only column if not given.
-    measures, rank_by, scale_by_dimension, common_dimension, sensitivity, given, seed
+    measures, rank_by, scale_by_dimension, common_dimension, sensitivity, extra_arrays, seed
         As for :func:`molrate.score`; ENCODER is the name of the file or matrix.
     task : {"classification", "regression"}, optional
     engine : {"local", "ray"}
@@ -87,7 +87,7 @@ def score_features(
     )
     n = _common_length(features, files)
     targets = _targets(features, labels, named, task, n)
-    given_arrays = read_given(given or {}, n)
+    given_arrays = read_given(extra_arrays or {}, n)
     chosen, notes = choose_measures(
         measures, scale_by_dimension=scale_by_dimension, met=inputs_met(given_arrays)
     )

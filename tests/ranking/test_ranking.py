@@ -1,10 +1,12 @@
 """The ranking engine on features whose order is known, with layers, consensus and sensitivity."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from scipy.stats import kendalltau
 
+import molrate
 from molrate.data.targets import Target
 from molrate.errors import InputError, UsageError
 from molrate.measures import MEASURES, cka, logme
@@ -211,3 +213,20 @@ def test_labels_that_leave_a_measure_to_chance_are_named():
     ties = make_resampling(np.r_[np.zeros(150), generator.normal(size=50)], "regression", permutations=0)
     assert "equal values left" in label_warning(MEASURES["transrate"](), ties)
     assert label_warning(MEASURES["logme"](), ties) == ""
+
+
+def test_top_compare_and_save(tmp_path):
+    found = molrate.score("freesolv", encoders=["ecfp4", "rdkit-descriptors", "gcn-untrained"])
+    assert found.top(2)["rank"].tolist() == [1, 2]
+    gap = found.compare("ecfp4", "gcn-untrained")
+    rows = found.frame.set_index("encoder")
+    assert gap["difference"].item() == pytest.approx(
+        rows.loc["ecfp4", "excess"] - rows.loc["gcn-untrained", "excess"]
+    )
+    assert gap["low"].item() < gap["difference"].item() < gap["high"].item()
+    with pytest.raises(UsageError, match="were not ranked together"):
+        found.compare("ecfp4", "gin-masking")
+    found.save(tmp_path / "r.csv")
+    assert len(pd.read_csv(tmp_path / "r.csv")) == 3
+    with pytest.raises(UsageError, match="suffix must be one of"):
+        found.save(tmp_path / "r.txt")
