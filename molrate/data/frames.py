@@ -110,6 +110,7 @@ def named_columns(values: Any, n_rows: int) -> dict[str, Sequence[object]]:
     """
     import pandas as pd
 
+    columns: dict[str, Sequence[object]]
     if isinstance(values, pd.Series):
         columns = {"y" if values.name is None else str(values.name): values.tolist()}
     elif is_frame(values):

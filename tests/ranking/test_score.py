@@ -232,7 +232,9 @@ def test_measures_that_need_more_run_when_they_are_given_it(esol, tmp_path):
     assert frame.loc[("ds", "ecfp4"), "value"] == pytest.approx(expected, rel=1e-9)
     assert "leep does not apply" in str(ranking)
     with pytest.raises(InputError, match="has 3 rows, the dataset 200"):
-        molrate.score(dataset(smiles, y=values), extra_arrays={"ecfp4/source_probabilities": probabilities[:3]})
+        molrate.score(
+            dataset(smiles, y=values), extra_arrays={"ecfp4/source_probabilities": probabilities[:3]}
+        )
 
 
 def test_labels_that_leave_it_to_chance_are_flagged(esol):
