@@ -24,6 +24,8 @@ _COMMANDS = (
     "convert",
     "pretrain",
     "list",
+    "info",
+    "cache",
 )
 
 _EPILOG = """Exit codes: 0 done; 1 unexpected error; 2 wrong use; 3 bad input; 4 weights missing or corrupt;

@@ -1,0 +1,49 @@
+"""``molrate cache``."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.group("cache", short_help="List or clear what molrate keeps on disk.")
+def command() -> None:
+    """List or clear what molrate keeps on disk: embeddings, and downloaded weights and datasets.
+
+    The folder is the platform's own for caches, or MOLRATE_CACHE.
+    """
+
+
+@command.command("list")
+def list_command() -> None:
+    """Print kind, number of files, size and folder."""
+    from molrate.files.cache import cache_usage, show_bytes
+
+    for usage in cache_usage():
+        files = f"{usage.n_files} file" + ("" if usage.n_files == 1 else "s")
+        click.echo(f"{usage.kind:<12} {files:>12} {show_bytes(usage.n_bytes):>10}  {usage.folder}")
+
+
+@command.command("clear")
+@click.argument("kinds", nargs=-1, metavar="[KIND]...")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
+def clear_command(kinds: tuple[str, ...], yes: bool) -> None:
+    """Remove kept files of each KIND: embeddings, weights, datasets, moleculenet; all if none is named.
+
+    What is needed again is computed or downloaded again.
+    """
+    from molrate.errors import UsageError
+    from molrate.files.cache import KINDS, cache_usage, clear_cache, show_bytes
+
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise UsageError(f"unknown KIND {unknown[0]!r}; known: {', '.join(KINDS)}")
+    usages = [usage for usage in cache_usage() if usage.kind in (kinds or KINDS) and usage.n_files]
+    if not usages:
+        click.echo("nothing to remove")
+        return
+    named = ", ".join(f"{usage.kind} ({show_bytes(usage.n_bytes)})" for usage in usages)
+    if not yes:
+        click.confirm(f"Remove {named}?", abort=True, err=True)
+    for usage in usages:
+        clear_cache(usage.kind)
+    click.echo(f"removed {named}")
