@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +296,6 @@ def _labelled_rows(
         disagree = np.bincount(group, weights=np.abs(values - mean[group])) > 0
         mean[disagree] = np.nan
     order = np.argsort(first)
-    merged = Target(target.name, target.task, mean[order], target.classes)
+    merged = replace(target, values=mean[order])
     keep = np.flatnonzero(merged.labelled)
     return merged.take(keep), rows[first[order]][keep]
