@@ -76,6 +76,23 @@ def find_disagreements(canonical: Sequence[str], targets: Sequence[Target]) -> l
     return disagreements
 
 
+def measurement_notes(canonical: Sequence[str], targets: Sequence[Target]) -> list[str]:
+    """Sentences on how targets were read, and where equal molecules contradict each other.
+
+    Parameters
+    ----------
+    canonical, targets
+        As for :func:`find_disagreements`.
+    """
+    notes = [f"{target.name}: {note}" for target in targets for note in target.notes]
+    texts = [smiles for smiles in canonical if smiles]
+    n_repeated = len(texts) - len(set(texts))
+    return notes + [
+        f"{n_repeated} rows repeat an earlier molecule, {disagreement.describe()}"
+        for disagreement in find_disagreements(canonical, targets)
+    ]
+
+
 def _disagreement(target: Target, pairs: list[tuple[int, int]]) -> Disagreement:
     if target.task == "classification":
         return Disagreement(target, len(pairs), pairs[0])

@@ -19,6 +19,10 @@ TRAINING_SHARE, VALIDATION_SHARE = 0.7, 0.1
 """The paper trains on 80 % (A.2); an eighth of that is kept here to stop early and choose settings by."""
 
 
+class SplitError(InputError):
+    """Molecules that cannot be split so that every target can be learned."""
+
+
 @dataclass(frozen=True)
 class Split:
     """Rows of a dataset by use.
@@ -61,7 +65,7 @@ def split_molecules(
     ------
     UsageError
         If the method is unknown.
-    InputError
+    SplitError
         If a part would be empty, or a target could not be learned from the training part.
     """
     if method not in SPLITS:
@@ -78,7 +82,7 @@ def split_molecules(
     split = Split(*(_rows_of(part, list(rows.values())) for part in parts))
     for name, part in split.record().items():
         if not part:
-            raise InputError(f"{len(molecules)} different molecules are too few to split: no {name} part")
+            raise SplitError(f"{len(molecules)} different molecules are too few to split: no {name} part")
     check_training(targets, split.train, method)
     return split
 
@@ -121,7 +125,7 @@ def check_training(targets: Sequence[Target], train: npt.NDArray[np.intp], metho
 
     Raises
     ------
-    InputError
+    SplitError
         If a target cannot be learned from these rows.
     """
     for target in targets:
@@ -129,14 +133,14 @@ def check_training(targets: Sequence[Target], train: npt.NDArray[np.intp], metho
         learned = np.unique(values[~np.isnan(values)])
         if target.task == "regression":
             if len(learned) < 2:
-                raise InputError(
+                raise SplitError(
                     f"target {target.name!r} has {len(learned)} different values in the training part of the "
                     f"{method} split; {_way_out(method)}"
                 )
             continue
         for code in np.setdiff1d(np.unique(target.values[target.labelled]), learned):
             n = int((target.values == code).sum())
-            raise InputError(
+            raise SplitError(
                 f"target {target.name!r}: the training part of the {method} split has no molecule of class "
                 f"{target.classes[int(code)]!r} ({n} row{'s' if n > 1 else ''} in all); "
                 f"{_way_out(method)}"

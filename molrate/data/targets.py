@@ -20,7 +20,7 @@ CENSORED = ("drop", "bound")
 MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none"})
 """Cells that were not measured, in any case of letters."""
 MIN_LABELLED = 20
-_MAX_CLASSES = 20
+_MAX_CLASSES, _SHOWN = 20, 3
 _LARGEST_CODE = 2**64
 
 
@@ -62,6 +62,10 @@ class Target:
     def take(self, rows: npt.NDArray[np.intp]) -> Target:
         """The same target for some rows."""
         return replace(self, values=self.values[rows])
+
+    def where(self, usable: npt.NDArray[np.bool_]) -> Target:
+        """The same target, measured in the rows of a mask (n,) only."""
+        return replace(self, values=np.where(usable, self.values, np.nan))
 
     def with_positive(self, label: str) -> Target:
         """The same target with another class sought; of two classes that one gets code 1.
@@ -346,9 +350,9 @@ def _not_numeric(name: str, texts: list[str], failed: list[int], n_measured: int
     first: dict[str, int] = {}
     for row in failed:
         first.setdefault(reasons.get(texts[row], "is text"), row)
-    rows = sorted([*first.values(), *[row for row in failed if row not in first.values()][:3]])[:3]
-    shown = _show(texts, rows, reasons=reasons)
-    more = len(failed) - len(rows)
+    shown = [f"row {row + 1} {texts[row]!r} {reason}" for reason, row in list(first.items())[:_SHOWN]]
+    if len(failed) > len(shown):
+        shown.append(f"and {len(failed) - len(shown)} more of {n_measured} measured cells")
     what = "is not numeric" if len(failed) == n_measured else "mixes numbers and text"
     ways = [
         "Write plain numbers such as -1.5",
@@ -357,15 +361,12 @@ def _not_numeric(name: str, texts: list[str], failed: list[int], n_measured: int
     ]
     if any(split_qualifier(texts[row])[0] for row in failed):
         ways.insert(2, "pass --censored drop to leave out bounds or --censored bound to take them as values")
-    return f"target {name!r} {what}: {shown}{f' and {more} more' if more else ''}. {', '.join(ways)}"
+    return f"target {name!r} {what}: {', '.join(shown)}. {', '.join(ways)}"
 
 
-def _show(texts: list[str], rows: list[int], limit: int = 3, reasons: Mapping[str, str] | None = None) -> str:
-    shown = ", ".join(
-        f"row {row + 1} {texts[row]!r}" + (f" {reasons.get(texts[row], 'is text')}" if reasons else "")
-        for row in rows[:limit]
-    )
-    return shown + (f" and {len(rows) - limit} more" if len(rows) > limit else "")
+def _show(texts: list[str], rows: list[int]) -> str:
+    shown = ", ".join(f"row {row + 1} {texts[row]!r}" for row in rows[:_SHOWN])
+    return shown + (f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else "")
 
 
 def check_target(target: Target) -> None:
@@ -389,6 +390,25 @@ def check_target(target: Target) -> None:
         shown = target.classes[int(values[0])] if target.classes else f"{values[0]:g}"
         what = "class" if target.classes else "value"
         raise InputError(f"target {target.name!r} has one {what} only ({shown}); there is nothing to predict")
+
+
+def check_targets(targets: Sequence[Target]) -> None:
+    """Refuse targets that are to be learned together if one of them cannot be.
+
+    Raises
+    ------
+    InputError
+        If :func:`check_target` refuses one; it names each of them.
+    """
+    errors = []
+    for target in targets:
+        try:
+            check_target(target)
+        except InputError as error:
+            errors.append(error.args[0])
+    if errors:
+        way_out = "; leave such a target out (--target)" if len(targets) > 1 else ""
+        raise InputError("; ".join(errors) + way_out)
 
 
 def quantile_bins(values: npt.ArrayLike, n_bins: int = 10) -> npt.NDArray[np.intp]:

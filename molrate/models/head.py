@@ -81,6 +81,17 @@ class Task:
         classes = tuple(map(tuple, record["classes"]))
         return cls(record["kind"], tuple(record["targets"]), classes, tuple(record["positives"]))
 
+    def notes(self) -> list[str]:
+        """Sentences on pairs of classes of which neither is known to be the positive one."""
+        if self.kind != "binary":
+            return []
+        return [
+            f"{name}: neither {classes[0]} nor {classes[1]} is known as the positive class, so that there are "
+            "predictions of both; name one with --positive to rank by it"
+            for name, classes, positive in zip(self.targets, self.classes, self.positives, strict=True)
+            if positive is None
+        ]
+
     def columns(self, outputs: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
         """Outputs of a head (n, n_outputs) under the names they have in tables.
 

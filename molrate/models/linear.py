@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
 from torch import nn
 
 from molrate.data.datasets import Dataset
+from molrate.data.duplicates import measurement_notes
 from molrate.data.molecules import standardise
 from molrate.data.splits import fold_molecules
-from molrate.data.targets import Target, check_target
+from molrate.data.targets import Target, check_targets
 from molrate.embedding.embed import embed_one
 from molrate.encoders.base import Encoder
 from molrate.errors import InputError, UsageError
@@ -33,6 +35,8 @@ from molrate.models.model import (
     save_model,
     values_digest,
 )
+
+logger = logging.getLogger(__name__)
 
 _Floats = npt.NDArray[np.float64]
 
@@ -79,8 +83,7 @@ def fit_model(
     InputError
         If a target cannot be learned from, or too few molecules are valid and measured.
     """
-    for target in dataset.targets:
-        check_target(target)
+    check_targets(dataset.targets)
     task = Task.of(dataset.targets)
     molecules = standardise(dataset.smiles.tolist(), standardisation)
     (name,) = encoder.select_layers(layer)
@@ -91,8 +94,9 @@ def fit_model(
     rows = np.flatnonzero(np.isfinite(embedding.layers[name]).all(axis=1) & ~np.isnan(values).all(axis=1))
     features, values = embedding.layers[name][rows], values[rows]
     targets = [target.take(rows) for target in dataset.targets]
-    for target in targets:
-        check_target(target)
+    check_targets(targets)
+    for note in [*measurement_notes(molecules.canonical.tolist(), dataset.targets), *task.notes()]:
+        logger.warning("%s: %s", dataset.name, note)
     predicted = _predict_folds(targets, features, molecules.canonical[rows], seed)
     head = _fit_head(task, features, values)
     settings = {
