@@ -86,7 +86,7 @@ class Task:
         if self.kind != "binary":
             return []
         return [
-            f"{name}: neither {classes[0]} nor {classes[1]} is known as the positive class, so that there are "
+            f"{name}: neither {classes[0]} nor {classes[1]} is known as the positive class; there are "
             "predictions of both; name one with --positive to rank by it"
             for name, classes, positive in zip(self.targets, self.classes, self.positives, strict=True)
             if positive is None
