@@ -90,6 +90,11 @@ class Outcome:
     versions: str
     status: str
 
+    def describe(self) -> str:
+        """One line: the metric of the test part, or why there is none."""
+        result = f"{self.metric} {self.test:.4g}" if self.status == "ok" else self.status
+        return f"{self.dataset} {self.split} {self.seed} {self.encoder}: {result} ({self.seconds:.0f} s)"
+
 
 def settings_text(config: FinetuningConfig, seed: int) -> str:
     """Settings of a cell, as they stand in its row."""

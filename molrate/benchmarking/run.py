@@ -24,6 +24,9 @@ from joblib import Parallel, delayed
 from molrate.benchmarking.cells import FINETUNING, SCORES, VARIANTS, Cell, Outcome, Rows, settings_text
 from molrate.benchmarking.variants import variant_table
 from molrate.data.datasets import Dataset, dataset_name, load_dataset
+from molrate.data.duplicates import measurement_notes
+from molrate.data.policy import RowPolicy
+from molrate.data.splits import SplitError, part_notes
 from molrate.embedding.embed import choose_device
 from molrate.encoders.base import load_encoder
 from molrate.errors import InputError, MolrateError, UsageError
@@ -32,7 +35,7 @@ from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.tuning import TrainingData, tune
 from molrate.models.metrics import MAIN_METRIC
 from molrate.ranking.candidates import choose_measures
-from molrate.ranking.molecules import make_candidates
+from molrate.ranking.molecules import make_candidates, standardise_dataset, usable_targets
 from molrate.ranking.score import score
 
 if TYPE_CHECKING:
@@ -41,9 +44,52 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def run_cell(
-    cell: Cell, source: str, target: Sequence[str] | None, config: FinetuningConfig, device: str
-) -> Outcome:
+@dataclass(frozen=True)
+class Source:
+    """A dataset as it is named, and what of it is fine-tuned on; workers read it themselves.
+
+    Attributes
+    ----------
+    path : str
+    target : tuple of str, optional
+        All of a dataset with a card if not given.
+    positive, censored : str, optional
+        As for :func:`molrate.load_dataset`.
+    """
+
+    path: str
+    target: tuple[str, ...] | None = None
+    positive: str | None = None
+    censored: str | None = None
+
+    def load(self) -> Dataset:
+        """Read it."""
+        return load_dataset(self.path, self.target, positive=self.positive, censored=self.censored)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A target or a split that nothing was fine-tuned on.
+
+    Attributes
+    ----------
+    dataset : str
+    what : str
+        ``target y`` or ``scaffold split, seed 0``.
+    status : str
+        Why.
+    """
+
+    dataset: str
+    what: str
+    status: str
+
+    def describe(self) -> str:
+        """One line."""
+        return f"{self.dataset} {self.what}: {self.status}"
+
+
+def run_cell(cell: Cell, source: Source, config: FinetuningConfig, device: str) -> Outcome:
     """Fine-tune one encoder on the cell's dataset, read from its source; a failure is an outcome too."""
     import torch
 
@@ -53,7 +99,7 @@ def run_cell(
     frozen = encoder.n_transferable == 0
     settings = replace(config, seed=cell.seed)
     started = time.perf_counter()
-    data = TrainingData.of(load_dataset(source, target), cell.split, cell.seed)
+    data = TrainingData.of(source.load(), cell.split, cell.seed)
     metric = MAIN_METRIC["regression" if data.task.kind == "regression" else "classification"]
     known: dict[str, Any] = {
         **asdict(cell),
@@ -124,15 +170,14 @@ class _Block:
     """
 
     folder: Path
-    source: str
-    target: Sequence[str] | None
+    source: Source
     split: str
     seed: int
     origin: str
 
     def write_scores(self, encoders: Sequence[str], measures: Sequence[str]) -> None:
         """Every measure of every encoder on the training part, unless that is there."""
-        names = [one.name for one in choose_measures(measures)[0]]
+        names = [measure.name for measure in choose_measures(measures)[0]]
         asked = self._missing(SCORES, {"encoders": set(encoders), "measures": set(names)})
         if asked:
             ranking = score(
@@ -149,7 +194,7 @@ class _Block:
             self._write(VARIANTS, variant_table(candidates, trial, self.seed), asked, {})
 
     def _path(self, kind: str) -> Path:
-        return self.folder / kind / f"{dataset_name(self.source)}-{self.split}-{self.seed}.csv"
+        return self.folder / kind / f"{dataset_name(self.source.path)}-{self.split}-{self.seed}.csv"
 
     def _missing(self, kind: str, asked: dict[str, set[str]]) -> dict[str, list[str]]:
         """What the file is to be about, with all it was about before; empty if it has what is asked for."""
@@ -168,15 +213,48 @@ class _Block:
         return {key: sorted(names) for key, names in asked.items()}
 
     def _dataset(self) -> Dataset:
-        return training_part(TrainingData.of(load_dataset(self.source, self.target), self.split, self.seed))
+        data = TrainingData.of(self.source.load(), self.split, self.seed)
+        for note in part_notes(data.targets, data.split):
+            logger.warning("%s, %s split, seed %d: %s", data.dataset.name, self.split, self.seed, note)
+        return training_part(data)
 
     def _write(
         self, kind: str, frame: pd.DataFrame, about: dict[str, list[str]], run: dict[str, Any]
     ) -> None:
         path = self._path(kind)
-        named = frame.assign(dataset=dataset_name(self.source), split=self.split, seed=self.seed)
+        named = frame.assign(dataset=dataset_name(self.source.path), split=self.split, seed=self.seed)
         write_atomically(path, named.to_csv(index=False).encode())
         write_record(path, {**about, "source": self.origin, "run": run})
+
+
+def _usable_sources(sources: Sequence[Source]) -> tuple[dict[str, tuple[Source, str]], list[Failure]]:
+    """Datasets by name with the targets that can be learned and where they came from, and what fails.
+
+    Raises
+    ------
+    InputError
+        The first error, if nothing is left.
+    """
+    usable: dict[str, tuple[Source, str]] = {}
+    failures: list[Failure] = []
+    errors: list[InputError] = []
+    for source in sources:
+        name = dataset_name(source.path)
+        try:
+            dataset = source.load()
+            molecules = standardise_dataset(dataset, RowPolicy())
+            targets, unusable = usable_targets(dataset, molecules)
+        except InputError as error:
+            errors.append(error)
+            failures.append(Failure(name, "dataset", str(error)))
+            continue
+        for note in measurement_notes(molecules.canonical.tolist(), dataset.targets):
+            logger.warning("%s: %s", name, note)
+        failures += [Failure(name, f"target {target.name}", str(reason)) for target, reason in unusable]
+        usable[name] = replace(source, target=tuple(target.name for target in targets)), dataset.source
+    if not usable:
+        raise errors[0]
+    return usable, failures
 
 
 def benchmark(
@@ -191,8 +269,12 @@ def benchmark(
     measures: Sequence[str] = ("all",),
     n_jobs: int = 1,
     device: str = "cpu",
-) -> Iterator[Outcome]:
+    positive: str | None = None,
+    censored: str | None = None,
+) -> Iterator[Outcome | Failure]:
     """Run what is missing of the grid, yielding each outcome once it is written.
+
+    A target that cannot be learned fails alone where others can, and so does a split.
 
     Seeds come first, then datasets, so that a run that is stopped leaves whole replicates.
 
@@ -210,6 +292,8 @@ def benchmark(
     n_jobs : int
         Fine-tunings at a time, each on one core.
     device : str
+    positive, censored : str, optional
+        As for :func:`molrate.load_dataset`.
 
     Raises
     ------
@@ -225,16 +309,13 @@ def benchmark(
     if len(set(names)) < len(names):
         raise UsageError(f"two datasets have one name in the results: {', '.join(sorted(names))}")
     choose_device(device)
-    tables = [load_dataset(source, target) for source in datasets]
-    targets = {
-        name: ",".join(one.name for one in table.targets) for name, table in zip(names, tables, strict=True)
-    }
-    # Without its folder: the same table elsewhere is the same.
-    origins = [
-        f"{Path(table.source).name}: {targets[name]}" for name, table in zip(names, tables, strict=True)
-    ]
+    wanted = None if target is None else tuple(target)
+    sources, failures = _usable_sources([Source(path, wanted, positive, censored) for path in datasets])
+    targets = {name: ",".join(source.target or ()) for name, (source, _) in sources.items()}
     loaded = [load_encoder(name) for name in encoders]
-    weights = {one.name: one.identity()["weights"] for one in loaded if one.card.kind == "pretrained"}
+    weights = {
+        encoder.name: encoder.identity()["weights"] for encoder in loaded if encoder.card.kind == "pretrained"
+    }
     try:
         for kind in (SCORES, VARIANTS):
             (folder / kind).mkdir(parents=True, exist_ok=True)
@@ -243,16 +324,22 @@ def benchmark(
         raise InputError(f"-o {folder}: cannot be used: {error}") from error
     rows.check(targets, weights, config)
     finished = rows.finished()
+    yield from failures
     with Parallel(n_jobs=n_jobs, return_as="generator_unordered") as jobs:
-        for seed, (source, dataset, origin), split in product(
-            seeds, zip(datasets, names, origins, strict=True), splits
-        ):
-            block = _Block(folder, source, target, split, seed, origin)
-            block.write_scores(encoders, measures)
-            block.write_variants(encoders)
+        for seed, (dataset, (source, table)), split in product(seeds, sources.items(), splits):
+            # Without its folder: the same table elsewhere is the same.
+            origin = f"{Path(table).name}: {targets[dataset]}"
+            block = _Block(folder, source, split, seed, origin)
+            try:
+                block.write_scores(encoders, measures)
+                block.write_variants(encoders)
+            except SplitError as error:
+                logger.error("%s: %s", dataset, error)
+                yield Failure(dataset, f"{split} split, seed {seed}", str(error))
+                continue
             cells = [Cell(dataset, split, seed, name) for name in encoders]
             missing = [cell for cell in cells if cell not in finished]
             logger.info("%s %s %d: %d of %d to do", dataset, split, seed, len(missing), len(cells))
-            for outcome in jobs(delayed(run_cell)(cell, source, target, config, device) for cell in missing):
+            for outcome in jobs(delayed(run_cell)(cell, source, config, device) for cell in missing):
                 rows.append(outcome)
                 yield outcome

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from molrate.cli.main import logging_options, resumable, set_up_logging
+from molrate.cli.main import logging_options, resumable, set_up_logging, target_options
 from molrate.errors import PARTIAL_EXIT_CODE
 
 
@@ -21,6 +21,7 @@ from molrate.errors import PARTIAL_EXIT_CODE
     help="May be given again; by default every encoder available offline.",
 )
 @click.option("--target", multiple=True, metavar="COLUMN", help="Of a table; may be given again.")
+@target_options
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of results.")
 @click.option(
     "--split",
@@ -69,6 +70,8 @@ def command(
     datasets: tuple[str, ...],
     encoders: tuple[str, ...],
     target: tuple[str, ...],
+    positive: str | None,
+    censored: str | None,
     output: Path,
     splits: tuple[str, ...],
     seeds: int,
@@ -110,14 +113,13 @@ def command(
         measures=measures,
         n_jobs=jobs,
         device=device,
+        positive=positive,
+        censored=censored,
     )
     n_failed = 0
     with resumable("the same command"):
-        for done in outcomes:
-            n_failed += done.status != "ok"
-            result = f"{done.metric} {done.test:.4g}" if done.status == "ok" else done.status
-            click.echo(
-                f"{done.dataset} {done.split} {done.seed} {done.encoder}: {result} ({done.seconds:.0f} s)"
-            )
+        for outcome in outcomes:
+            n_failed += outcome.status != "ok"
+            click.echo(outcome.describe())
     if n_failed:
         raise click.exceptions.Exit(PARTIAL_EXIT_CODE)

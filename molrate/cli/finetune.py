@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from molrate.cli.main import logging_options, resumable, set_up_logging
+from molrate.cli.main import logging_options, resumable, set_up_logging, target_options
 
 
 @click.command("finetune", short_help="Fine-tune an encoder on a dataset.")
@@ -16,6 +16,7 @@ from molrate.cli.main import logging_options, resumable, set_up_logging
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Model folder to write.")
 @click.option("--target", multiple=True, metavar="COLUMN", help="What to predict; may be given again.")
 @click.option("--task", type=click.Choice(["classification", "regression"]), help="Override the guess.")
+@target_options
 @click.option("--smiles-column", metavar="NAME", help="Found by its usual names if not given.")
 @click.option(
     "--layers",
@@ -80,6 +81,8 @@ def command(
     output: Path,
     target: tuple[str, ...],
     task: str | None,
+    positive: str | None,
+    censored: str | None,
     smiles_column: str | None,
     n_layers: int | None,
     frozen: bool,
@@ -123,7 +126,8 @@ def command(
         seed=seed,
     )
     with resumable("the same command"):
-        data = TrainingData.of(load_dataset(source, target, smiles_column, task), split, seed)
+        dataset = load_dataset(source, target, smiles_column, task, positive, censored)
+        data = TrainingData.of(dataset, split, seed)
         record = run_finetuning(
             data,
             encoder,

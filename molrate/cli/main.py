@@ -102,6 +102,20 @@ def set_up_logging(quiet: bool, verbose: bool) -> None:
     logging.getLogger("molrate").setLevel(level)
 
 
+def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every command that reads targets, beside their columns and task."""
+    function = click.option(
+        "--censored",
+        type=click.Choice(["drop", "bound"]),
+        help="Values such as <10: leave them out, or take 10. They are refused by default.",
+    )(function)
+    return click.option(
+        "--positive",
+        metavar="LABEL",
+        help="Class that is sought, where the labels do not say it as active, yes, true, + or 1 do.",
+    )(function)
+
+
 def embedding_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of every command that embeds molecules."""
     options = (

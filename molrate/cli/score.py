@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from molrate.cli.main import embedding_options, logging_options, set_up_logging
+from molrate.cli.main import embedding_options, logging_options, set_up_logging, target_options
 from molrate.errors import PARTIAL_EXIT_CODE
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ _FOR_MOLECULES = (
     type=click.Choice(["classification", "regression"]),
     help="Default: two values or text are classes, other numbers are not.",
 )
+@target_options
 @click.option(
     "-m",
     "--measure",

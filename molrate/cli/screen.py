@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from molrate.cli.main import logging_options, set_up_logging
+from molrate.cli.main import logging_options, set_up_logging, target_options
 from molrate.cli.streaming import STDOUT, LibraryOptions, Streaming, library_options
 
 if TYPE_CHECKING:
+    from molrate.data.datasets import Dataset
+    from molrate.models.head import RankingColumn
     from molrate.screening.parts import PartFolder
 
 TOP, BEST = "top.csv", "best"
@@ -24,6 +26,7 @@ TOP, BEST = "top.csv", "best"
 @click.option("--train", metavar="TABLE", help="In place of a model: fit one to this table on the spot.")
 @click.option("-t", "--target", multiple=True, metavar="COLUMN", help="Of --train; what to predict.")
 @click.option("--task", type=click.Choice(["classification", "regression"]), help="Of --train.")
+@target_options
 @click.option(
     "-e",
     "--encoder",
@@ -62,12 +65,14 @@ def command(
     train: str | None,
     target: tuple[str, ...],
     task: str | None,
+    positive: str | None,
+    censored: str | None,
     encoder: str,
     output: str,
     top: int | None,
-    smallest: bool,
+    lower_is_better: bool,
     label_column: str | None,
-    level: float,
+    coverage: float,
     smiles_column: str | None,
     seed: int,
     device: str,
@@ -83,9 +88,7 @@ def command(
     """
     set_up_logging(quiet, verbose)
     from molrate.embedding.embed import choose_device
-    from molrate.files.output import write_atomically
     from molrate.screening.parts import check_place
-    from molrate.screening.screen import top_rows
     from molrate.screening.stage import ScreeningStage
 
     if (model is None) == (train is None):
@@ -98,54 +101,86 @@ def command(
     streaming = Streaming(options, output, quiet)
     if output != STDOUT:
         check_place(Path(output), options.resume)
-    if model is None:
-        model = _fit(Path(output), quiet, train, target, task, encoder, seed)
-    stage = ScreeningStage(str(model), level, choose_device(device), options.max_atoms)
+    ranks = top is not None or label_column is not None or lower_is_better
+    if train is not None:
+        dataset = _load_training(train, target, task, positive, censored, ranks)
+        model = _fit(Path(output), quiet, dataset, encoder, seed)
+    elif censored is not None:
+        raise click.UsageError("--censored goes with --train, whose values it is about")
+    stage = ScreeningStage(str(model), coverage, choose_device(device), options.max_atoms)
+    ranking = stage.order_by(positive) if ranks or positive is not None else None
     if output == STDOUT:
         streaming.tell(streaming.into_stream(found, stage))
         return
     parts, summary = streaming.into_folder(found, stage)
-    if top is not None:
-        best = top_rows(parts, stage.predicted[0], top, smallest)
-        write_atomically(parts.path / TOP, best.to_csv(index=False).encode())
-    if label_column is not None:
-        _write_enrichment(parts, stage.predicted[0], smallest, quiet)
+    if top is not None and ranking is not None:
+        _write_top(parts, ranking, top, lower_is_better, quiet)
+    if label_column is not None and ranking is not None:
+        _write_enrichment(parts, ranking, lower_is_better, quiet)
     streaming.tell(summary)
 
 
-def _write_enrichment(parts: PartFolder, column: str, smallest: bool, quiet: bool) -> None:
+def _write_top(parts: PartFolder, ranking: RankingColumn, top: int, smallest: bool, quiet: bool) -> None:
+    from molrate.files.output import write_atomically
+    from molrate.screening.screen import top_rows
+
+    best = top_rows(parts, ranking.name, top, smallest != ranking.reverse)
+    write_atomically(parts.path / TOP, best.to_csv(index=False).encode())
+    if not quiet:
+        click.echo(f"{TOP}: {len(best)} rows of {ranking.describe(smallest)}", err=True)
+
+
+def _write_enrichment(parts: PartFolder, ranking: RankingColumn, smallest: bool, quiet: bool) -> None:
     import json
 
     from molrate.files.output import write_atomically
     from molrate.screening.enrichment import curves, known_activities, measure_enrichment
 
-    scores, active = known_activities(parts.tables(), column)
-    enrichment = measure_enrichment(scores, active, smallest)
-    content = json.dumps({"column": column, **enrichment.record()}, indent=2) + "\n"
+    scores, active = known_activities(parts.tables(), ranking)
+    lowest_first = smallest != ranking.reverse
+    enrichment = measure_enrichment(scores, active, lowest_first)
+    order = {"column": ranking.name, "active": ranking.positive, "lowest_first": lowest_first}
+    content = json.dumps({**order, **enrichment.record()}, indent=2) + "\n"
     write_atomically(parts.path / "enrichment.json", content.encode())
-    for name, points in curves(scores, active, smallest).items():
+    for name, points in curves(scores, active, lowest_first).items():
         write_atomically(parts.path / f"{name}.csv", points.to_csv(index=False).encode())
     if not quiet:
-        click.echo(f"{column}: {enrichment.describe()}", err=True)
+        click.echo(f"{ranking.describe(smallest)}: {enrichment.describe()}", err=True)
+
+
+def _load_training(
+    train: str,
+    target: tuple[str, ...],
+    task: str | None,
+    positive: str | None,
+    censored: str | None,
+    ranks: bool,
+) -> Dataset:
+    """The table of --train, refused before the work of fitting where a model of it could not rank."""
+    from molrate.data.datasets import load_dataset
+    from molrate.data.targets import check_targets
+    from molrate.models.head import Task
+
+    dataset = load_dataset(train, target or None, task=task, positive=positive, censored=censored)
+    check_targets(dataset.targets)
+    if ranks:
+        Task.of(dataset.targets).order_by(positive)
+    return dataset
 
 
 def _fit(
     output: Path,
     quiet: bool,
-    train: str | None,
-    target: tuple[str, ...],
-    task: str | None,
+    dataset: Dataset,
     encoder: str,
     seed: int,
 ) -> Path:
     """The folder of a model fitted to a table, by the encoder and layer ranked first if none is named."""
-    from molrate.data.datasets import load_dataset
     from molrate.encoders.base import load_encoder
     from molrate.models.linear import describe, fit_model, fitted_before
     from molrate.screening.parts import MODEL_FOLDER
 
     folder, layer = output / MODEL_FOLDER, "last"
-    dataset = load_dataset(str(train), target or None, task=task)
     wanted = None if encoder == BEST else encoder
     if fitted_before(folder, dataset, wanted, seed):
         return folder

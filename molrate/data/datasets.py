@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.data.frames import FRAME, is_frame, named_columns, smiles_of, to_pandas
-from molrate.data.targets import Target, parse_target
+from molrate.data.targets import Target, TargetPolicy, seek
 from molrate.errors import InputError, UsageError
 from molrate.files.downloads import Artifact, github_address
 from molrate.files.tables import READABLE, column_names, find_smiles_column, read_table, require_columns
@@ -61,6 +61,8 @@ class Dataset:
         ids: str | None = None,
         task: str | None = None,
         name: str = "frame",
+        positive: str | None = None,
+        censored: str | None = None,
     ) -> Dataset:
         """A dataset from a data frame.
 
@@ -80,6 +82,8 @@ class Dataset:
             Overrides what the values of the target suggest.
         name : str
             What the dataset is called in results.
+        positive, censored : str, optional
+            As for :func:`load_dataset`.
 
         Returns
         -------
@@ -104,13 +108,19 @@ class Dataset:
         if ids is not None:
             require_columns(table, FRAME, [ids], "--id-column")
         columns = {name: _column(table, name).tolist() for name in wanted}
-        return _in_memory(
-            smiles_of(_column(table, column).tolist()), columns, task, name, _frame_ids(table, ids), FRAME
-        )
+        policy = TargetPolicy(task, positive, censored)
+        texts = smiles_of(_column(table, column).tolist())
+        return _in_memory(texts, columns, policy, name, _frame_ids(table, ids), FRAME)
 
     @classmethod
     def from_molecules(
-        cls, molecules: Iterable[Any], values: Any, task: str | None = None, name: str = "molecules"
+        cls,
+        molecules: Iterable[Any],
+        values: Any,
+        task: str | None = None,
+        name: str = "molecules",
+        positive: str | None = None,
+        censored: str | None = None,
     ) -> Dataset:
         """A dataset from molecules and their measured values.
 
@@ -122,6 +132,8 @@ class Dataset:
             Measured values; NaN or None where not measured.
         task : {"classification", "regression"}, optional
         name : str
+        positive, censored : str, optional
+            As for :func:`load_dataset`.
 
         Returns
         -------
@@ -141,7 +153,8 @@ class Dataset:
         """
         smiles = smiles_of(molecules)
         columns = named_columns(values, len(smiles))
-        return _in_memory(smiles, columns, task, name, _row_numbers(len(smiles)), "molecules in memory")
+        policy = TargetPolicy(task, positive, censored)
+        return _in_memory(smiles, columns, policy, name, _row_numbers(len(smiles)), "molecules in memory")
 
     def select(self, names: Sequence[str]) -> Dataset:
         """The same molecules with some of the targets.
@@ -161,7 +174,12 @@ class Dataset:
 
 
 def as_dataset(
-    source: Any, target: Any = None, smiles: str | None = None, task: str | None = None
+    source: Any,
+    target: Any = None,
+    smiles: str | None = None,
+    task: str | None = None,
+    positive: str | None = None,
+    censored: str | None = None,
 ) -> Dataset:
     """A dataset from whatever holds one.
 
@@ -174,6 +192,8 @@ def as_dataset(
     smiles : str, optional
         Column of SMILES of a file or frame.
     task : {"classification", "regression"}, optional
+    positive, censored : str, optional
+        As for :func:`load_dataset`.
 
     Returns
     -------
@@ -192,17 +212,18 @@ def as_dataset(
     import pandas as pd
 
     if isinstance(source, str | Path):
-        return load_dataset(source, target, smiles, task)
+        return load_dataset(source, target, smiles, task, positive, censored)
     if isinstance(source, Dataset):
-        if smiles is not None or task is not None:
-            raise UsageError("--smiles-column and --task are for tables; a Dataset has both already")
+        if smiles is not None or task is not None or censored is not None:
+            raise UsageError("--smiles-column, --task and --censored are for tables; a Dataset has been read")
         wanted = [target] if isinstance(target, str) else list(target or [])
-        return source.select(wanted) if wanted else source
+        dataset = source.select(wanted) if wanted else source
+        return dataset if positive is None else replace(dataset, targets=seek(dataset.targets, positive))
     if is_frame(source) and not isinstance(source, pd.Series):
         if target is None:
             names = ", ".join(map(str, to_pandas(source).columns))
             raise InputError(f"{FRAME}: say which column to predict with --target; its columns are {names}")
-        return Dataset.from_frame(source, target, smiles, task=task)
+        return Dataset.from_frame(source, target, smiles, None, task, "frame", positive, censored)
     if not isinstance(source, Iterable):
         raise UsageError(
             f"a dataset is a name, a path, a data frame, a Dataset, or a sequence of SMILES, "
@@ -212,7 +233,7 @@ def as_dataset(
         raise UsageError("a sequence of molecules needs their measured values as second argument (--target)")
     if smiles is not None:
         raise UsageError("--smiles-column is for tables; these are molecules already")
-    return Dataset.from_molecules(source, target, task)
+    return Dataset.from_molecules(source, target, task, "molecules", positive, censored)
 
 
 def _column(table: pd.DataFrame, name: str) -> pd.Series:
@@ -244,7 +265,7 @@ def _frame_ids(table: pd.DataFrame, ids: str | None) -> npt.NDArray[np.object_]:
 def _in_memory(
     smiles: list[str],
     columns: Mapping[str, Sequence[object]],
-    task: str | None,
+    policy: TargetPolicy,
     name: str,
     ids: npt.NDArray[np.object_],
     origin: str,
@@ -258,7 +279,7 @@ def _in_memory(
     """
     if not smiles:
         raise InputError(f"{origin}: it has no rows")
-    targets = tuple(parse_target(target, values, task) for target, values in columns.items())
+    targets = policy.read(columns)
     digest = hashlib.sha256("\n".join(smiles).encode("utf-8", "surrogateescape"))
     for target in targets:
         digest.update(target.values.tobytes())
@@ -302,6 +323,8 @@ def load_dataset(
     target: str | Sequence[str] | None = None,
     smiles: str | None = None,
     task: str | None = None,
+    positive: str | None = None,
+    censored: str | None = None,
 ) -> Dataset:
     """Load a dataset by name, by file, or from MoleculeNet.
 
@@ -316,6 +339,10 @@ def load_dataset(
         Column of SMILES, found by its usual names when not given.
     task : {"classification", "regression"}, optional
         Overrides what the values of the target suggest.
+    positive : str, optional
+        The class that is sought, where two labels do not say which it is.
+    censored : {"drop", "bound"}, optional
+        What becomes of values such as ``<10``: not measured, or 10. They are refused by default.
 
     Raises
     ------
@@ -327,17 +354,18 @@ def load_dataset(
     wanted = [target] if isinstance(target, str) else list(dict.fromkeys(target or []))
     name = str(source)
     cards = dataset_cards()
+    policy = TargetPolicy(task, positive, censored)
     if smiles is not None and (name in cards or name.startswith(MOLECULENET_PREFIX)):
         raise UsageError(f"--smiles-column is for tables; the SMILES of {name} are known")
     if name in cards:
-        return _load_card(cards[name], wanted, task)
+        return _load_card(cards[name], wanted, policy)
     if name.startswith(MOLECULENET_PREFIX):
-        return _load_moleculenet(name.removeprefix(MOLECULENET_PREFIX), wanted, task)
+        return _load_moleculenet(name.removeprefix(MOLECULENET_PREFIX), wanted, policy)
     if name != "-" and not Path(name).exists() and not name.lower().removesuffix(".gz").endswith(READABLE):
         raise UsageError(
             f"{name!r} is neither a dataset ({', '.join(cards)}), nor {MOLECULENET_PREFIX}NAME, nor a file"
         )
-    return _load_table(name, wanted, smiles, task)
+    return _load_table(name, wanted, smiles, policy)
 
 
 def dataset_name(source: str | Path) -> str:
@@ -350,7 +378,7 @@ def dataset_name(source: str | Path) -> str:
     return Path(name).name.split(".")[0]
 
 
-def _load_table(path: str, wanted: list[str], smiles_column: str | None, task: str | None) -> Dataset:
+def _load_table(path: str, wanted: list[str], smiles_column: str | None, policy: TargetPolicy) -> Dataset:
     table = read_table(path)
     smiles = find_smiles_column(table, path, smiles_column)
     if not wanted:
@@ -358,7 +386,7 @@ def _load_table(path: str, wanted: list[str], smiles_column: str | None, task: s
             f"{path}: say which column to predict with --target; its columns are {column_names(table)}"
         )
     require_columns(table, path, wanted, "--target")
-    targets = tuple(parse_target(name, table[name].tolist(), task) for name in wanted)
+    targets = policy.read({name: table[name].tolist() for name in wanted})
     digest = "" if path == "-" else f" (sha256:{hashlib.sha256(Path(path).read_bytes()).hexdigest()})"
     ids = _text(table["id"]) if "id" in table else _row_numbers(len(table))
     return Dataset(dataset_name(path), _text(table[smiles]), targets, ids, f"{path}{digest}")
@@ -373,17 +401,15 @@ def _text(column: pd.Series) -> npt.NDArray[np.object_]:
     return np.array(texts, dtype=object)
 
 
-def _load_card(card: dict[str, Any], wanted: list[str], task: str | None) -> Dataset:
+def _load_card(card: dict[str, Any], wanted: list[str], policy: TargetPolicy) -> Dataset:
     unknown = [name for name in wanted if name not in card["targets"]]
     if unknown:
         known = ", ".join(card["targets"])
         raise InputError(f"{card['name']} has no target {', '.join(unknown)} (--target); it has {known}")
     path, copy = _locate_copy(card)
     table = read_table(path)
-    targets = tuple(
-        parse_target(name, table[copy["targets"][name]].tolist(), task or card["task"])
-        for name in wanted or card["targets"]
-    )
+    policy = replace(policy, task=policy.task or card["task"])
+    targets = policy.read({name: table[copy["targets"][name]].tolist() for name in wanted or card["targets"]})
     ids = _text(table[copy["id_column"]]) if copy["id_column"] else _row_numbers(len(table))
     smiles = _text(table[copy["smiles_column"]])
     return Dataset(card["name"], smiles, targets, ids, f"{path.name} (sha256:{copy['sha256']})")
@@ -412,7 +438,7 @@ def _locate_copy(card: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
     raise InputError(f"the shipped file of dataset {card['name']} is missing; reinstall molrate")
 
 
-def _load_moleculenet(name: str, wanted: list[str], task: str | None) -> Dataset:
+def _load_moleculenet(name: str, wanted: list[str], policy: TargetPolicy) -> Dataset:
     smiles, values, tasks = _read_moleculenet(name)
     unknown = [column for column in wanted if column not in tasks]
     if unknown:
@@ -420,9 +446,7 @@ def _load_moleculenet(name: str, wanted: list[str], task: str | None) -> Dataset
         raise InputError(
             f"{MOLECULENET_PREFIX}{name} has no target {', '.join(unknown)} (--target); it has {known}"
         )
-    targets = tuple(
-        parse_target(column, values[:, tasks.index(column)].tolist(), task) for column in wanted or tasks
-    )
+    targets = policy.read({column: values[:, tasks.index(column)].tolist() for column in wanted or tasks})
     ids = _row_numbers(len(smiles))
     digest = hashlib.sha256("\n".join(smiles).encode()).hexdigest()
     return Dataset(

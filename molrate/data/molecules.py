@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -97,8 +98,8 @@ def standardise(
     smiles : sequence of str, length n
     standardisation : {"largest-fragment", "none"}
         ``largest-fragment`` keeps the fragment with most heavy atoms (then the heaviest, then the
-        first in SMILES order) and so drops counter-ions; ``none`` keeps all. Charges, tautomers and
-        stereo marks are left as written under both.
+        first by canonical SMILES, whatever the order they are written in) and so drops counter-ions;
+        ``none`` keeps all. Charges, tautomers and stereo marks are left as written under both.
     keep : bool
         Whether molecules are kept, so that each is parsed once: for no more than some thousands.
 
@@ -182,8 +183,11 @@ def bonds_of(molecule: Chem.Mol) -> list[Chem.Bond]:
 
 def _largest_fragment(molecule: Chem.Mol) -> Chem.Mol:
     fragments = rdmolops.GetMolFrags(molecule, asMols=True)
-    return max(fragments, key=lambda part: (part.GetNumHeavyAtoms(), _mass(part)))
+    sizes = [(fragment.GetNumHeavyAtoms(), _mass(fragment)) for fragment in fragments]
+    largest = [fragment for fragment, size in zip(fragments, sizes, strict=True) if size == max(sizes)]
+    return largest[0] if len(largest) == 1 else min(largest, key=Chem.MolToSmiles)
 
 
 def _mass(molecule: Chem.Mol) -> float:
-    return sum(atom.GetMass() for atom in atoms_of(molecule))
+    # Rounded once, so that the order of atoms does not decide between fragments of one composition.
+    return math.fsum(atom.GetMass() for atom in atoms_of(molecule))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ from molrate.models.metrics import MAIN_METRIC
 from molrate.models.model import RECORD, TunedModel, common_record, save_model
 
 DEFAULTS = FinetuningConfig()
+logger = logging.getLogger(__name__)
+
 _TRIALS, _REQUEST = "trials", "request.json"
 
 
@@ -47,6 +50,8 @@ def finetune(
     seed: int = 0,
     device: str = "auto",
     progress: bool = False,
+    positive: str | None = None,
+    censored: str | None = None,
 ) -> TunedModel:
     """Fine-tune an encoder and write the model, or go on where the same call was stopped.
 
@@ -83,6 +88,8 @@ def finetune(
         Draws the split and all of training.
     device : str
     progress : bool
+    positive, censored : str, optional
+        See :func:`molrate.load_dataset`.
 
     Returns
     -------
@@ -115,7 +122,8 @@ def finetune(
         seed=seed,
     )
     transfer = Transfer(n_layers, frozen, layer, pooling)
-    data = TrainingData.of(as_dataset(dataset, target, smiles, task), split, seed, standardisation)
+    read = as_dataset(dataset, target, smiles, task, positive, censored)
+    data = TrainingData.of(read, split, seed, standardisation)
     run_finetuning(data, encoder, output, config, transfer, weights=weights, device=device, progress=progress)
     return TunedModel.load(output)
 
@@ -139,6 +147,8 @@ def run_finetuning(
         The record in ``model.json``.
     """
     folder, transfer = Path(folder), transfer or Transfer()
+    for note in data.notes:
+        logger.warning("%s: %s", data.dataset.name, note)
     model = load_encoder(encoder, weights, config.seed)
     settings = {**transfer.record(), **config.record()}
     request = {
@@ -229,6 +239,7 @@ def describe(record: dict[str, Any], folder: Path) -> str:
     lines = [
         f"{record['dataset']['name']}: {', '.join(record['task']['targets'])}, {record['encoder']['name']}"
         f"{' frozen, ' + record['encoder']['layer'] if record['settings']['frozen'] else ''}",
+        *_positive_lines(record["task"]),
         f"{split['method']} split: {sizes} molecules",
         f"best of {len(record['trials'])}: learning rate {best['learning_rate']:g}, weight decay "
         f"{best['weight_decay']:g}, epoch {best['best_epoch'] + 1} of {best['n_epochs']}",
@@ -239,8 +250,15 @@ def describe(record: dict[str, Any], folder: Path) -> str:
         lines.append(f"{part}: " + ", ".join(f"{name} {_number(metrics[name])}" for name in ordered))
     if record["unsupported"]:
         lines.append(f"left out: {len(record['unsupported'])} molecules the encoder does not support")
+    lines += [f"note: {note}" for note in record["notes"]]
     lines.append(f"model: {folder}")
     return "\n".join(lines)
+
+
+def _positive_lines(task: dict[str, Any]) -> list[str]:
+    sought = zip(task["targets"], task["positives"], strict=False)
+    named = [f"{target}={label}" for target, label in sought if label is not None]
+    return [f"positive class: {', '.join(named)}"] if named else []
 
 
 def _number(value: float | None) -> str:
@@ -294,6 +312,7 @@ def _record(
         "calibration": tuned.calibration,
         "split": {"method": data.method, **data.split.record()},
         "unsupported": tuned.unsupported,
+        "notes": data.notes,
     }
 
 

@@ -16,9 +16,10 @@ import torch
 from torch import nn
 
 from molrate.data.datasets import Dataset
+from molrate.data.duplicates import measurement_notes
 from molrate.data.molecules import Molecules, standardise
-from molrate.data.splits import Split, split_molecules
-from molrate.data.targets import Target, check_target
+from molrate.data.splits import Split, check_training, part_notes, split_molecules
+from molrate.data.targets import Target, check_targets
 from molrate.embedding.embed import choose_device, embed_one
 from molrate.encoders.base import Encoder
 from molrate.encoders.trainable import Trainable
@@ -70,6 +71,16 @@ class TrainingData:
         """Targets side by side, shape (n, n_targets)."""
         return np.column_stack([target.values for target in self.targets])
 
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of the measurements and of the parts."""
+        canonical = self.molecules.canonical.tolist()
+        return [
+            *measurement_notes(canonical, self.targets),
+            *self.task.notes(),
+            *part_notes([target.where(self.molecules.valid) for target in self.targets], self.split),
+        ]
+
     @classmethod
     def of(
         cls,
@@ -86,11 +97,12 @@ class TrainingData:
             If a target cannot be learned from, or too few molecules are valid and measured.
         """
         molecules = standardise(dataset.smiles.tolist(), standardisation)
-        for one in dataset.targets:
-            check_target(one.take(np.flatnonzero(molecules.valid)))
-        measured = np.any([one.labelled for one in dataset.targets], axis=0)
+        check_targets([target.take(np.flatnonzero(molecules.valid)) for target in dataset.targets])
+        measured = np.any([target.labelled for target in dataset.targets], axis=0)
         usable = np.where(measured & molecules.valid, molecules.canonical, "")
-        parts = split_molecules(usable.tolist(), split, seed)
+        # An invalid row is in no part; its class is not one that a part could lack.
+        targets = [target.where(molecules.valid) for target in dataset.targets]
+        parts = split_molecules(usable.tolist(), split, seed, targets)
         return cls(dataset, molecules, dataset.targets, Task.of(dataset.targets), parts, split)
 
 
@@ -147,6 +159,8 @@ class _Tuning:
         self.features = self._embed(transfer.layer) if transfer.frozen else None
         self.trainable = None if transfer.frozen else self._trainable()
         self.encoded: dict[int, Any] = self._rows() if transfer.frozen else self._encode()
+        # Again, as molecules that the encoder does not support are left out now.
+        check_training(data.targets, np.array(self.rows("train")), data.method)
         self.scaled = self._scaled_targets()
 
     def _trainable(self) -> Trainable:
@@ -236,15 +250,15 @@ class _Tuning:
         """Predictions for a part, shape (n, n_outputs)."""
         return predict(run, self.data.task.kind, self.examples(part), _BATCH_SIZE)
 
-    def calibration(self, found: npt.NDArray[np.float64]) -> Calibration:
+    def calibration(self, predicted: npt.NDArray[np.float64]) -> Calibration:
         """Nonconformity of predictions for the validation part."""
-        return calibrate(self.data.task, self.data.values[self.rows("validation")], found)
+        return calibrate(self.data.task, self.data.values[self.rows("validation")], predicted)
 
-    def metrics(self, found: npt.NDArray[np.float64], part: str) -> dict[str, dict[str, float]]:
+    def metrics(self, predicted: npt.NDArray[np.float64], part: str) -> dict[str, dict[str, float]]:
         """Metrics of predictions for a part by target, and their mean."""
         rows = np.array(self.rows(part))
         targets = [target.take(rows) for target in self.data.targets]
-        return metrics_by_target(targets, self.data.task.kind, found)
+        return metrics_by_target(targets, self.data.task.kind, predicted)
 
 
 def tune(

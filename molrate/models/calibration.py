@@ -39,17 +39,10 @@ def calibrate(task: Task, values: _Floats, predicted: _Floats) -> Calibration:
         if task.kind == "regression":
             scores = np.abs(truth - predicted[measured, column])
         else:
-            classes = class_probabilities(task, predicted[measured], column)
+            classes = task.probabilities(predicted[measured], column)
             scores = 1 - classes[np.arange(len(measured)), truth.astype(int)]
         calibration[target] = sorted(float(score) for score in scores)
     return calibration
-
-
-def class_probabilities(task: Task, predicted: _Floats, column: int) -> _Floats:
-    """Probability of every class of a target, shape (n, n_classes)."""
-    if task.kind == "multiclass":
-        return predicted
-    return np.column_stack([1 - predicted[:, column], predicted[:, column]])
 
 
 def conformal_quantile(scores: Sequence[float], level: float) -> float:
@@ -89,7 +82,7 @@ def uncertainty_columns(
             columns[f"low_{target}"] = predicted[:, column] - reach
             columns[f"high_{target}"] = predicted[:, column] + reach
         else:
-            probabilities = class_probabilities(task, predicted, column)
+            probabilities = task.probabilities(predicted, column)
             labels = np.array(task.classes[column], dtype=object)
             columns[f"classes_{target}"] = np.array(
                 ["|".join(labels[1 - row <= reach]) for row in probabilities], dtype=object

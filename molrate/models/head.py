@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
+from molrate.data.classes import find_class
 from molrate.data.targets import Target
-from molrate.errors import InputError
+from molrate.errors import InputError, UsageError
 
 _ROUNDING = 1e-6
 _LIMIT = 10.0
@@ -30,11 +33,15 @@ class Task:
     targets : tuple of str
     classes : tuple of tuple of str
         Class labels of each target, in the order of codes; empty for numbers.
+    positives : tuple of str or None
+        The class of each target that is sought, the second of two; None where it is not known; empty for
+        numbers.
     """
 
     kind: str
     targets: tuple[str, ...]
     classes: tuple[tuple[str, ...], ...] = ()
+    positives: tuple[str | None, ...] = ()
 
     @classmethod
     def of(cls, targets: Sequence[Target]) -> Task:
@@ -52,10 +59,11 @@ class Task:
         if len(tasks) > 1:
             raise InputError(f"{', '.join(names)}: fine-tune classes and numbers apart (--target)")
         classes = tuple(target.classes for target in targets)
+        positives = tuple(target.positive for target in targets)
         if all(len(labels) == 2 for labels in classes):
-            return cls("binary", names, classes)
+            return cls("binary", names, classes, positives)
         if len(targets) == 1:
-            return cls("multiclass", names, classes)
+            return cls("multiclass", names, classes, positives)
         raise InputError(f"{', '.join(names)}: fine-tune targets of more than two classes apart (--target)")
 
     @property
@@ -66,6 +74,106 @@ class Task:
     def record(self) -> dict[str, object]:
         """As plain values."""
         return asdict(self)
+
+    @classmethod
+    def read(cls, record: Mapping[str, Any]) -> Task:
+        """The task of plain values that :meth:`record` gave, however JSON wrote them."""
+        classes = tuple(map(tuple, record["classes"]))
+        return cls(record["kind"], tuple(record["targets"]), classes, tuple(record["positives"]))
+
+    def notes(self) -> list[str]:
+        """Sentences on pairs of classes of which neither is known to be the positive one."""
+        if self.kind != "binary":
+            return []
+        return [
+            f"{name}: neither {classes[0]} nor {classes[1]} is known as the positive class; there are "
+            "predictions of both; name one with --positive to rank by it"
+            for name, classes, positive in zip(self.targets, self.classes, self.positives, strict=True)
+            if positive is None
+        ]
+
+    def columns(self, outputs: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
+        """Outputs of a head (n, n_outputs) under the names they have in tables.
+
+        ``predicted_TARGET`` for numbers; for classes ``predicted_TARGET=CLASS``, the probability of that
+        class: the positive one of two, or each one where there are more or none is known to be positive.
+        """
+        if self.kind == "regression":
+            return {f"predicted_{name}": outputs[:, place] for place, name in enumerate(self.targets)}
+        columns = {}
+        for place, (name, classes) in enumerate(zip(self.targets, self.classes, strict=True)):
+            probabilities = self.probabilities(outputs, place)
+            for code, label in enumerate(classes):
+                if self.kind == "multiclass" or self.positives[place] in (None, label):
+                    columns[f"predicted_{name}={label}"] = probabilities[:, code]
+        return columns
+
+    def probabilities(self, outputs: npt.NDArray[np.float64], place: int) -> npt.NDArray[np.float64]:
+        """Probability of every class of the target at a place, shape (n, n_classes)."""
+        if self.kind == "multiclass":
+            return outputs
+        return np.column_stack([1 - outputs[:, place], outputs[:, place]])
+
+    def order_by(self, positive: str | None = None) -> RankingColumn:
+        """The column that molecules are ranked by, of the first target.
+
+        Parameters
+        ----------
+        positive : str, optional
+            The class that is sought; by default the one that the task knows.
+
+        Raises
+        ------
+        UsageError
+            If no class is known to be sought, or there is none of that name.
+        """
+        name = self.targets[0]
+        if self.kind == "regression":
+            if positive is not None:
+                raise UsageError(f"target {name!r} holds numbers and has no class {positive!r} (--positive)")
+            return RankingColumn(f"predicted_{name}")
+        classes, known = self.classes[0], self.positives[0]
+        if positive is None and known is None:
+            raise UsageError(
+                f"target {name!r} has the classes {', '.join(classes)}; say which one is to come first with "
+                f"--positive, such as --positive {shlex.quote(classes[-1])}"
+            )
+        label = known if positive is None else find_class(classes, positive)
+        if label is None:
+            raise UsageError(
+                f"target {name!r} has no class {positive!r} (--positive); it has {', '.join(classes)}"
+            )
+        rest = tuple(other for other in classes if other != label)
+        if self.kind == "binary" and known not in (None, label):
+            return RankingColumn(f"predicted_{name}={known}", label, rest, reverse=True)
+        return RankingColumn(f"predicted_{name}={label}", label, rest)
+
+
+@dataclass(frozen=True)
+class RankingColumn:
+    """A column of predictions that molecules are ranked by.
+
+    Attributes
+    ----------
+    name : str
+        Of the column.
+    positive : str, optional
+        The class that is sought; None for numbers.
+    negatives : tuple of str
+        The other classes.
+    reverse : bool
+        Whether the column is the probability of the other of two classes, so that its lowest value is the
+        highest of the class sought.
+    """
+
+    name: str
+    positive: str | None = None
+    negatives: tuple[str, ...] = ()
+    reverse: bool = False
+
+    def describe(self, smallest: bool = False) -> str:
+        """What comes first: ``highest predicted_activity=active``."""
+        return f"{'lowest' if smallest != self.reverse else 'highest'} {self.name}"
 
 
 def target_scaling(values: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,28 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
 from torch import nn
 
 from molrate.data.datasets import Dataset
+from molrate.data.duplicates import measurement_notes
 from molrate.data.molecules import standardise
-from molrate.data.targets import check_target
+from molrate.data.splits import fold_molecules
+from molrate.data.targets import Target, check_targets
 from molrate.embedding.embed import embed_one
 from molrate.encoders.base import Encoder
 from molrate.errors import InputError, UsageError
 from molrate.models.calibration import Calibration, calibrate
 from molrate.models.head import Head, Task
 from molrate.models.metrics import metrics_by_target
-from molrate.models.model import ENCODER, HEAD, RECORD, TRAINING, TunedModel, common_record, save_model
+from molrate.models.model import (
+    ENCODER,
+    HEAD,
+    RECORD,
+    TRAINING,
+    TunedModel,
+    common_record,
+    save_model,
+    values_digest,
+)
+
+logger = logging.getLogger(__name__)
 
 _Floats = npt.NDArray[np.float64]
 
@@ -68,6 +83,7 @@ def fit_model(
     InputError
         If a target cannot be learned from, or too few molecules are valid and measured.
     """
+    check_targets(dataset.targets)
     task = Task.of(dataset.targets)
     molecules = standardise(dataset.smiles.tolist(), standardisation)
     (name,) = encoder.select_layers(layer)
@@ -78,9 +94,10 @@ def fit_model(
     rows = np.flatnonzero(np.isfinite(embedding.layers[name]).all(axis=1) & ~np.isnan(values).all(axis=1))
     features, values = embedding.layers[name][rows], values[rows]
     targets = [target.take(rows) for target in dataset.targets]
-    for target in targets:
-        check_target(target)
-    found = _predict_folds(task, features, values, molecules.canonical[rows], seed)
+    check_targets(targets)
+    for note in [*measurement_notes(molecules.canonical.tolist(), dataset.targets), *task.notes()]:
+        logger.warning("%s: %s", dataset.name, note)
+    predicted = _predict_folds(targets, features, molecules.canonical[rows], seed)
     head = _fit_head(task, features, values)
     settings = {
         "frozen": True,
@@ -91,10 +108,10 @@ def fit_model(
         "dropout": 0.0,
         "seed": seed,
     }
-    calibration: Calibration = calibrate(task, values, found)
+    calibration: Calibration = calibrate(task, values, predicted)
     record = {
         **common_record(dataset, task, standardisation, encoder, settings),
-        "metrics": {"folds": metrics_by_target(targets, task.kind, found)},
+        "metrics": {"folds": metrics_by_target(targets, task.kind, predicted)},
         "calibration": calibration,
     }
     network = encoder.trainable().network if encoder.n_transferable else None
@@ -119,19 +136,24 @@ def fitted_before(folder: Path, dataset: Dataset, encoder: str | None, seed: int
         If it has another one, or other files.
     """
     if not (folder / RECORD).is_file():
-        if folder.is_dir() and any(one.name not in (ENCODER, HEAD, TRAINING) for one in folder.iterdir()):
+        if folder.is_dir() and any(path.name not in (ENCODER, HEAD, TRAINING) for path in folder.iterdir()):
             raise UsageError(f"{folder}: it holds other files; name a new folder (-o)")
         return False
     record = TunedModel.load(folder).record
     if "folds" not in record["metrics"]:
         raise UsageError(f"{folder}: it is a model of molrate finetune; name another folder (-o)")
+    task, wanted = Task.read(record["task"]), Task.of(dataset.targets)
     same = {
         "--train": record["dataset"]["source"] == dataset.source,
-        "--target": record["task"]["targets"] == [target.name for target in dataset.targets],
+        "--target": list(task.targets) == [target.name for target in dataset.targets],
+        "--task": task.kind == wanted.kind,
+        "--positive": task.positives == wanted.positives,
         "--encoder": encoder in (None, record["encoder"]["name"]),
         "--seed": record["settings"]["seed"] == seed,
     }
     differing = [option for option, equal in same.items() if not equal]
+    if not differing and record["dataset"]["values"] != values_digest(dataset):
+        differing = ["--censored"]
     if differing:
         raise UsageError(
             f"{folder}: it was fitted with another {', '.join(differing)}; name a new folder (-o)"
@@ -151,23 +173,33 @@ def describe(record: dict[str, Any]) -> str:
 
 
 def _predict_folds(
-    task: Task,
+    targets: Sequence[Target],
     features: npt.NDArray[np.float32],
-    values: _Floats,
-    groups: npt.NDArray[np.object_],
+    canonical: npt.NDArray[np.object_],
     seed: int,
 ) -> _Floats:
     """Predictions of each molecule by a head that did not see it, shape (n, n_outputs)."""
-    n_groups = len(set(groups))
-    if n_groups < FOLDS:
-        raise InputError(f"{n_groups} different molecules are too few; {FOLDS} are the least")
-    found = np.full((len(values), task.n_outputs), np.nan)
-    folds = GroupKFold(FOLDS, shuffle=True, random_state=seed).split(features, groups=groups)
-    for known, new in folds:
+    task, values = Task.of(targets), np.column_stack([target.values for target in targets])
+    predicted = np.full((len(values), task.n_outputs), np.nan)
+    for new in _folds(targets, canonical, seed):
+        known = np.setdiff1d(np.arange(len(values)), new)
         head = _fit_head(task, features[known], values[known])
         with torch.inference_mode():
-            found[new] = head.predict(torch.from_numpy(features[new]), task.kind).numpy()
-    return found
+            predicted[new] = head.predict(torch.from_numpy(features[new]), task.kind).numpy()
+    return predicted
+
+
+def _folds(
+    targets: Sequence[Target], canonical: npt.NDArray[np.object_], seed: int
+) -> list[npt.NDArray[np.intp]]:
+    """Rows of each fold; folds of classes are stratified."""
+    if targets[0].task == "classification":
+        return fold_molecules(canonical.tolist(), FOLDS, seed, targets)
+    n_molecules = len(set(canonical))
+    if n_molecules < FOLDS:
+        raise InputError(f"{n_molecules} different molecules are too few; {FOLDS} are the least")
+    folds = GroupKFold(FOLDS, shuffle=True, random_state=seed)
+    return [new for _, new in folds.split(canonical, groups=canonical)]
 
 
 def _fit_head(task: Task, features: npt.NDArray[np.float32], values: _Floats) -> Head:

@@ -31,45 +31,49 @@ def target_metrics(target: Target, predicted: _Floats) -> dict[str, float]:
     target : Target
         Of n molecules.
     predicted : ndarray, shape (n,) or (n, n_classes)
-        Values; probabilities of the second class; or of every class where there are more than two.
+        Values; probabilities of the second of two classes; or of every class where there are more.
 
     Returns
     -------
     dict of str to float
         ``auroc``, ``auprc``, ``accuracy`` or ``rmse``, ``mae``, ``r2``; NaN where one does not exist, as an
-        area under a curve does not without both classes.
+        area under a curve does not without both classes. ``auprc`` is that of the positive class, or the
+        mean over classes where there are more than two or none is known to be positive.
     """
     measured = target.labelled
-    truth, found = target.values[measured], predicted[measured]
+    truth, predicted = target.values[measured], predicted[measured]
     if target.task == "regression":
-        return _regression(truth, found)
-    return _classification(truth.astype(int), found, len(target.classes))
+        return _regression(truth, predicted)
+    return _classification(truth.astype(int), predicted, target)
 
 
-def _regression(truth: _Floats, found: _Floats) -> dict[str, float]:
+def _regression(truth: _Floats, predicted: _Floats) -> dict[str, float]:
     if not len(truth):
         return dict.fromkeys(("rmse", "mae", "r2"), np.nan)
     return {
-        "rmse": float(root_mean_squared_error(truth, found)),
-        "mae": float(mean_absolute_error(truth, found)),
-        "r2": float(r2_score(truth, found)) if len(truth) > 1 else np.nan,
+        "rmse": float(root_mean_squared_error(truth, predicted)),
+        "mae": float(mean_absolute_error(truth, predicted)),
+        "r2": float(r2_score(truth, predicted)) if len(truth) > 1 else np.nan,
     }
 
 
-def _classification(truth: npt.NDArray[np.int_], found: _Floats, n_classes: int) -> dict[str, float]:
+def _classification(truth: npt.NDArray[np.int_], predicted: _Floats, target: Target) -> dict[str, float]:
+    n_classes = len(target.classes)
+    by_class = predicted if n_classes > 2 else np.column_stack([1 - predicted, predicted])
     if len(np.unique(truth)) < n_classes:
         metrics = dict.fromkeys(("auroc", "auprc"), np.nan)
     elif n_classes == 2:
+        both = average_precision_score(np.eye(2)[truth], by_class, average=None)
         metrics = {
-            "auroc": float(roc_auc_score(truth, found)),
-            "auprc": float(average_precision_score(truth, found)),
+            "auroc": float(roc_auc_score(truth, predicted)),
+            "auprc": float(both.mean() if target.positive is None else both[1]),
         }
     else:
         metrics = {
-            "auroc": float(roc_auc_score(truth, found, multi_class="ovr")),
-            "auprc": float(average_precision_score(np.eye(n_classes)[truth], found)),
+            "auroc": float(roc_auc_score(truth, predicted, multi_class="ovr")),
+            "auprc": float(average_precision_score(np.eye(n_classes)[truth], predicted)),
         }
-    chosen = found.argmax(axis=1) if n_classes > 2 else (found >= 0.5).astype(int)
+    chosen = predicted.argmax(axis=1) if n_classes > 2 else (predicted >= 0.5).astype(int)
     return {**metrics, "accuracy": float(accuracy_score(truth, chosen)) if len(truth) else np.nan}
 
 

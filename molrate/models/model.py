@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 RECORD, ENCODER, HEAD = "model.json", "encoder.safetensors", "head.safetensors"
 TRAINING = "training.smi"
-_FORMAT = 2
+_FORMAT = 3
 
 
 class TunedModel:
@@ -55,16 +56,12 @@ class TunedModel:
         """What it predicts."""
         from molrate.models.head import Task
 
-        task = self.record["task"]
-        return Task(task["kind"], tuple(task["targets"]), tuple(map(tuple, task["classes"])))
+        return Task.read(self.record["task"])
 
     @property
     def columns(self) -> list[str]:
-        """Names of predictions: one a target, or one a class where a target has more than two."""
-        task = self.record["task"]
-        if task["kind"] == "multiclass":
-            return [f"predicted_{task['targets'][0]}={label}" for label in task["classes"][0]]
-        return [f"predicted_{target}" for target in task["targets"]]
+        """Names of predictions, see :meth:`molrate.models.head.Task.columns`."""
+        return list(self.task.columns(np.empty((0, self.task.n_outputs))))
 
     @classmethod
     def load(cls, folder: str | Path) -> TunedModel:
@@ -96,10 +93,10 @@ class TunedModel:
         return embed_one(molecules, self.encoder, [layer], pooling, device, progress=progress)
 
     def values(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Predictions from embeddings (n, d), shape (n, n_outputs); NaN where an embedding is not finite."""
+        """Outputs of the head for embeddings (n, d), shape (n, n_outputs); NaN where one is not finite."""
         import torch
 
-        values = np.full((len(features), len(self.columns)), np.nan)
+        values = np.full((len(features), self.task.n_outputs), np.nan)
         usable = np.isfinite(features).all(axis=1)
         n_threads = torch.get_num_threads()
         # Sums of a few rows differ in their last digit with the number of threads.
@@ -127,12 +124,13 @@ class TunedModel:
         -------
         pandas.DataFrame
             One row per SMILES in order: ``smiles``, ``canonical_smiles``, a column for each of
-            :attr:`columns` (values in the target's unit, or probabilities; NaN where there is none),
+            :attr:`columns` (values in the target's unit, or the probability of the class in the column's
+            name; NaN where there is none),
             ``status`` (``ok``, ``invalid`` or ``unsupported``) and ``error``.
         """
         molecules = standardise(smiles, self.record["standardisation"])
         embedding = self.embed(molecules, device, progress)
-        values = np.full((len(molecules), len(self.columns)), np.nan)
+        values = np.full((len(molecules), self.task.n_outputs), np.nan)
         layer = self.record["encoder"]["layer"]
         if layer in embedding.layers:
             values = self.values(embedding.layers[layer])
@@ -143,7 +141,8 @@ class TunedModel:
         lost = (status == "ok") & ~np.isfinite(values).all(axis=1)
         errors[lost], status[lost] = "its embedding is not finite", "unsupported"
         frame = pd.DataFrame({"smiles": molecules.smiles, "canonical_smiles": molecules.canonical})
-        frame[self.columns] = values
+        for name, column in self.task.columns(values).items():
+            frame[name] = column
         frame["status"], frame["error"] = status, errors
         return frame
 
@@ -231,6 +230,14 @@ def save_model(
         raise InputError(f"{folder} cannot be written: {error}") from error
 
 
+def values_digest(dataset: Dataset) -> str:
+    """SHA-256 of the targets as they were read."""
+    digest = hashlib.sha256()
+    for target in dataset.targets:
+        digest.update(target.values.tobytes())
+    return digest.hexdigest()
+
+
 def common_record(
     dataset: Dataset, task: Task, standardisation: str, encoder: Encoder, settings: dict[str, Any]
 ) -> dict[str, Any]:
@@ -239,7 +246,7 @@ def common_record(
         "format": _FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: version(name) for name in ("molrate", "torch", "rdkit")},
-        "dataset": {"name": dataset.name, "source": dataset.source},
+        "dataset": {"name": dataset.name, "source": dataset.source, "values": values_digest(dataset)},
         "standardisation": standardisation,
         "encoder": {
             "name": encoder.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,7 @@ def embed_pool(
         If no target can be used, or every encoder failed.
     """
     # Unusable targets are told before the work of embedding, not after it.
-    _usable_targets(dataset, molecules)
+    usable_targets(dataset, molecules)
     requests, failures = loaded
     embeddings = embed_molecules(molecules, requests, settings.pooling, settings.device, progress=progress)
     requests, embeddings, failed = _split_failures(requests, embeddings)
@@ -170,7 +170,7 @@ def targets_to_score(
     InputError
         The first target's error, if none can be used.
     """
-    targets, unusable = _usable_targets(pool.dataset, pool.molecules)
+    targets, unusable = usable_targets(pool.dataset, pool.molecules)
     for _, reason in unusable:
         logger.error("%s", reason)
     scored_targets = []
@@ -236,7 +236,7 @@ def load_encoders(
     return requests, failures
 
 
-def _usable_targets(
+def usable_targets(
     dataset: Dataset, molecules: Molecules
 ) -> tuple[list[Target], list[tuple[Target, InputError]]]:
     """Targets that can be ranked by, and the others with the reason.
@@ -296,6 +296,6 @@ def _labelled_rows(
         disagree = np.bincount(group, weights=np.abs(values - mean[group])) > 0
         mean[disagree] = np.nan
     order = np.argsort(first)
-    merged = Target(target.name, target.task, mean[order], target.classes)
+    merged = replace(target, values=mean[order])
     keep = np.flatnonzero(merged.labelled)
     return merged.take(keep), rows[first[order]][keep]

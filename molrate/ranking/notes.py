@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from molrate.data.duplicates import find_disagreements
 from molrate.encoders.cards import BASELINES
 from molrate.statistics.resampling import FEW_MOLECULES, default_bins
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from molrate.data.molecules import Molecules
+    from molrate.data.targets import Target
     from molrate.embedding.result import Embedding
     from molrate.ranking.candidates import ScoredTarget
     from molrate.ranking.ranking import Ranking
@@ -28,8 +30,9 @@ def molecule_notes(
     embeddings: Sequence[Embedding],
     common: npt.NDArray[np.bool_],
     duplicates: str,
+    targets: Sequence[Target] = (),
 ) -> list[str]:
-    """What was left out of a table of molecules."""
+    """What was left out of a table of molecules, and where equal molecules contradict each other."""
     valid = molecules.valid
     notes = [f"{len(molecules)} rows, {valid.sum()} valid molecules."]
     if not valid.all():
@@ -41,8 +44,12 @@ def molecule_notes(
             "keep": "kept as they are",
             "merge": "merged: the mean of their values, or their class where all agree",
         }[duplicates]
-        notes.append(f"{molecules.n_duplicates} rows repeat an earlier molecule; {done}.")
-    unsupported = {row: reason for one in embeddings for row, reason in one.errors.items()}
+        contradictions = "".join(
+            f", {disagreement.describe()}"
+            for disagreement in find_disagreements(molecules.canonical.tolist(), targets)
+        )
+        notes.append(f"{molecules.n_duplicates} rows repeat an earlier molecule{contradictions}; {done}.")
+    unsupported = {row: reason for embedding in embeddings for row, reason in embedding.errors.items()}
     if unsupported:
         row, reason = min(unsupported.items())
         notes.append(
@@ -55,7 +62,7 @@ def molecule_notes(
 def target_notes(scored_target: ScoredTarget, n_rows: int) -> list[str]:
     """What a target's labels are, and what weakens a ranking by them."""
     target, sizes = scored_target.target, np.bincount(scored_target.resampling.codes)
-    notes = []
+    notes = [f"{target.name}: {note}." for note in target.notes]
     if n_rows != len(target.values):
         notes.append(f"{target.name}: {len(target.values)} of {n_rows} rows scored.")
     if target.task == "classification":
@@ -98,7 +105,7 @@ def baseline_notes(ranking: Ranking) -> list[str]:
                 note += f", and {_against(ranking, best, same.iloc[0])}"
         notes.append(note + ".")
     if ranked["measure"].nunique() > _EACH_MEASURE:
-        return [_counted(target, found) for target, found in verdicts.items()]
+        return [_counted(target, by_verdict) for target, by_verdict in verdicts.items()]
     return notes
 
 

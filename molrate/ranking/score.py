@@ -77,6 +77,8 @@ def score(
     precision: str = "fp32",
     device: str = "auto",
     progress: Progress | None = None,
+    positive: str | None = None,
+    censored: str | None = None,
 ) -> Ranking:
     """Rank encoders, and their layers, by how well they should transfer to a dataset.
 
@@ -132,6 +134,8 @@ def score(
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
     progress : callable, optional
         Called with the number of molecules embedded since the last call.
+    positive, censored : str, optional
+        See :func:`molrate.load_dataset`.
 
     Returns
     -------
@@ -153,7 +157,7 @@ def score(
     if isinstance(encoders, str):
         raise UsageError("encoders take a sequence of names; put the one name into a list")
     return rank_dataset(
-        as_dataset(dataset, target, smiles, task),
+        as_dataset(dataset, target, smiles, task, positive, censored),
         encoders,
         RowPolicy(standardisation, duplicates, on_invalid),
         EmbeddingSettings(layer, pooling, precision, seed, device),
@@ -228,7 +232,8 @@ def _notes(
     """What to mind in reading the table; `default` says whether the encoders were molrate's choice."""
     arguments = ranking.run["arguments"]
     kinds = ranking.frame["kind"]
-    notes = molecule_notes(pool.molecules, pool.embeddings, pool.common, policy.duplicates)
+    targets = pool.dataset.targets
+    notes = molecule_notes(pool.molecules, pool.embeddings, pool.common, policy.duplicates, targets)
     notes += measure_notes
     for scored_target in scored_targets:
         notes += target_notes(scored_target, len(pool.dataset))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from molrate.data.targets import Target, check_target, parse_target
+from molrate.data.targets import Target, TargetPolicy, check_target
 from molrate.errors import InputError, UsageError
 from molrate.files.matrices import NOT_FEATURES, FeatureFile, find_features, npz_header, partitioned_features
 from molrate.files.tables import read_table
@@ -22,7 +23,7 @@ from molrate.measures.given import inputs_met, read_given
 from molrate.ranking.candidates import Candidate, ScoredTarget, choose_measures
 from molrate.ranking.consensus import consensus_table
 from molrate.ranking.notes import target_notes
-from molrate.ranking.ranking import Ranking, rank_targets, ranking_frame
+from molrate.ranking.ranking import Ranking, failed_row, rank_targets, ranking_frame
 from molrate.ranking.sensitivity import sensitivity_table
 from molrate.ranking.streaming import HELD_VALUES, STREAMED_BLOCKS, STREAMED_PERMUTATIONS, rank_streamed
 from molrate.ray_cluster import connected
@@ -30,6 +31,8 @@ from molrate.statistics.resampling import BLOCKS, PERMUTATIONS, make_resampling
 
 if TYPE_CHECKING:
     import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 _VERSIONS = ("molrate", "numpy")
 
@@ -49,6 +52,8 @@ def score_features(
     seed: int = 0,
     engine: str = "local",
     address: str | None = None,
+    positive: str | None = None,
+    censored: str | None = None,
 ) -> Ranking:
     """Rank precomputed features: of images, text, other tools.
 
@@ -69,6 +74,8 @@ def score_features(
         ``ray`` streams files and folders on a cluster, whose nodes are to find them under the same paths.
     address : str, optional
         Of the cluster; one is started on this machine if none is given.
+    positive, censored : str, optional
+        As for :func:`molrate.score`.
 
     Returns
     -------
@@ -86,7 +93,7 @@ def score_features(
         else [f for path in features for f in find_features(path, named)]
     )
     n = _common_length(features, files)
-    targets = _targets(features, labels, named, task, n)
+    targets = _targets(features, labels, named, TargetPolicy(task, positive, censored), n)
     given_arrays = read_given(extra_arrays or {}, n)
     chosen, notes = choose_measures(
         measures, scale_by_dimension=scale_by_dimension, met=inputs_met(given_arrays)
@@ -101,7 +108,9 @@ def score_features(
         )
     if streamed and files is not None:
         whole = np.all([file.embedded() for file in files], axis=0)
-        scored_targets = make_scored_targets(targets, whole, seed, STREAMED_BLOCKS, STREAMED_PERMUTATIONS)
+        scored_targets, unusable = make_scored_targets(
+            targets, whole, seed, STREAMED_BLOCKS, STREAMED_PERMUTATIONS
+        )
         with connected(address) if everywhere else nullcontext():
             rows, replicates = rank_streamed(files, scored_targets, chosen, rank_by, everywhere)
         candidates: list[Candidate] = []
@@ -110,10 +119,11 @@ def score_features(
     else:
         candidates = _candidates(features, files, given_arrays)
         whole = np.all([np.isfinite(one.features).all(axis=1) for one in candidates], axis=0)
-        scored_targets = make_scored_targets(targets, whole, seed, BLOCKS, PERMUTATIONS)
+        scored_targets, unusable = make_scored_targets(targets, whole, seed, BLOCKS, PERMUTATIONS)
         rows, replicates = rank_targets(candidates, scored_targets, chosen, rank_by, common_dimension)
     if not whole.all():
         notes.append(f"{np.sum(~whole)} rows left out whose features are not finite.")
+    rows += [failed_row(target, chosen[0], "", reason) for target, reason in unusable]
     frame = ranking_frame(_source(labels, features), rows)
     arguments = {
         "features": [str(name) for name in features],
@@ -157,7 +167,7 @@ def _source(labels: Any, features: Any) -> str:
     return Path(labels).stem if isinstance(labels, str | Path) else Path(str(next(iter(features)))).stem
 
 
-def _targets(features: Any, labels: Any, named: list[str], task: str | None, n: int) -> list[Target]:
+def _targets(features: Any, labels: Any, named: list[str], policy: TargetPolicy, n: int) -> Sequence[Target]:
     """Targets from a table, the features' own table, or an array.
 
     Raises
@@ -176,10 +186,7 @@ def _targets(features: Any, labels: Any, named: list[str], task: str | None, n: 
     for name, column in columns.items():
         if len(column) != n:
             raise InputError(f"{name!r} has {len(column)} labels, the features {n} rows")
-    targets = [parse_target(name, column, task) for name, column in columns.items()]
-    for target in targets:
-        check_target(target)
-    return targets
+    return policy.read(columns)
 
 
 def _npz_columns(path: Path) -> dict[str, Sequence[object]]:
@@ -224,18 +231,31 @@ def _chosen_columns(
 
 def make_scored_targets(
     targets: Sequence[Target], whole: npt.NDArray[np.bool_], seed: int, n_blocks: int, permutations: int
-) -> list[ScoredTarget]:
-    """Targets with the rows they are scored on, and their labels resampled."""
-    scored_targets = []
+) -> tuple[list[ScoredTarget], list[tuple[Target, InputError]]]:
+    """Targets with their rows and resampled labels, and those that cannot be ranked by with the reason.
+
+    Raises
+    ------
+    InputError
+        The first target's error, if none can be used.
+    """
+    scored_targets, unusable = [], []
     for target in targets:
         rows = np.flatnonzero(whole & target.labelled)
         labelled = target.take(rows)
-        check_target(labelled)
+        try:
+            check_target(labelled)
+        except InputError as error:
+            logger.error("%s", error)
+            unusable.append((target, error))
+            continue
         resampling = make_resampling(
             labelled.values, target.task, n_blocks=n_blocks, permutations=permutations, seed=seed
         )
         scored_targets.append(ScoredTarget(labelled, rows, resampling))
-    return scored_targets
+    if not scored_targets:
+        raise unusable[0][1]
+    return scored_targets, unusable
 
 
 def _candidates(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,10 +13,14 @@ import pandas as pd
 from rdkit.ML.Scoring import Scoring
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
+from molrate.data.classes import find_class, polarity, positive_class
+from molrate.data.targets import MISSING
 from molrate.errors import InputError
+from molrate.models.head import RankingColumn
 
-_ACTIVE = ("1", "1.0", "true", "yes", "active")
-_INACTIVE = ("0", "0.0", "false", "no", "inactive")
+_ACTIVE = ("1", "true", "yes", "active", "positive", "+")
+_INACTIVE = ("0", "false", "no", "inactive", "negative", "-")
+"""Labels that messages name; :mod:`molrate.data.classes` has them all."""
 _FRACTIONS = (0.01, 0.05)
 _ALPHA = 20.0
 
@@ -57,36 +61,72 @@ class Enrichment:
         )
 
 
-def known_activities(tables: Iterable[pd.DataFrame], column: str) -> tuple[npt.NDArray[Any], ...]:
-    """Scores and activities (0 or 1) of the rows that have both.
+def known_activities(
+    tables: Iterable[pd.DataFrame], ranking: RankingColumn
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int_]]:
+    """Scores and activities (1 or 0) of the rows that have both.
+
+    A label of the class that is sought is active and one of the target's other classes inactive; 1 and 0,
+    active and inactive and the other pairs of :mod:`molrate.data.classes` are what they say.
+
+    Parameters
+    ----------
+    tables : iterable of pandas.DataFrame
+    ranking : RankingColumn
+        What molecules are ranked by.
 
     Raises
     ------
     InputError
         If a label is none of those known, or there are not both actives and inactives.
     """
-    scores, active = [], []
+    scores: list[npt.NDArray[np.float64]] = []
+    labels: list[str] = []
+    places: dict[str, str] = {}
     for table in tables:
         done = table[(table["status"] == "ok") & table["label"].notna()]
-        labels = done["label"].astype(str).str.strip().str.casefold()
-        done, labels = done[labels != ""], labels[labels != ""]
-        unknown = labels[~labels.isin(_ACTIVE + _INACTIVE)]
-        if len(unknown):
-            row = done.loc[unknown.index[0]]
-            raise InputError(
-                f"{row['source']} row {row['row']}: label {row['label']!r} is none of {', '.join(_ACTIVE)}; "
-                f"{', '.join(_INACTIVE)} (--label-column)"
-            )
-        scores.append(done[column].to_numpy(dtype=float))
-        active.append(labels.isin(_ACTIVE).to_numpy())
-    found = np.concatenate([np.empty(0), *scores])
-    activities = np.concatenate([np.empty(0), *active]).astype(int)
+        texts = done["label"].astype(str).str.strip()
+        done = done[~texts.str.casefold().isin(MISSING)]
+        scores.append(done[ranking.name].to_numpy(dtype=float))
+        for source, row, label in zip(done["source"], done["row"], texts[done.index], strict=True):
+            labels.append(label)
+            places.setdefault(label, f"{source} row {row}")
+    meaning = _meaning(places, ranking)
+    activities = np.array([meaning[label] for label in labels], dtype=int)
     if not 0 < activities.sum() < len(activities):
         raise InputError(
             f"{activities.sum()} actives among {len(activities)} labelled rows: enrichment needs both kinds "
             "(--label-column)"
         )
-    return found, activities
+    return np.concatenate(scores), activities
+
+
+def _meaning(places: Mapping[str, str], ranking: RankingColumn) -> dict[str, bool]:
+    """Whether each label means an active, given where each stands first.
+
+    Raises
+    ------
+    InputError
+        If a label says neither.
+    """
+    pair = positive_class(list(places))
+    meaning = {}
+    for label, place in places.items():
+        known = polarity(label)
+        if find_class([ranking.positive or "", *ranking.negatives], label):
+            meaning[label] = find_class([ranking.positive or ""], label) is not None
+        elif known is not None:
+            # Where the negative one of two classes is sought, a 1 is still what the target calls positive.
+            meaning[label] = known != ranking.reverse
+        elif pair is not None and not ranking.negatives:
+            meaning[label] = label == pair
+        else:
+            classes = f"; {ranking.positive}; {', '.join(ranking.negatives)}" if ranking.positive else ""
+            raise InputError(
+                f"{place}: label {label!r} is none of {', '.join(_ACTIVE)}; {', '.join(_INACTIVE)}{classes} "
+                "(--label-column)"
+            )
+    return meaning
 
 
 def measure_enrichment(

@@ -22,6 +22,7 @@ from molrate.files.library import Chunk, Row
 from molrate.files.output import file_digest
 from molrate.models.applicability import Domain
 from molrate.models.calibration import uncertainty_columns
+from molrate.models.head import RankingColumn
 from molrate.models.model import ENCODER, HEAD, RECORD, TRAINING, TunedModel
 
 MAX_ATOMS = 1000
@@ -240,6 +241,10 @@ class ScreeningStage(Stage):
         """Columns of predictions, the first target's first."""
         return self._model.columns
 
+    def order_by(self, positive: str | None = None) -> RankingColumn:
+        """The column that molecules are ranked by, see :meth:`molrate.models.head.Task.order_by`."""
+        return self._model.task.order_by(positive)
+
     @property
     def standardisation(self) -> str:
         """The model's."""
@@ -269,10 +274,10 @@ class ScreeningStage(Stage):
         model, record = self._model, self._model.record
         layer, pooling = record["encoder"]["layer"], record["encoder"]["pooling"]
         vectors, failed = _embed(model.encoder, layer, pooling, molecules, self.device)
-        values = np.full((len(molecules), len(model.columns)), np.nan)
+        values = np.full((len(molecules), model.task.n_outputs), np.nan)
         if vectors.size:
             values = model.values(vectors)
-        columns: Columns = dict(zip(model.columns, values.T, strict=True))
+        columns: Columns = dict(model.task.columns(values))
         columns |= uncertainty_columns(model.task, values, record["calibration"], self.level)
         columns["similarity"] = self._domain.nearest(molecules)
         return columns, failed

@@ -41,6 +41,32 @@ def test_largest_fragment_is_kept_and_counted():
     assert molecules.n_stripped == 2
 
 
+FRAGMENTS = [
+    "C[C@H](N)C(=O)O",
+    "C[C@@H](N)C(=O)O",
+    "CCCO",
+    "CC(C)O",
+    "Cc1ccc(N)cc1",
+    "Cc1cccc(N)c1",
+    "F/C=C/Cl",
+    "F/C=C\\Cl",
+    "[2H]C([2H])O",
+    "CC(=O)[O-]",
+    "[Na+]",
+    "O",
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=5), st.randoms())
+def test_one_mixture_has_one_form_in_any_order_of_fragments(fragments, generator):
+    mixed = list(fragments)
+    generator.shuffle(mixed)
+    first, again = standardise([".".join(fragments), ".".join(mixed)]).canonical
+    assert first == again
+    assert first in standardise(fragments).canonical.tolist()
+
+
 def test_without_standardisation_all_fragments_stay():
     assert standardise(["[Na+].CC(=O)[O-]"], "none").canonical[0] == "CC(=O)[O-].[Na+]"
 

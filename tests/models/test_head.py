@@ -1,11 +1,13 @@
+import json
+
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from molrate.data.targets import parse_target
-from molrate.errors import InputError
-from molrate.models.head import Head, MaskedLoss, Task, balanced_weights
+from molrate.data.targets import parse_target, seek
+from molrate.errors import InputError, UsageError
+from molrate.models.head import Head, MaskedLoss, RankingColumn, Task, balanced_weights
 
 NAN = float("nan")
 
@@ -87,3 +89,54 @@ def test_tasks_of_targets():
     for targets in ([numbers, classes], [three, three]):
         with pytest.raises(InputError, match="apart"):
             Task.of(targets)
+
+
+def columns(cells, positive=None):
+    targets = [parse_target("y", cells)]
+    task = Task.of(targets if positive is None else seek(targets, positive))
+    outputs = np.array([[0.25]]) if task.kind == "binary" else np.array([[0.1, 0.2, 0.7]])
+    return task, {name: column.tolist() for name, column in task.columns(outputs).items()}
+
+
+def test_columns_name_the_class_of_a_probability():
+    assert columns(["inactive", "active"])[1] == {"predicted_y=active": [0.25]}
+    assert columns([0, 1])[1] == {"predicted_y=1": [0.25]}
+    assert columns(["good", "bad"])[1] == {"predicted_y=bad": [0.75], "predicted_y=good": [0.25]}
+    assert columns(["good", "bad"], "bad")[1] == {"predicted_y=bad": [0.25]}
+    assert columns(["a", "b", "c"])[1] == {
+        "predicted_y=a": [0.1],
+        "predicted_y=b": [0.2],
+        "predicted_y=c": [0.7],
+    }
+    numbers = Task.of([parse_target("y", [1.5, 2.5, 3.5])])
+    assert list(numbers.columns(np.zeros((1, 1)))) == ["predicted_y"]
+
+
+def test_molecules_are_ranked_by_a_class_that_is_known_or_named():
+    task, _ = columns(["active", "inactive"])
+    assert task.order_by() == RankingColumn("predicted_y=active", "active", ("inactive",))
+    other = task.order_by("inactive")
+    assert other == RankingColumn("predicted_y=active", "inactive", ("active",), reverse=True)
+    assert (other.describe(), task.order_by().describe(True)) == ("lowest predicted_y=active",) * 2
+    pair, _ = columns(["good", "bad"])
+    with pytest.raises(
+        UsageError, match=r"has the classes bad, good; say which one is to come first with positive"
+    ):
+        pair.order_by()
+    assert pair.order_by("bad") == RankingColumn("predicted_y=bad", "bad", ("good",))
+    three, _ = columns(["a", "b", "c"])
+    with pytest.raises(UsageError, match="has the classes a, b, c"):
+        three.order_by()
+    assert three.order_by("b") == RankingColumn("predicted_y=b", "b", ("a", "c"))
+    with pytest.raises(UsageError, match=r"no class 'd' \(positive=\); it has a, b, c"):
+        three.order_by("d")
+    numbers = Task.of([parse_target("y", [1.5, 2.5, 3.5])])
+    assert numbers.order_by() == RankingColumn("predicted_y")
+    with pytest.raises(UsageError, match="holds numbers"):
+        numbers.order_by("1")
+
+
+def test_a_task_survives_its_record():
+    for cells in (["active", "inactive"], ["good", "bad"], ["a", "b", "c"], [1.5, 2.5, 3.5]):
+        task = Task.of([parse_target("y", cells)])
+        assert Task.read(json.loads(json.dumps(task.record()))) == task

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from molrate.data.targets import Target, parse_target
 from molrate.models.metrics import mean_metrics, target_metrics
@@ -40,3 +41,16 @@ def test_more_than_two_classes():
     target = parse_target("b", ["x", "y", "z", "x"])
     perfect = np.eye(3)[target.values.astype(int)]
     assert target_metrics(target, perfect) == {"auroc": 1.0, "auprc": 1.0, "accuracy": 1.0}
+
+
+def test_precision_is_of_the_positive_class_or_of_both():
+    generator = np.random.default_rng(3)
+    truth, predicted = generator.integers(0, 2, 60), generator.random(60)
+    auprc = {}
+    for labels in (("good", "bad"), ("no", "yes"), ("yes", "no")):
+        target = parse_target("a", [labels[code] for code in truth])
+        # The probability of the second class, whichever it became.
+        of_second = predicted if target.classes == labels else 1 - predicted
+        auprc[labels] = target_metrics(target, of_second)["auprc"]
+    assert auprc["good", "bad"] == pytest.approx((auprc["no", "yes"] + auprc["yes", "no"]) / 2)
+    assert auprc["no", "yes"] == pytest.approx(average_precision_score(truth, predicted))

@@ -3,7 +3,10 @@ import pandas as pd
 import pytest
 
 from molrate.errors import InputError
+from molrate.models.head import RankingColumn
 from molrate.screening.enrichment import curves, known_activities, measure_enrichment
+
+NUMBERS = RankingColumn("p")
 
 
 def bedroc_by_its_formula(ranks, n, alpha):
@@ -46,7 +49,7 @@ def test_a_few_labelled_rows():
     found = measure_enrichment(np.array([3.0, 2.0]), np.array([1, 0]))
     assert (found.ef_1, found.ef_5, found.auroc) == (2, 2, 1)
     with pytest.raises(InputError, match="0 actives among 0 labelled rows"):
-        known_activities([], "p")
+        known_activities([], NUMBERS)
 
 
 def test_curves_have_the_areas_that_are_told():
@@ -66,10 +69,43 @@ def tables(labels):
 
 
 def test_rows_with_a_label_and_a_prediction_count():
-    scores, active = known_activities(tables(["1", "Active", "", "0", None, "FALSE", "1.0"]), "p")
+    scores, active = known_activities(tables(["1", "Active", "", "0", None, "FALSE", "1.0", "NA"]), NUMBERS)
     assert scores.tolist() == [1, 3, 5, 6]
     assert active.tolist() == [1, 0, 0, 1]
     with pytest.raises(InputError, match=r"l\.csv row 4: label 'maybe' is none of 1"):
-        known_activities(tables(["1", "1", "0", "maybe"]), "p")
+        known_activities(tables(["1", "1", "0", "maybe"]), NUMBERS)
     with pytest.raises(InputError, match="0 actives among 3 labelled rows"):
-        known_activities(tables(["1", "0", "0", "0"]), "p")
+        known_activities(tables(["1", "0", "0", "0"]), NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("ranking", "labels", "expected"),
+    [
+        # The classes of the target, in any spelling, and the words that are known.
+        (RankingColumn("p", "toxic", ("non-toxic",)), ["Toxic", "nontoxic", "1", "no"], [1, 0, 1, 0]),
+        # The other class is sought: a 1 is still what the target calls positive.
+        (
+            RankingColumn("p", "non-toxic", ("toxic",), reverse=True),
+            ["toxic", "non-toxic", "1", "0"],
+            [0, 1, 0, 1],
+        ),
+        # A pair that nothing is known of, and a class of three.
+        (RankingColumn("p", "bad", ("good",)), ["bad", "good", "yes", "false"], [1, 0, 1, 0]),
+        (RankingColumn("p", "b", ("a", "c")), ["a", "b", "c", "b"], [0, 1, 0, 1]),
+        # Numbers were predicted, and the labels are a pair in themselves.
+        (NUMBERS, ["flagged", "not flagged", "flagged", "not flagged"], [1, 0, 1, 0]),
+        (NUMBERS, ["BBB+", "BBB-", "BBB-", "BBB+"], [1, 0, 0, 1]),
+        (NUMBERS, ["active", "decoy", "decoy", "active"], [1, 0, 0, 1]),
+    ],
+)
+def test_labels_mean_what_they_say_of_the_class_that_is_sought(ranking, labels, expected):
+    first, rest = tables(["skipped", *labels])
+    _, active = known_activities([first, rest], ranking)
+    assert active.tolist() == expected
+
+
+def test_labels_of_other_classes_are_refused():
+    with pytest.raises(InputError, match=r"row 3: label 'ugly' is none of 1.*; bad; good \(label_column=\)"):
+        known_activities(tables(["1", "good", "ugly", "bad"]), RankingColumn("p", "bad", ("good",)))
+    with pytest.raises(InputError, match="label 'red' is none of"):
+        known_activities(tables(["1", "red", "blue", "red"]), NUMBERS)

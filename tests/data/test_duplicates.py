@@ -1,0 +1,46 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from molrate.data.duplicates import find_disagreements, measurement_notes
+from molrate.data.targets import parse_target
+
+
+def test_contradictory_classes_are_counted_and_named():
+    canonical = ["C" * n for n in range(1, 21)] * 2
+    target = parse_target("y", [0, 1] * 10 + [1, 0] * 10)
+    (note,) = measurement_notes(canonical, [target])
+    assert (
+        note == "20 rows repeat an earlier molecule, 20 of them with another class of y, e.g. rows 1 and 21"
+    )
+    assert measurement_notes(canonical, [parse_target("y", [0, 1] * 20)]) == []
+
+
+def test_differences_of_repeated_measurements():
+    canonical = ["C", "CC", "C", "", "C", "CC"]
+    target = parse_target("y", [1.0, 5.0, 3.5, 100.0, 1.0, ""], "regression")
+    (disagreement,) = find_disagreements(canonical, [target])
+    assert (disagreement.n, disagreement.rows, disagreement.differences) == (1, (0, 2), (2.5,))
+    assert "by 2.5 in the median and at most 2.5, in rows 1 and 3" in disagreement.describe()
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["", "C", "CC", "N"]), st.sampled_from(["a", "b", "NA"])), min_size=1)
+)
+def test_rows_that_disagree_are_those_that_do(rows):
+    if all(label == "NA" for _, label in rows):
+        return
+    canonical, labels = zip(*rows, strict=True)
+    target = parse_target("y", labels)
+    first = {}
+    n = 0
+    for smiles, label in rows:
+        if smiles and label != "NA":
+            n += first.setdefault(smiles, label) != label
+    found = find_disagreements(canonical, [target])
+    assert sum(disagreement.n for disagreement in found) == n
+    for disagreement in found:
+        one, another = disagreement.rows
+        assert canonical[one] == canonical[another]
+        assert labels[one] != labels[another]
+        assert np.isfinite(target.values[[one, another]]).all()
