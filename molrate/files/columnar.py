@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from molrate.errors import InputError
-from molrate.files.formats import Fields
-from molrate.files.records import Records, damaged
+from molrate.files.formats import Fields, Records, damaged
 
 POSITIONS = "__index_level_0__"
 """Name that pandas gives to an index without one."""

@@ -29,8 +29,42 @@ DAMAGED = (EOFError, OSError, zlib.error, zipfile.BadZipFile)
 
 Fields = tuple[int, int, Sequence[str], str, str]
 """A record as readers give it: its number from 1; the line it begins in, 0 where a format has none; its cells
-in the order of the header, of which bytes that are not UTF-8 are lone surrogates; why it cannot be read, empty
-if it can; and a remark, of a record that cannot be read what stands for it, of others what is to be noted."""
+in the order of the header, of which bytes that are not UTF-8 are lone surrogates; why it cannot be read,
+empty if it can; and a remark, of a record that cannot be read what stands for it, of others what is to be noted."""
+
+EMPTY_LINE = "empty line"
+
+
+@dataclass
+class Records:
+    """Header and records of an open file.
+
+    Attributes
+    ----------
+    source : str
+    header : tuple of str
+        Names of columns, unchanged.
+    rows : iterator of Fields
+    index : tuple of str
+        Columns that were the index of a pandas frame.
+    structures : bool
+        Whether the first column holds blocks of an SDF in place of SMILES.
+    choose : callable, optional
+        Of formats that store columns: says which to read, before the first record; the others are empty.
+    """
+
+    source: str
+    header: tuple[str, ...]
+    rows: Iterator[Fields]
+    index: tuple[str, ...] = ()
+    structures: bool = False
+    choose: Callable[[Sequence[int]], None] | None = None
+
+
+def damaged(path: str, number: int, problem: BaseException) -> InputError:
+    """The error of a file that ends or breaks after a record."""
+    return InputError(f"{path}: damaged or cut off after row {number}: {problem}")
+
 
 _SIGNATURES = {
     b"\x1f\x8b": ("gzip data", ".gz"),

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from molrate.errors import InputError, UsageError
 from molrate.files.columns import find_column, find_id, natural_key
-from molrate.files.formats import READABLE, STDIN, Fields, format_of, required_format, shown_path
+from molrate.files.formats import READABLE, STDIN, Fields, Records, format_of, required_format, shown_path
 from molrate.files.output import MANIFEST, PARTS
-from molrate.files.records import Records, open_records
+from molrate.files.records import open_records
 from molrate.files.tables import Table, smiles_place
 from molrate.files.text import not_utf_8, visible
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from molrate.errors import InputError
 from molrate.files.columns import ID_NAMES, MISSING, SMILES_NAMES, is_about_rows, natural_key, usual
-from molrate.files.formats import Fields, format_of
+from molrate.files.formats import EMPTY_LINE, Fields, format_of
 from molrate.files.output import PARTS
-from molrate.files.records import EMPTY_LINE, open_records
+from molrate.files.records import open_records
 
 READABLE = "npz, npy, parquet, csv and tsv, or folders of the last three"
 

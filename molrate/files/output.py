@@ -8,8 +8,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -196,6 +196,40 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[Callable[[bytes], None]]:
+    """A function that takes the content of a file piece by piece; the file is there once all was taken.
+
+    Content is compressed where the name ends with ``.gz``.
+
+    Raises
+    ------
+    InputError
+        If the file system refuses.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+
+    def write(content: bytes) -> None:
+        try:
+            stream.write(content)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+    try:
+        with partial.open("wb") as file:
+            stream: Any = file
+            if path.suffix.lower() == ".gz":
+                stream = gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0)
+            yield write
+            if stream is not file:
+                stream.close()
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

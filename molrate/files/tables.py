@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from molrate.errors import InputError
 from molrate.files.columns import find_column, find_smiles
-from molrate.files.formats import Fields, Format, required_format
-from molrate.files.records import EMPTY_LINE, open_records
+from molrate.files.formats import EMPTY_LINE, Fields, Format, damaged, required_format
+from molrate.files.records import open_records
 from molrate.files.text import utf_8
 
 if TYPE_CHECKING:
@@ -165,7 +165,6 @@ def _read_columns(path: str) -> Table:
     import pyarrow as pa
 
     from molrate.files.columnar import POSITIONS, open_parquet, pandas_index, texts
-    from molrate.files.records import damaged
 
     try:
         arrow = open_parquet(path).read()

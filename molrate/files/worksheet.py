@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from molrate.errors import InputError, UsageError
-from molrate.files.formats import Fields
-from molrate.files.records import EMPTY_LINE, Records
+from molrate.files.formats import EMPTY_LINE, Fields, Records
 
 logger = logging.getLogger(__name__)
 
