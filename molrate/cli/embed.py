@@ -6,13 +6,12 @@ from pathlib import Path
 
 import click
 
-from molrate.cli.main import embedding_options, logging_options, set_up_logging
+from molrate.cli.main import embedding_options, logging_options, refuse_input_format, set_up_logging
 from molrate.cli.streaming import (
-    STDOUT,
     LibraryOptions,
     Streaming,
     library_options,
-    refuse_library_options,
+    refuse_chunk_options,
 )
 from molrate.errors import PARTIAL_EXIT_CODE
 
@@ -25,7 +24,8 @@ from molrate.errors import PARTIAL_EXIT_CODE
     "--output",
     required=True,
     metavar="OUT",
-    help="FILE.csv, .parquet or .npz of one table in memory; a folder of parts; or - for CSV as it comes.",
+    help="FILE.csv, .csv.gz, .parquet or .npz of one file in memory; a folder of parts, named without an "
+    "ending; or - for CSV as it comes.",
 )
 @embedding_options
 @click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint in place of the published one.")
@@ -55,20 +55,26 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Embed the molecules of LIBRARY: csv, tsv, smi, also as .gz; parquet; into a folder also sdf, globs.
+    """Embed the molecules of LIBRARY: csv, tsv, smi, sdf, also as .gz, .bz2, .zst, .zip; parquet; xlsx; or -.
 
-    The output has one row per input row, in order, with the row number, the SMILES as given and as
-    encoded, a status and the reason of each failure. Into a folder or to standard output the library is
-    streamed; a run into a folder that was stopped goes on with --resume.
+    The output has one row per input row, in order: source, row, id, smiles as given, canonical_smiles as
+    encoded, the embedding, status, the reason of each failure, and a note of what was lost. Into a folder or
+    to standard output the library, which may then be folders and globs, is streamed; a run into a folder
+    that was stopped goes on with --resume.
     """
     set_up_logging(quiet, verbose)
-    if Path(output).suffix in ("", ".") or output == STDOUT:
+    from molrate.embedding.table import WRITABLE, embed_table
+    from molrate.files.output import choose_destination
+
+    destination = choose_destination(output, WRITABLE, folder=True, stdout=True)
+    path = destination.path
+    if destination.kind != "file":
         from molrate.embedding.embed import choose_device
         from molrate.screening.stage import EmbeddingStage
 
         if on_invalid != "keep":
             raise click.UsageError("--on-invalid skip and fail are for one table in memory (-o FILE)")
-        found = options.find(library, output, smiles_column=smiles_column)
+        library_files = options.find(library, output, smiles_column=smiles_column)
         stage = EmbeddingStage(
             encoder,
             None if weights is None else str(weights),
@@ -80,18 +86,16 @@ def command(
             choose_device(device),
             options.max_atoms,
         )
-        Streaming(options, output, quiet).run(found, stage)
+        Streaming(options, output, quiet).run(library_files, stage)
         return
     if len(library) > 1:
         raise click.UsageError(f"-o {output}: one table goes into a file; several go into a folder")
-    refuse_library_options(output)
+    refuse_chunk_options(output)
+    refuse_input_format(library)
     (table,) = library
     from molrate.cli.progress import molecule_progress
-    from molrate.embedding.table import WRITABLE, embed_table
     from molrate.encoders.base import load_encoder
-    from molrate.files.output import check_output
 
-    path = check_output(output, WRITABLE)
     model = load_encoder(encoder, weights, seed, precision)
     if path.suffix.lower() != ".npz" and len(model.select_layers(layer)) > 1:
         raise click.UsageError(
@@ -100,7 +104,18 @@ def command(
     policy = "fail" if on_invalid == "fail" else "keep"
     with molecule_progress(quiet) as progress:
         embedded = embed_table(
-            table, model, layer, pooling, smiles_column, standardisation, device, policy, progress
+            table,
+            model,
+            layer,
+            pooling,
+            smiles_column,
+            standardisation,
+            device,
+            policy,
+            progress,
+            id_column=options.id_column,
+            input_format=options.input_format,
+            max_atoms=options.max_atoms,
         )
     if not quiet:
         click.echo(f"{path}: {embedded.summary()}", err=True)

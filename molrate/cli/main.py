@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
@@ -63,6 +64,7 @@ def main() -> None:
     """Run the command line; deliberate errors end with their exit code and no traceback."""
     global running
     running = True
+    _write_anything()
     try:
         # Outside click's standalone mode a requested exit code comes back as the return value.
         sys.exit(cli.main(prog_name="molrate", standalone_mode=False))
@@ -77,6 +79,13 @@ def main() -> None:
         sys.exit(INTERRUPTED_EXIT_CODE)
     finally:
         running = False
+
+
+def _write_anything() -> None:
+    """Show what the locale has no characters for by their numbers, rather than fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextmanager
@@ -100,6 +109,37 @@ def set_up_logging(quiet: bool, verbose: bool) -> None:
     level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr, force=True)
     logging.getLogger("molrate").setLevel(level)
+
+
+def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every command that reads rows: how, and which are too large."""
+    function = click.option(
+        "--max-atoms",
+        type=click.IntRange(1),
+        default=1000,
+        show_default=True,
+        help="Larger molecules are reported and not computed.",
+    )(function)
+    return click.option(
+        "--input-format",
+        type=click.Choice(["csv", "tsv", "smi", "sdf"]),
+        default="csv",
+        show_default=True,
+        help="Of standard input; files tell it by their ending.",
+    )(function)
+
+
+def refuse_input_format(names: Sequence[str]) -> None:
+    """Refuse a format of standard input where it is not read.
+
+    Raises
+    ------
+    click.UsageError
+        If one was given.
+    """
+    source = click.get_current_context().get_parameter_source("input_format")
+    if source is click.core.ParameterSource.COMMANDLINE and "-" not in names:
+        raise click.UsageError("--input-format is of standard input (-); files tell it by their ending")
 
 
 def target_options(function: Callable[..., Any]) -> Callable[..., Any]:

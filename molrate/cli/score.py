@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from molrate.cli.main import embedding_options, logging_options, set_up_logging, target_options
+from molrate.cli.main import (
+    embedding_options,
+    logging_options,
+    reading_options,
+    refuse_input_format,
+    set_up_logging,
+    target_options,
+)
 from molrate.errors import PARTIAL_EXIT_CODE
 
 if TYPE_CHECKING:
+    from molrate.data.datasets import Dataset
     from molrate.ranking.ranking import Ranking
 
 _FOR_MOLECULES = (
@@ -24,6 +32,8 @@ _FOR_MOLECULES = (
     "device",
     "source_molecules",
     "precision",
+    "input_format",
+    "max_atoms",
 )
 
 
@@ -88,6 +98,7 @@ _FOR_MOLECULES = (
 )
 @click.option("--source-molecules", metavar="FILE", help="Molecules of pretraining, for the measure ds.")
 @embedding_options
+@reading_options
 @click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint for the one encoder named.")
 @click.option(
     "--on-invalid",
@@ -104,7 +115,9 @@ _FOR_MOLECULES = (
     help="Rows of equal molecules: keep all, or make one of them.",
 )
 @click.option("--scale-by-dimension", is_flag=True, help="Multiply by sqrt(d/512), the paper's layer factor.")
-@click.option("-o", "--output", metavar="FILE", help="Also write FILE.csv, .json or .parquet.")
+@click.option(
+    "-o", "--output", metavar="FILE", help="Also write FILE.csv, .json, both also .gz, or .parquet."
+)
 @click.option(
     "--format",
     "output_format",
@@ -125,6 +138,7 @@ def command(
     address: str | None,
     given_file: str | None,
     smiles_column: str | None,
+    input_format: str,
     output: str | None,
     output_format: str,
     quiet: bool,
@@ -141,11 +155,13 @@ def command(
     molrate score --features vectors.npz --labels labels.csv --measure logme
     """
     set_up_logging(quiet, verbose)
-    from molrate.files.output import check_output, print_result
+    from molrate.data.datasets import load_dataset
+    from molrate.files.formats import STDIN
+    from molrate.files.output import choose_destination, print_result
     from molrate.files.tables import read_arrays
     from molrate.ranking.report import WRITABLE
 
-    path = check_output(output, WRITABLE) if output else None
+    destination = choose_destination(output or "-", WRITABLE, stdout=True)
     options["extra_arrays"] = read_arrays(given_file, "--extra-arrays") if given_file else None
     if features:
         if dataset is not None or encoders or weights is not None:
@@ -158,10 +174,19 @@ def command(
     elif labels is not None:
         raise click.UsageError("--labels goes with --features; the targets of DATASET are its columns")
     else:
+        refuse_input_format([dataset])
         options["smiles"] = smiles_column
-        ranking = _score_molecules(dataset, target, encoders, weights, quiet, options)
-    if path is not None:
-        ranking.save(path)
+        if dataset == STDIN:
+            # Python's score reads files; a stream is read here, in the format that the option names.
+            names = ("smiles", "task", "positive", "censored")
+            reading = {name: options.pop(name) for name in names}
+            source: str | Dataset = load_dataset(dataset, target, **reading, input_format=input_format)
+            target = ()
+        else:
+            source = dataset
+        ranking = _score_molecules(source, target, encoders, weights, quiet, options)
+    if destination.kind == "file":
+        ranking.save(destination.path)
     if output_format == "table":
         print_result(ranking.to_text(shutil.get_terminal_size().columns))
     else:
@@ -171,7 +196,7 @@ def command(
 
 
 def _score_molecules(
-    dataset: str,
+    dataset: str | Dataset,
     target: tuple[str, ...],
     encoders: tuple[str, ...],
     weights: Path | None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from molrate.cli.main import logging_options, set_up_logging, target_options
-from molrate.cli.streaming import STDOUT, LibraryOptions, Streaming, library_options
+from molrate.cli.streaming import STREAMED, LibraryOptions, Streaming, library_options
 
 if TYPE_CHECKING:
     from molrate.data.datasets import Dataset
@@ -36,9 +36,19 @@ TOP, BEST = "top.csv", "best"
     help="Of --train; best ranks all that are available offline for the table first.",
 )
 @click.option(
-    "-o", "--output", required=True, metavar="FOLDER", help="Folder, or - for CSV on standard output."
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT",
+    help="A folder of parts, named without an ending; FILE.csv or .csv.gz; or - for CSV as it comes.",
 )
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Also write the N best rows into top.csv.")
+@click.option(
+    "--min-similarity",
+    type=click.FloatRange(0, 1),
+    metavar="T",
+    help="Leave molecules out of --top whose nearest training molecule is less similar (Tanimoto, ECFP4).",
+)
 @click.option(
     "--lower-is-better", is_flag=True, help="Lower predictions are better, for --top and enrichment."
 )
@@ -70,6 +80,7 @@ def command(
     encoder: str,
     output: str,
     top: int | None,
+    min_similarity: float | None,
     lower_is_better: bool,
     label_column: str | None,
     coverage: float,
@@ -80,26 +91,32 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Predict every molecule of LIBRARY: csv, tsv, smi, sdf, also as .gz; parquet; folders, globs, or -.
+    """Predict every molecule of LIBRARY: csv, tsv, smi, sdf, also as .gz, .bz2, .zst, .zip; parquet; xlsx;
+    folders, globs, or -.
 
     The output has one row per input row, in order: source, row, id, smiles, canonical_smiles, predictions
     with their bounds or the classes that cannot be excluded, similarity to the nearest training molecule,
-    status and error. A run into a folder that was stopped goes on with --resume.
+    status, error, and a note of what was lost. A run into a folder that was stopped goes on with --resume.
     """
     set_up_logging(quiet, verbose)
     from molrate.embedding.embed import choose_device
+    from molrate.files.output import choose_destination
     from molrate.screening.parts import check_place
     from molrate.screening.stage import ScreeningStage
 
     if (model is None) == (train is None):
         raise click.UsageError("say what predicts: either --model FOLDER or --train TABLE with --target")
-    if output == STDOUT and any(option is not None for option in (train, top, label_column)):
+    destination = choose_destination(output, STREAMED, folder=True, stdout=True)
+    into_folder = destination.kind == "folder"
+    if not into_folder and any(option is not None for option in (train, top, label_column)):
         raise click.UsageError(
             "--train, --top and --label-column write files beside the predictions; name a folder with -o"
         )
-    found = options.find(library, output, smiles_column=smiles_column, label_column=label_column)
+    if min_similarity is not None and top is None:
+        raise click.UsageError("--min-similarity is for --top; every row has its similarity")
+    library_files = options.find(library, output, smiles_column=smiles_column, label_column=label_column)
     streaming = Streaming(options, output, quiet)
-    if output != STDOUT:
+    if into_folder:
         check_place(Path(output), options.resume)
     ranks = top is not None or label_column is not None or lower_is_better
     if train is not None:
@@ -109,25 +126,34 @@ def command(
         raise click.UsageError("--censored goes with --train, whose values it is about")
     stage = ScreeningStage(str(model), coverage, choose_device(device), options.max_atoms)
     ranking = stage.order_by(positive) if ranks or positive is not None else None
-    if output == STDOUT:
-        streaming.tell(streaming.into_stream(found, stage))
+    if not into_folder:
+        streaming.run(library_files, stage)
         return
-    parts, summary = streaming.into_folder(found, stage)
+    parts, summary = streaming.into_folder(library_files, stage)
     if top is not None and ranking is not None:
-        _write_top(parts, ranking, top, lower_is_better, quiet)
+        _write_top(parts, ranking, top, lower_is_better, min_similarity, quiet)
     if label_column is not None and ranking is not None:
         _write_enrichment(parts, ranking, lower_is_better, quiet)
     streaming.tell(summary)
 
 
-def _write_top(parts: PartFolder, ranking: RankingColumn, top: int, smallest: bool, quiet: bool) -> None:
+def _write_top(
+    parts: PartFolder,
+    ranking: RankingColumn,
+    top: int,
+    smallest: bool,
+    min_similarity: float | None,
+    quiet: bool,
+) -> None:
     from molrate.files.output import write_atomically
-    from molrate.screening.screen import top_rows
+    from molrate.screening.screen import top_notes, top_rows
 
-    best = top_rows(parts, ranking.name, top, smallest != ranking.reverse)
+    best = top_rows(parts, ranking.name, top, smallest != ranking.reverse, min_similarity)
     write_atomically(parts.path / TOP, best.to_csv(index=False).encode())
     if not quiet:
         click.echo(f"{TOP}: {len(best)} rows of {ranking.describe(smallest)}", err=True)
+        for line in top_notes(best, top, min_similarity):
+            click.echo(f"{TOP}: {line}", err=True)
 
 
 def _write_enrichment(parts: PartFolder, ranking: RankingColumn, smallest: bool, quiet: bool) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from molrate.cli.main import resumable
+from molrate.cli.main import reading_options, refuse_input_format, resumable
 from molrate.errors import PARTIAL_EXIT_CODE
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from molrate.screening.stage import Stage
 
 STDOUT = "-"
+STREAMED = (".csv", ".csv.gz")
+"""Endings of files that a library is streamed into."""
+_FOR_ROWS = ("id_column", "input_format", "max_atoms")
+"""Options of how rows are read, in chunks or not."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,12 @@ class LibraryOptions:
         """The library that names stand for."""
         from molrate.files.library import Library
 
+        refuse_input_format(names)
         return Library.find(
             names,
             output=Path(output),
             id_column=self.id_column,
-            stdin_format=f".{self.input_format}",
+            input_format=self.input_format,
             **columns,
         )
 
@@ -65,13 +70,7 @@ def library_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def _add_options(function: Callable[..., Any]) -> Callable[..., Any]:
     options = (
         click.option("--id-column", metavar="NAME", help="Found by its usual names if not given."),
-        click.option(
-            "--input-format",
-            type=click.Choice(["csv", "tsv", "smi", "sdf"]),
-            default="csv",
-            show_default=True,
-            help="Of standard input; files tell it by their ending.",
-        ),
+        reading_options,
         click.option(
             "--part-format",
             type=click.Choice(["parquet", "csv"]),
@@ -104,21 +103,14 @@ def _add_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help="Of the Ray cluster, or auto; one is started on this machine if not given.",
         ),
         click.option("--resume", is_flag=True, help="Go on where the same command was stopped."),
-        click.option(
-            "--max-atoms",
-            type=click.IntRange(1),
-            default=1000,
-            show_default=True,
-            help="Larger molecules are reported and not computed.",
-        ),
     )
     for option in reversed(options):
         function = option(function)
     return function
 
 
-def refuse_library_options(output: str) -> None:
-    """Refuse options that mean nothing where one table is read into memory.
+def refuse_chunk_options(output: str) -> None:
+    """Refuse options that mean nothing where one file is read into memory.
 
     Raises
     ------
@@ -126,7 +118,7 @@ def refuse_library_options(output: str) -> None:
         If one was given.
     """
     context = click.get_current_context()
-    for name in (field.name for field in fields(LibraryOptions)):
+    for name in (field.name for field in fields(LibraryOptions) if field.name not in _FOR_ROWS):
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             option = f"--{name.replace('_', '-')}"
             raise click.UsageError(f"{option} is for libraries in chunks; -o {output} is one table in memory")
@@ -154,6 +146,27 @@ class Streaming:
                 library,
                 stage,
                 write_output,
+                summary,
+                chunk_size=self.options.chunk_size,
+                engine=self._engine(stage),
+                progress=progress,
+            )
+        return summary
+
+    def into_file(self, library: Library, stage: Stage) -> Summary:
+        """Write CSV into one file, which is there when all of it is."""
+        from molrate.cli.progress import library_progress
+        from molrate.files.output import written_atomically
+        from molrate.screening.screen import Summary, run_into_stream
+
+        if self.options.resume:
+            raise click.UsageError("--resume needs an output folder (-o), not a file")
+        summary = Summary()
+        with library_progress(self.quiet) as progress, written_atomically(Path(self.output)) as write:
+            run_into_stream(
+                library,
+                stage,
+                write,
                 summary,
                 chunk_size=self.options.chunk_size,
                 engine=self._engine(stage),
@@ -194,6 +207,8 @@ class Streaming:
         """Run a stage to where results go, and say what was done."""
         if self.output == STDOUT:
             self.tell(self.into_stream(library, stage))
+        elif self.output.lower().endswith(STREAMED) and not Path(self.output).is_dir():
+            self.tell(self.into_file(library, stage))
         else:
             self.tell(self.into_folder(library, stage)[1])
 

@@ -18,12 +18,16 @@ import numpy.typing as npt
 from molrate.data.frames import FRAME, is_frame, named_columns, smiles_of, to_pandas
 from molrate.data.targets import Target, TargetPolicy, seek
 from molrate.errors import InputError, UsageError
+from molrate.files.columns import find_column, find_id, find_smiles, shown_header
 from molrate.files.downloads import Artifact, github_address
-from molrate.files.tables import READABLE, column_names, find_smiles_column, read_table, require_columns
+from molrate.files.formats import STDIN, format_of, shown_path
+from molrate.files.tables import Table, read_table
 from molrate.paths import cache_folder, shipped
 
 if TYPE_CHECKING:
     import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 MOLECULENET_PREFIX = "moleculenet:"
 
@@ -38,7 +42,7 @@ class Dataset:
     smiles : ndarray of str, shape (n,)
     targets : tuple of Target
     ids : ndarray of str, shape (n,)
-        The column ``id`` where there is one, else row numbers from 1.
+        The column of identifiers where there is one (:mod:`molrate.files.columns`), else row numbers from 1.
     source : str
         Where the rows came from, with a digest, for the record of a run.
     """
@@ -76,8 +80,8 @@ class Dataset:
         smiles : str, optional
             Column of SMILES, found by its usual names if not given.
         ids : str, optional
-            Column of identifiers; ``id`` if not given, else the frame's index where it has one of its own,
-            else row numbers from 1.
+            Column of identifiers, found by its usual names if not given; else the frame's index where it
+            has one of its own, else row numbers from 1.
         task : {"classification", "regression"}, optional
             Overrides what the values of the target suggest.
         name : str
@@ -102,15 +106,13 @@ class Dataset:
         30
         """
         table = to_pandas(frame)
-        column = find_smiles_column(table, FRAME, smiles)
+        header = [str(column) for column in table.columns]
         wanted = [target] if isinstance(target, str) else list(dict.fromkeys(target))
-        require_columns(table, FRAME, wanted, "--target")
-        if ids is not None:
-            require_columns(table, FRAME, [ids], "--id-column")
-        columns = {name: _column(table, name).tolist() for name in wanted}
+        places = {name: find_column(header, name, FRAME, "--target") for name in wanted}
+        columns = {name: table.iloc[:, place].tolist() for name, place in places.items()}
+        texts = smiles_of(table.iloc[:, find_smiles(header, FRAME, smiles)].tolist())
         policy = TargetPolicy(task, positive, censored)
-        texts = smiles_of(_column(table, column).tolist())
-        return _in_memory(texts, columns, policy, name, _frame_ids(table, ids), FRAME)
+        return _in_memory(texts, columns, policy, name, _frame_ids(table, header, ids), FRAME)
 
     @classmethod
     def from_molecules(
@@ -236,27 +238,12 @@ def as_dataset(
     return Dataset.from_molecules(source, target, task, "molecules", positive, censored)
 
 
-def _column(table: pd.DataFrame, name: str) -> pd.Series:
-    """A column by name.
-
-    Raises
-    ------
-    InputError
-        If two columns have it.
-    """
-    column = table[name]
-    if column.ndim > 1:
-        raise InputError(f"{FRAME}: {column.shape[1]} columns are called {name!r}; rename all but one")
-    return column
-
-
-def _frame_ids(table: pd.DataFrame, ids: str | None) -> npt.NDArray[np.object_]:
+def _frame_ids(table: pd.DataFrame, header: Sequence[str], ids: str | None) -> npt.NDArray[np.object_]:
     import pandas as pd
 
-    if ids is None and "id" in table:
-        ids = "id"
-    if ids is not None:
-        return np.array([str(value) for value in _column(table, ids)], dtype=object)
+    place = find_id(header, FRAME, ids)
+    if place is not None:
+        return np.array([str(value) for value in table.iloc[:, place]], dtype=object)
     if isinstance(table.index, pd.RangeIndex) and table.index.start == 0 and table.index.step == 1:
         return _row_numbers(len(table))
     return np.array([str(value) for value in table.index], dtype=object)
@@ -325,6 +312,8 @@ def load_dataset(
     task: str | None = None,
     positive: str | None = None,
     censored: str | None = None,
+    *,
+    input_format: str = "csv",
 ) -> Dataset:
     """Load a dataset by name, by file, or from MoleculeNet.
 
@@ -343,6 +332,8 @@ def load_dataset(
         The class that is sought, where two labels do not say which it is.
     censored : {"drop", "bound"}, optional
         What becomes of values such as ``<10``: not measured, or 10. They are refused by default.
+    input_format : {"csv", "tsv", "smi", "sdf"}
+        Of standard input.
 
     Raises
     ------
@@ -361,44 +352,57 @@ def load_dataset(
         return _load_card(cards[name], wanted, policy)
     if name.startswith(MOLECULENET_PREFIX):
         return _load_moleculenet(name.removeprefix(MOLECULENET_PREFIX), wanted, policy)
-    if name != "-" and not Path(name).exists() and not name.lower().removesuffix(".gz").endswith(READABLE):
+    if name != STDIN and not Path(name).exists() and format_of(name) is None:
         raise UsageError(
             f"{name!r} is neither a dataset ({', '.join(cards)}), nor {MOLECULENET_PREFIX}NAME, nor a file"
         )
-    return _load_table(name, wanted, smiles, policy)
+    return _load_table(name, wanted, smiles, policy, input_format)
 
 
 def dataset_name(source: str | Path) -> str:
     """What a dataset is called in results: as it is known, or its file without folder and endings."""
     name = str(source)
-    if name == "-":
+    if name == STDIN:
         return "stdin"
     if name.startswith(MOLECULENET_PREFIX):
         return name.removeprefix(MOLECULENET_PREFIX)
-    return Path(name).name.split(".")[0]
+    return Path(shown_path(name)).name.split(".")[0]
 
 
-def _load_table(path: str, wanted: list[str], smiles_column: str | None, policy: TargetPolicy) -> Dataset:
-    table = read_table(path)
-    smiles = find_smiles_column(table, path, smiles_column)
+def _load_table(
+    path: str, wanted: list[str], smiles_column: str | None, policy: TargetPolicy, input_format: str
+) -> Dataset:
+    table = read_table(path, input_format)
+    place = table.smiles_place(smiles_column)
     if not wanted:
         raise InputError(
-            f"{path}: say which column to predict with --target; its columns are {column_names(table)}"
+            f"{path}: say which column to predict with --target; its columns are {shown_header(table.header)}"
         )
-    require_columns(table, path, wanted, "--target")
-    targets = policy.read({name: table[name].tolist() for name in wanted})
-    digest = "" if path == "-" else f" (sha256:{hashlib.sha256(Path(path).read_bytes()).hexdigest()})"
-    ids = _text(table["id"]) if "id" in table else _row_numbers(len(table))
-    return Dataset(dataset_name(path), _text(table[smiles]), targets, ids, f"{path}{digest}")
+    targets = policy.read({name: table.column(name, "--target") for name in wanted})
+    digest = "" if path == STDIN else f" (sha256:{hashlib.sha256(Path(path).read_bytes()).hexdigest()})"
+    ids_place = 1 if table.structures else find_id(table.header, path)
+    ids = _row_numbers(len(table)) if ids_place is None else np.array(table.cells(ids_place), dtype=object)
+    smiles = _smiles(table) if table.structures else table.cells(place)
+    return Dataset(
+        dataset_name(path), np.array(smiles, dtype=object), targets, ids, f"{shown_path(path)}{digest}"
+    )
+
+
+def _smiles(table: Table) -> list[str]:
+    """SMILES of the structures of an SDF; empty, and told, where RDKit cannot read one."""
+    from molrate.data.structures import smiles_of_structure
+
+    results = [smiles_of_structure(block) if block else ("", "empty record") for block in table.cells(0)]
+    errors = [(row, error) for row, (_, error) in enumerate(results, start=1) if error]
+    if errors:
+        logger.warning(
+            "%s: %d structures cannot be read, the first in row %d: %s", table.source, len(errors), *errors[0]
+        )
+    return [smiles for smiles, _ in results]
 
 
 def _row_numbers(n: int) -> npt.NDArray[np.object_]:
     return np.array([str(row + 1) for row in range(n)], dtype=object)
-
-
-def _text(column: pd.Series) -> npt.NDArray[np.object_]:
-    texts = [value.strip() if isinstance(value, str) else "" for value in column]
-    return np.array(texts, dtype=object)
 
 
 def _load_card(card: dict[str, Any], wanted: list[str], policy: TargetPolicy) -> Dataset:
@@ -409,9 +413,11 @@ def _load_card(card: dict[str, Any], wanted: list[str], policy: TargetPolicy) ->
     path, copy = _locate_copy(card)
     table = read_table(path)
     policy = replace(policy, task=policy.task or card["task"])
-    targets = policy.read({name: table[copy["targets"][name]].tolist() for name in wanted or card["targets"]})
-    ids = _text(table[copy["id_column"]]) if copy["id_column"] else _row_numbers(len(table))
-    smiles = _text(table[copy["smiles_column"]])
+    targets = policy.read({name: table.column(copy["targets"][name]) for name in wanted or card["targets"]})
+    ids = _row_numbers(len(table))
+    if copy["id_column"]:
+        ids = np.array(table.column(copy["id_column"]), dtype=object)
+    smiles = np.array(table.column(copy["smiles_column"]), dtype=object)
     return Dataset(card["name"], smiles, targets, ids, f"{path.name} (sha256:{copy['sha256']})")
 
 

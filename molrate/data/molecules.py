@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdmolops
 
+from molrate.data.cxsmiles import dropped_extension, split_extension, unsupported_extension
 from molrate.errors import InputError, UsageError
 
 STANDARDISATIONS = ("largest-fragment", "none")
@@ -37,6 +39,10 @@ class Molecules:
         How many valid rows lost a counter-ion, solvent or other smaller fragment.
     parsed : dict of str to rdkit.Chem.Mol, or None
         Molecules kept by canonical SMILES, some 40 kB each, where they were asked for.
+    notes : dict of int to str
+        What valid rows lost, by row.
+    unsupported : frozenset of int
+        Rows that are invalid because they leave open which molecule they are, or are too large.
     """
 
     smiles: npt.NDArray[np.object_]
@@ -45,6 +51,8 @@ class Molecules:
     standardisation: str
     n_stripped: int
     parsed: dict[str, Chem.Mol] | None = field(default=None, repr=False, compare=False)
+    notes: dict[int, str] = field(default_factory=dict)
+    unsupported: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.smiles)
@@ -114,13 +122,19 @@ def standardise(
     canonical = np.full(len(smiles), "", dtype=object)
     errors = np.full(len(smiles), "", dtype=object)
     parsed: dict[str, Chem.Mol] | None = {} if keep else None
+    notes: dict[int, str] = {}
+    unsupported: set[int] = set()
     n_stripped = 0
     with rdBase.BlockLogs():
         for row, text in enumerate(smiles):
-            molecule = _parse(text)
+            molecule = parse_smiles(text)
             if molecule is None:
                 errors[row] = explain_failure(text)
+                if _is_extended(text) and _explain_text(text) == errors[row]:
+                    unsupported.add(row)
                 continue
+            if _is_extended(text) and (lost := dropped_extension(text)):
+                notes[row] = lost
             if standardisation == "largest-fragment" and "." in text:
                 largest = _largest_fragment(molecule)
                 n_stripped += largest.GetNumAtoms() < molecule.GetNumAtoms()
@@ -130,7 +144,16 @@ def standardise(
             if parsed is not None and canonical[row] == text:
                 parsed[text] = molecule
     given = np.array([str(text) for text in smiles], dtype=object)
-    return Molecules(given, canonical, errors, standardisation, n_stripped, parsed)
+    return Molecules(
+        given,
+        canonical,
+        errors,
+        standardisation,
+        n_stripped,
+        parsed,
+        notes,
+        frozenset(unsupported),
+    )
 
 
 def parse_canonical(canonical: str) -> Chem.Mol:
@@ -142,16 +165,19 @@ def parse_canonical(canonical: str) -> Chem.Mol:
         If RDKit cannot read back its own SMILES (seen for rare valence models only).
     """
     with rdBase.BlockLogs():
-        molecule = _parse(canonical)
+        molecule = parse_smiles(canonical)
     if molecule is None:
         raise InputError(f"RDKit wrote {canonical!r} but cannot read it: {explain_failure(canonical)}")
     return molecule
 
 
-def _parse(text: object) -> Chem.Mol | None:
-    if not isinstance(text, str) or not text.strip() or "\0" in text:
+def parse_smiles(text: object) -> Chem.Mol | None:
+    """Molecule of a SMILES, with an extension or without; None if it is not a usable one."""
+    if not isinstance(text, str) or not text:
         return None
-    molecule = Chem.MolFromSmiles(text)
+    if (not text.isascii() or not text.isprintable() or " " in text) and _explain_text(text):
+        return None
+    molecule = Chem.MolFromSmiles(text.strip())
     return molecule if molecule is not None and molecule.GetNumAtoms() else None
 
 
@@ -159,16 +185,47 @@ def explain_failure(text: object) -> str:
     """Say why a SMILES is not a usable molecule, in RDKit's words where it has any."""
     if not isinstance(text, str) or not text.strip():
         return "no SMILES"
-    if "\0" in text:
-        return "SMILES contains a NUL character"
+    problem = _explain_text(text)
+    if problem:
+        return problem
+    smiles, *block = text.strip().split(None, 1)
     with rdBase.BlockLogs():
-        unchecked = Chem.MolFromSmiles(text, sanitize=False)
+        unchecked = Chem.MolFromSmiles(smiles, sanitize=False)
         if unchecked is None:
             return "SMILES syntax error"
         if not unchecked.GetNumAtoms():
             return "SMILES has no atoms"
         problems = rdmolops.DetectChemistryProblems(unchecked)
+    if not problems and block:
+        return "RDKit cannot read the extension of this CXSMILES"
     return problems[0].Message() if problems else "RDKit cannot sanitise this molecule"
+
+
+def _is_extended(text: object) -> bool:
+    return isinstance(text, str) and "|" in text and split_extension(text.strip()) is not None
+
+
+def _explain_text(text: str) -> str:
+    """Why a text is no SMILES before any chemistry: RDKit would read it up to the first blank.
+
+    Empty if it is one, with an extension or without, whatever blanks are around it.
+    """
+    text = text.strip()
+    extended = split_extension(text)
+    smiles = text if extended is None else extended[0]
+    strange = next((character for character in smiles if not "!" <= character <= "~"), None)
+    if strange is not None:
+        if strange == "\0":
+            return "SMILES contains a NUL character"
+        if strange in "\r\n":
+            return "SMILES contains a line break; text after it was not read"
+        if strange in " \t":
+            return "SMILES contains white space; text after it was not read"
+        name = unicodedata.name(strange, "control character")
+        return (
+            f"SMILES contains a character that is not ASCII or not printable: U+{ord(strange):04X} ({name})"
+        )
+    return "" if extended is None else unsupported_extension(*extended)
 
 
 def atoms_of(molecule: Chem.Mol) -> list[Chem.Atom]:

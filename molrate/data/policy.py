@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from molrate.data.molecules import STANDARDISATIONS
+from molrate.data.structures import MAX_ATOMS
 from molrate.errors import UsageError
 
 ON_INVALID, DUPLICATES = ("skip", "fail"), ("keep", "merge")
@@ -23,6 +24,8 @@ class RowPolicy:
         and no label if they do not.
     on_invalid : {"skip", "fail"}
         Leave invalid SMILES out and say so, or stop.
+    max_atoms : int
+        Larger molecules are left out and said.
 
     Raises
     ------
@@ -33,6 +36,7 @@ class RowPolicy:
     standardisation: str = "largest-fragment"
     duplicates: str = "keep"
     on_invalid: str = "skip"
+    max_atoms: int = MAX_ATOMS
 
     def __post_init__(self) -> None:
         """Refuse what is not known."""

@@ -14,11 +14,10 @@ import numpy.typing as npt
 from molrate.data.classes import describe_spellings, find_class, positive_class
 from molrate.data.numbers import explain_numbers, read_number, split_qualifier
 from molrate.errors import InputError, UsageError
+from molrate.files.columns import MISSING
 
 TASKS = ("classification", "regression")
 CENSORED = ("drop", "bound")
-MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none"})
-"""Cells that were not measured, in any case of letters."""
 MIN_LABELLED = 20
 _MAX_CLASSES, _SHOWN = 20, 3
 _LARGEST_CODE = 2**64

@@ -1,45 +1,28 @@
-"""Libraries of any size, read as chunks of rows; a row that cannot be read is a row with the reason.
-
-A row is a line of text (below the header of csv and tsv), a record of an SDF, or a row of Parquet, so that
-row numbers are those an editor shows. Fields that hold line breaks are therefore not supported in text
-formats: their lines are reported.
-"""
+"""Libraries of any size, read as chunks of rows; a row that cannot be read is a row with the reason."""
 
 from __future__ import annotations
 
-import csv
 import glob
-import gzip
 import hashlib
-import os
-import re
-import sys
-import zlib
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from molrate.errors import InputError, UsageError
+from molrate.files.columns import find_column, find_id, natural_key
+from molrate.files.formats import READABLE, STDIN, Fields, Records, format_of, required_format, shown_path
 from molrate.files.output import MANIFEST, PARTS
-from molrate.files.tables import SMILES_NAMES
+from molrate.files.records import open_records
+from molrate.files.tables import Table, smiles_place
+from molrate.files.text import not_utf_8, visible
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+logger = logging.getLogger(__name__)
 
-FORMATS = (".csv", ".tsv", ".smi", ".sdf", ".parquet")
-STDIN = "-"
-
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
-_ID_NAMES = ("id", "name", "molecule", "mol_id", "compound_id", "chembl_id", "zinc_id")
-_READABLE = "csv, tsv, smi and sdf, also as .gz, and parquet"
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_RECORD_END = b"$$$$"
-_SHOWN = 200
-"""Characters of an unreadable line that are repeated in the output."""
-_DAMAGED = (EOFError, OSError, zlib.error)
+_NAMED = 10
+"""Files that are passed over and named in a warning."""
 
 
 class Row(NamedTuple):
@@ -53,11 +36,15 @@ class Row(NamedTuple):
         From 1 in each file.
     id : str
     text : str
-        SMILES, or the block of an SDF record.
+        SMILES, or the block of an SDF record; of a row that cannot be read, what stands for it.
     error : str
         Why the row cannot be read; empty if it can.
     label : str
         Known activity, where a column of them was named.
+    note : str
+        What of it was lost.
+    structure : bool
+        Whether the text is the block of an SDF record.
     """
 
     source: str
@@ -66,10 +53,69 @@ class Row(NamedTuple):
     text: str
     error: str
     label: str = ""
+    note: str = ""
+    structure: bool = False
 
 
-_Fields = tuple[int, str, str, str, str]
-"""Number, id, text, error and label of a row."""
+@dataclass(frozen=True)
+class Places:
+    """Where the columns of a row stand in a header.
+
+    Attributes
+    ----------
+    smiles : int
+    id, label : int, optional
+    structures : bool
+        Whether the molecules are blocks of an SDF.
+    """
+
+    smiles: int
+    id: int | None
+    label: int | None
+    structures: bool
+
+    @classmethod
+    def find(
+        cls,
+        records: Records | Table,
+        smiles_column: str | None,
+        id_column: str | None,
+        label_column: str | None = None,
+    ) -> Places:
+        """Places by usual names, or by the ones given.
+
+        Raises
+        ------
+        InputError
+            If a column is not there, or there are two of the same name.
+        """
+        header, source = records.header, records.source
+        smiles = smiles_place(header, source, records.structures, smiles_column)
+        identifier = 1 if records.structures and id_column is None else find_id(header, source, id_column)
+        label = None
+        if label_column is not None:
+            label = find_column(header, label_column, source, "--label-column")
+        return cls(smiles, identifier, label, records.structures)
+
+    def rows(self, shown: str, records: Iterator[Fields]) -> Iterator[Row]:
+        """Rows of a file's records."""
+        smiles, identifier, label, structures = self.smiles, self.id, self.label, self.structures
+        # A named tuple's own constructor takes twice the time, of each row.
+        new = tuple.__new__
+        for number, line, cells, error, remark in records:
+            if error:
+                where = f" (line {line})" if line and line != number else ""
+                yield new(Row, (shown, number, "", remark, error + where, "", "", False))
+                continue
+            text = cells[smiles] if structures else cells[smiles].strip()
+            name = "" if identifier is None else cells[identifier].strip()
+            known = "" if label is None else visible(cells[label].strip())
+            if not text.isprintable():
+                error = "" if structures else not_utf_8(text)
+                text = visible(text) if error else text
+            yield new(
+                Row, (shown, number, visible(name), text, error, known, "" if error else remark, structures)
+            )
 
 
 @dataclass(frozen=True)
@@ -109,16 +155,18 @@ class Library:
     smiles_column, id_column : str, optional
         Found by their usual names if not given.
     label_column : str, optional
-        Of csv, tsv and parquet.
-    stdin_format : str
-        Of standard input: a suffix of ``FORMATS`` other than ``.parquet``.
+    input_format : {"csv", "tsv", "smi", "sdf"}
+        Of standard input.
+    passed_over : list of str
+        What was in the folders and is not read, with the reason.
     """
 
     sources: list[str]
     smiles_column: str | None = None
     id_column: str | None = None
     label_column: str | None = None
-    stdin_format: str = ".csv"
+    input_format: str = "csv"
+    passed_over: list[str] = field(default_factory=list)
     _n_read: int = field(default=0, init=False, repr=False)
     _share_of_file: Callable[[], float] = field(default=lambda: 0.0, init=False, repr=False)
 
@@ -135,13 +183,16 @@ class Library:
 
     @classmethod
     def find(cls, names: Sequence[str], output: Path | None = None, **options: Any) -> Library:
-        """The files that paths, folders and globs stand for; folders are searched to any depth.
+        """The files that paths, folders and globs stand for.
+
+        Folders are searched to any depth, in natural order of names. Hidden files, results of other runs and
+        links to folders are not read; what else is not read is said in a warning.
 
         Parameters
         ----------
         names : sequence of str
         output : pathlib.Path, optional
-            A folder whose files are results; these, and outputs of other runs, are no libraries.
+            A folder whose files are results.
         **options
             Attributes of the library.
 
@@ -154,12 +205,16 @@ class Library:
         """
         if STDIN in names and len(names) > 1:
             raise UsageError("standard input (-) is read alone")
-        sources = [source for name in names for source in _expand(name, output)]
+        passed_over: list[str] = []
+        sources = [source for name in names for source in _expand(name, output, passed_over)]
         times = Counter(Path(source).resolve() for source in sources)
         repeated = next((path for path, count in times.items() if count > 1), None)
         if repeated is not None:
-            raise UsageError(f"{repeated} is named twice; its rows would be screened twice")
-        return cls(sources, **options)
+            raise UsageError(f"{repeated} is named twice; its rows would be read twice")
+        if passed_over:
+            more = f" and {len(passed_over) - _NAMED} more" if len(passed_over) > _NAMED else ""
+            logger.warning("not read: %s%s", ", ".join(passed_over[:_NAMED]), more)
+        return cls(sources, passed_over=passed_over, **options)
 
     def rows(self) -> Iterator[Row]:
         """All rows in order.
@@ -207,132 +262,21 @@ class Library:
         return Chunk(index, rows, self.label_column is not None)
 
     def _rows_of(self, source: str) -> Iterator[Row]:
-        suffix = self.stdin_format if source == STDIN else suffix_of(source)
-        number = 0
-        try:
-            parquet = suffix == ".parquet"
-            rows = self._parquet_rows(source) if parquet else self._text_rows(source, suffix)
-            shown = os.fsencode(source).decode("utf-8", "backslashreplace")
-            for number, identifier, text, error, label in rows:
-                if suffix != ".sdf" and _CONTROL.search(text):
-                    text, error = _escaped(text), error or "contains a control character"
-                yield Row(shown, number, _escaped(identifier), text, error, _escaped(label))
-        except FileNotFoundError as error:
-            raise InputError(f"{source}: no such file") from error
-        except _DAMAGED as error:
-            raise InputError(f"{source}: damaged or cut off after row {number}: {error}") from error
+        form = required_format(source, self.input_format)
+        fields = [name for name in (self.id_column, self.label_column) if name is not None]
 
-    def _text_rows(self, source: str, suffix: str) -> Iterator[_Fields]:
-        if self.label_column is not None and suffix not in _SEPARATORS:
-            raise InputError(f"{source}: {suffix} has no column {self.label_column!r} (--label-column)")
-        with self._open(source) as stream:
-            if suffix == ".smi":
-                yield from _smi_rows(stream)
-            elif suffix == ".sdf":
-                yield from _sdf_rows(stream)
-            else:
-                yield from self._separated_rows(source, stream, _SEPARATORS[suffix])
+        def keep(share: Callable[[], float]) -> None:
+            self._share_of_file = share
 
-    @contextmanager
-    def _open(self, source: str) -> Iterator[IO[bytes]]:
-        if source == STDIN:
-            yield sys.stdin.buffer
-            return
-        with Path(source).open("rb") as file:
-            size = max(1, Path(source).stat().st_size)
-            self._share_of_file = lambda: file.tell() / size
-            if source.lower().endswith(".gz"):
-                yield cast("IO[bytes]", gzip.GzipFile(fileobj=file))
-            else:
-                yield file
-
-    def _separated_rows(self, source: str, stream: IO[bytes], separator: str) -> Iterator[_Fields]:
-        header, error = _fields(stream.readline().removeprefix(b"\xef\xbb\xbf"), separator)
-        if error:
-            raise InputError(f"{source}: its header cannot be read: {error}")
-        columns = self._columns(source, header)
-        for number, line in enumerate(stream, start=1):
-            fields, error = _fields(line, separator)
-            if not error and len(fields) != len(header):
-                error = f"{len(fields)} fields where the header has {len(header)}"
-            if error:
-                yield number, "", _shown(line), error, ""
-            else:
-                smiles, identifier, label = (
-                    "" if column is None else fields[column].strip() for column in columns
-                )
-                yield number, identifier, smiles, "", label
-
-    def _parquet_rows(self, source: str) -> Iterator[_Fields]:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            # A damaged page may decode, to other molecules.
-            file = pq.ParquetFile(source, page_checksum_verification=True)
-        except pa.ArrowInvalid as error:
-            raise InputError(f"{source}: not a Parquet file: {error}") from error
-        header = file.schema_arrow.names
-        if len(set(header)) < len(header):
-            raise InputError(f"{source}: two of its columns have one name: {', '.join(header)}")
-        names = [None if column is None else header[column] for column in self._columns(source, header)]
-        number, n_rows = 0, max(1, file.metadata.num_rows)
-        self._share_of_file = lambda: number / n_rows
-        try:
-            for batch in file.iter_batches(columns=[name for name in names if name is not None]):
-                columns = (
-                    [""] * len(batch) if name is None else _strings(batch.column(name)) for name in names
-                )
-                for smiles, identifier, label in zip(*columns, strict=True):
-                    number += 1
-                    yield number, identifier, smiles, "", label
-        except pa.ArrowException as error:
-            raise InputError(f"{source}: damaged after row {number}: {error}") from error
-
-    def _columns(self, source: str, header: Sequence[str]) -> tuple[int, int | None, int | None]:
-        """Where SMILES, identifiers and labels stand.
-
-        Raises
-        ------
-        InputError
-            If a column is not there.
-        """
-        smiles = _find(source, header, self.smiles_column, SMILES_NAMES, "--smiles-column")
-        if smiles is None:
-            raise InputError(
-                f"{source}: no SMILES column found; its columns are {', '.join(header)}. "
-                "Name it with --smiles-column"
-            )
-        identifier = _find(source, header, self.id_column, _ID_NAMES, "--id-column")
-        return smiles, identifier, _find(source, header, self.label_column, (), "--label-column")
+        with open_records(source, form, fields, keep) as records:
+            places = Places.find(records, self.smiles_column, self.id_column, self.label_column)
+            if records.choose is not None:
+                chosen = (places.smiles, places.id, places.label)
+                records.choose([place for place in chosen if place is not None])
+            yield from places.rows(shown_path(source), records.rows)
 
 
-def _strings(column: pa.Array) -> list[str]:
-    try:
-        values = column.to_pylist()
-    except UnicodeDecodeError:
-        values = column.cast("binary").to_pylist()
-    return [_string(value).strip() for value in values]
-
-
-def _string(value: object) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return "" if value is None else str(value)
-
-
-def _escaped(text: str) -> str:
-    """Text without characters that would tear a line of the output."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
-
-
-def suffix_of(source: str) -> str:
-    """Suffix that tells the format, in lower case and without ``.gz``."""
-    name = source.lower().removesuffix(".gz")
-    return Path(name).suffix
-
-
-def _expand(name: str, output: Path | None) -> list[str]:
+def _expand(name: str, output: Path | None, passed_over: list[str]) -> list[str]:
     """Files that a path, folder or glob stands for.
 
     Raises
@@ -344,111 +288,42 @@ def _expand(name: str, output: Path | None) -> list[str]:
         return [name]
     path = Path(name)
     if path.is_dir():
-        found = sorted(
-            str(one)
-            for one in path.rglob("*")
-            if one.is_file() and _is_readable(str(one)) and not _is_result(one, path, output)
-        )
-        if not found:
-            raise InputError(f"{name}: no library in this folder; molrate reads {_READABLE}")
-        return found
+        inside = _files_in(path, output, passed_over)
+        if not inside:
+            raise InputError(f"{name}: no library in this folder; molrate reads {READABLE}")
+        return inside
     if not path.exists() and glob.has_magic(name):
-        found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute one)
-        if not found:
+        matches = sorted(glob.glob(name, recursive=True), key=natural_key)  # noqa: PTH207 (Path.glob takes no absolute one)
+        if not matches:
             raise InputError(f"{name}: no file matches")
-        return [one for match in found for one in _expand(match, output)]
+        return [source for match in matches for source in _expand(match, output, passed_over)]
     if not path.exists():
         raise InputError(f"{name}: no such file or folder")
-    if not _is_readable(name):
-        raise InputError(f"{name}: unknown format; molrate reads {_READABLE}")
+    required_format(name)
     return [name]
 
 
-def _is_readable(name: str) -> bool:
-    """Whether a file's name has an ending that is read; Parquet is compressed within."""
-    return suffix_of(name) in FORMATS and not name.lower().endswith(".parquet.gz")
-
-
-def _is_result(path: Path, root: Path, output: Path | None) -> bool:
-    """Whether a file below a folder is of the output to be written, or of another run's."""
-    between = path.parents[: path.parents.index(root)]
-    if output is not None and output.resolve() in (path.resolve(), *path.resolve().parents):
-        return True
-    return any((folder / MANIFEST).is_file() and (folder / PARTS).is_dir() for folder in between)
-
-
-def _find(
-    source: str, header: Sequence[str], wanted: str | None, usual: Sequence[str], option: str
-) -> int | None:
-    if wanted is not None:
-        if wanted not in header:
-            raise InputError(
-                f"{source}: no column {wanted!r} ({option}); its columns are {', '.join(header)}"
-            )
-        return list(header).index(wanted)
-    lowered = [name.strip().casefold() for name in header]
-    return next((lowered.index(name) for name in usual if name in lowered), None)
-
-
-def _decoded(line: bytes) -> tuple[str, str]:
-    """A line as text, and what is wrong with it."""
-    try:
-        text = line.decode("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        return "", f"not UTF-8 text (byte {line[error.start]:#04x} at {error.start + 1})"
-    if "\0" in text:
-        return "", "contains a NUL character"
-    if "\r" in text:
-        return "", "contains a carriage return within the line"
-    return text, "" if text.strip() else "empty line"
-
-
-def _fields(line: bytes, separator: str) -> tuple[list[str], str]:
-    text, error = _decoded(line)
-    if error or '"' not in text:
-        return text.split(separator), error
-    try:
-        return next(csv.reader([text], delimiter=separator, strict=True)), ""
-    except csv.Error as problem:
-        return [], f"quotes: {problem}"
-
-
-def _shown(line: bytes) -> str:
-    """What can be shown of a line that cannot be read."""
-    return _escaped(line.decode("utf-8", "backslashreplace").rstrip("\r\n"))[:_SHOWN]
-
-
-def _smi_rows(stream: IO[bytes]) -> Iterator[_Fields]:
-    for number, line in enumerate(stream, start=1):
-        text, error = _decoded(line)
-        if error:
-            yield number, "", _shown(line), error, ""
+def _files_in(folder: Path, output: Path | None, passed_over: list[str]) -> list[str]:
+    """Readable files below a folder, in natural order; the others are passed over."""
+    sources: list[str] = []
+    results = None if output is None else output.resolve()
+    for path in sorted(folder.iterdir(), key=lambda entry: natural_key(entry.name)):
+        if path.name.startswith(".") or path.resolve() == results:
+            continue
+        if path.is_dir():
+            if path.is_symlink():
+                passed_over.append(f"{path} (a link to a folder; name it to have it read)")
+            elif is_run(path):
+                passed_over.append(f"{path} (results of another run)")
+            else:
+                sources += _files_in(path, output, passed_over)
+        elif format_of(path) is None:
+            passed_over.append(f"{path} (unknown format)")
         else:
-            smiles, *rest = text.split(None, 1)
-            yield number, rest[0].strip() if rest else "", smiles, "", ""
+            sources.append(str(path))
+    return sources
 
 
-def _sdf_rows(stream: IO[bytes]) -> Iterator[_Fields]:
-    """Records up to and with their end mark; the rest of the file, unless blank, is a record without."""
-    lines: list[bytes] = []
-    number = 0
-    for line in stream:
-        if line.rstrip() == _RECORD_END:
-            number += 1
-            yield _record(number, lines)
-            lines = []
-        else:
-            lines.append(line)
-    if any(line.strip() for line in lines):
-        yield _record(number + 1, lines)
-
-
-def _record(number: int, lines: list[bytes]) -> _Fields:
-    decoded = [_decoded(line) for line in lines]
-    error = next((error for _, error in decoded if error and error != "empty line"), "")
-    if error:
-        return number, "", "", error, ""
-    texts = [text for text, _ in decoded]
-    if not any(texts):
-        return number, "", "", "empty record", ""
-    return number, texts[0].strip(), "\n".join(texts) + "\n", "", ""
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds the results of a run."""
+    return (folder / MANIFEST).is_file() and (folder / PARTS).is_dir()

@@ -1,12 +1,16 @@
-"""Tables in and out, their format told by the suffix."""
+"""Results: where they go, what their names mean, and how files are written whole or not at all."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
+import re
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +19,10 @@ from molrate.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+
+STDOUT = "-"
+_COMPRESSIONS = (".gz", ".bz2", ".zst", ".zip")
 
 PARTS, MANIFEST = "parts", "manifest.json"
 """Subfolder of the files of an output in parts, and the record of them."""
@@ -54,27 +62,109 @@ def print_result(text: str) -> None:
         If standard output cannot take it.
     """
     with suppress(ReaderGoneError):
-        write_output(text.encode() + b"\n")
+        write_output(text.encode("utf-8", "backslashreplace") + b"\n")
 
 
-def check_output(path: str | Path, formats: tuple[str, ...]) -> Path:
-    """Make sure, before any work is done, that a result can be written to `path`.
+@dataclass(frozen=True)
+class Destination:
+    """Where a result goes.
+
+    Attributes
+    ----------
+    kind : {"file", "folder", "stdout"}
+    path : pathlib.Path
+    """
+
+    kind: str
+    path: Path
+
+
+def choose_destination(
+    output: str | Path, endings: Sequence[str] = (), *, folder: bool = False, stdout: bool = False
+) -> Destination:
+    """Say, before any work is done, what ``-o`` means: a file by its ending, a folder, or standard output.
+
+    Parameters
+    ----------
+    output : str or pathlib.Path
+    endings : sequence of str
+        Of the files that a command writes, such as ``.csv`` and ``.csv.gz``.
+    folder : bool
+        Whether it writes folders; a name without an ending is one, and so is a folder that is there.
+    stdout : bool
+        Whether it writes to standard output (``-``).
+
+    Returns
+    -------
+    Destination
 
     Raises
     ------
     UsageError
-        If the suffix is not one of `formats`.
+        If it is nothing that the command writes.
+    InputError
+        If the place cannot be written to.
+
+    Examples
+    --------
+    >>> choose_destination("hits", [".csv"], folder=True).kind
+    'folder'
+    """
+    path = Path(output)
+    kinds = [f"a file ({', '.join(endings)})"] * bool(endings)
+    kinds += ["a folder (a name without an ending)"] * folder + ["- for standard output"] * stdout
+    expected = f"it can be {' or '.join(kinds)}"
+    if str(output) == STDOUT:
+        if not stdout:
+            raise UsageError(f"-o -: no result goes to standard output; {expected}")
+        return Destination("stdout", path)
+    ending = "" if str(output).endswith("/") or (folder and path.is_dir()) else _ending(path)
+    if ending and any(path.name.lower().endswith(known) for known in endings):
+        return Destination("file", _check_file(path))
+    if not ending and folder:
+        return Destination("folder", path)
+    wrong = f"{ending} is not written" if ending else "it has no ending"
+    raise UsageError(f"-o {output}: {wrong}; {expected}")
+
+
+def _ending(path: Path) -> str:
+    """What a file's name ends with, if that looks like a format: no number, as in ``run.2``.
+
+    >>> [_ending(Path(name)) for name in ("a.csv.gz", "run-0.5", "v1.final-model", "a.CSV")]
+    ['.csv.gz', '', '', '.CSV']
+    """
+    *before, last = ["", *path.suffixes]
+    if not re.fullmatch(r"\.[A-Za-z]\w{0,11}", last):
+        return ""
+    return before[-1] + last if last.lower() in _COMPRESSIONS and before else last
+
+
+def _check_file(path: Path) -> Path:
+    """Make sure that a file can be written.
+
+    Raises
+    ------
     InputError
         If the folder does not exist or cannot be written to.
     """
-    path = Path(path)
-    if path.suffix.lower() not in formats:
-        raise UsageError(f"-o {path}: the suffix must be one of {', '.join(formats)}")
     if not path.parent.is_dir():
         raise InputError(f"-o {path}: the folder {path.parent} does not exist; create it first")
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise InputError(f"-o {path}: cannot be written; choose another place or change its permissions")
     return path
+
+
+def check_output(path: str | Path, endings: Sequence[str]) -> Path:
+    """Make sure, before any work is done, that a result can be written to the file `path`.
+
+    Raises
+    ------
+    UsageError
+        If its ending is not one of `endings`.
+    InputError
+        If the folder does not exist or cannot be written to.
+    """
+    return choose_destination(path, endings).path
 
 
 def make_folder(path: Path) -> None:
@@ -108,6 +198,57 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
+@contextmanager
+def written_atomically(path: Path) -> Iterator[Callable[[bytes], None]]:
+    """A function that takes the content of a file piece by piece; the file is there once all was taken.
+
+    Content is compressed where the name ends with ``.gz``.
+
+    Raises
+    ------
+    InputError
+        If the file system refuses.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+
+    def write(content: bytes) -> None:
+        try:
+            stream.write(content)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+    try:
+        with partial.open("wb") as file:
+            stream: Any = file
+            if path.suffix.lower() == ".gz":
+                stream = gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0)
+            yield write
+            if stream is not file:
+                stream.close()
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8, compressed where the name ends with ``.gz``; see :func:`write_atomically`.
+
+    Raises
+    ------
+    InputError
+        If the file system refuses.
+    """
+    write_atomically(path, as_bytes(text, path))
+
+
+def as_bytes(text: str, path: Path) -> bytes:
+    """Text as the bytes of a file of that name; equal texts are equal bytes."""
+    content = text.encode("utf-8", "backslashreplace")
+    return gzip.compress(content, mtime=0) if path.suffix.lower() == ".gz" else content
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's content."""
     with path.open("rb") as file:
@@ -122,9 +263,14 @@ def write_record(path: Path, run: dict[str, Any]) -> None:
 def parquet_bytes(frame: pd.DataFrame, run: dict[str, Any]) -> bytes:
     """A frame as Parquet, with the record of the run in the metadata."""
     import pyarrow as pa
+
+    return arrow_bytes(pa.Table.from_pandas(frame, preserve_index=False), run)
+
+
+def arrow_bytes(table: pa.Table, run: dict[str, Any]) -> bytes:
+    """An Arrow table as Parquet, with the record of the run in the metadata."""
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pandas(frame, preserve_index=False)
     metadata = {**(table.schema.metadata or {}), b"molrate": json.dumps(run).encode()}
     sink = BytesIO()
     pq.write_table(table.replace_schema_metadata(metadata), sink)

@@ -1,118 +1,205 @@
-"""Tables of molecules, their format told by the suffix."""
+"""Tables held in memory: the records of one file, or columns that are there already."""
 
 from __future__ import annotations
 
-import sys
-import warnings
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molrate.errors import InputError
+from molrate.files.columns import find_column, find_smiles
+from molrate.files.formats import EMPTY_LINE, Fields, Format, damaged, required_format
+from molrate.files.records import open_records
+from molrate.files.text import utf_8
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pyarrow as pa
+
+logger = logging.getLogger(__name__)
 
 
-READABLE = (".csv", ".tsv", ".smi", ".parquet")
+@dataclass(frozen=True)
+class Table:
+    """Records with their header.
 
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
-
-
-def _suffix(path: str | Path) -> str:
-    """Suffix that tells the format, without a trailing ``.gz``."""
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    if suffixes and suffixes[-1] == ".gz":
-        suffixes.pop()
-    return suffixes[-1] if suffixes else ""
-
-
-def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a table of molecules.
-
-    Cells of text formats stay text: what is a number and what is missing is for the target to say.
-
-    Parameters
+    Attributes
     ----------
-    path : str or pathlib.Path
-        ``.csv``, ``.tsv``, ``.smi`` (SMILES, then optionally a name, no header) or ``.parquet``, text
-        formats also as ``.gz``; ``-`` reads CSV from standard input.
+    source : str
+        Where they are from, for messages.
+    header : tuple of str
+        Names of columns, unchanged; two may be equal.
+    records : list of Fields
+        In order; an empty line is a record without values.
+    structures : bool
+        Whether the first column holds blocks of an SDF in place of SMILES.
+    index : tuple of str
+        Columns that were the index of a pandas frame.
+    arrow : pyarrow.Table, optional
+        The columns with the types they have in a Parquet file.
+
+    Examples
+    --------
+    >>> table = Table.from_columns({"smiles": ["C", "CC"], "y": [1, None]})
+    >>> table.column("y")
+    ['1', '']
+    """
+
+    source: str
+    header: tuple[str, ...]
+    records: list[Fields] = field(repr=False)
+    structures: bool = False
+    index: tuple[str, ...] = ()
+    arrow: pa.Table | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, Sequence[object]], source: str = "table") -> Table:
+        """A table of columns by name, each a sequence of equally many values.
+
+        Raises
+        ------
+        InputError
+            If they are not equally many.
+        """
+        from molrate.files.columnar import text_of
+
+        lengths = {name: len(column) for name, column in columns.items()}
+        if len(set(lengths.values())) > 1:
+            shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise InputError(f"{source}: columns of unequal length: {shown}")
+        rows = zip(*(map(text_of, column) for column in columns.values()), strict=True)
+        records: list[Fields] = [(number, 0, cells, "", "") for number, cells in enumerate(rows, start=1)]
+        return cls(source, tuple(columns), records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def column(self, name: str, option: str = "column") -> list[str]:
+        """Cells of the column of that name, without the blanks around them.
+
+        Raises
+        ------
+        InputError
+            If there is none, or more than one.
+        """
+        return self.cells(find_column(self.header, name, self.source, option))
+
+    def cells(self, place: int) -> list[str]:
+        """Cells of the column at a place of the header, without the blanks around them."""
+        return [utf_8(cells[place].strip()) if cells else "" for _, _, cells, _, _ in self.records]
+
+    def smiles_place(self, smiles_column: str | None = None) -> int:
+        """Place of the SMILES: the column named, else the first of a usual name.
+
+        Raises
+        ------
+        InputError
+            If there is none, or more than one.
+        """
+        return smiles_place(self.header, self.source, self.structures, smiles_column)
+
+
+def smiles_place(
+    header: Sequence[str], source: str, structures: bool, smiles_column: str | None = None
+) -> int:
+    """Place of the molecules in a header; of an SDF they are its structures.
 
     Raises
     ------
     InputError
-        If the file is missing, empty, malformed or of an unknown format; the message names the line
-        where the parser can tell it.
+        If there is none, or more than one.
     """
-    import pandas as pd
-
-    suffix = ".csv" if str(path) == "-" else _suffix(path)
-    if suffix not in READABLE:
-        known = ", ".join(READABLE)
-        raise InputError(f"{path}: unknown table format {suffix!r}; molrate reads {known}, also as .gz")
-    try:
-        if suffix == ".parquet":
-            # A damaged page may decode, to other molecules.
-            table = pd.read_parquet(path, page_checksum_verification=True)
-        elif suffix == ".smi":
-            table = _read_smi(path)
-        else:
-            source = sys.stdin if str(path) == "-" else path
-            table = _read_separated(source, _SEPARATORS[suffix])
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except pd.errors.EmptyDataError as error:
-        raise InputError(f"{path}: the file is empty; a header line and rows are expected") from error
-    except UnicodeDecodeError as error:
+    if not structures:
+        return find_smiles(header, source, smiles_column)
+    if smiles_column not in (None, header[0]):
         raise InputError(
-            f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
-        ) from error
-    except pd.errors.ParserWarning as error:
-        raise InputError(f"{path}: the rows have more fields than the header has names") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {str(error).strip()}") from error
-    if table.empty:
+            f"{source}: the molecules of an SDF are its structures, not a field {smiles_column!r} "
+            "(--smiles-column)"
+        )
+    return 0
+
+
+def read_table(path: str | Path, input_format: str = "csv", *, keep_unreadable: bool = False) -> Table:
+    """Read a whole file.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        See :mod:`molrate.files.formats`; ``-`` is standard input.
+    input_format : {"csv", "tsv", "smi", "sdf"}
+        Of standard input.
+    keep_unreadable : bool
+        Whether records that cannot be read stay, with their reason; otherwise they end the reading.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, damaged or of an unknown format, or a record cannot be read; the
+        message names its row and line.
+    """
+    path = str(path)
+    form = required_format(path, input_format)
+    table = _read_columns(path) if form.name == "parquet" else _read_records(path, form)
+    if not table.records:
         raise InputError(f"{path}: the table has no rows")
+    if not keep_unreadable:
+        check_records(path, table.records)
+    remarks = [(record[0], record[4]) for record in table.records if record[4] and not record[3]]
+    if remarks:
+        number, remark = remarks[0]
+        logger.warning(
+            "%s: %d row%s with bytes that are not UTF-8, the first row %d: %s",
+            path, len(remarks), "s" if len(remarks) > 1 else "", number, remark,
+        )  # fmt: skip
     return table
 
 
-def _read_separated(source: Any, separator: str) -> pd.DataFrame:
-    import pandas as pd
-
-    if source is not sys.stdin:
-        _check_separator(source, separator)
-    with warnings.catch_warnings():
-        # pandas only warns when it cuts rows that are longer than the header.
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        # An empty line is a row without values: dropping it would shift the numbers of all rows below.
-        return pd.read_csv(
-            source, sep=separator, dtype=str, keep_default_na=False, index_col=False, skip_blank_lines=False
-        )
+def _read_records(path: str, form: Format) -> Table:
+    with open_records(path, form) as records:
+        return Table(path, records.header, list(records.rows), records.structures, records.index)
 
 
-def _check_separator(path: str | Path, separator: str) -> None:
-    import pandas as pd
+def _read_columns(path: str) -> Table:
+    """A Parquet file with the types of its columns; a filtered positional index is a column, too."""
+    import pyarrow as pa
 
-    header = pd.read_csv(path, sep=separator, nrows=0, dtype=str).columns
-    other = next((mark for mark in (";", "\t", ",", "|") if len(header) == 1 and mark in header[0]), None)
-    if other is not None:
-        raise ValueError(f"its fields seem to be separated by {other!r}; separate them by {separator!r}")
+    from molrate.files.columnar import POSITIONS, open_parquet, pandas_index, texts
+
+    try:
+        arrow = open_parquet(path).read()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(path, 0, error) from error
+    header, columns = list(arrow.column_names), [texts(column) for column in arrow.columns]
+    index = pandas_index(arrow.schema)
+    for level in index:
+        if isinstance(level, dict) and (level.get("start"), level.get("step")) != (0, 1):
+            # Positions that were filtered are what the rows are joined by elsewhere.
+            header.append(POSITIONS)
+            columns.append(list(map(str, range(level["start"], level["stop"], level["step"]))))
+    rows = zip(*columns, strict=True) if columns else ()
+    records: list[Fields] = [(number, 0, cells, "", "") for number, cells in enumerate(rows, start=1)]
+    names = tuple(name if isinstance(name, str) else POSITIONS for name in index)
+    return Table(path, tuple(header), records, index=names, arrow=arrow)
 
 
-def _read_smi(path: str | Path) -> pd.DataFrame:
-    import gzip
+def check_records(source: str, records: Sequence[Fields]) -> None:
+    """Refuse records of which one cannot be read; empty lines are rows without values.
 
-    import pandas as pd
-
-    opener = gzip.open if str(path).lower().endswith(".gz") else open
-    with opener(path, "rt", encoding="utf-8") as stream:
-        lines = [line.rstrip("\n").split(None, 1) for line in stream]
-    return pd.DataFrame(
-        {
-            "smiles": [fields[0] if fields else "" for fields in lines],
-            "id": [fields[1] if len(fields) > 1 else "" for fields in lines],
-        }
-    )
+    Raises
+    ------
+    InputError
+        If there is one.
+    """
+    unread = [record for record in records if record[3] not in ("", EMPTY_LINE)]
+    if unread:
+        number, line, _, error, shown = unread[0]
+        where = f"row {number}" + (f" (line {line})" if line else "")
+        more = f"; {len(unread) - 1} more rows cannot be read" if len(unread) > 1 else ""
+        what = f": {shown!r}" if shown else ""
+        raise InputError(f"{source}: {where}: {error}{what}{more}. Correct the file")
 
 
 def read_arrays(path: str | Path, option: str) -> dict[str, Any]:
@@ -130,47 +217,3 @@ def read_arrays(path: str | Path, option: str) -> dict[str, Any]:
             return dict(archive)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: cannot be read as an .npz of arrays ({option}): {error}") from error
-
-
-SMILES_NAMES = ("smiles", "mol", "canonical_smiles", "structure")
-
-
-def find_smiles_column(table: pd.DataFrame, path: str, smiles_column: str | None = None) -> str:
-    """Name of the SMILES column: the one given, else the first with a usual name.
-
-    Raises
-    ------
-    InputError
-        If the table has no such column.
-    """
-    if smiles_column is not None:
-        require_columns(table, path, [smiles_column], "--smiles-column")
-        return smiles_column
-    by_name = {str(column).strip().casefold(): str(column) for column in reversed(list(table.columns))}
-    for name in SMILES_NAMES:
-        if name in by_name:
-            return by_name[name]
-    raise InputError(
-        f"{path}: no SMILES column found; its columns are {column_names(table)}. Name it with --smiles-column"
-    )
-
-
-def require_columns(table: pd.DataFrame, path: str, columns: Sequence[str], option: str) -> None:
-    """Make sure that a table has the columns that an option names.
-
-    Raises
-    ------
-    InputError
-        If one is missing.
-    """
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise InputError(
-            f"{path}: no column {', '.join(map(repr, missing))} ({option}); "
-            f"its columns are {column_names(table)}"
-        )
-
-
-def column_names(table: pd.DataFrame) -> str:
-    """Names of a table's columns, for messages."""
-    return ", ".join(map(str, table.columns))

@@ -1,53 +1,135 @@
-"""Predictions for a table, one output row per input row."""
+"""Predictions of a model with their uncertainty, for the rows of a table or of a library."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from molrate.embedding.embed import Progress
+import numpy as np
+import numpy.typing as npt
+
+from molrate.data.molecules import Molecules
+from molrate.data.structures import MAX_ATOMS
+from molrate.embedding.embed import Progress, choose_device, embed_one
+from molrate.embedding.table import RowMolecules, describe_failures, failures
 from molrate.errors import InputError
-from molrate.files.output import parquet_bytes, write_atomically, write_record
-from molrate.files.tables import find_smiles_column, read_table
+from molrate.files.library import Places
+from molrate.files.output import arrow_bytes, write_atomically, write_record, write_text
+from molrate.files.tables import Table, read_table
+from molrate.files.text import utf_8
+from molrate.models.applicability import Domain
+from molrate.models.calibration import uncertainty_columns
 from molrate.models.model import TunedModel
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
-WRITABLE = (".csv", ".parquet")
+WRITABLE = (".csv", ".csv.gz", ".parquet")
+_BLOCK = 1000
+"""Rows whose molecules are in memory together, at some 40 kB each."""
+
+Columns = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model, and what it was trained on, ready to be asked.
+
+    Attributes
+    ----------
+    model : TunedModel
+    level : float
+        Share of values to lie within the bounds.
+    device : str
+    """
+
+    model: TunedModel
+    level: float = 0.9
+    device: str = "cpu"
+
+    @cached_property
+    def _domain(self) -> Domain:
+        return Domain(self.model.training)
+
+    @property
+    def standardisation(self) -> str:
+        """Form that molecules are brought into."""
+        return str(self.model.record["standardisation"])
+
+    def prepare(self) -> None:
+        """Read weights and the fingerprints of training molecules.
+
+        Raises
+        ------
+        WeightsError
+            If they are damaged.
+        """
+        self.model.encoder.prepare()
+        assert self._domain
+
+    def columns(self, molecules: Molecules) -> tuple[Columns, dict[int, str]]:
+        """Predictions, their bounds or label sets, ``similarity``, and why there are none, by row."""
+        model, record = self.model, self.model.record
+        layer, pooling = record["encoder"]["layer"], record["encoder"]["pooling"]
+        embedding = embed_one(molecules, model.encoder, [layer], pooling, self.device, cache=False)
+        values = np.full((len(molecules), model.task.n_outputs), np.nan)
+        if layer in embedding.layers:
+            values = model.values(embedding.layers[layer])
+        columns: Columns = dict(model.task.columns(values))
+        columns |= uncertainty_columns(model.task, values, record["calibration"], self.level)
+        columns["similarity"] = self._domain.nearest(molecules)
+        return columns, failures(molecules, embedding)
 
 
 @dataclass(frozen=True)
 class PredictedTable:
-    """A table's own columns, then ``canonical_smiles``, predictions, ``status`` and ``error``.
+    """A table's own columns as they were, then what ``molrate screen`` writes of each row.
 
     Attributes
     ----------
-    frame : pandas.DataFrame
+    table : Table
+    cells : list of list of str
+        Its columns as text; of an SDF, SMILES in place of structures.
+    results : pandas.DataFrame
+        Columns canonical_smiles, predictions with their bounds or label sets, similarity, status, error and
+        note (``molrate_note`` where the table has a note of its own).
     run : dict
         The model and the arguments.
     """
 
-    frame: pd.DataFrame
-    run: dict[str, Any]
+    table: Table
+    cells: list[list[str]] = field(repr=False)
+    results: pd.DataFrame
+    run: dict[str, Any] = field(repr=False)
 
     @property
     def n_failed(self) -> int:
         """Rows without a prediction."""
-        return int((self.frame["status"] != "ok").sum())
+        return int((self.results["status"] != "ok").sum())
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """All columns, the table's as text; two of them may have one name."""
+        import pandas as pd
+
+        own = pd.DataFrame(dict(enumerate(self.cells)), dtype=object)
+        own.columns = pd.Index(self.table.header, dtype=object)
+        return pd.concat([own, self.results], axis=1)
 
     def summary(self) -> str:
         """One line: how many rows were predicted and which failed first."""
-        text = f"{len(self.frame) - self.n_failed} of {len(self.frame)} rows predicted"
-        if not self.n_failed:
-            return text + "."
-        row = int((self.frame["status"] != "ok").to_numpy().argmax())
-        reason = self.frame["error"].iloc[row]
-        return f"{text}; {self.n_failed} without, the first in row {row + 1}: {reason}."
+        return describe_failures(self.results, "predicted")
+
+    def to_csv(self) -> str:
+        """As csv, with the cells of the table as they were read."""
+        return str(self.frame.to_csv(index=False))
 
     def write(self, path: Path) -> None:
-        """Write ``.csv``, with the record of the run beside it, or ``.parquet``.
+        """Write ``.csv`` or ``.csv.gz``, with the record of the run beside it, or ``.parquet``.
 
         Raises
         ------
@@ -55,10 +137,26 @@ class PredictedTable:
             If the file cannot be written.
         """
         if path.suffix.lower() == ".parquet":
-            write_atomically(path, parquet_bytes(self.frame, self.run))
+            write_atomically(path, arrow_bytes(self._arrow(), self.run))
             return
-        write_atomically(path, self.frame.to_csv(index=False).encode())
+        write_text(path, self.to_csv())
         write_record(path, self.run)
+
+    def _arrow(self) -> pa.Table:
+        """All columns, those of a Parquet file with the types and the index that they have there."""
+        import pyarrow as pa
+
+        own = self.table.arrow
+        if own is None:
+            own = pa.Table.from_arrays(
+                [pa.array(cells, pa.string()) for cells in self.cells], self.table.header
+            )
+        results = pa.Table.from_pandas(self.results, preserve_index=False)
+        return pa.Table.from_arrays(
+            [*own.columns, *results.columns],
+            names=[*own.column_names, *results.column_names],
+            metadata=own.schema.metadata,
+        )
 
 
 def predict_table(
@@ -67,34 +165,73 @@ def predict_table(
     smiles_column: str | None = None,
     device: str = "auto",
     progress: Progress | None = None,
+    *,
+    level: float = 0.9,
+    input_format: str = "csv",
+    max_atoms: int = MAX_ATOMS,
 ) -> PredictedTable:
     """Predict the molecules of a table file.
 
     Parameters
     ----------
     path : str or pathlib.Path
-        See :func:`molrate.files.tables.read_table`.
+        See :mod:`molrate.files.formats`; ``-`` is standard input.
     model : TunedModel
     smiles_column : str, optional
         Found by its usual names when not given.
     device : str
     progress : callable, optional
+        Called with the number of rows finished since the last call.
+    level : float
+        Share of values to lie within the bounds.
+    input_format : str
+        Of standard input.
+    max_atoms : int
+        Larger molecules are not predicted.
 
     Raises
     ------
     InputError
         If the table cannot be used, or already has a column of the name of a prediction.
     """
-    table = read_table(path)
-    column = find_smiles_column(table, str(path), smiles_column)
-    texts = [value.strip() if isinstance(value, str) else "" for value in table[column]]
-    predicted = model.predict(texts, device, progress).drop(columns="smiles")
-    taken = [name for name in predicted if name in table]
+    import pandas as pd
+
+    table = read_table(path, input_format, keep_unreadable=True)
+    places = Places.find(table, smiles_column, None)
+    predictor = Predictor(model, level, choose_device(device))
+    rows = list(places.rows(table.source, iter(table.records)))
+    blocks = []
+    for start in range(0, len(rows), _BLOCK):
+        entries = RowMolecules.read(
+            rows[start : start + _BLOCK], predictor.standardisation, max_atoms, keep=True
+        )
+        blocks.append(entries.table(*predictor.columns(entries.molecules)))
+        if progress is not None:
+            progress(len(entries.rows))
+    whole = pd.concat(blocks, ignore_index=True)
+    results = whole.drop(columns=["source", "row", "id", "smiles"])
+    if "note" in table.header:
+        results = results.rename(columns={"note": "molrate_note"})
+    taken = [name for name in results if name in table.header]
     if taken:
         raise InputError(
             f"{path}: it has a column {taken[0]!r} already, where predictions would stand; rename it"
         )
-    for name in predicted:
-        table[name] = predicted[name].to_numpy()
+    cells = _own_cells(table)
+    if table.structures:
+        cells[0] = whole["smiles"].tolist()
     record = {key: model.record[key] for key in ("dataset", "encoder", "task", "versions")}
-    return PredictedTable(table, {"model": record, "table": str(path)})
+    arguments = {"coverage": level, "max_atoms": max_atoms}
+    return PredictedTable(
+        table, cells, results, {"model": record, "table": str(path), "arguments": arguments}
+    )
+
+
+def _own_cells(table: Table) -> list[list[str]]:
+    """Columns of a table as they were read; a record that cannot be read stands in the first."""
+    columns: list[list[str]] = [[] for _ in table.header]
+    for _, _, cells, error, shown in table.records:
+        values: Sequence[str] = cells if cells else [shown if error else ""] + [""] * (len(columns) - 1)
+        for column, value in zip(columns, values, strict=True):
+            column.append(utf_8(value))
+    return columns

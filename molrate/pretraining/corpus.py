@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,12 @@ import torch
 from rdkit import Chem, rdBase
 from torch.utils.data import IterableDataset, get_worker_info
 
+from molrate.data.molecules import parse_smiles
+from molrate.data.structures import smiles_of_rows
 from molrate.encoders.grover.deduplication import PADDING, DeduplicatedBatch, Movable, deduplicate_batch
 from molrate.encoders.grover.graphs import batch_molecules
 from molrate.errors import InputError
+from molrate.files.library import Library
 from molrate.pretraining.labels import (
     Vocabularies,
     atom_contexts,
@@ -24,31 +27,38 @@ from molrate.pretraining.labels import (
     functional_groups,
 )
 
+logger = logging.getLogger(__name__)
+
+_ROWS = 10_000
+"""Rows of a corpus read at a time."""
+
 
 def read_corpus(path: Path) -> list[str]:
-    """SMILES of a corpus: the first word of each line.
+    """SMILES of a corpus, a file of any format; rows that cannot be read are left out and counted.
 
     Raises
     ------
     InputError
-        If the file is missing, no gzip although it is named so, or empty.
+        If the file is missing, damaged, or has no molecule.
     """
-    opener = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rt", encoding="utf-8") as lines:
-            smiles = [words[0] for line in lines if (words := line.split())]
-    except (OSError, UnicodeDecodeError, EOFError) as error:
-        raise InputError(f"{path}: cannot be read as a corpus of SMILES: {error}") from error
+    smiles: list[str] = []
+    n_rows = 0
+    for chunk in Library([str(path)]).chunks(_ROWS):
+        n_rows += len(chunk.rows)
+        smiles += filter(None, smiles_of_rows(chunk.rows)[0])
     if not smiles:
-        raise InputError(f"{path}: no SMILES in it; a corpus has one a line")
+        raise InputError(f"{path}: no SMILES in it; a corpus has one in each row")
+    if len(smiles) < n_rows:
+        left_out = n_rows - len(smiles)
+        logger.warning("%s: %d of %d rows have no SMILES or cannot be read", path, left_out, n_rows)
     return smiles
 
 
 def parse(smiles: list[str]) -> list[Chem.Mol]:
     """Molecules of the SMILES that are valid."""
     with rdBase.BlockLogs():
-        parsed = map(Chem.MolFromSmiles, smiles)
-        return [molecule for molecule in parsed if molecule is not None and molecule.GetNumAtoms()]
+        parsed = map(parse_smiles, smiles)
+        return [molecule for molecule in parsed if molecule is not None]
 
 
 _TOTAL_CENTRES = torch.tensor([1.0, 56.0, 11.0, 68.0, -7.0, 29.0])

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from molrate.data.datasets import Dataset
 from molrate.data.molecules import Molecules, standardise
 from molrate.data.policy import RowPolicy
+from molrate.data.structures import limit_atoms, smiles_of_rows
 from molrate.data.targets import Target, check_target
 from molrate.embedding.embed import Progress, embed_molecules
 from molrate.embedding.result import Embedding
@@ -21,7 +22,7 @@ from molrate.embedding.settings import EmbeddingSettings
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.encoders.cards import encoder_cards
 from molrate.errors import InputError, MolrateError, UsageError
-from molrate.files.tables import find_smiles_column, read_table
+from molrate.files.library import Library
 from molrate.measures.given import GivenArrays
 from molrate.ranking.candidates import Candidate, ScoredTarget
 from molrate.statistics.resampling import make_resampling
@@ -106,7 +107,7 @@ def standardise_dataset(dataset: Dataset, policy: RowPolicy) -> Molecules:
     InputError
         If none is valid, or one is not and the policy is to fail.
     """
-    molecules = standardise(dataset.smiles.tolist(), policy.standardisation)
+    molecules = limit_atoms(standardise(dataset.smiles.tolist(), policy.standardisation), policy.max_atoms)
     _check_molecules(dataset, molecules, policy.on_invalid)
     return molecules
 
@@ -143,9 +144,13 @@ def add_source_features(
     InputError
         If the table cannot be used.
     """
-    table = read_table(path)
-    texts = table[find_smiles_column(table, str(path))].astype(str).tolist()
-    molecules = standardise(texts, policy.standardisation)
+    texts, unreadable = smiles_of_rows(list(Library([str(path)]).rows()), policy.max_atoms)
+    if unreadable:
+        position, reason = min(unreadable.items())
+        logger.warning(
+            "%s: %d rows cannot be read, the first row %d: %s", path, len(unreadable), position + 1, reason
+        )
+    molecules = limit_atoms(standardise(texts, policy.standardisation), policy.max_atoms)
     if not molecules.valid.any():
         raise InputError(f"{path}: no valid SMILES: {molecules.describe_invalid()} (--source-molecules)")
     settings = pool.settings

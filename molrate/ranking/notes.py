@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from molrate.data.molecules import Molecules
     from molrate.data.targets import Target
     from molrate.embedding.result import Embedding
+    from molrate.files.matrices import FeatureFile
     from molrate.ranking.candidates import ScoredTarget
     from molrate.ranking.ranking import Ranking
 
@@ -37,6 +38,9 @@ def molecule_notes(
     notes = [f"{len(molecules)} rows, {valid.sum()} valid molecules."]
     if not valid.all():
         notes.append(f"{np.sum(~valid)} invalid SMILES left out: {molecules.describe_invalid()}.")
+    if molecules.notes:
+        row, lost = min(molecules.notes.items())
+        notes.append(f"{len(molecules.notes)} rows lost something, the first row {row + 1}: {lost}.")
     if molecules.n_stripped:
         notes.append(f"{molecules.n_stripped} molecules reduced to their largest fragment.")
     if molecules.n_duplicates:
@@ -139,3 +143,11 @@ def _verdict(ranking: Ranking, best: pd.Series, baseline: pd.Series) -> tuple[st
     )
     verdict = "above" if low > 0 else "BELOW" if high < 0 else "NOT separable from"
     return verdict, gap, low, high
+
+
+def column_notes(files: Sequence[FeatureFile]) -> list[str]:
+    """Which columns of tables are taken as features, and what of folders is not read."""
+    notes = [f"Features of {file.name}: {shown}." for file in files if (shown := file.describe_columns())]
+    return notes + [
+        f"{file.name}: not read: {', '.join(file.passed_over)}." for file in files if file.passed_over
+    ]

@@ -15,13 +15,13 @@ from rich.console import Console
 from rich.table import Table
 
 from molrate.encoders.cards import BASELINES
-from molrate.files.output import parquet_bytes, write_atomically, write_record
+from molrate.files.output import parquet_bytes, write_atomically, write_record, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-WRITABLE = (".csv", ".json", ".parquet")
+WRITABLE = (".csv", ".csv.gz", ".json", ".json.gz", ".parquet")
 _WIDTH = 80
 _FULL_TABLES = 3
 
@@ -329,7 +329,7 @@ def to_json(ranking: RankingTables) -> str:
 
 
 def write_tables(ranking: RankingTables, path: Path) -> None:
-    """Write a ranking to ``.csv``, ``.json`` or ``.parquet``, with the record of the run.
+    """Write a ranking to ``.csv``, ``.json``, both also ``.gz``, or ``.parquet``, with the record of the run.
 
     JSON holds the record; Parquet has it in its schema's metadata under ``molrate``; beside a CSV it
     goes into ``PATH.run.json``.
@@ -339,11 +339,10 @@ def write_tables(ranking: RankingTables, path: Path) -> None:
     InputError
         If the file cannot be written.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".json":
-        write_atomically(path, to_json(ranking).encode())
-    elif suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         write_atomically(path, parquet_bytes(ranking.frame, ranking.run))
+    elif path.name.lower().endswith((".json", ".json.gz")):
+        write_text(path, to_json(ranking))
     else:
-        write_atomically(path, to_csv(ranking).encode())
+        write_text(path, to_csv(ranking))
         write_record(path, ranking.run)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from molrate.data.datasets import Dataset, as_dataset
 from molrate.data.policy import RowPolicy
+from molrate.data.structures import MAX_ATOMS
 from molrate.embedding.embed import Progress, embed_molecules
 from molrate.embedding.settings import EmbeddingSettings
 from molrate.encoders.base import Encoder
@@ -68,6 +69,7 @@ def score(
     standardisation: str = "largest-fragment",
     duplicates: str = "keep",
     on_invalid: str = "skip",
+    max_atoms: int = MAX_ATOMS,
     scale_by_dimension: bool = False,
     common_dimension: int | None = None,
     sensitivity: bool = False,
@@ -114,6 +116,8 @@ def score(
         predict each other.
     on_invalid : {"skip", "fail"}
         Leave invalid SMILES out and say so, or stop.
+    max_atoms : int
+        Larger molecules are left out and said.
     scale_by_dimension : bool
         Multiply TransRate by sqrt(d / 512), the paper's factor for comparing layers.
     common_dimension : int, optional
@@ -159,7 +163,7 @@ def score(
     return rank_dataset(
         as_dataset(dataset, target, smiles, task, positive, censored),
         encoders,
-        RowPolicy(standardisation, duplicates, on_invalid),
+        RowPolicy(standardisation, duplicates, on_invalid, max_atoms),
         EmbeddingSettings(layer, pooling, precision, seed, device),
         MeasureSettings(
             measures,

@@ -16,21 +16,31 @@ import numpy.typing as npt
 
 from molrate.data.targets import Target, TargetPolicy, check_target
 from molrate.errors import InputError, UsageError
-from molrate.files.matrices import NOT_FEATURES, FeatureFile, find_features, npz_header, partitioned_features
-from molrate.files.tables import read_table
+from molrate.files.columns import find_column, is_about_rows
+from molrate.files.formats import required_format
+from molrate.files.matrices import FeatureFile, find_features, npz_header, partitioned_features, told_apart
+from molrate.files.records import open_records
+from molrate.files.tables import check_records
 from molrate.measures.base import Measure
 from molrate.measures.given import inputs_met, read_given
+from molrate.ranking.alignment import check_order, matching_rows
 from molrate.ranking.candidates import Candidate, ScoredTarget, choose_measures
 from molrate.ranking.consensus import consensus_table
-from molrate.ranking.notes import target_notes
+from molrate.ranking.notes import column_notes, target_notes
 from molrate.ranking.ranking import Ranking, failed_row, rank_targets, ranking_frame
 from molrate.ranking.sensitivity import sensitivity_table
-from molrate.ranking.streaming import HELD_VALUES, STREAMED_BLOCKS, STREAMED_PERMUTATIONS, rank_streamed
+from molrate.ranking.streaming import (
+    HELD_VALUES,
+    STREAMED_BLOCKS,
+    STREAMED_PERMUTATIONS,
+    finite_rows,
+    rank_streamed,
+)
 from molrate.ray_cluster import connected
 from molrate.statistics.resampling import BLOCKS, PERMUTATIONS, make_resampling
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 logger = logging.getLogger(__name__)
 
@@ -87,13 +97,14 @@ def score_features(
         If nothing can be ranked.
     """
     named = [target] if isinstance(target, str) else list(target or [])
-    files = (
-        None
-        if isinstance(features, Mapping)
-        else [f for path in features for f in find_features(path, named)]
-    )
+    files = None
+    if not isinstance(features, Mapping):
+        files = told_apart([file for path in features for file in find_features(path, named)])
     n = _common_length(features, files)
-    targets = _targets(features, labels, named, TargetPolicy(task, positive, censored), n)
+    if files is not None:
+        check_order(files)
+    columns, join_notes = _label_columns(features, labels, named, files)
+    targets = _targets(columns, TargetPolicy(task, positive, censored), n)
     given_arrays = read_given(extra_arrays or {}, n)
     chosen, notes = choose_measures(
         measures, scale_by_dimension=scale_by_dimension, met=inputs_met(given_arrays)
@@ -107,11 +118,11 @@ def score_features(
             f"{streamed[0].path} is streamed; --sensitivity and --common-dimension need it in memory"
         )
     if streamed and files is not None:
-        whole = np.all([file.embedded() for file in files], axis=0)
-        scored_targets, unusable = make_scored_targets(
-            targets, whole, seed, STREAMED_BLOCKS, STREAMED_PERMUTATIONS
-        )
         with connected(address) if everywhere else nullcontext():
+            whole = finite_rows(files, everywhere)
+            scored_targets, unusable = make_scored_targets(
+                targets, whole, seed, STREAMED_BLOCKS, STREAMED_PERMUTATIONS
+            )
             rows, replicates = rank_streamed(files, scored_targets, chosen, rank_by, everywhere)
         candidates: list[Candidate] = []
         why = "On Ray" if everywhere else f"Features of more than {HELD_VALUES:,} values"
@@ -122,7 +133,8 @@ def score_features(
         scored_targets, unusable = make_scored_targets(targets, whole, seed, BLOCKS, PERMUTATIONS)
         rows, replicates = rank_targets(candidates, scored_targets, chosen, rank_by, common_dimension)
     if not whole.all():
-        notes.append(f"{np.sum(~whole)} rows left out whose features are not finite.")
+        first = int(np.argmin(whole)) + 1
+        notes.append(f"{np.sum(~whole)} rows left out whose features are not finite, the first row {first}.")
     rows += [failed_row(target, chosen[0], "", reason) for target, reason in unusable]
     frame = ranking_frame(_source(labels, features), rows)
     arguments = {
@@ -137,6 +149,8 @@ def score_features(
     notes = (
         [f"{n} rows."]
         + [line for scored_target in scored_targets for line in target_notes(scored_target, n)]
+        + join_notes
+        + column_notes(files or [])
         + notes
     )
     table = None
@@ -167,8 +181,10 @@ def _source(labels: Any, features: Any) -> str:
     return Path(labels).stem if isinstance(labels, str | Path) else Path(str(next(iter(features)))).stem
 
 
-def _targets(features: Any, labels: Any, named: list[str], policy: TargetPolicy, n: int) -> Sequence[Target]:
-    """Targets from a table, the features' own table, or an array.
+def _label_columns(
+    features: Any, labels: Any, named: list[str], files: list[FeatureFile] | None
+) -> tuple[dict[str, Sequence[object]], list[str]]:
+    """Columns of labels in the order of the features' rows, and what to say of how that was made.
 
     Raises
     ------
@@ -176,13 +192,29 @@ def _targets(features: Any, labels: Any, named: list[str], policy: TargetPolicy,
         If there are none, or their rows are not those of the features.
     """
     if labels is not None and not isinstance(labels, str | Path):
-        columns = {named[0] if named else "label": np.asarray(labels).tolist()}
-    else:
-        path = Path(labels if labels is not None else next(iter(features)))
-        columns = (
-            _npz_columns(path) if path.suffix.lower() in (".npz", ".npy") else _table_columns(path, named)
-        )
-        columns = _chosen_columns(columns, named, path, given=labels is not None)
+        return {named[0] if named else "label": np.asarray(labels).tolist()}, []
+    path = Path(labels if labels is not None else next(iter(features)))
+    is_array = path.suffix.lower() in (".npz", ".npy")
+    columns = _npz_columns(path) if is_array else _table_columns(path, named)
+    columns = _chosen_columns(columns, named, path, given=labels is not None)
+    if labels is None or files is None or is_array or path.is_dir():
+        return columns, []
+    order, notes = matching_rows(files, path)
+    if order is None:
+        return columns, notes
+    return {
+        name: [None if row < 0 else column[row] for row in order] for name, column in columns.items()
+    }, notes
+
+
+def _targets(columns: dict[str, Sequence[object]], policy: TargetPolicy, n: int) -> Sequence[Target]:
+    """Targets from columns.
+
+    Raises
+    ------
+    InputError
+        If there are not as many labels as rows.
+    """
     for name, column in columns.items():
         if len(column) != n:
             raise InputError(f"{name!r} has {len(column)} labels, the features {n} rows")
@@ -197,22 +229,29 @@ def _npz_columns(path: Path) -> dict[str, Sequence[object]]:
     if isinstance(loaded, np.ndarray):
         return {path.stem: loaded.tolist()} if loaded.ndim == 1 else {}
     flat = [name for name in loaded.files if len(npz_header(path, name)[0]) == 1]
-    return {name: loaded[name].tolist() for name in flat if name not in NOT_FEATURES}
+    return {name: loaded[name].tolist() for name in flat if not is_about_rows(name)}
 
 
 def _table_columns(path: Path, named: list[str]) -> dict[str, Sequence[object]]:
     if path.is_dir():
         parts = [_table_columns(part.path, named) for part in partitioned_features(path, named).parts]
         return {name: [value for part in parts for value in part[name]] for name in parts[0]}
-    if path.suffix.lower() == ".parquet" and named:
-        import pyarrow.parquet as parquet
-
-        # The features of the same file are not read along.
-        present = set(parquet.ParquetFile(path).schema_arrow.names)
-        frame: pd.DataFrame = parquet.read_table(path, columns=[c for c in named if c in present]).to_pandas()
-    else:
-        frame = read_table(path)
-    return {str(name): frame[name].tolist() for name in frame.columns if str(name) not in NOT_FEATURES}
+    form = required_format(path)
+    with open_records(str(path), form) as records:
+        header = records.header
+        if named:
+            chosen = {name: find_column(header, name, str(path), "--target") for name in named}
+        else:
+            chosen = {name: place for place, name in enumerate(header) if not is_about_rows(name)}
+        if records.choose is not None:
+            # The features of the same file are not read along.
+            records.choose(list(chosen.values()))
+        rows = list(records.rows)
+    check_records(str(path), rows)
+    return {
+        name: [cells[place].strip() if cells else "" for _, _, cells, _, _ in rows]
+        for name, place in chosen.items()
+    }
 
 
 def _chosen_columns(

@@ -51,6 +51,20 @@ def rank_streamed(
     return rows, replicates
 
 
+def finite_rows(files: Sequence[FeatureFile], everywhere: bool) -> npt.NDArray[np.bool_]:
+    """Rows of which the features are finite in every file, as in memory; on a cluster by a task a part."""
+    masks = []
+    for file in files:
+        pieces = file.parts or (file,)
+        finite = map_tasks(_finite, pieces, None) if everywhere else map(FeatureFile.finite, pieces)
+        masks.append(np.concatenate(list(finite)))
+    return np.asarray(np.all(masks, axis=0), dtype=bool)
+
+
+def _finite(file: FeatureFile, _: None) -> npt.NDArray[np.bool_]:
+    return file.finite()
+
+
 def _score_streamed(
     file: FeatureFile, scored_target: ScoredTarget, measures: Sequence[Measure], everywhere: bool
 ) -> list[Scored]:

@@ -14,8 +14,8 @@ from rdkit.ML.Scoring import Scoring
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from molrate.data.classes import find_class, polarity, positive_class
-from molrate.data.targets import MISSING
 from molrate.errors import InputError
+from molrate.files.columns import MISSING
 from molrate.models.head import RankingColumn
 
 _ACTIVE = ("1", "true", "yes", "active", "positive", "+")

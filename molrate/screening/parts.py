@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 JOURNAL = "journal.jsonl"
 MODEL_FOLDER = "model"
 """Subfolder of a model that was fitted for the run."""
-_TEXT = ("source", "id", "label", "smiles", "canonical_smiles", "status", "error")
+_TEXT = ("source", "id", "label", "smiles", "canonical_smiles", "status", "error", "note")
 _FORMAT = 1
 
 

@@ -178,10 +178,49 @@ def _tell(progress: Progress | None, n_rows: int, library: Library) -> None:
         progress(n_rows, library.share_read)
 
 
-def top_rows(parts: PartFolder, column: str, n: int, smallest: bool = False) -> pd.DataFrame:
-    """The rows of highest (or lowest) value, best first, equal values in the order of the library."""
+LOW_SIMILARITY = 0.3
+"""Tanimoto similarity (ECFP4) below which two molecules hardly have more in common than any two drugs."""
+
+
+def top_rows(
+    parts: PartFolder,
+    column: str,
+    n: int,
+    smallest: bool = False,
+    min_similarity: float | None = None,
+) -> pd.DataFrame:
+    """The rows of highest (or lowest) value, best first, equal values in the order of the library.
+
+    Parameters
+    ----------
+    parts : PartFolder
+    column : str
+    n : int
+        At most.
+    smallest : bool
+        Whether lower values are better.
+    min_similarity : float, optional
+        Rows whose nearest training molecule is less similar are left out.
+    """
     best: list[pd.DataFrame] = []
     for table in parts.tables():
-        candidates = pd.concat([*best, table[table["status"] == "ok"]])
+        usable = table["status"] == "ok"
+        if min_similarity is not None:
+            usable &= table["similarity"] >= min_similarity
+        candidates = pd.concat([*best, table[usable]])
         best = [candidates.sort_values(column, ascending=smallest, kind="stable").head(n)]
     return best[0].reset_index(drop=True) if best else pd.DataFrame()
+
+
+def top_notes(best: pd.DataFrame, n: int, min_similarity: float | None) -> list[str]:
+    """What to mind of the best rows: how many are unlike all that the model was trained on."""
+    notes = []
+    if min_similarity is not None and len(best) < n:
+        notes.append(f"{len(best)} rows, not {n}, are as similar as {min_similarity:g} (--min-similarity).")
+    n_far = int((best["similarity"] < LOW_SIMILARITY).sum()) if len(best) else 0
+    if n_far:
+        notes.append(
+            f"{n_far} of {len(best)} rows are less similar than {LOW_SIMILARITY:g} to every training molecule; "
+            "predictions and bounds say little of them; --min-similarity leaves such out."
+        )
+    return notes

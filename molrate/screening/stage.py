@@ -4,35 +4,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from rdkit import Chem, rdBase
 
 from molrate.data.molecules import Molecules, standardise
+from molrate.data.structures import MAX_ATOMS
 from molrate.embedding.embed import embed_one
+from molrate.embedding.table import RowMolecules, failures
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.errors import UsageError
 from molrate.files.library import Chunk, Row
 from molrate.files.output import file_digest
-from molrate.models.applicability import Domain
-from molrate.models.calibration import uncertainty_columns
 from molrate.models.head import RankingColumn
 from molrate.models.model import ENCODER, HEAD, RECORD, TRAINING, TunedModel
+from molrate.models.prediction import Columns, Predictor
 
-MAX_ATOMS = 1000
-_CHARACTERS_PER_ATOM = 5
 _BLOCK = 1000
 """Rows whose molecules are in memory together, at some 40 kB each."""
-_ATOMS_WITH_HYDROGENS = 3
-"""Atoms of a record, hydrogens with them, for each heavy atom; more are not worth the time to count."""
-
-Columns = dict[str, npt.NDArray[Any]]
 
 
 class Stage(ABC):
@@ -79,80 +72,15 @@ class Stage(ABC):
         Returns
         -------
         pandas.DataFrame
-            Columns source, row, id, label (where the library has them), smiles (as given; of an SDF record
-            as RDKit reads it), canonical_smiles, those of the stage, status (``ok``, ``unreadable``,
-            ``invalid`` or ``unsupported``) and error.
+            See :meth:`molrate.embedding.table.RowMolecules.table`.
         """
         rows = chunk.rows
         blocks = [rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)]
         return pd.concat([self._table(block, chunk.labelled) for block in blocks], ignore_index=True)
 
     def _table(self, rows: Sequence[Row], labelled: bool) -> pd.DataFrame:
-        texts, unreadable = _read(rows, self.max_atoms)
-        molecules = _limit_atoms(standardise(texts, self.standardisation, keep=True), self.max_atoms)
-        columns, failed = self.columns(molecules)
-        status = np.where(molecules.valid, "ok", "invalid").astype(object)
-        errors = molecules.errors.copy()
-        for row, reason in failed.items():
-            status[row], errors[row] = "unsupported", reason
-        for row, reason in unreadable.items():
-            status[row], errors[row] = "unreadable", reason
-        about = {
-            "source": [row.source for row in rows],
-            "row": np.array([row.number for row in rows], dtype=np.int64),
-            "id": [row.id for row in rows],
-            **({"label": [row.label for row in rows]} if labelled else {}),
-            "smiles": [text or _one_line(row.text) for text, row in zip(texts, rows, strict=True)],
-            "canonical_smiles": molecules.canonical,
-        }
-        return pd.DataFrame({**about, **columns, "status": status, "error": errors})
-
-
-def _read(rows: Sequence[Row], max_atoms: int) -> tuple[list[str], dict[int, str]]:
-    """SMILES of rows, empty where a row cannot be read, and the reasons."""
-    texts, unreadable = [], {}
-    limit = _CHARACTERS_PER_ATOM * max_atoms
-    for position, row in enumerate(rows):
-        text, error = row.text, row.error
-        if not error and "\n" in text:
-            text, error = _smiles_of_block(text, max_atoms)
-        elif not error and len(text) > limit:
-            error = f"SMILES of {len(text)} characters, more than {limit} (--max-atoms {max_atoms})"
-        if error:
-            unreadable[position] = error
-        texts.append("" if error else text)
-    return texts, unreadable
-
-
-def _smiles_of_block(block: str, max_atoms: int) -> tuple[str, str]:
-    with rdBase.BlockLogs():
-        unchecked = Chem.MolFromMolBlock(block, sanitize=False, removeHs=False)
-        n_atoms = 0 if unchecked is None else unchecked.GetNumAtoms()
-        if n_atoms > _ATOMS_WITH_HYDROGENS * max_atoms:
-            return "", f"{n_atoms} atoms, more than {max_atoms} (--max-atoms)"
-        molecule = Chem.MolFromMolBlock(block)
-    if molecule is None:
-        return "", "RDKit cannot read this record"
-    if not molecule.GetNumAtoms():
-        return "", "record has no atoms"
-    return Chem.MolToSmiles(molecule), ""
-
-
-def _one_line(text: str) -> str:
-    """What stands for a row that cannot be read; of a record its name."""
-    return text.split("\n", 1)[0][:200]
-
-
-def _limit_atoms(molecules: Molecules, max_atoms: int) -> Molecules:
-    """Molecules without those of more atoms, which are said to be too large."""
-    errors, canonical = molecules.errors.copy(), molecules.canonical.copy()
-    for row in np.flatnonzero(molecules.valid):
-        # There are no fewer characters than atoms.
-        if len(canonical[row]) > max_atoms:
-            n_atoms = Chem.MolFromSmiles(canonical[row], sanitize=False).GetNumAtoms()
-            if n_atoms > max_atoms:
-                errors[row], canonical[row] = f"{n_atoms} atoms, more than {max_atoms} (--max-atoms)", ""
-    return replace(molecules, canonical=canonical, errors=errors)
+        entries = RowMolecules.read(rows, self.standardisation, self.max_atoms, keep=True)
+        return entries.table(*self.columns(entries.molecules), labelled)
 
 
 @dataclass(frozen=True)
@@ -175,8 +103,10 @@ class EmbeddingStage(Stage):
 
     @cached_property
     def _width(self) -> int:
-        vector, _ = _embed(self._encoder, self._layer, self.pooling, standardise(["C"]), self.device)
-        return vector.shape[1]
+        embedding = embed_one(
+            standardise(["C"]), self._encoder, [self._layer], self.pooling, self.device, False
+        )
+        return embedding.layers[self._layer].shape[1]
 
     @property
     def _layer(self) -> str:
@@ -205,10 +135,11 @@ class EmbeddingStage(Stage):
 
     def columns(self, molecules: Molecules) -> tuple[Columns, dict[int, str]]:
         """``x0``, ``x1``, ..."""
-        vectors, failed = _embed(
-            self._encoder, self._layer, self.pooling, molecules, self.device, self._width
-        )
-        return {f"x{dimension}": vectors[:, dimension] for dimension in range(vectors.shape[1])}, failed
+        embedding = embed_one(molecules, self._encoder, [self._layer], self.pooling, self.device, cache=False)
+        missing = np.full((len(molecules), self._width), np.nan, dtype=np.float32)
+        vectors = embedding.layers.get(self._layer, missing)
+        columns = {f"x{dimension}": vectors[:, dimension] for dimension in range(vectors.shape[1])}
+        return columns, failures(molecules, embedding)
 
 
 @dataclass(frozen=True)
@@ -229,31 +160,26 @@ class ScreeningStage(Stage):
     max_atoms: int = MAX_ATOMS
 
     @cached_property
-    def _model(self) -> TunedModel:
-        return TunedModel.load(self.folder)
-
-    @cached_property
-    def _domain(self) -> Domain:
-        return Domain(self._model.training)
+    def _predictor(self) -> Predictor:
+        return Predictor(TunedModel.load(self.folder), self.level, self.device)
 
     @property
     def predicted(self) -> list[str]:
         """Columns of predictions, the first target's first."""
-        return self._model.columns
+        return self._predictor.model.columns
 
     def order_by(self, positive: str | None = None) -> RankingColumn:
         """The column that molecules are ranked by, see :meth:`molrate.models.head.Task.order_by`."""
-        return self._model.task.order_by(positive)
+        return self._predictor.model.task.order_by(positive)
 
     @property
     def standardisation(self) -> str:
         """The model's."""
-        return str(self._model.record["standardisation"])
+        return self._predictor.standardisation
 
     def prepare(self) -> None:
         """Read the model and the fingerprints of its training molecules."""
-        self._model.encoder.prepare()
-        assert self._domain
+        self._predictor.prepare()
 
     def identity(self) -> dict[str, Any]:
         """The settings, and the digest of the model's files."""
@@ -271,32 +197,4 @@ class ScreeningStage(Stage):
 
     def columns(self, molecules: Molecules) -> tuple[Columns, dict[int, str]]:
         """Predictions, their bounds or label sets, and ``similarity``."""
-        model, record = self._model, self._model.record
-        layer, pooling = record["encoder"]["layer"], record["encoder"]["pooling"]
-        vectors, failed = _embed(model.encoder, layer, pooling, molecules, self.device)
-        values = np.full((len(molecules), model.task.n_outputs), np.nan)
-        if vectors.size:
-            values = model.values(vectors)
-        columns: Columns = dict(model.task.columns(values))
-        columns |= uncertainty_columns(model.task, values, record["calibration"], self.level)
-        columns["similarity"] = self._domain.nearest(molecules)
-        return columns, failed
-
-
-def _embed(
-    encoder: Encoder, layer: str, pooling: str, molecules: Molecules, device: str, width: int = 0
-) -> tuple[npt.NDArray[np.float32], dict[int, str]]:
-    """Embeddings of one layer with the reason for every molecule that has none.
-
-    Raises
-    ------
-    MolrateError
-        If the encoder cannot run.
-    """
-    embedding = embed_one(molecules, encoder, [layer], pooling, device, cache=False)
-    vectors = embedding.layers.get(layer, np.full((len(molecules), width), np.nan, dtype=np.float32))
-    failed = dict(embedding.errors)
-    infinite = molecules.valid & ~np.isfinite(vectors).all(axis=1)
-    for row in np.flatnonzero(infinite):
-        failed.setdefault(int(row), "its embedding is not finite")
-    return vectors, failed
+        return self._predictor.columns(molecules)

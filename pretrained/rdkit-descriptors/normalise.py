@@ -25,7 +25,7 @@ LEFT_OUT = ("BCUT2D", "MaxPartial", "MinPartial", "MaxAbsPartial", "MinAbsPartia
 
 def main(path: str, step: int) -> None:
     """Compute the descriptors of every `step`-th molecule and write their moments beside this file."""
-    smiles = read_table(path)["smiles"][::step]
+    smiles = read_table(path).column("smiles")[::step]
     names = [name for name, _ in Descriptors.descList if not name.startswith(LEFT_OUT)]
     with rdBase.BlockLogs():
         values = descriptors([Chem.MolFromSmiles(text) for text in smiles], names)

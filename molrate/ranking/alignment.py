@@ -1,0 +1,107 @@
+"""Rows of features and of labels from different files: which belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from molrate.errors import InputError
+from molrate.files.columns import ID_NAMES
+from molrate.files.matrices import FeatureFile, table_keys
+
+
+def check_order(files: Sequence[FeatureFile]) -> None:
+    """Make sure that files of features have their rows in one order, as far as their columns tell.
+
+    Raises
+    ------
+    InputError
+        At the first row that differs.
+    """
+    first_keys: dict[str, tuple[FeatureFile, list[str]]] = {}
+    seen = set()
+    for file in files:
+        if file.path in seen:
+            continue
+        seen.add(file.path)
+        for name, keys in file.keys().items():
+            if any(keys):
+                first, expected = first_keys.setdefault(name, (file, keys))
+                _refuse_difference(name, str(first.path), expected, str(file.path), keys)
+
+
+def matching_rows(files: Sequence[FeatureFile], path: Path) -> tuple[list[int] | None, list[str]]:
+    """Rows of a table of labels in the order of the rows of features.
+
+    Rows are joined by the first column of identifiers that both have. Other columns that both have (SMILES,
+    row numbers) are to agree.
+
+    Parameters
+    ----------
+    files : sequence of FeatureFile
+        In one order, see :func:`check_order`.
+    path : pathlib.Path
+        Of the labels.
+
+    Returns
+    -------
+    list of int, or None
+        For each row of features the row of labels, -1 where there is none; None where the order is the same
+        or no column tells.
+    list of str
+        Notes.
+
+    Raises
+    ------
+    InputError
+        At the first row that differs, where rows cannot be joined.
+    """
+    of_labels = table_keys(path)
+    of_features: dict[str, tuple[FeatureFile, list[str]]] = {}
+    for file in files:
+        for name, keys in file.keys().items():
+            if any(keys):
+                of_features.setdefault(name, (file, keys))
+    shared = [name for name, keys in of_labels.items() if any(keys) and name in of_features]
+    for name in shared:
+        file, keys = of_features[name]
+        if keys == of_labels[name]:
+            if name in ID_NAMES and len(set(keys)) == len(keys):
+                return None, []
+            continue
+        if name in ID_NAMES and _can_join(keys, of_labels[name]):
+            return _join(name, keys, of_labels[name], path)
+        _refuse_difference(name, str(file.path), keys, str(path), of_labels[name])
+    return None, []
+
+
+def _can_join(keys: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether identifiers tell rows apart on both sides, and some are on both."""
+    apart = len(set(keys)) == len(keys) and len(set(others)) == len(others)
+    return apart and "" not in keys and not set(keys).isdisjoint(others)
+
+
+def _join(name: str, keys: Sequence[str], others: Sequence[str], path: Path) -> tuple[list[int], list[str]]:
+    place = {key: row for row, key in enumerate(others)}
+    order = [place.get(key, -1) for key in keys]
+    n_joined = sum(row >= 0 for row in order)
+    note = f"Labels of {path.name} joined to the features by {name}"
+    if n_joined < len(keys) or n_joined < len(others):
+        note += f": {n_joined} of {len(keys)} rows of features, and of {len(others)} of labels"
+    return order, [note + "."]
+
+
+def _refuse_difference(name: str, path: str, keys: Sequence[str], other: str, others: Sequence[str]) -> None:
+    """Refuse rows that differ.
+
+    Raises
+    ------
+    InputError
+        At the first of them.
+    """
+    for row, (key, beside) in enumerate(zip(keys, others, strict=False), start=1):
+        if key != beside:
+            raise InputError(
+                f"row {row}: {name} {key} in {path} but {beside} in {other}; bring the rows into one order, "
+                "or give both a column of identifiers in which each occurs once"
+            )
