@@ -30,8 +30,9 @@ class FeatureStatistics:
 
     Statistics of equal rows are equal to rounding however the rows were cut into chunks, whichever
     parts were merged, and whatever was read in between: rows that are added later change neither what was
-    read nor other statistics that a merge made. Rows of a class within a block are kept while they are fewer than dimensions
-    (Lemma 1 of the TransRate paper makes their kernel as good); after that their Gram matrix is.
+    read nor other statistics that a merge made. Rows of a class within a block are kept while they are
+    fewer than dimensions (Lemma 1 of the TransRate paper makes their kernel as good); after that their
+    Gram matrix is.
 
     Parameters
     ----------

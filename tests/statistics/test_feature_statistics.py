@@ -222,9 +222,9 @@ def test_moments_of_more_or_fewer_rows_are_not_taken_over():
 def test_rows_of_low_precision_are_read_as_they_are(unit, kind, scale):
     features, *others = table(40, 6)
     narrow = (features * scale).astype(kind)
-    for given in (narrow, torch.from_numpy(narrow)):
+    for rows in (narrow, torch.from_numpy(narrow)):
         assert_same(
-            gathered([(given, *others)], 6, unit_rows=unit),
+            gathered([(rows, *others)], 6, unit_rows=unit),
             gathered([(narrow.astype(np.float64), *others)], 6, unit_rows=unit),
         )
 
