@@ -13,7 +13,7 @@ from molrate.errors import InputError
 from molrate.measures.sample import Sample, make_sample
 from molrate.registry import Registry
 from molrate.statistics.feature_statistics import FeatureStatistics
-from molrate.statistics.intervals import Estimate, Table, estimate
+from molrate.statistics.intervals import Estimate, Spread, Table, estimate
 from molrate.statistics.moments import Matrix, Moments
 from molrate.statistics.resampling import label_codes
 
@@ -137,6 +137,13 @@ class Measure(ABC):
             If the measure is not defined for this sample.
         """
 
+    def spread(self, sample: Sample) -> Spread:
+        """Values of all rows under further permutations, shape (E,); none where they cost too much.
+
+        The more there are, the better it is known how far the value moves by chance.
+        """
+        return np.empty(0)
+
     def maximum(self, sample: Sample) -> float:
         """Largest value the measure can reach on these features; infinite where there is no limit."""
         return float("inf")
@@ -159,7 +166,7 @@ class Measure(ABC):
         seed: int = 0,
         **given: Any,
     ) -> Estimate:
-        """Value with null and jackknife interval.
+        """Value with null and interval.
 
         Parameters
         ----------
@@ -178,7 +185,7 @@ class Measure(ABC):
         """
         sample = make_sample(features, labels, task, permutations=permutations, seed=seed, **given)
         (table,) = self.normalise_across([self.replicates(sample)])
-        return estimate(table, higher_is_better=self.higher_is_better)
+        return estimate(table, self.spread(sample), higher_is_better=self.higher_is_better)
 
 
 class StatisticsMeasure(Measure):
@@ -226,6 +233,12 @@ class StatisticsMeasure(Measure):
         if self.unit_rows:
             return self.tabulate(sample.unit_statistics(self.prepare(sample.features)))
         return self.tabulate(sample.class_statistics if self.class_moments else sample.raw_statistics)
+
+    def spread(self, sample: Sample) -> Spread:
+        """From one pass for each permutation, unless it takes second moments of each class."""
+        if self.class_moments or self.unit_rows:
+            return np.empty(0)
+        return np.array([self.value(statistics) for statistics in sample.further_statistics])
 
 
 class FeaturesMeasure(Measure):

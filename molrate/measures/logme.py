@@ -24,13 +24,16 @@ import numpy.typing as npt
 from molrate.errors import InputError
 from molrate.measures.base import StatisticsMeasure
 from molrate.measures.labels import label_cross_products
-from molrate.measures.sample import statistics_of
+from molrate.measures.sample import Sample, statistics_of
 from molrate.statistics.feature_statistics import FeatureStatistics
+from molrate.statistics.intervals import Spread
 from molrate.statistics.moments import Matrix, positive_eigenpairs
 
 # The grid on which the maximum is bracketed, in units of the smallest and largest eigenvalue.
 _BELOW, _ABOVE, _GRID = 1e-6, 1e10, 40
 _BISECTIONS = 32
+# Label columns that are worked on together.
+_COLUMNS = 64
 
 
 def logme(
@@ -88,15 +91,34 @@ class LogME(StatisticsMeasure):
 
     def value(self, statistics: FeatureStatistics) -> float:
         """From statistics with pooled second moments."""
+        cross, squares = label_cross_products(statistics, centre=self.centre)
+        return float(np.mean(self._evidences(statistics, cross, squares)))
+
+    def spread(self, sample: Sample) -> Spread:
+        """All further permutations together, as columns of labels."""
+        labellings = sample.further_statistics
+        parts = [label_cross_products(statistics, centre=self.centre) for statistics in labellings]
+        values: list[float] = []
+        if not parts:
+            return np.empty(0)
+        columns = parts[0][0].shape[1]
+        together = max(1, _COLUMNS // columns)
+        for start in range(0, len(parts), together):
+            crosses, squares = zip(*parts[start : start + together], strict=True)
+            evidences = self._evidences(labellings[0], np.hstack(crosses), np.concatenate(squares))
+            values += list(evidences.reshape(-1, columns).mean(axis=1))
+        return np.array(values)
+
+    def _evidences(self, statistics: FeatureStatistics, cross: Matrix, squares: Matrix) -> Matrix:
+        """Maximum evidence per row of label columns: their products with features, and their squares."""
         # An intercept of flat prior leaves the evidence of n - 1 contrasts. Counting n would put a direction
         # without labels or features among them, whose evidence has no maximum where features fit all.
         n = statistics.count - self.centre
         eigenvalues, basis = statistics.pooled.spectrum if self.centre else _uncentred_spectrum(statistics)
-        cross, squares = label_cross_products(statistics, centre=self.centre)
         if not np.all(squares > 0):
             raise InputError("a target is constant, so there is no evidence to maximise")
         projections = (basis.T @ cross) ** 2 / eigenvalues[:, None]
-        return float(np.mean(_evidence(eigenvalues[:, None], projections, squares, n)))
+        return _evidence(eigenvalues[:, None], projections, squares, n)
 
 
 def _uncentred_spectrum(statistics: FeatureStatistics) -> tuple[Matrix, Matrix]:
@@ -126,9 +148,7 @@ def _evidence(eigenvalues: Matrix, projections: Matrix, squares: Matrix, n: int)
     # At a residual of zero the evidence has no maximum: rounding decides, so it is held above it.
     residual = np.maximum(residual, squares * k * np.finfo(float).eps)
     grid = np.geomspace(eigenvalues[-1, 0] * _BELOW, eigenvalues[0, 0] * _ABOVE, _GRID)
-    over_grid = np.stack(
-        [_profile(np.full(len(squares), t), eigenvalues, projections, residual, n) for t in grid]
-    )
+    over_grid = _profile(grid[:, None], eigenvalues, projections, residual, n)
     best = over_grid.argmax(axis=0)
     low, high = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, _GRID - 1)]
     for _ in range(_BISECTIONS):
@@ -139,9 +159,20 @@ def _evidence(eigenvalues: Matrix, projections: Matrix, squares: Matrix, n: int)
 
 
 def _profile(ratio: Matrix, eigenvalues: Matrix, projections: Matrix, residual: Matrix, n: int) -> Matrix:
-    """Evidence per row at a ratio t = alpha / beta, at the beta that is best for it; shapes (m,)."""
-    errors = residual + (projections * (ratio / (ratio + eigenvalues))).sum(axis=0)
-    shrinkage = np.log1p(eigenvalues / ratio).sum(axis=0)
+    """Evidence per row at ratios t = alpha / beta, at the beta that is best for each.
+
+    Parameters
+    ----------
+    ratio : ndarray, shape (m,) or (T, 1)
+        One for each label column, or several for all.
+
+    Returns
+    -------
+    ndarray, shape (m,) or (T, m)
+    """
+    ratio = ratio[..., None, :]
+    errors = residual + (projections * (ratio / (ratio + eigenvalues))).sum(axis=-2)
+    shrinkage = np.log1p(eigenvalues / ratio).sum(axis=-2)
     return 0.5 * (np.log(n / errors) - 1 - np.log(2 * np.pi) - shrinkage / n)
 
 

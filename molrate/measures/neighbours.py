@@ -9,14 +9,12 @@ from molrate.errors import InputError
 from molrate.measures.base import Measure
 from molrate.measures.rowspace import squared_distances
 from molrate.measures.sample import Sample, make_sample
-from molrate.statistics.intervals import Table
+from molrate.statistics.intervals import Spread, Table
 from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import Codes, Resampling
 
 NEIGHBOURS = 3
 _MAX_ROWS = 10_000
-# More neighbours than are needed are kept, so that those left when a block is taken out are mostly there.
-_SPARE = 24
 
 
 def knn(
@@ -39,10 +37,9 @@ def knn(
         Rows of a group (one molecule measured several times) are not each other's neighbours.
     """
     sample = make_sample(features, labels, task, groups=groups)
-    distances = _distances(sample, neighbours)
-    everything = np.ones(len(distances), dtype=bool)
-    chosen = _first_kept(_nearest(distances, neighbours), distances, everything, neighbours)
-    return _agreement(sample.resampling, np.arange(len(distances)), chosen, everything)
+    nearest = _nearest(_distances(sample, neighbours), neighbours)
+    order = np.arange(len(nearest))
+    return _agreement(sample.resampling, order, nearest, np.ones(len(order), dtype=bool))
 
 
 class NearestNeighbours(Measure):
@@ -61,27 +58,38 @@ class NearestNeighbours(Measure):
         "Accuracy of the majority of the three nearest other molecules (ties go to the nearer), or the "
         "correlation of their mean with a regression target. At most 1; an accuracy near that of the largest "
         "class says nothing, so read the excess. Free of rotation, scale and offset; needs no fit and sees "
-        "what no linear readout does. Rows of the same molecule are never each other's neighbours. Above "
-        "10,000 molecules, computed on as many drawn at random."
+        "what no linear readout does. Rows of the same molecule are never each other's neighbours. The "
+        "interval holds the neighbours and resamples the molecules they are judged on. Above 10,000 "
+        "molecules, computed on as many drawn at random."
     )
 
     def __init__(self, *, neighbours: int = NEIGHBOURS) -> None:
         self.neighbours = neighbours
 
     def replicates(self, sample: Sample) -> Table:
-        """All labellings and deletions from one table of neighbours."""
-        sample = sample.at_most(_MAX_ROWS)
-        resampling = sample.resampling
-        distances = _distances(sample, self.neighbours)
+        """All labellings from one table of neighbours; without a block, its molecules are not judged."""
+        resampling, nearest = self._neighbours(sample)
         table = np.empty((1 + len(resampling.permutations), 1 + resampling.n_blocks))
-        nearest = _nearest(distances, self.neighbours + _SPARE)
-        orders = list(resampling.orders())
-        for block in range(-1, resampling.n_blocks):
-            keep = resampling.blocks != block
-            chosen = _first_kept(nearest, distances, keep, self.neighbours)
-            for row, order in enumerate(orders):
-                table[row, 1 + block] = _agreement(resampling, order, chosen, keep)
+        for row, order in enumerate(resampling.orders()):
+            for block in range(-1, resampling.n_blocks):
+                table[row, 1 + block] = _agreement(resampling, order, nearest, resampling.blocks != block)
         return table
+
+    def spread(self, sample: Sample) -> Spread:
+        """From the same neighbours."""
+        resampling, nearest = self._neighbours(sample)
+        everything = np.ones(len(nearest), dtype=bool)
+        orders = resampling.further_permutations
+        return np.array([_agreement(resampling, order, nearest, everything) for order in orders])
+
+    def _neighbours(self, sample: Sample) -> tuple[Resampling, npt.NDArray[np.intp]]:
+        """Labels of the molecules compared, and the nearest others of each, shape (n, count)."""
+        key = f"{self.neighbours} nearest"
+        if key not in sample.derived:
+            fewer = sample.at_most(_MAX_ROWS)
+            distances = _distances(fewer, self.neighbours)
+            sample.derived[key] = fewer.resampling, _nearest(distances, self.neighbours)
+        return sample.derived[key]
 
     def maximum(self, sample: Sample) -> float:
         """Perfect agreement."""
@@ -107,23 +115,6 @@ def _nearest(distances: Matrix, count: int) -> npt.NDArray[np.intp]:
     found = np.sort(np.argpartition(distances, count - 1, axis=1)[:, :count], axis=1)
     order = np.argsort(np.take_along_axis(distances, found, axis=1), axis=1, kind="stable")
     return np.take_along_axis(found, order, axis=1)
-
-
-def _first_kept(
-    nearest: npt.NDArray[np.intp], distances: Matrix, keep: npt.NDArray[np.bool_], count: int
-) -> npt.NDArray[np.intp]:
-    """The nearest rows that are kept, shape (n, count)."""
-    usable = keep[nearest] & np.isfinite(np.take_along_axis(distances, nearest, axis=1))
-    order = np.argsort(~usable, axis=1, kind="stable")[:, :count]
-    chosen = np.take_along_axis(nearest, order, axis=1)
-    for row in np.flatnonzero(usable.sum(axis=1) < count):
-        reachable = np.where(keep, distances[row], np.inf)
-        if keep[row] and np.isfinite(reachable).sum() < count:
-            raise InputError(
-                f"without a block there are not {count} other molecules for each to compare with"
-            )
-        chosen[row] = np.argsort(reachable, kind="stable")[:count]
-    return chosen
 
 
 def _agreement(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +33,8 @@ class Sample:
         Features of an encoder trained on the target.
     attributions, reference_attributions : ndarray, shape (n, a), optional
         Contributions of the inputs to the features, for this encoder and for the reference.
+    derived : dict
+        What a measure computed of the sample and needs again.
     """
 
     features: Matrix
@@ -42,6 +44,7 @@ class Sample:
     reference: Matrix | None = None
     attributions: Matrix | None = None
     reference_attributions: Matrix | None = None
+    derived: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def raw_statistics(self) -> list[FeatureStatistics]:
@@ -52,6 +55,23 @@ class Sample:
     def class_statistics(self) -> list[FeatureStatistics]:
         """Statistics with class moments, for the true labels and each permutation."""
         return self._statistics(["classes"] * (1 + len(self.resampling.permutations)))
+
+    @cached_property
+    def further_statistics(self) -> list[FeatureStatistics]:
+        """Statistics without class moments for each further permutation, in one block."""
+        resampling = self.resampling
+        n_targets = int(resampling.task == "regression")
+        pooled = (self.class_statistics if "class_statistics" in self.__dict__ else self.raw_statistics)[0]
+        labellings = []
+        for order in resampling.further_permutations:
+            statistics = FeatureStatistics(
+                self.features.shape[1], resampling.n_classes, n_targets, second_moments="none"
+            )
+            targets = resampling.values[order, None] if n_targets else None
+            statistics.add(self.features, resampling.codes[order], targets)
+            statistics.share_pooled(pooled)
+            labellings.append(statistics)
+        return labellings
 
     def unit_statistics(self, features: Matrix | None = None) -> list[FeatureStatistics]:
         """Statistics of rows of unit norm with class moments, likewise."""
@@ -94,7 +114,7 @@ class Sample:
             name: None if getattr(self, name) is None else getattr(self, name)[rows]
             for name in ("source_probabilities", "reference", "attributions", "reference_attributions")
         }
-        return replace(self, features=self.features[rows], resampling=fewer, **parallel)
+        return replace(self, features=self.features[rows], resampling=fewer, derived={}, **parallel)
 
     def at_most(self, limit: int) -> Sample:
         """A random subsample of `limit` rows, for measures whose cost is quadratic in rows."""

@@ -34,14 +34,17 @@ from molrate.errors import InputError
 from molrate.measures.base import StatisticsMeasure
 from molrate.measures.sample import Sample, statistics_of
 from molrate.statistics.feature_statistics import FeatureStatistics
-from molrate.statistics.intervals import Table
+from molrate.statistics.intervals import Spread, Table
 from molrate.statistics.moments import Matrix, Moments
 from molrate.statistics.rows import unit_rows
 
 EPSILON_SQUARED = 0.1
 DISTORTION = 1e-4
 _REFERENCE_DIMENSION = 512
-_JACKKNIFED_PERMUTATIONS = 1
+_JACKKNIFED_PERMUTATIONS = 3
+_FURTHER_PERMUTATIONS = 15
+# Multiplications that the further permutations may cost.
+_FURTHER_PRODUCTS = 1e10
 _MANY_VALUES = 1 << 24
 _PAPER = "Huang et al., Frustratingly Easy Transferability Estimation, arXiv:2106.09362"
 
@@ -68,8 +71,12 @@ def coding_rate(features: npt.ArrayLike, *, epsilon_squared: float = EPSILON_SQU
     """
     rows = np.asarray(features, dtype=np.float64)
     n, d = rows.shape
-    gram = rows @ rows.T if n < d else rows.T @ rows
-    return _rate(gram, d / (n * epsilon_squared))
+    return _rate(_smaller_gram(rows), d / (n * epsilon_squared))
+
+
+def _smaller_gram(rows: Matrix) -> Matrix:
+    """ZZ' or Z'Z, whichever is smaller."""
+    return rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows
 
 
 def _rate(gram: Matrix, coefficient: float) -> float:
@@ -224,7 +231,7 @@ class TransRate(StatisticsMeasure):
     def tabulate(self, labellings: Sequence[FeatureStatistics]) -> Table:
         """All labellings and deletions; one inverse serves the deletions of all blocks of a size.
 
-        One permutation is jackknifed, as it costs as much as the true labels.
+        Three permutations are jackknifed, as each costs as much as the true labels.
         """
         first = labellings[0]
         coefficient = self.coefficient(first.dimension)
@@ -243,6 +250,31 @@ class TransRate(StatisticsMeasure):
                 conditional += members / left * _deleted_rates(moments, coefficient, blocks)
             table[row] = self.factor(first) * (whole - conditional)
         return table
+
+    def spread(self, sample: Sample) -> Spread:
+        """Up to 15 further permutations, fewer where they cost much."""
+        resampling = sample.resampling
+        rows = unit_rows(self.prepare(sample.features))
+        n, dimension = rows.shape
+        coefficient = self.coefficient(dimension)
+        sizes = np.bincount(resampling.codes)
+        products = float(np.sum(sizes * np.minimum(sizes, dimension) * dimension))
+        count = min(_FURTHER_PERMUTATIONS, int(_FURTHER_PRODUCTS / products))
+        statistics = FeatureStatistics(dimension, unit_rows=True, second_moments="pooled").add(rows)
+        factor = self.factor(statistics)
+        whole = _rate_of(statistics.pooled, coefficient)
+        # Where classes are few rows of few, all their kernels lie in one.
+        kernel = rows @ rows.T if count and 2 * n < count * dimension and sizes.max() < dimension else None
+        values = []
+        for order in resampling.further_permutations[:count]:
+            codes = resampling.codes[order]
+            rates = []
+            for code in range(len(sizes)):
+                members = np.flatnonzero(codes == code)
+                gram = _smaller_gram(rows[members]) if kernel is None else kernel[np.ix_(members, members)]
+                rates.append(_rate(gram, coefficient(len(members))))
+            values.append(factor * (whole - float(sizes / n @ np.array(rates))))
+        return np.array(values)
 
     def maximum(self, sample: Sample) -> float:
         """The coding rate of all features: what would be left if the classes told everything."""

@@ -18,10 +18,8 @@ from molrate.errors import InputError, UsageError
 from molrate.measures.base import MEASURES, Measure, NotApplicableError, StatisticsMeasure, tabulate_together
 from molrate.measures.rowspace import principal_components
 from molrate.measures.sample import Sample, as_matrix
-from molrate.statistics.intervals import Estimate, Table, estimate
+from molrate.statistics.intervals import Estimate, Replicates, Spread, Table, estimate
 from molrate.statistics.resampling import FEW_MOLECULES, Resampling, default_bins
-
-Replicates = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -78,29 +76,25 @@ class Scored:
     ceiling: float = float("inf")
     warning: str = ""
     table: Table | None = None
+    spread: Spread = field(default_factory=lambda: np.empty(0))
     error: InputError | None = None
 
     @property
     def estimate(self) -> Estimate:
         """The table read."""
         assert self.table is not None
-        return estimate(self.table, higher_is_better=self.measure.higher_is_better)
+        return estimate(self.table, self.spread, higher_is_better=self.measure.higher_is_better)
 
     def replicates(self, form: str) -> Replicates:
-        """What the candidate is ordered by, on all rows and without each block; higher is better."""
-        assert self.table is not None
-        found = self.estimate
+        """What the candidate is ordered by; higher is better."""
+        estimated = self.estimate
         if form == "value":
-            return self.table[0] if self.measure.higher_is_better else -self.table[0]
+            return estimated.replicates.without_null()
         if form == "relative":
-            return found.replicates / self.reach
+            return estimated.replicates / self.reach
         if form == "z":
-            return (
-                found.replicates / found.null_sd
-                if found.null_sd > 0
-                else np.full_like(found.replicates, np.nan)
-            )
-        return found.replicates
+            return estimated.replicates / (estimated.null_sd if estimated.null_sd > 0 else float("nan"))
+        return estimated.replicates
 
     @property
     def reach(self) -> float:
@@ -211,10 +205,14 @@ def _score_candidate(
         width = candidate.features.shape[1]
         return [Scored(candidate, measure, candidate.seconds, width, error=error) for measure in measures]
     tables = _tables(sample, measures)
+    spreads = [
+        np.empty(0) if isinstance(table, InputError) else measure.spread(sample)
+        for measure, table in zip(measures, tables, strict=True)
+    ]
     seconds = candidate.seconds + time.perf_counter() - started
     return [
-        _outcome(candidate, measure, sample, table, seconds)
-        for measure, table in zip(measures, tables, strict=True)
+        _outcome(candidate, measure, sample, table, spread, seconds)
+        for measure, table, spread in zip(measures, tables, spreads, strict=True)
     ]
 
 
@@ -252,14 +250,19 @@ def _table(measure: Measure, sample: Sample) -> Table | InputError:
 
 
 def _outcome(
-    candidate: Candidate, measure: Measure, sample: Sample, table: Table | InputError, seconds: float
+    candidate: Candidate,
+    measure: Measure,
+    sample: Sample,
+    table: Table | InputError,
+    spread: Spread,
+    seconds: float,
 ) -> Scored:
     dimension = sample.features.shape[1]
     if isinstance(table, InputError):
         return Scored(candidate, measure, seconds, dimension, error=table)
     warnings = [measure.warning(sample), label_warning(measure, sample.resampling)]
     warning = "; ".join(text for text in warnings if text)
-    return Scored(candidate, measure, seconds, dimension, measure.maximum(sample), warning, table)
+    return Scored(candidate, measure, seconds, dimension, measure.maximum(sample), warning, table, spread)
 
 
 def label_warning(measure: Measure, resampling: Resampling) -> str:

@@ -1,4 +1,4 @@
-"""From features and labels to a ranking: tidy rows, intervals, groups, the best candidate.
+"""From features and labels to a ranking: tidy rows, intervals, tiers, the best candidate.
 
 Knows neither molecules nor encoders: candidates are matrices with names, from wherever they come.
 """
@@ -16,13 +16,9 @@ from molrate.data.targets import Target
 from molrate.errors import InputError, UsageError
 from molrate.files.output import check_output
 from molrate.measures.base import Measure, NotApplicableError
-from molrate.ranking.candidates import Candidate, Replicates, Scored, ScoredTarget, score_candidates
+from molrate.ranking.candidates import Candidate, Scored, ScoredTarget, score_candidates
 from molrate.ranking.report import WRITABLE, RankingTables, to_csv, to_html, to_json, to_text, write_tables
-from molrate.statistics.intervals import (
-    difference,
-    separable_groups,
-    student_quantile,
-)
+from molrate.statistics.intervals import Replicates, pairwise_p_values, tiers
 from molrate.statistics.resampling import Resampling
 
 if TYPE_CHECKING:
@@ -30,7 +26,7 @@ if TYPE_CHECKING:
 
 COLUMNS = [
     "rank",
-    "group",
+    "tier",
     "dataset",
     "target",
     "task",
@@ -50,7 +46,6 @@ COLUMNS = [
     "corrected_low",
     "corrected_high",
     "z",
-    "p_value",
     "relative",
     "gap_to_best",
     "gap_to_best_low",
@@ -81,7 +76,8 @@ class Ranking:
     run : dict
         Versions, digests, arguments and device.
     replicates : dict
-        What each (target, measure, encoder, layer) is ordered by, on all rows and without each block.
+        :class:`molrate.statistics.intervals.Replicates` of what each (target, measure, encoder, layer) is
+        ordered by.
     consensus : pandas.DataFrame, optional
         Encoders and layers by their mean rank over measures and targets.
     sensitivity : pandas.DataFrame, optional
@@ -130,12 +126,10 @@ class Ranking:
     ) -> tuple[float, float, float]:
         """Paired difference of two candidates (encoder, layer), with its 95 % interval.
 
-        Both are taken without the same blocks of molecules, so that what they share cancels.
+        Both are taken on the same blocks of molecules and permutations, so that what they share cancels.
         """
-        first, second = (self.replicates[target, measure, *name] for name in (one, other))
-        gap, error = difference(first, second)
-        reach = student_quantile(len(first) - 2, 0.95) * error
-        return gap, gap - reach, gap + reach
+        gap = self.replicates[target, measure, *one] - self.replicates[target, measure, *other]
+        return gap.excess, *gap.interval()
 
     def top(self, n: int = 3) -> pd.DataFrame:
         """The first `n` rows of every target and measure, best first.
@@ -186,8 +180,8 @@ class Ranking:
         best: dict[tuple[str, str, str], tuple[str, float]] = {}
         for (task, by, encoder, layer), replicates in self.replicates.items():
             key = (task, by, encoder)
-            if key not in best or replicates[0] > best[key][1]:
-                best[key] = layer, float(replicates[0])
+            if key not in best or replicates.excess > best[key][1]:
+                best[key] = layer, replicates.excess
         rows = []
         for task, by, encoder in best:
             if encoder != first or (task, by, second) not in best:
@@ -272,7 +266,7 @@ def rank_targets(
 def ranking_rows(
     target: str, resampling: Resampling, scored: Sequence[Scored], rank_by: str = "excess"
 ) -> tuple[list[dict[str, Any]], dict[tuple[str, str, str, str], Replicates]]:
-    """Tidy rows of one target, ranked and grouped within each measure, with what they are ordered by.
+    """Tidy rows of one target, ranked and put into tiers within each measure, with what they are ordered by.
 
     Parameters
     ----------
@@ -290,39 +284,39 @@ def ranking_rows(
         raise UsageError(f"unknown form {rank_by!r} (--rank-by); known: {', '.join(FORMS)}")
     rows: list[dict[str, Any]] = []
     replicates: dict[tuple[str, str, str, str], Replicates] = {}
-    for measure in dict.fromkeys(one.measure.name for one in scored):
-        ours = [one for one in scored if one.measure.name == measure]
-        ordered = {id(one): one.replicates(rank_by) for one in ours if one.table is not None}
-        usable = [one for one in ours if id(one) in ordered and np.isfinite(ordered[id(one)]).all()]
-        places = _places([ordered[id(one)] for one in usable])
-        place_of = {id(one): place for one, place in zip(usable, places, strict=True)}
-        for one in ours:
-            row = _row(target, resampling, one, rank_by) | place_of.get(id(one), {})
+    for measure in dict.fromkeys(outcome.measure.name for outcome in scored):
+        outcomes = [outcome for outcome in scored if outcome.measure.name == measure]
+        all_replicates = [
+            None if outcome.table is None else outcome.replicates(rank_by) for outcome in outcomes
+        ]
+        usable = [each for each in all_replicates if each is not None and each.usable]
+        places = iter(_places(usable))
+        for outcome, each in zip(outcomes, all_replicates, strict=True):
+            row = _row(target, resampling, outcome, rank_by)
+            if each is not None and each.usable:
+                row |= next(places)
+                replicates[target, measure, outcome.candidate.encoder, outcome.candidate.layer] = each
             rows.append(row)
-            if id(one) in place_of:
-                key = (target, measure, one.candidate.encoder, one.candidate.layer)
-                replicates[key] = ordered[id(one)]
     return rows, replicates
 
 
 def _places(replicates: Sequence[Replicates]) -> list[dict[str, Any]]:
-    """Rank, group and distance from the best, of each candidate."""
+    """Rank, tier and distance from the best, of each candidate."""
     if not replicates:
         return []
-    values = np.array([one[0] for one in replicates])
-    groups = separable_groups(replicates)
+    values = np.array([candidate.excess for candidate in replicates])
     leader = replicates[int(values.argmax())]
     places = []
-    for one, value, group in zip(replicates, values, groups, strict=True):
-        gap, error = difference(leader, one)
-        reach = student_quantile(len(one) - 2, 0.95) * error
+    for candidate, tier in zip(replicates, tiers(values, pairwise_p_values(replicates)), strict=True):
+        gap = leader - candidate
+        low, high = gap.interval()
         places.append(
             {
-                "rank": int((values > value).sum()) + 1,
-                "group": group,
-                "gap_to_best": gap,
-                "gap_to_best_low": gap - reach,
-                "gap_to_best_high": gap + reach,
+                "rank": int((values > candidate.excess).sum()) + 1,
+                "tier": tier,
+                "gap_to_best": gap.excess,
+                "gap_to_best_low": low,
+                "gap_to_best_high": high,
             }
         )
     return places
@@ -345,26 +339,25 @@ def _row(target: str, resampling: Resampling, scored: Scored, rank_by: str) -> d
     if scored.table is None:
         inapplicable = isinstance(scored.error, NotApplicableError)
         return row | {"status": "inapplicable" if inapplicable else "failed", "note": str(scored.error)}
-    found = scored.estimate
-    low, high = found.interval()
-    corrected_low, corrected_high = found.interval(corrected=True)
+    estimated = scored.estimate
+    low, high = estimated.interval()
+    corrected_low, corrected_high = estimated.interval(corrected=True)
     row |= {
-        "value": found.value,
-        "null_mean": found.null_mean,
-        "null_sd": found.null_sd,
-        "excess": found.excess,
+        "value": estimated.value,
+        "null_mean": estimated.null_mean,
+        "null_sd": estimated.null_sd,
+        "excess": estimated.excess,
         "low": low,
         "high": high,
-        "corrected": found.corrected,
+        "corrected": estimated.corrected,
         "corrected_low": corrected_low,
         "corrected_high": corrected_high,
-        "z": found.z,
-        "p_value": found.p_value,
-        "relative": found.excess / scored.reach,
+        "z": estimated.z,
+        "relative": estimated.excess / scored.reach,
         "status": "unreliable" if scored.warning else "ok",
         "note": scored.warning,
     }
-    if not np.isfinite(scored.replicates(rank_by)).all():
+    if not scored.replicates(rank_by).usable:
         row["note"] = f"not ranked: {scored.measure.name} has no {rank_by} form here. {row['note']}".strip()
     return row
 
@@ -387,7 +380,7 @@ def ranking_frame(dataset: str, rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     frame["dataset"] = dataset
-    whole = ["rank", "group", "layer_rank", "n", "dimension", "classes", "smallest_class"]
+    whole = ["rank", "tier", "layer_rank", "n", "dimension", "classes", "smallest_class"]
     text = ["dataset", "target", "task", "measure", "encoder", "kind", "layer", "pooling", "status", "note"]
     for column in COLUMNS:
         if column in whole:
@@ -430,7 +423,7 @@ def layer_table(ranking: Ranking) -> pd.DataFrame:
     rows = []
     found: dict[tuple[str, str, str], list[tuple[str, float]]] = {}
     for (target, measure, encoder, layer), replicates in ranking.replicates.items():
-        found.setdefault((target, measure, encoder), []).append((layer, float(replicates[0])))
+        found.setdefault((target, measure, encoder), []).append((layer, replicates.excess))
     for (target, measure, encoder), layers in found.items():
         names, values = zip(*layers, strict=True)
         best = names[int(np.argmax(values))]

@@ -28,8 +28,8 @@ _FULL_TABLES = 3
 _READING = (
     "Ranked by {form}. value: the measure; null: its mean under permuted labels, what the features score "
     "by their dimension d alone; excess: their difference, higher is better, and the reach of its 95 % "
-    "interval. Candidates of one group g are not separable at 95 % from its first, by differences on the "
-    "same molecules."
+    "interval. Candidates of different tiers t are separable from each other, by differences on the same "
+    "molecules at 95 % for all pairs together; those of one tier are not."
 )
 _FORMS = {
     "excess": "excess",
@@ -126,7 +126,7 @@ def _ranked_table(rows: pd.DataFrame) -> Table:
     if len(sizes):
         title += f", {sizes[0]} molecules" if (rows["kind"] != "features").all() else f", {sizes[0]} rows"
     table = _blank_table(
-        title, "#", "g", "encoder", "layer", "d", "value", "null", "excess", "+-", left=("layer",)
+        title, "#", "t", "encoder", "layer", "d", "value", "null", "excess", "+-", left=("layer",)
     )
     decimals = _decimals(rows)
     for _, row in rows.iterrows():
@@ -149,7 +149,7 @@ def _cells(row: pd.Series, decimals: int) -> list[str]:
     reach = (row["high"] - row["low"]) / 2
     return [
         "-" if _missing(row["rank"]) else str(row["rank"]),
-        "" if _missing(row["group"]) else str(row["group"]),
+        "" if _missing(row["tier"]) else str(row["tier"]),
         name,
         str(row["layer"]),
         str(row["dimension"]),
@@ -194,7 +194,7 @@ def _first_table(frame: pd.DataFrame) -> Table:
         best = ranked.iloc[0]
         name = _shown_name(best)
         reach = (best["high"] - best["low"]) / 2
-        tied = int((ranked["group"] == 1).sum()) - 1
+        tied = int((ranked["tier"] == 1).sum()) - 1
         star = "*" if best["status"] == "unreliable" else " "
         cells = (name, str(best["layer"]), f"{best['excess']:.3g}{star}", f"{reach:.2g}")
         table.add_row(str(target), str(measure), *cells, str(tied), str(len(rows)))
@@ -295,7 +295,7 @@ def to_html(ranking: RankingTables) -> str:
     """The tables and notes as HTML, for notebooks."""
     from html import escape
 
-    shown = ["rank", "group", "encoder", "layer", "dimension", "n", "value", "null_mean", "excess", "low"]
+    shown = ["rank", "tier", "encoder", "layer", "dimension", "n", "value", "null_mean", "excess", "low"]
     shown += ["high", "z", "status"]
     parts = []
     frame = ranking.frame[ranking.frame["status"] != "inapplicable"]

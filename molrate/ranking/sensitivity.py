@@ -10,8 +10,9 @@ import numpy as np
 
 from molrate.measures.base import Measure
 from molrate.measures.transrate import EPSILON_SQUARED, TransRate
-from molrate.ranking.candidates import Candidate, Replicates, ScoredTarget
+from molrate.ranking.candidates import Candidate, ScoredTarget
 from molrate.ranking.ranking import rank_targets
+from molrate.statistics.intervals import Replicates
 from molrate.statistics.resampling import make_resampling
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def sensitivity_table(
         votes = dict.fromkeys((target, measure) for target, measure, _, _ in replicates)
         for target, measure in votes:
             keys = [key for key in base if key[:2] == (target, measure) and key in replicates]
-            before = np.array([base[key][0] for key in keys])
-            after = np.array([replicates[key][0] for key in keys])
+            before = np.array([base[key].excess for key in keys])
+            after = np.array([replicates[key].excess for key in keys])
             if len(keys) < 2:
                 continue
             first, now = keys[int(before.argmax())], keys[int(after.argmax())]

@@ -18,6 +18,7 @@ from molrate.ranking.candidates import Candidate, Scored, ScoredTarget, label_wa
 from molrate.ranking.ranking import ranking_rows
 from molrate.ray_cluster import map_tasks, n_cores
 from molrate.statistics.feature_statistics import FeatureStatistics
+from molrate.statistics.intervals import Replicates
 from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import Resampling
 
@@ -37,10 +38,10 @@ def rank_streamed(
     measures: Sequence[Measure],
     rank_by: str,
     everywhere: bool,
-) -> tuple[list[dict[str, Any]], dict[tuple[str, str, str, str], Matrix]]:
+) -> tuple[list[dict[str, Any]], dict[tuple[str, str, str, str], Replicates]]:
     """Tidy rows of all targets from files that are not held in memory, with what they are ordered by."""
     rows: list[dict[str, Any]] = []
-    replicates: dict[tuple[str, str, str, str], Matrix] = {}
+    replicates: dict[tuple[str, str, str, str], Replicates] = {}
     for scored_target in scored_targets:
         scored = [one for file in files for one in _score_streamed(file, scored_target, measures, everywhere)]
         more_rows, more_replicates = ranking_rows(

@@ -53,6 +53,10 @@ class BlockSums:
         self.fourths = self.fourths + float((norms * norms).sum())
         self.weighted += to_host(norms @ rows)
 
+    def copy(self) -> BlockSums:
+        """Equal sums that grow on their own."""
+        return BlockSums.from_arrays({name: array.copy() for name, array in self.arrays().items()})
+
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All sums by name, for a file."""
         return {name: np.asarray(getattr(self, name)) for name in self.NAMES}

@@ -19,17 +19,20 @@ import numpy.typing as npt
 from molrate.errors import InputError
 from molrate.statistics.class_sums import BlockSums
 from molrate.statistics.moments import Codes, Matrix, Moments, RowBlock, to_host
-from molrate.statistics.rows import check_finite, check_norms, checked_array, squared_norms, unit_rows
+from molrate.statistics.rows import check_finite, check_norms, checked_array, row_norms, row_sums
 
-_FORMAT = 1
+_FORMAT = 2
+_READ = ("pooled", "classes", "sums")
 
 
 class FeatureStatistics:
     """Mergeable one-pass statistics of features with class labels and real targets.
 
-    Statistics of equal rows are equal to rounding however the rows were cut into chunks and whichever
-    parts were merged. Rows of a class within a block are kept while they are fewer than dimensions
-    (Lemma 1 of the TransRate paper makes their kernel as good); after that their Gram matrix is.
+    Statistics of equal rows are equal to rounding however the rows were cut into chunks, whichever
+    parts were merged, and whatever was read in between: rows that are added later change neither what was
+    read nor other statistics that a merge made. Rows of a class within a block are kept while they are
+    fewer than dimensions (Lemma 1 of the TransRate paper makes their kernel as good); after that their
+    Gram matrix is.
 
     Parameters
     ----------
@@ -78,6 +81,9 @@ class FeatureStatistics:
         self.shift = np.zeros(dimension) if shift is None else np.asarray(shift, dtype=np.float64)
         self._parts: dict[tuple[int, int], RowBlock] = {}
         self._first_moments: dict[int, BlockSums] = {}
+        # Parts and sums that nothing else holds; all others are copied before they grow.
+        self._own_parts: set[tuple[int, int]] = set()
+        self._own_sums: set[int] = set()
         self.derived: dict[str, Any] = {}
 
     def add(
@@ -110,29 +116,48 @@ class FeatureStatistics:
         y = y[:, None] if y.ndim == 1 else y
         if y.shape[1] != self.n_targets:
             raise InputError(f"{y.shape[1]} target columns where {self.n_targets} were announced")
+        if len(y) != n:
+            raise InputError(f"{n} rows of features but {len(y)} of targets")
         block = np.zeros(n, dtype=np.intp) if blocks is None else np.asarray(blocks, dtype=np.intp)
         if len(block) != n:
             raise InputError(f"{n} rows of features but {len(block)} block numbers")
+        if n:
+            self._forget()
         key = block * self.n_classes + codes
         order = np.argsort(key, kind="stable")
         bounds = [0, *(np.flatnonzero(np.diff(key[order])) + 1), n] if n else [0]
         for start, stop in pairwise(bounds):
             members = order[start:stop]
-            self.derived.clear()
             here, code = divmod(int(key[members[0]]), self.n_classes)
             # RowBlock by part, so that no second copy of all rows is ever made.
             self._add_part(here, code, self._prepared(rows[members]), y[members])
         return self
 
     def _add_part(self, block: int, code: int, rows: Any, y: Matrix) -> None:
-        if block not in self._first_moments:
-            self._first_moments[block] = BlockSums(self.dimension, self.n_classes, self.n_targets)
+        if block not in self._own_sums:
+            sums = self._first_moments.get(block)
+            empty = BlockSums(self.dimension, self.n_classes, self.n_targets)
+            self._first_moments[block] = empty if sums is None else sums.copy()
+            self._own_sums.add(block)
         self._first_moments[block].add(code, rows, y)
         if self.second_moments != "none":
             key = (block, code if self.second_moments == "classes" else 0)
-            if key not in self._parts:
-                self._parts[key] = RowBlock(self.dimension)
+            if key not in self._own_parts:
+                part = self._parts.get(key)
+                self._parts[key] = RowBlock(self.dimension) if part is None else part.copy()
+                self._own_parts.add(key)
             self._parts[key].add(rows)
+
+    def _forget(self) -> None:
+        """Drop what was computed of fewer rows."""
+        self.derived = {}
+        for name in _READ:
+            self.__dict__.pop(name, None)
+
+    def _hand_out(self) -> None:
+        """From now on others hold the parts and sums, which must not change under them."""
+        self._own_parts.clear()
+        self._own_sums.clear()
 
     def _checked(self, features: Any) -> Any:
         """Features as an array on their device, every row finite and, for unit norm, not zero."""
@@ -140,9 +165,9 @@ class FeatureStatistics:
         if rows.ndim != 2 or rows.shape[1] != self.dimension:
             raise InputError(f"features must have shape (n, {self.dimension}), not {tuple(rows.shape)}")
         if self.unit_rows:
-            check_norms(to_host(squared_norms(rows)))
+            check_norms(to_host(row_norms(rows)))
         else:
-            check_finite(to_host(rows.sum(1)))
+            check_finite(to_host(row_sums(rows)))
             if not self._shift_given and not self._first_moments and len(rows):
                 self.shift = np.array(to_host(rows[0]), dtype=np.float64)
         return rows
@@ -151,10 +176,10 @@ class FeatureStatistics:
         """Rows in float64, of unit norm or shifted; their own copy."""
         if not isinstance(rows, np.ndarray):
             rows = rows.double()
-            return unit_rows(rows) if self.unit_rows else rows - rows.new_tensor(self.shift)
+            return rows / row_norms(rows)[:, None] if self.unit_rows else rows - rows.new_tensor(self.shift)
         rows = rows.astype(np.float64, copy=False)
         if self.unit_rows:
-            rows /= np.sqrt(squared_norms(rows))[:, None]
+            rows /= row_norms(rows)[:, None]
         else:
             rows -= self.shift
         return rows
@@ -175,6 +200,7 @@ class FeatureStatistics:
     @cached_property
     def pooled(self) -> Moments:
         """Moments of all rows, shifted by :attr:`shift`."""
+        self._hand_out()
         parts: dict[int, list[RowBlock]] = {}
         for (block, _), part in sorted(self._parts.items()):
             parts.setdefault(block, []).append(part)
@@ -191,6 +217,7 @@ class FeatureStatistics:
         """
         if self.second_moments != "classes":
             raise InputError(f"second moments of each class were not kept ({self.second_moments!r})")
+        self._hand_out()
         parts: dict[int, dict[int, list[RowBlock]]] = {}
         for (block, code), part in sorted(self._parts.items()):
             parts.setdefault(code, {}).setdefault(block, []).append(part)
@@ -206,12 +233,13 @@ class FeatureStatistics:
 
     def block_sums(self, block: int) -> BlockSums:
         """First moments of classes and targets in one block."""
+        self._own_sums.discard(block)
         return self._first_moments[block]
 
     @property
     def count(self) -> int:
         """Number of rows, n."""
-        return int(self.sums.counts.sum())
+        return sum(int(sums.counts.sum()) for sums in self._first_moments.values())
 
     @property
     def class_counts(self) -> npt.NDArray[np.int64]:
@@ -232,6 +260,7 @@ class FeatureStatistics:
         pooled : Moments, optional
             Those of the same rows, where other statistics of these rows have computed them already.
         """
+        self._hand_out()
         rest = self._empty()
         rest._parts = {key: part for key, part in self._parts.items() if key[0] != block}
         rest._first_moments = {key: sums for key, sums in self._first_moments.items() if key != block}
@@ -242,7 +271,15 @@ class FeatureStatistics:
         return rest
 
     def share_pooled(self, other: FeatureStatistics) -> None:
-        """Take the label-free moments of other statistics of the same rows in the same blocks."""
+        """Take the label-free moments of other statistics of the same rows, until rows are added.
+
+        Raises
+        ------
+        InputError
+            If the others have more or fewer rows.
+        """
+        if self.count != other.count:
+            raise InputError(f"statistics of {self.count} rows cannot take the moments of {other.count}")
         self.pooled = other.pooled
 
     def _empty(self) -> FeatureStatistics:
@@ -253,11 +290,11 @@ class FeatureStatistics:
             unit_rows=self.unit_rows,
             second_moments=self.second_moments,
         )
-        empty.shift = self.shift
+        empty.shift, empty._shift_given = self.shift, self._shift_given
         return empty
 
     def __add__(self, other: FeatureStatistics) -> FeatureStatistics:
-        """Statistics of the rows of both; equal block numbers merge.
+        """Statistics of the rows of both, which stay as they are; equal block numbers merge.
 
         Raises
         ------
@@ -266,10 +303,12 @@ class FeatureStatistics:
         """
         if self._kind() != other._kind():
             raise InputError(f"statistics of unequal kind cannot be merged: {self._kind()}, {other._kind()}")
-        if not self._first_moments:
-            return other
+        self._hand_out()
+        other._hand_out()
         merged = self._empty()
-        offset = other.shift - self.shift
+        if not self._first_moments:
+            merged.shift = other.shift
+        offset = other.shift - merged.shift
         merged._parts = dict(self._parts)
         for key, part in other._parts.items():
             moved = part.moved(offset)
@@ -310,6 +349,7 @@ class FeatureStatistics:
         from molrate.files.output import write_atomically
 
         arrays: dict[str, Any] = {"format": np.array(_FORMAT), "shift": self.shift}
+        arrays["shift_given"] = np.array(self._shift_given)
         arrays |= {name: np.array(value) for name, value in self._kind().items()}
         for (block, code), part in self._parts.items():
             name = f"part_{block}_{code}"
@@ -347,7 +387,7 @@ class FeatureStatistics:
             unit_rows=bool(arrays["unit_rows"]),
             second_moments=str(arrays["second_moments"]),
         )
-        statistics.shift = arrays["shift"]
+        statistics.shift, statistics._shift_given = arrays["shift"], bool(arrays["shift_given"])
         for name in arrays:
             if name.startswith("part_") and name.endswith("_count"):
                 statistics._restore_part(name.removesuffix("_count"), arrays)

@@ -54,11 +54,19 @@ class RowBlock:
             if self.gram is None or sum(map(len, self.pending)) >= _PENDING_ROWS:
                 self._flush()
 
+    def copy(self) -> RowBlock:
+        """An equal part that grows on its own; rows and Gram matrix are never changed in place."""
+        part = RowBlock(len(self.total))
+        part.count, part.total = self.count, self.total.copy()
+        part.pending, part.gram = list(self.pending), self.gram
+        return part
+
     def _flush(self, product: Matrix | None = None) -> None:
         gram = gram_of(self.pending, len(self.total))
-        self.gram = gram if self.gram is None else self.gram + gram
-        if product is not None:
-            self.gram += product
+        for more in (self.gram, product):
+            if more is not None:
+                gram += more
+        self.gram = gram
         self.pending = []
 
     def __add__(self, other: RowBlock) -> RowBlock:

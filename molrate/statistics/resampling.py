@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ Codes = npt.NDArray[np.intp]
 
 BLOCKS = 20
 PERMUTATIONS = 5
+FURTHER_PERMUTATIONS = 94
+"""Permutations beside those of the null mean, for the spread of the null where they are cheap."""
+_FURTHER_VALUES = 1 << 23
 BINS = 10
 FEW_MOLECULES = 10
 """Molecules below which a class leaves any ranking to chance."""
@@ -44,6 +48,8 @@ class Resampling:
         Block of each row, 0 ... B-1; rows of a group share theirs.
     groups : ndarray of int, shape (n,)
         Rows of equal molecules; they never serve to predict each other.
+    seed : int
+        What the permutations were drawn from.
     """
 
     task: str
@@ -52,6 +58,20 @@ class Resampling:
     permutations: npt.NDArray[np.intp]
     blocks: Codes
     groups: Codes
+    seed: int = 0
+
+    @cached_property
+    def further_permutations(self) -> npt.NDArray[np.intp]:
+        """More permutations, shape (E, n): 94, fewer of very many rows.
+
+        The null mean stays that of :attr:`permutations`; these say how far values spread under the null.
+        """
+        n = len(self.codes)
+        count = min(FURTHER_PERMUTATIONS, _FURTHER_VALUES // n)
+        strata = _strata(self.blocks, self.groups)
+        generator = np.random.default_rng([self.seed, 1])
+        orders = [_permutation(strata, n, generator) for _ in range(count)]
+        return np.array(orders, dtype=np.intp).reshape(count, n)
 
     @property
     def n_classes(self) -> int:
@@ -129,7 +149,7 @@ def make_resampling(
     strata = _strata(blocks, group)
     orders = [_permutation(strata, n, generator) for _ in range(permutations)]
     return Resampling(
-        task, values, codes, np.array(orders, dtype=np.intp).reshape(permutations, n), blocks, group
+        task, values, codes, np.array(orders, dtype=np.intp).reshape(permutations, n), blocks, group, seed
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from measures.cases import CLASSIFIED, NAMES, REGRESSED, check_table, classified, drawn, regressed, rotation
+from measures.cases import CLASSIFIED, NAMES, REGRESSED, classified, drawn, plain, regressed, rotation
 
 from molrate.errors import InputError
 from molrate.measures import knn, make_sample
@@ -96,29 +96,40 @@ def test_label_names_do_not_matter():
     assert knn(features, NAMES[labels]) == knn(features, labels)
 
 
+@pytest.mark.parametrize("task", ["classification", "regression"])
 @pytest.mark.parametrize("name", CLASSIFIED)
-def test_replicates_delete_blocks_exactly(name):
-    check_table(NearestNeighbours(), knn, *CLASSIFIED[name])
-    check_table(
-        NearestNeighbours(),
-        lambda rows, values: knn(rows, values, "regression"),
-        *REGRESSED[name],
-        "regression",
-    )
+def test_replicates_hold_the_neighbours_and_resample_whom_they_judge(name, task):
+    features, labels = (CLASSIFIED if task == "classification" else REGRESSED)[name]
+    sample = make_sample(features, labels, task, permutations=2, seed=3)
+    resampling = sample.resampling
+    distances = ((features[:, None] - features) ** 2).sum(axis=2)
+    np.fill_diagonal(distances, np.inf)
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :3]
+    table, spread = NearestNeighbours().replicates(sample), NearestNeighbours().spread(sample)
+    read = resampling.values if task == "regression" else resampling.codes
+    for row, order in enumerate(resampling.orders()):
+        assert table[row, 0] == pytest.approx(knn(features, read[order], task), abs=1e-12)
+        if task == "classification":
+            continue
+        values, predicted = read[order], read[order][nearest].mean(axis=1)
+        for block in range(resampling.n_blocks):
+            keep = resampling.blocks != block
+            expected = np.corrcoef(values[keep], predicted[keep])[0, 1]
+            assert table[row, 1 + block] == pytest.approx(expected, abs=1e-12)
+    assert len(spread) == 94
+    for value, order in zip(spread[:5], resampling.further_permutations, strict=False):
+        assert value == pytest.approx(knn(features, read[order], task), abs=1e-12)
 
 
-def test_deletions_search_on_where_a_block_holds_all_near_rows():
-    # Few large blocks of clusters: most of the near rows that are kept go with a block.
-    generator = np.random.default_rng(0)
-    groups = np.repeat(np.arange(10), 20)
-    features = 10 * generator.normal(size=(10, 3))[groups] + generator.normal(size=(200, 3))
-    labels = generator.integers(0, 2, 200)
-    sample = make_sample(features, labels, groups=groups, n_blocks=5)
+def test_replicates_judge_the_molecules_of_the_other_blocks():
+    features, labels = plain()
+    sample = make_sample(features, labels, n_blocks=5)
     table = NearestNeighbours().replicates(sample)
-    for block in range(sample.resampling.n_blocks):
-        keep = sample.resampling.blocks != block
-        expected = accuracy_by_search(features[keep], labels[keep], groups=groups[keep])
-        assert table[0, 1 + block] == pytest.approx(expected)
+    right = [accuracy_by_search(features, labels) * len(labels)]
+    sizes = np.bincount(sample.resampling.blocks)
+    judged = table[0, 1:] * (len(labels) - sizes)
+    assert judged.sum() == pytest.approx(4 * right[0])
+    np.testing.assert_allclose(judged, np.round(judged))
 
 
 def test_too_few_molecules_are_refused():

@@ -29,13 +29,14 @@ def penalty_by_hat_matrix(features, columns):
     return grid[int(np.argmin(scores))]
 
 
-def errors_by_fits(features, columns, folds):
-    """Squared error and squared deviation of every row."""
+def errors_by_fits(features, columns, folds, keep=None):
+    """Squared error and squared deviation of every row; of kept rows, from fits of kept rows."""
     penalty = penalty_by_hat_matrix(features, columns)
+    keep = np.ones(len(features), dtype=bool) if keep is None else keep
     errors = np.empty(len(features))
     for fold in np.unique(folds):
         held = folds == fold
-        fitted = Ridge(alpha=penalty).fit(features[~held], columns[~held])
+        fitted = Ridge(alpha=penalty).fit(features[~held & keep], columns[~held & keep])
         residual = columns[held] - fitted.predict(features[held]).reshape(held.sum(), -1)
         errors[held] = np.sum(residual**2, axis=1)
     return errors, np.sum((columns - columns.mean(axis=0)) ** 2, axis=1)
@@ -67,19 +68,45 @@ def test_rmse_is_that_of_the_fits(features, values):
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
 @pytest.mark.parametrize("name", CLASSIFIED)
-def test_replicates_hold_the_fits_and_resample_whom_they_judge(name, task):
+def test_replicates_are_fitted_without_the_blocks_that_are_small(name, task):
     features, labels = (CLASSIFIED if task == "classification" else REGRESSED)[name]
     sample = make_sample(features, labels, task, permutations=2, seed=3)
     resampling = sample.resampling
     tables = RidgeProbe().replicates(sample), RidgeError().replicates(sample)
     for row, order in enumerate(resampling.orders()):
         columns = one_hot(labels[order]) if task == "classification" else labels[order][:, None]
-        errors, deviations = errors_by_fits(features, columns, resampling.blocks % 5)
+        few = np.bincount(resampling.blocks).max() < min(features.shape[1], len(features) - 1)
         for block in range(-1, resampling.n_blocks):
             keep = resampling.blocks != block
+            errors, deviations = errors_by_fits(
+                features, columns, resampling.blocks % 5, keep if few else None
+            )
             expected = 1 - errors[keep].sum() / deviations[keep].sum()
             assert tables[0][row, 1 + block] == pytest.approx(expected, rel=1e-8, abs=1e-10)
             assert tables[1][row, 1 + block] == pytest.approx(np.sqrt(errors[keep].mean()), rel=1e-9)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("shape", [(60, 100), (150, 40), (120, 8)])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_further_permutations_are_fitted_and_judged_as_the_true_labels(shape, task, grouped):
+    features, labels = plain(*shape, n_classes=3)
+    values = labels if task == "classification" else features[:, 0]
+    groups = np.arange(len(labels)) // 2 if grouped else None
+    if grouped and task == "classification":
+        values = np.repeat(values[::2], 2)
+    sample = make_sample(features + 3.0, values, task, permutations=2, seed=3, groups=groups)
+    resampling = sample.resampling
+    spread, errors_spread = RidgeProbe().spread(sample), RidgeError().spread(sample)
+    if shape == (120, 8):
+        assert len(spread) == 0
+        return
+    assert len(spread) == 94
+    for value, error, order in zip(spread, errors_spread, resampling.further_permutations[:5], strict=False):
+        columns = one_hot(values[order]) if task == "classification" else values[order][:, None]
+        errors, deviations = errors_by_fits(features, columns, resampling.blocks % 5)
+        assert value == pytest.approx(1 - errors.sum() / deviations.sum(), rel=1e-8, abs=1e-10)
+        assert error == pytest.approx(np.sqrt(errors.mean()), rel=1e-9)
 
 
 @settings(max_examples=20, deadline=None)

@@ -133,15 +133,30 @@ def test_replicates_of_binned_targets_keep_the_bins():
 
 
 @pytest.mark.parametrize("shape", [(120, 8), (60, 100), (150, 40)])
-def test_the_jackknifed_permutation_deletes_blocks_exactly(shape):
+def test_the_jackknifed_permutations_delete_blocks_exactly(shape):
     features, labels = plain(*shape)
-    sample = make_sample(features, labels, permutations=2, seed=1)
+    sample = make_sample(features, labels, permutations=4, seed=1)
     table = TransRate().replicates(sample)
-    permuted = labels[sample.resampling.permutations[0]]
-    for block in range(sample.resampling.n_blocks):
-        keep = sample.resampling.blocks != block
-        assert table[1, 1 + block] == pytest.approx(transrate(features[keep], permuted[keep]), rel=1e-8)
-    assert np.isnan(table[2, 1:]).all()
+    for row, order in enumerate(sample.resampling.permutations[:3], start=1):
+        permuted = labels[order]
+        for block in range(sample.resampling.n_blocks):
+            keep = sample.resampling.blocks != block
+            assert table[row, 1 + block] == pytest.approx(transrate(features[keep], permuted[keep]), rel=1e-8)
+    assert np.isnan(table[4, 1:]).all()
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("shape", [(120, 8), (60, 100), (150, 40)])
+@pytest.mark.parametrize("form", [TransRate, SpectralTransRate])
+def test_further_permutations_have_the_values_of_their_labels(form, shape, task):
+    features, labels = plain(*shape)
+    values = labels if task == "classification" else features[:, 0]
+    sample = make_sample(features, values, task, permutations=2, seed=1)
+    spread = form().spread(sample)
+    public = transrate if form is TransRate else transrate_spectral
+    assert len(spread) == 15
+    for value, order in zip(spread, sample.resampling.further_permutations, strict=False):
+        assert value == pytest.approx(public(features, sample.resampling.codes[order]), rel=1e-8)
 
 
 @pytest.mark.parametrize("name", ["balanced", "n below d"])

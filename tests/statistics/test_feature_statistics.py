@@ -174,3 +174,152 @@ def test_statistics_of_unequal_kind_do_not_merge():
         one + other
     with pytest.raises(InputError, match="were not kept"):
         _ = FeatureStatistics(2, CLASSES, second_moments="pooled").add(np.eye(2), [0, 1]).classes
+
+
+def test_rows_added_after_a_value_was_read_are_in_the_next_value():
+    columns = table(60, 5)
+    first, second = cut(columns, [30])
+    statistics = gathered([first], 5)
+    before = statistics.pooled, statistics.classes, statistics.sums, statistics.block_sums(0)
+    kept = [before[0].count, before[0].gram.copy(), before[3].totals.copy()]
+    statistics.derived["read"] = 1
+    statistics.add(*second)
+    assert_same(statistics, gathered([columns], 5))
+    assert not statistics.derived
+    assert before[0].count == kept[0] == 30
+    np.testing.assert_array_equal(before[0].only(before[0].parts).gram, kept[1])
+    np.testing.assert_array_equal(before[3].totals, kept[2])
+
+
+def test_rows_added_to_a_merge_or_a_rest_do_not_reach_what_they_came_from():
+    first, second, third = cut(table(90, 5), [30, 60])
+    one, other, empty = gathered([first], 5), gathered([second], 5), FeatureStatistics(5, CLASSES, TARGETS)
+    for made in (one + other, other + one, empty + one, one + empty, one.without(0)):
+        assert made is not one
+        made.add(*third)
+    assert_same(one, gathered([first], 5))
+    assert_same(other, gathered([second], 5))
+    assert empty.count == 0
+    merged = one + other
+    one.add(*third)
+    other.add(*third)
+    assert_same(merged, gathered([first, second], 5))
+
+
+def test_moments_of_more_or_fewer_rows_are_not_taken_over():
+    one, other = gathered([table(20, 3)], 3), gathered([table(21, 3)], 3)
+    with pytest.raises(InputError, match="statistics of 20 rows cannot take the moments of 21"):
+        one.share_pooled(other)
+    one.share_pooled(gathered([table(20, 3)], 3))
+    one.add(*table(5, 3))
+    assert one.pooled.count == 25
+
+
+@pytest.mark.parametrize("unit", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "scale"), [("float16", 300.0), ("float16", 1e-5), ("float32", 1e-30), ("float32", 1e30)]
+)
+def test_rows_of_low_precision_are_read_as_they_are(unit, kind, scale):
+    features, *others = table(40, 6)
+    narrow = (features * scale).astype(kind)
+    for rows in (narrow, torch.from_numpy(narrow)):
+        assert_same(
+            gathered([(rows, *others)], 6, unit_rows=unit),
+            gathered([(narrow.astype(np.float64), *others)], 6, unit_rows=unit),
+        )
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_the_unit_norm_of_very_small_and_large_rows_is_found(scale):
+    columns = table(40, 6)
+    assert_same(
+        gathered([(columns[0] * scale, *columns[1:])], 6, unit_rows=True),
+        gathered([columns], 6, unit_rows=True),
+    )
+
+
+def test_bfloat16_is_read():
+    features = torch.randn(30, 4, generator=torch.Generator().manual_seed(0)).bfloat16()
+    assert_same(
+        *(
+            FeatureStatistics(4, CLASSES, TARGETS).add(x, np.arange(30) % 3, np.ones((30, 2)))
+            for x in (features, features.double())
+        )
+    )
+
+
+class Direct:
+    """What statistics must hold, from the rows themselves."""
+
+    def __init__(self, columns, d):
+        self.columns, self.d = columns, d
+
+    def __add__(self, other):
+        both = zip(self.columns, other.columns, strict=True)
+        return Direct([np.concatenate(pair) for pair in both], self.d)
+
+    def check(self, statistics, unit):
+        rows, codes, targets, blocks = self.columns
+        rows = rows / np.linalg.norm(rows, axis=1)[:, None] if unit else rows - statistics.shift
+        close = {"rtol": 1e-9, "atol": 1e-9 * max(1.0, float(np.abs(rows).max(initial=0)) ** 4) * 40}
+        sums = statistics.sums
+        assert statistics.count == len(rows)
+        assert statistics.blocks == sorted(set(blocks))
+        np.testing.assert_array_equal(sums.counts, np.bincount(codes, minlength=CLASSES))
+        one_hot = np.eye(CLASSES)[codes]
+        np.testing.assert_allclose(sums.totals, one_hot.T @ rows, **close)
+        np.testing.assert_allclose(sums.cross, rows.T @ targets, **close)
+        np.testing.assert_allclose(sums.target_gram, targets.T @ targets, **close)
+        norms = (rows**2).sum(axis=1)
+        np.testing.assert_allclose(sums.squares, norms.sum(), **close)
+        np.testing.assert_allclose(sums.fourths, (norms**2).sum(), **close)
+        np.testing.assert_allclose(sums.weighted, norms @ rows, **close)
+        for block in statistics.blocks:
+            totals = one_hot[blocks == block].T @ rows[blocks == block]
+            np.testing.assert_allclose(statistics.block_sums(block).totals, totals, **close)
+        if len(rows):
+            np.testing.assert_allclose(statistics.pooled.gram, rows.T @ rows, **close)
+            for code, moments in zip(np.unique(codes), statistics.classes, strict=True):
+                of_class = rows[codes == code]
+                np.testing.assert_allclose(moments.gram, of_class.T @ of_class, **close)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "add", "merge", "read", "without", "file"]),
+        st.integers(0, 2),
+        st.integers(0, 2),
+        st.integers(0, 9),
+    ),
+    min_size=3,
+    max_size=14,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS, st.booleans(), st.sampled_from([3, 20]))
+def test_any_order_of_adding_merging_reading_and_saving_gives_the_sums_of_the_rows(
+    tmp_path_factory, steps, unit, d
+):
+    empty = [column[:0] for column in table(1, d)]
+    held = [FeatureStatistics(d, CLASSES, TARGETS, unit_rows=unit) for _ in range(3)]
+    direct = [Direct(empty, d) for _ in range(3)]
+    for step, to, source, n in steps:
+        if step == "add":
+            columns = table(n, d, seed=n + 10 * to, offset=2.0)
+            held[to].add(*columns)
+            direct[to] = direct[to] + Direct(columns, d)
+        elif step == "merge":
+            held[to], direct[to] = held[to] + held[source], direct[to] + direct[source]
+        elif step == "without":
+            held[to] = held[source].without(n % BLOCKS)
+            keep = direct[source].columns[3] != n % BLOCKS
+            direct[to] = Direct([column[keep] for column in direct[source].columns], d)
+        elif step == "file":
+            path = tmp_path_factory.mktemp("statistics") / "s.npz"
+            held[source].save(path)
+            held[to], direct[to] = FeatureStatistics.load(path), direct[source]
+        else:
+            direct[to].check(held[to], unit)
+    for statistics, rows in zip(held, direct, strict=True):
+        rows.check(statistics, unit)
