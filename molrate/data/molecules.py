@@ -15,6 +15,9 @@ from rdkit.Chem import rdmolops
 from molrate.errors import InputError, UsageError
 
 STANDARDISATIONS = ("largest-fragment", "none")
+STANDARDISATION = "standardisation/1"
+"""Version of :func:`standardise`, raised with every change of what it gives: it is part of the key of cached
+embeddings."""
 
 
 @dataclass(frozen=True)
