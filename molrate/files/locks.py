@@ -84,7 +84,8 @@ def _held(output: Path, path: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout as error:
         raise UsageError(
-            f"-o {output}: another molrate process{_holder(path)} writes it; wait for it, or name another output"
+            f"-o {output}: another molrate process{_holder(path)} writes it; wait for it, or name another "
+            "output"
         ) from error
     except (OSError, NotImplementedError) as error:
         raise InputError(f"-o {output}: cannot be locked to be written: {_reason(error)}") from error
@@ -132,7 +133,7 @@ def _lock(path: Path) -> BaseFileLock:
 
 
 def _release(lock: BaseFileLock, path: Path) -> None:
-    """Give a lock up; its file goes while it is held, and who had opened it before sees that and starts anew."""
+    """Give a lock up; its file goes while it is held, and who had opened it before sees that."""
     if lock.lock_counter == 1:
         with suppress(OSError):
             path.unlink()

@@ -116,8 +116,8 @@ def read_request(folder: Path, traces: Sequence[str] = ()) -> Request | None:
             if left is None:
                 return None
             raise UsageError(
-                f"-o {folder}: it has {left} and no {REQUEST}, so nobody knows what it is of: an older version "
-                "of molrate wrote it, or it is no run; name another folder"
+                f"-o {folder}: it has {left} and no {REQUEST}, so nobody knows what it is of: an older "
+                "version of molrate wrote it, or it is no run; name another folder"
             )
         request = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(request, dict):

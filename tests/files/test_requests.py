@@ -48,7 +48,7 @@ def test_another_format_is_named_alone():
 def test_what_an_older_version_left_is_not_taken_for_a_new_folder(tmp_path):
     (tmp_path / "last.ckpt").write_text("")
     assert read_request(tmp_path) is None
-    with pytest.raises(UsageError, match="last.ckpt and no request.json"):
+    with pytest.raises(UsageError, match=r"last\.ckpt and no request\.json"):
         read_request(tmp_path, ["*.ckpt"])
 
 
