@@ -20,7 +20,7 @@ REQUEST = "request.json"
 Request = dict[str, Any]
 
 _LIBRARIES = ("molrate", "rdkit", "torch", "numpy")
-_SHOWN = 60
+_SHOWN = 40
 """Characters of a value in a message."""
 
 

@@ -318,7 +318,7 @@ def test_safetensors_without_settings_are_refused_with_what_to_do(tmp_path):
     state = Grover(**config).state_dict()
     path = tmp_path / "bare.safetensors"
     save_file(state, path)
-    with pytest.raises(WeightsError, match="settings of its network .* molrate convert CHECKPOINT"):
+    with pytest.raises(WeightsError, match=r"settings of its network .* molrate convert CHECKPOINT"):
         load_encoder("grover-small-untrained", path)
     # As an earlier version had written them.
     path.with_suffix(".json").write_text(json.dumps({"family": "grover", "config": config}))
