@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-
 from typing import TYPE_CHECKING
 
 from molrate.errors import UsageError
