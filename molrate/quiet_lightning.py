@@ -1,4 +1,4 @@
-"""Lightning: that it is installed, its advice for those who ask for it, and signals that stay as they were."""
+"""Lightning: that it is installed, its advice for those who ask, and signals that stay as they were."""
 
 from __future__ import annotations
 

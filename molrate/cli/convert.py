@@ -31,8 +31,12 @@ def command(checkpoint: Path, output: Path, quiet: bool, verbose: bool) -> None:
     if output.suffix != ".safetensors":
         raise click.UsageError(f"-o {output}: name a .safetensors file")
     from molrate.encoders.grover.checkpoint import convert
+    from molrate.files.locks import exclusive_file
+    from molrate.files.output import make_folder
 
-    convert(checkpoint, output)
+    make_folder(output.parent)
+    with exclusive_file(output):
+        convert(checkpoint, output)
     if not quiet:
         n_megabytes = output.stat().st_size / 1e6
         click.echo(f"{output}: {n_megabytes:.1f} MB", err=True)

@@ -89,9 +89,11 @@ def command(
     from molrate.cli.progress import molecule_progress
     from molrate.embedding.table import WRITABLE, embed_table
     from molrate.encoders.base import load_encoder
+    from molrate.files.locks import exclusive_file
     from molrate.files.output import check_output
 
     path = check_output(output, WRITABLE)
+    click.get_current_context().with_resource(exclusive_file(path))
     model = load_encoder(encoder, weights, seed, precision)
     if path.suffix.lower() != ".npz" and len(model.select_layers(layer)) > 1:
         raise click.UsageError(

@@ -41,11 +41,13 @@ def command(
     """
     set_up_logging(quiet, verbose)
     from molrate.cli.progress import molecule_progress
+    from molrate.files.locks import exclusive_file
     from molrate.files.output import check_output, print_result
     from molrate.models.model import TunedModel
     from molrate.models.prediction import WRITABLE, predict_table
 
     path = check_output(output, WRITABLE) if output else None
+    click.get_current_context().with_resource(exclusive_file(path))
     model = TunedModel.load(folder)
     with molecule_progress(quiet) as progress:
         predictions = predict_table(table, model, smiles_column, device, progress)

@@ -140,11 +140,13 @@ def command(
     molrate score --features vectors.npz --labels labels.csv --measure logme
     """
     set_up_logging(quiet, verbose)
+    from molrate.files.locks import exclusive_file
     from molrate.files.output import check_output, print_result
     from molrate.files.tables import read_arrays
     from molrate.ranking.report import WRITABLE
 
     path = check_output(output, WRITABLE) if output else None
+    click.get_current_context().with_resource(exclusive_file(path))
     options["extra_arrays"] = read_arrays(given_file, "--extra-arrays") if given_file else None
     if features:
         if dataset is not None or encoders or weights is not None:

@@ -83,6 +83,7 @@ def command(
     """
     set_up_logging(quiet, verbose)
     from molrate.embedding.embed import choose_device
+    from molrate.files.locks import exclusive
     from molrate.files.output import write_atomically
     from molrate.screening.parts import check_place
     from molrate.screening.screen import top_rows
@@ -97,6 +98,7 @@ def command(
     found = options.find(library, output, smiles_column=smiles_column, label_column=label_column)
     streaming = Streaming(options, output, quiet)
     if output != STDOUT:
+        click.get_current_context().with_resource(exclusive(Path(output)))
         check_place(Path(output), options.resume)
     if model is None:
         model = _fit(Path(output), quiet, train, target, task, encoder, seed)
@@ -156,7 +158,9 @@ def _fit(
         wanted, layer = str(ranking.best["encoder"]), str(ranking.best["layer"])
         if not quiet:
             click.echo(f"{ranking}\n", err=True)
-    record = fit_model(dataset, load_encoder(wanted, seed=seed), folder, layer=layer, seed=seed)
+    record = fit_model(
+        dataset, load_encoder(wanted, seed=seed), folder, layer=layer, seed=seed, ranked=encoder == BEST
+    )
     if not quiet:
         click.echo(describe(record), err=True)
     return folder

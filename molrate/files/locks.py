@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,8 +61,13 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def exclusive_file(path: Path) -> Iterator[None]:
+def exclusive_file(path: Path | None) -> Iterator[None]:
     """Be the only process that writes a file, in a folder that exists, while the block runs.
+
+    Parameters
+    ----------
+    path : pathlib.Path or None
+        None where nothing is written.
 
     Raises
     ------
@@ -71,7 +76,7 @@ def exclusive_file(path: Path) -> Iterator[None]:
     InputError
         If it cannot be locked.
     """
-    with _held(path, path.with_name(f".{path.name}.lock")):
+    with nullcontext() if path is None else _held(path, path.with_name(f".{path.name}.lock")):
         yield
 
 

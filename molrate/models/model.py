@@ -18,6 +18,7 @@ from molrate.embedding.embed import Progress, embed_one
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.encoders.checkpoints import load_state, load_strictly
 from molrate.errors import InputError, WeightsError
+from molrate.files.output import file_digest, write_atomically
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 RECORD, ENCODER, HEAD = "model.json", "encoder.safetensors", "head.safetensors"
 TRAINING = "training.smi"
-_FORMAT = 2
+_FORMAT = 3
 
 
 class TunedModel:
@@ -79,6 +80,7 @@ class TunedModel:
 
         folder = Path(folder)
         record = _read_record(folder / RECORD)
+        _check_files(folder, record["files"])
         weights = folder / ENCODER if record["encoder"]["weights"] else None
         encoder = load_encoder(record["encoder"]["name"], weights)
         state = load_state(folder / HEAD)
@@ -188,6 +190,25 @@ def _read_record(path: Path) -> dict[str, Any]:
     return record
 
 
+def _check_files(folder: Path, digests: dict[str, str]) -> None:
+    """Make sure that the files of a model are those it was written with.
+
+    Raises
+    ------
+    WeightsError
+        If one is missing or another.
+    """
+    for name, digest in digests.items():
+        path = folder / name
+        if not path.is_file():
+            raise WeightsError(f"{path}: it is missing; fit the model again")
+        if file_digest(path) != digest:
+            raise WeightsError(
+                f"{path}: it is not the file that {RECORD} was written with (damaged or altered); fit the "
+                "model again"
+            )
+
+
 def save_model(
     folder: Path,
     encoder: Encoder,
@@ -224,9 +245,9 @@ def save_model(
         state = {name: value.contiguous().cpu() for name, value in head.state_dict().items()}
         save_file(state, folder / HEAD)
         (folder / TRAINING).write_text("".join(f"{smiles}\n" for smiles in training), encoding="utf-8")
-        partial = folder / f"{RECORD}.part"
-        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        partial.replace(folder / RECORD)
+        names = (name for name in (ENCODER, HEAD, TRAINING) if (folder / name).is_file())
+        record["files"] = {name: file_digest(folder / name) for name in names}
+        write_atomically(folder / RECORD, (json.dumps(record, indent=2) + "\n").encode())
     except (OSError, SafetensorError) as error:
         raise InputError(f"{folder} cannot be written: {error}") from error
 
