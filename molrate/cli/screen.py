@@ -65,9 +65,9 @@ def command(
     encoder: str,
     output: str,
     top: int | None,
-    smallest: bool,
+    lower_is_better: bool,
     label_column: str | None,
-    level: float,
+    coverage: float,
     smiles_column: str | None,
     seed: int,
     device: str,
@@ -102,16 +102,16 @@ def command(
         check_place(Path(output), options.resume)
     if model is None:
         model = _fit(Path(output), quiet, train, target, task, encoder, seed)
-    stage = ScreeningStage(str(model), level, choose_device(device), options.max_atoms)
+    stage = ScreeningStage(str(model), coverage, choose_device(device), options.max_atoms)
     if output == STDOUT:
         streaming.tell(streaming.into_stream(found, stage))
         return
     parts, summary = streaming.into_folder(found, stage)
     if top is not None:
-        best = top_rows(parts, stage.predicted[0], top, smallest)
+        best = top_rows(parts, stage.predicted[0], top, lower_is_better)
         write_atomically(parts.path / TOP, best.to_csv(index=False).encode())
     if label_column is not None:
-        _write_enrichment(parts, stage.predicted[0], smallest, quiet)
+        _write_enrichment(parts, stage.predicted[0], lower_is_better, quiet)
     streaming.tell(summary)
 
 
