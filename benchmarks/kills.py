@@ -1,4 +1,4 @@
-"""Kill molrate's commands at random moments, give them again, and compare what comes out with a run never stopped.
+"""Kill molrate's commands at random moments, give them again, and compare with a run never stopped.
 
     OMP_NUM_THREADS=1 python benchmarks/kills.py 1000
     OMP_NUM_THREADS=1 python benchmarks/kills.py 100 pretrain download

@@ -8,6 +8,7 @@ A run that was stopped goes on after the last finished row.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
@@ -27,7 +28,9 @@ from molrate.data.datasets import Dataset, dataset_name, load_dataset
 from molrate.embedding.embed import choose_device
 from molrate.encoders.base import load_encoder
 from molrate.errors import InputError, MolrateError, UsageError
+from molrate.files.locks import exclusive
 from molrate.files.output import write_atomically, write_record
+from molrate.files.requests import extend_request, make_request
 from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.tuning import TrainingData, tune
 from molrate.models.metrics import MAIN_METRIC
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 logger = logging.getLogger(__name__)
+
+_FORMAT = 1
 
 
 def run_cell(
@@ -120,7 +125,7 @@ def training_part(data: TrainingData) -> Dataset:
 class _Block:
     """A dataset under one split and seed, whose scores are files of their own.
 
-    `origin` says which table and target it is.
+    `origin` says which table it is.
     """
 
     folder: Path
@@ -157,10 +162,6 @@ class _Block:
         noted = path.with_name(f"{path.name}.run.json")
         if path.is_file() and noted.is_file():
             earlier = json.loads(noted.read_text(encoding="utf-8"))
-            if earlier.get("source", self.origin) != self.origin:
-                raise UsageError(
-                    f"{path}: it is of another table or target ({earlier['source']}); name another folder"
-                )
             if all(names <= set(earlier[key]) for key, names in asked.items()):
                 return {}
             # Encoders are scored on the molecules that all support, and so anew when one is added.
@@ -214,7 +215,8 @@ def benchmark(
     Raises
     ------
     UsageError
-        If no encoder is given, or a name is unknown.
+        If no encoder is given, a name is unknown, the folder holds cells of the same datasets or encoders
+        with other tables, weights or settings, or another process writes it.
     InputError
         If a dataset or the folder cannot be used.
     """
@@ -226,27 +228,64 @@ def benchmark(
         raise UsageError(f"two datasets have one name in the results: {', '.join(sorted(names))}")
     choose_device(device)
     tables = [load_dataset(source, target) for source in datasets]
-    targets = {
-        name: ",".join(one.name for one in table.targets) for name, table in zip(names, tables, strict=True)
-    }
     # Without its folder: the same table elsewhere is the same.
-    origins = [
-        f"{Path(table.source).name}: {targets[name]}" for name, table in zip(names, tables, strict=True)
-    ]
-    loaded = [load_encoder(name) for name in encoders]
-    weights = {one.name: one.identity()["weights"] for one in loaded if one.card.kind == "pretrained"}
+    origins = [Path(table.source).name for table in tables]
+    request = make_request(
+        "benchmark",
+        _FORMAT,
+        datasets={name: _asked_of(table, config) for name, table in zip(names, tables, strict=True)},
+        encoders={name: load_encoder(name).identity() for name in encoders},
+        device=device,
+    )
+    with exclusive(folder):
+        extend_request(folder, request, ("datasets", "encoders"), [FINETUNING])
+        yield from _run_missing(
+            folder,
+            list(zip(datasets, names, origins, strict=True)),
+            encoders,
+            config,
+            target,
+            splits,
+            seeds,
+            measures,
+            n_jobs,
+            device,
+        )
+
+
+def _asked_of(table: Dataset, config: FinetuningConfig) -> dict[str, Any]:
+    """All that changes the cells of a dataset beside encoder, split and seed, wherever its table lies."""
+    values = np.column_stack([target.values for target in table.targets])
+    content = "\n".join(table.smiles).encode() + values.tobytes()
+    settings = {name: value for name, value in config.record().items() if name != "seed"}
+    return {
+        "targets": [target.name for target in table.targets],
+        "table": f"sha256:{hashlib.sha256(content).hexdigest()}",
+        "settings": settings,
+    }
+
+
+def _run_missing(
+    folder: Path,
+    datasets: Sequence[tuple[str, str, str]],
+    encoders: Sequence[str],
+    config: FinetuningConfig,
+    target: Sequence[str] | None,
+    splits: Sequence[str],
+    seeds: Iterable[int],
+    measures: Sequence[str],
+    n_jobs: int,
+    device: str,
+) -> Iterator[Outcome]:
     try:
         for kind in (SCORES, VARIANTS):
             (folder / kind).mkdir(parents=True, exist_ok=True)
         rows = Rows(folder / FINETUNING)
     except OSError as error:
         raise InputError(f"-o {folder}: cannot be used: {error}") from error
-    rows.check(targets, weights, config)
     finished = rows.finished()
     with Parallel(n_jobs=n_jobs, return_as="generator_unordered") as jobs:
-        for seed, (source, dataset, origin), split in product(
-            seeds, zip(datasets, names, origins, strict=True), splits
-        ):
+        for seed, (source, dataset, origin), split in product(seeds, datasets, splits):
             block = _Block(folder, source, target, split, seed, origin)
             block.write_scores(encoders, measures)
             block.write_variants(encoders)

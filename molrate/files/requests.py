@@ -152,6 +152,37 @@ def take_up(folder: Path, request: Request, traces: Sequence[str] = ()) -> bool:
     return True
 
 
+def extend_request(folder: Path, request: Request, tables: Sequence[str], traces: Sequence[str] = ()) -> None:
+    """Take up a run that grows: of some tables of its request, entries may be added but not changed.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    request : dict
+        Of :func:`make_request`.
+    tables : sequence of str
+        Keys of dictionaries in it.
+    traces : sequence of str
+        As of :func:`read_request`.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds a run of which something else differs.
+    InputError
+        If it cannot be read or written.
+    """
+    earlier = read_request(folder, traces)
+    if earlier is None:
+        note_request(folder, request)
+        return
+    both = {table: {**earlier.get(table, {}), **request[table]} for table in tables}
+    again = {table: {**request[table], **earlier.get(table, {})} for table in tables}
+    refuse_another(f"-o {folder}", {**earlier, **again}, {**request, **both})
+    if both != {table: earlier[table] for table in tables}:
+        note_request(folder, {**request, **both})
+
+
 def note_request(folder: Path, request: Request) -> None:
     """Say in a folder what its run is asked for.
 

@@ -6,6 +6,7 @@ from molrate.errors import InputError, UsageError
 from molrate.files.requests import (
     REQUEST,
     differences,
+    extend_request,
     make_request,
     note_request,
     read_request,
@@ -57,6 +58,21 @@ def test_an_unreadable_request_is_an_error(tmp_path, content):
     (tmp_path / REQUEST).write_bytes(content)
     with pytest.raises(InputError, match="cannot be read"):
         take_up(tmp_path, request())
+
+
+def test_a_run_that_grows_takes_more_and_changes_nothing(tmp_path):
+    def study(**datasets):
+        return make_request("benchmark", 1, datasets=datasets, device="cpu")
+
+    extend_request(tmp_path, study(a=1), ["datasets"])
+    extend_request(tmp_path, study(b=2), ["datasets"])
+    extend_request(tmp_path, study(a=1), ["datasets"])
+    assert read_request(tmp_path)["datasets"] == {"a": 1, "b": 2}
+    with pytest.raises(UsageError, match=r"datasets\.b \(2 before, 3 now\)"):
+        extend_request(tmp_path, study(b=3, c=4), ["datasets"])
+    with pytest.raises(UsageError, match="device"):
+        extend_request(tmp_path, study(a=1) | {"device": "cuda"}, ["datasets"])
+    assert read_request(tmp_path)["datasets"] == {"a": 1, "b": 2}
 
 
 def test_long_values_are_cut():
