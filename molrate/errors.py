@@ -62,6 +62,3 @@ class UnsupportedMoleculeError(MolrateError):
 
 PARTIAL_EXIT_CODE = 5
 """Some encoders or molecules failed; everything else was computed and written."""
-
-INTERRUPTED_EXIT_CODE = 130
-"""Ctrl-C, as shells report it (128 + SIGINT)."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -53,13 +55,14 @@ def _connect(address: str | None) -> None:
             # Ray itself waits for minutes.
             host, port = address.removeprefix("ray://").rsplit(":", 1)
             socket.create_connection((host, int(port)), _PATIENCE).close()
-        # None would join a cluster that runs on this machine, or wait for one that did.
-        ray.init(
-            address=address or "local",
-            log_to_driver=False,
-            include_dashboard=False,
-            logging_level=logging.ERROR,
-        )
+        with _signals_as_they_were():
+            # None would join a cluster that runs on this machine, or wait for one that did.
+            ray.init(
+                address=address or "local",
+                log_to_driver=False,
+                include_dashboard=False,
+                logging_level=logging.ERROR,
+            )
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         if address is None:
             raise UsageError(f"--engine ray: no cluster can be started here: {error}") from error
@@ -67,6 +70,17 @@ def _connect(address: str | None) -> None:
             f"--address {address}: no Ray cluster can be reached there: {error}; one that asks for a token "
             "needs RAY_AUTH_MODE=token and the token here too"
         ) from error
+
+
+@contextmanager
+def _signals_as_they_were() -> Iterator[None]:
+    """Take SIGTERM back from Ray, which would end the process where it stands."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def n_cores() -> int:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from molrate.errors import InputError, UsageError
+from molrate.errors import InputError
 from molrate.files.output import write_atomically
 from molrate.finetuning.config import FinetuningConfig
 
@@ -129,38 +128,6 @@ class Rows:
             raise InputError(f"{self.path}: its columns are not those of a benchmark; name another folder")
         if not content.endswith(b"\n"):
             write_atomically(self.path, content[: content.rfind(b"\n") + 1])
-
-    def check(self, targets: Mapping[str, str], weights: Mapping[str, str], config: FinetuningConfig) -> None:
-        """Refuse to mix fine-tunings of a dataset that do not compare.
-
-        Parameters
-        ----------
-        targets : dict of str to str
-            Of each dataset that is to be fine-tuned on, as it stands in rows.
-        weights : dict of str to str
-            Digest of each encoder that has weights of its own.
-        config : FinetuningConfig
-
-        Raises
-        ------
-        UsageError
-            If a row of one of the datasets has another target, other weights or other settings.
-        """
-        expected = json.loads(settings_text(config, 0))
-        for number, row in enumerate(self._frame().to_dict("records"), start=1):
-            if row["dataset"] not in targets:
-                continue
-            earlier = json.loads(row["settings"]) | {"seed": 0}
-            differing = [name for name in expected if earlier.get(name) != expected[name]]
-            if row["target"] != targets[row["dataset"]]:
-                differing.append("target")
-            if row["weights"] != weights.get(row["encoder"], row["weights"]):
-                differing.append(f"checkpoint of {row['encoder']}")
-            if differing:
-                raise UsageError(
-                    f"{self.path}: row {number}, {row['dataset']}, was fine-tuned with another "
-                    f"{', '.join(differing)}; name another folder, or give the same"
-                )
 
     def _frame(self) -> pd.DataFrame:
         # A dataset or target may be called 2024.

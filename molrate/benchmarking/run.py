@@ -8,10 +8,11 @@ A run that was stopped goes on after the last finished row.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import product
@@ -30,7 +31,9 @@ from molrate.data.splits import SplitError, part_notes
 from molrate.embedding.embed import choose_device
 from molrate.encoders.base import load_encoder
 from molrate.errors import InputError, MolrateError, UsageError
+from molrate.files.locks import exclusive
 from molrate.files.output import write_atomically, write_record
+from molrate.files.requests import extend_request, make_request
 from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.tuning import TrainingData, tune
 from molrate.models.metrics import MAIN_METRIC
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 logger = logging.getLogger(__name__)
+
+_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,7 @@ def training_part(data: TrainingData) -> Dataset:
 class _Block:
     """A dataset under one split and seed, whose scores are files of their own.
 
-    `origin` says which table and target it is.
+    `origin` says which table it is.
     """
 
     folder: Path
@@ -202,10 +207,6 @@ class _Block:
         noted = path.with_name(f"{path.name}.run.json")
         if path.is_file() and noted.is_file():
             earlier = json.loads(noted.read_text(encoding="utf-8"))
-            if earlier.get("source", self.origin) != self.origin:
-                raise UsageError(
-                    f"{path}: it is of another table or target ({earlier['source']}); name another folder"
-                )
             if all(names <= set(earlier[key]) for key, names in asked.items()):
                 return {}
             # Encoders are scored on the molecules that all support, and so anew when one is added.
@@ -227,15 +228,15 @@ class _Block:
         write_record(path, {**about, "source": self.origin, "run": run})
 
 
-def _usable_sources(sources: Sequence[Source]) -> tuple[dict[str, tuple[Source, str]], list[Failure]]:
-    """Datasets by name with the targets that can be learned and where they came from, and what fails.
+def _usable_sources(sources: Sequence[Source]) -> tuple[dict[str, tuple[Source, Dataset]], list[Failure]]:
+    """Datasets by name, with the targets that can be learned, and what fails.
 
     Raises
     ------
     InputError
         The first error, if nothing is left.
     """
-    usable: dict[str, tuple[Source, str]] = {}
+    usable: dict[str, tuple[Source, Dataset]] = {}
     failures: list[Failure] = []
     errors: list[InputError] = []
     for source in sources:
@@ -251,7 +252,8 @@ def _usable_sources(sources: Sequence[Source]) -> tuple[dict[str, tuple[Source, 
         for note in measurement_notes(molecules.canonical.tolist(), dataset.targets):
             logger.warning("%s: %s", name, note)
         failures += [Failure(name, f"target {target.name}", str(reason)) for target, reason in unusable]
-        usable[name] = replace(source, target=tuple(target.name for target in targets)), dataset.source
+        wanted = tuple(target.name for target in targets)
+        usable[name] = replace(source, target=wanted), dataset.select(wanted)
     if not usable:
         raise errors[0]
     return usable, failures
@@ -298,7 +300,8 @@ def benchmark(
     Raises
     ------
     UsageError
-        If no encoder is given, or a name is unknown.
+        If no encoder is given, a name is unknown, the folder holds cells of the same datasets or encoders
+        with other tables, weights or settings, or another process writes it.
     InputError
         If a dataset or the folder cannot be used.
     """
@@ -311,25 +314,56 @@ def benchmark(
     choose_device(device)
     wanted = None if target is None else tuple(target)
     sources, failures = _usable_sources([Source(path, wanted, positive, censored) for path in datasets])
-    targets = {name: ",".join(source.target or ()) for name, (source, _) in sources.items()}
-    loaded = [load_encoder(name) for name in encoders]
-    weights = {
-        encoder.name: encoder.identity()["weights"] for encoder in loaded if encoder.card.kind == "pretrained"
+    request = make_request(
+        "benchmark",
+        _FORMAT,
+        datasets={name: _asked_of(table, config) for name, (_, table) in sources.items()},
+        encoders={name: load_encoder(name).identity() for name in encoders},
+        device=device,
+    )
+    with exclusive(folder):
+        extend_request(folder, request, ("datasets", "encoders"), [FINETUNING])
+        yield from failures
+        yield from _run_missing(
+            folder, sources, encoders, config, product(seeds, sources, splits), measures, n_jobs, device
+        )
+
+
+def _asked_of(table: Dataset, config: FinetuningConfig) -> dict[str, Any]:
+    """All that changes the cells of a dataset beside encoder, split and seed, wherever its table lies."""
+    values = np.column_stack([target.values for target in table.targets])
+    content = "\n".join(table.smiles).encode() + values.tobytes()
+    settings = {name: value for name, value in config.record().items() if name != "seed"}
+    return {
+        "targets": [target.name for target in table.targets],
+        "table": f"sha256:{hashlib.sha256(content).hexdigest()}",
+        "settings": settings,
     }
+
+
+def _run_missing(
+    folder: Path,
+    sources: Mapping[str, tuple[Source, Dataset]],
+    encoders: Sequence[str],
+    config: FinetuningConfig,
+    blocks: Iterable[tuple[int, str, str]],
+    measures: Sequence[str],
+    n_jobs: int,
+    device: str,
+) -> Iterator[Outcome | Failure]:
+    """Fine-tune what has no row yet; `blocks` are of seed, dataset and split."""
     try:
         for kind in (SCORES, VARIANTS):
             (folder / kind).mkdir(parents=True, exist_ok=True)
         rows = Rows(folder / FINETUNING)
     except OSError as error:
         raise InputError(f"-o {folder}: cannot be used: {error}") from error
-    rows.check(targets, weights, config)
     finished = rows.finished()
-    yield from failures
     with Parallel(n_jobs=n_jobs, return_as="generator_unordered") as jobs:
-        for seed, (dataset, (source, table)), split in product(seeds, sources.items(), splits):
+        for seed, dataset, split in blocks:
+            source, table = sources[dataset]
             # Without its folder: the same table elsewhere is the same.
-            origin = f"{Path(table).name}: {targets[dataset]}"
-            block = _Block(folder, source, split, seed, origin)
+            block = _Block(folder, source, split, seed, Path(table.source).name)
             try:
                 block.write_scores(encoders, measures)
                 block.write_variants(encoders)

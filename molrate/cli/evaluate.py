@@ -67,7 +67,8 @@ def command(
     from molrate.benchmarking.comparison import DEFAULT_REFERENCE, evaluate
     from molrate.benchmarking.read import read_results
     from molrate.benchmarking.summary import to_markdown
-    from molrate.files.output import make_folder, print_result, write_atomically
+    from molrate.files.locks import exclusive
+    from molrate.files.output import print_result, write_atomically
 
     if figure or curves:
         _check_figures(filter(None, (figure, curves)))
@@ -78,9 +79,9 @@ def command(
     summary = to_markdown(evaluation)
     print_result(summary)
     if output is not None:
-        make_folder(output)
-        write_atomically(output / "summary.md", (summary + "\n").encode())
-        write_atomically(output / "table.csv", evaluation.table.to_csv(index=False).encode())
+        with exclusive(output):
+            write_atomically(output / "summary.md", (summary + "\n").encode())
+            write_atomically(output / "table.csv", evaluation.table.to_csv(index=False).encode())
     if figure is not None:
         from molrate.benchmarking.figure import make_panels, write_figure
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from molrate.cli.main import logging_options, resumable, set_up_logging, target_options
+from molrate.cli.main import logging_options, set_up_logging, target_options
+from molrate.cli.signals import resumable
 
 
 @click.command("finetune", short_help="Fine-tune an encoder on a dataset.")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
 import click
 
-from molrate.errors import INTERRUPTED_EXIT_CODE, MolrateError
+from molrate.cli.signals import Stop, stopped_by_signals
+from molrate.errors import MolrateError
 
 _COMMANDS = (
     "score",
@@ -30,7 +30,7 @@ _COMMANDS = (
 )
 
 _EPILOG = """Exit codes: 0 done; 1 unexpected error; 2 wrong use; 3 bad input; 4 weights missing or corrupt;
-5 partial (some encoders or molecules failed, the rest is written); 130 interrupted."""
+5 partial (some encoders or molecules failed, the rest is written); 130 interrupted, 143 terminated."""
 
 
 class _LazyGroup(click.Group):
@@ -66,19 +66,11 @@ def main() -> None:
     running = True
     _write_anything()
     try:
-        # Outside click's standalone mode a requested exit code comes back as the return value.
-        sys.exit(cli.main(prog_name="molrate", standalone_mode=False))
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except MolrateError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted; no result was written.", err=True)
-        sys.exit(INTERRUPTED_EXIT_CODE)
+        with stopped_by_signals() as stop:
+            code = _exit_code(stop)
     finally:
         running = False
+    sys.exit(code)
 
 
 def _write_anything() -> None:
@@ -88,14 +80,22 @@ def _write_anything() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-@contextmanager
-def resumable(how: str) -> Iterator[None]:
-    """Say at an interrupt how what is done is gone on with."""
+def _exit_code(stop: Stop) -> int:
+    """Run the command and say what went wrong."""
     try:
-        yield
-    except KeyboardInterrupt:
-        click.echo(f"Interrupted; what is done is kept, and {how} goes on from there.", err=True)
-        raise click.exceptions.Exit(INTERRUPTED_EXIT_CODE) from None
+        # Outside click's standalone mode a requested exit code comes back as the return value.
+        return cli.main(prog_name="molrate", standalone_mode=False) or 0
+    except BaseException as error:
+        if stop.number is not None or isinstance(error, (click.Abort, KeyboardInterrupt)):
+            click.echo(f"Interrupted; {stop.outlook}.", err=True)
+            return stop.exit_code
+        if isinstance(error, click.ClickException):
+            error.show()
+            return error.exit_code
+        if isinstance(error, MolrateError):
+            click.echo(f"Error: {error}", err=True)
+            return error.exit_code
+        raise
 
 
 def logging_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -56,12 +56,14 @@ def command(
     """
     set_up_logging(quiet, verbose)
     from molrate.cli.progress import molecule_progress
+    from molrate.files.locks import exclusive_file
     from molrate.files.output import choose_destination, print_result
     from molrate.models.model import TunedModel
     from molrate.models.prediction import WRITABLE, predict_table
 
     refuse_input_format([table])
     destination = choose_destination(output or "-", WRITABLE, stdout=True)
+    click.get_current_context().with_resource(exclusive_file(destination.path))
     model = TunedModel.load(folder)
     with molecule_progress(quiet) as progress:
         predictions = predict_table(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from molrate.cli.main import logging_options, resumable, set_up_logging
+from molrate.cli.main import logging_options, set_up_logging
+from molrate.cli.signals import resumable
 
 
 @click.command("pretrain", short_help="Pretrain a GROVER encoder on a corpus of SMILES.")

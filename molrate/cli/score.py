@@ -157,11 +157,13 @@ def command(
     set_up_logging(quiet, verbose)
     from molrate.data.datasets import load_dataset
     from molrate.files.formats import STDIN
+    from molrate.files.locks import exclusive_file
     from molrate.files.output import choose_destination, print_result
     from molrate.files.tables import read_arrays
     from molrate.ranking.report import WRITABLE
 
     destination = choose_destination(output or "-", WRITABLE, stdout=True)
+    click.get_current_context().with_resource(exclusive_file(destination.path))
     options["extra_arrays"] = read_arrays(given_file, "--extra-arrays") if given_file else None
     if features:
         if dataset is not None or encoders or weights is not None:

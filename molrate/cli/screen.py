@@ -100,6 +100,7 @@ def command(
     """
     set_up_logging(quiet, verbose)
     from molrate.embedding.embed import choose_device
+    from molrate.files.locks import exclusive
     from molrate.files.output import choose_destination
     from molrate.screening.parts import check_place
     from molrate.screening.stage import ScreeningStage
@@ -117,6 +118,7 @@ def command(
     library_files = options.find(library, output, smiles_column=smiles_column, label_column=label_column)
     streaming = Streaming(options, output, quiet)
     if into_folder:
+        click.get_current_context().with_resource(exclusive(Path(output)))
         check_place(Path(output), options.resume)
     ranks = top is not None or label_column is not None or lower_is_better
     if train is not None:
@@ -217,7 +219,9 @@ def _fit(
         wanted, layer = str(ranking.best["encoder"]), str(ranking.best["layer"])
         if not quiet:
             click.echo(f"{ranking}\n", err=True)
-    record = fit_model(dataset, load_encoder(wanted, seed=seed), folder, layer=layer, seed=seed)
+    record = fit_model(
+        dataset, load_encoder(wanted, seed=seed), folder, layer=layer, seed=seed, ranked=encoder == BEST
+    )
     if not quiet:
         click.echo(describe(record), err=True)
     return folder

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from molrate.cli.main import reading_options, refuse_input_format, resumable
+from molrate.cli.main import reading_options, refuse_input_format
+from molrate.cli.signals import at_a_stop, resumable
 from molrate.errors import PARTIAL_EXIT_CODE
 
 if TYPE_CHECKING:
@@ -141,7 +142,8 @@ class Streaming:
         if self.options.resume:
             raise click.UsageError("--resume needs an output folder (-o), not standard output")
         summary = Summary()
-        with suppress(ReaderGoneError), library_progress(self.quiet) as progress:
+        stopped = at_a_stop("the rows end where it was stopped; the same command begins anew")
+        with stopped, suppress(ReaderGoneError), library_progress(self.quiet) as progress:
             run_into_stream(
                 library,
                 stage,

@@ -18,6 +18,9 @@ from molrate.data.cxsmiles import dropped_extension, split_extension, unsupporte
 from molrate.errors import InputError, UsageError
 
 STANDARDISATIONS = ("largest-fragment", "none")
+STANDARDISATION = "standardisation/1"
+"""Version of :func:`standardise`, raised with every change of what it gives: it is part of the key of cached
+embeddings."""
 
 
 @dataclass(frozen=True)

@@ -5,65 +5,118 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
+import secrets
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from molrate.data.molecules import Molecules
+from molrate.data.molecules import STANDARDISATION, Molecules
 from molrate.embedding.result import Embedding
 from molrate.encoders.base import Encoder
+from molrate.encoders.batch import POOLING
 from molrate.paths import cache_folder
 
 logger = logging.getLogger(__name__)
 
+_FORMAT = 2
 
-def layer_path(encoder: Encoder, layer: str, pooling: str, molecules: Molecules) -> Path:
-    """File of one layer's embeddings, named by the digest of all that changes its numbers."""
-    key = {
+
+def layer_path(encoder: Encoder, layer: str, pooling: str, molecules: Molecules, device: str) -> Path:
+    """File of one layer's embeddings, named by the digest of all that changes its numbers.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Its identity has weights, settings and precision.
+    layer, pooling : str
+    molecules : Molecules
+    device : str
+        Of :func:`molrate.embedding.embed.choose_device`. Fingerprints and descriptors are the same on all.
+    """
+    key: dict[str, Any] = {
+        "format": _FORMAT,
         "encoder": encoder.identity(),
         "featurisation": encoder.featurisation,
         "layer": layer,
-        "pooling": pooling if encoder.level == "node" else "none",
         "rdkit": version("rdkit"),
-        "standardisation": molecules.standardisation,
+        "standardisation": [STANDARDISATION, molecules.standardisation],
         "molecules": molecules.digest,
     }
+    if encoder.level == "node":
+        key |= {"pooling": [POOLING, pooling], "device": _numerics(device), "torch": version("torch")}
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     return cache_folder("embeddings") / f"{encoder.name}-{layer}-{digest[:24]}.safetensors"
 
 
-def read_layer(path: Path, layer: str, embedding: Embedding) -> bool:
-    """Fill `embedding` from the cache; False where the file is absent or damaged."""
-    from safetensors import SafetensorError, safe_open
+def _numerics(device: str) -> str:
+    """What of a device changes numbers: which kind of processor, not which of them."""
+    if device == "cpu":
+        return device
+    import torch
 
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+
+
+def read_layer(path: Path, layer: str, embedding: Embedding, n_molecules: int) -> bool:
+    """Fill `embedding` from the cache; False where the file is absent, damaged or altered."""
     if not path.is_file():
         return False
     try:
-        with safe_open(path, framework="np") as stored:
-            embedding.layers[layer] = stored.get_tensor("embedding")
-            errors = json.loads(stored.metadata()["errors"])
-    except SafetensorError as error:
-        logger.warning("%s is damaged (%s); computing it again", path, error)
+        vectors, errors = _read(path, n_molecules)
+    except _DamagedError as damage:
+        logger.warning("%s is damaged (%s); computing it again", path, damage)
         return False
-    embedding.errors.update({int(row): reason for row, reason in errors.items()})
+    embedding.layers[layer] = vectors
+    embedding.errors.update(errors)
     return True
 
 
+class _DamagedError(Exception):
+    """Why a file of the cache is not what was written."""
+
+
+def _read(path: Path, n_molecules: int) -> tuple[npt.NDArray[np.float32], dict[int, str]]:
+    """A layer and its errors, of as many molecules, with the digest they were written with."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as stored:
+            vectors, metadata = stored.get_tensor("embedding"), stored.metadata() or {}
+        errors = metadata["errors"]
+        if metadata["sha256"] != _digest(vectors, errors):
+            raise _DamagedError("its digest is not that of its content")
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise _DamagedError(str(error)) from error
+    if vectors.ndim != 2 or len(vectors) != n_molecules or vectors.dtype != np.float32:
+        raise _DamagedError(f"it holds {vectors.shape} {vectors.dtype}, not {n_molecules} rows of float32")
+    return vectors, {int(row): reason for row, reason in json.loads(errors).items()}
+
+
+def _digest(vectors: npt.NDArray[np.float32], errors: str) -> str:
+    digest = hashlib.sha256(errors.encode())
+    digest.update(repr((vectors.shape, vectors.dtype.str)).encode())
+    digest.update(np.ascontiguousarray(vectors).data)
+    return digest.hexdigest()
+
+
 def write_layer(path: Path, vectors: npt.NDArray[np.float32], errors: dict[int, str]) -> None:
-    """Keep a layer in the cache; a cache that cannot be written costs time, not the result."""
+    """Keep a whole layer in the cache; a cache that cannot be written costs time, not the result."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    described = json.dumps(errors)
+    metadata = {"errors": described, "sha256": _digest(vectors, described)}
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"embedding": vectors}, partial, metadata={"errors": json.dumps(errors)})
+        save_file({"embedding": vectors}, partial, metadata=metadata)
         partial.replace(path)
     except (OSError, SafetensorError) as error:
         logger.warning("the cache %s cannot be written (%s); going on without it", path.parent, error)
+    finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)

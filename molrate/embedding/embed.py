@@ -42,6 +42,8 @@ def choose_device(device: str) -> str:
     UsageError
         If the device named is not there.
     """
+    if device == "cpu":
+        return device
     import torch
 
     if device == "auto":
@@ -90,20 +92,25 @@ def embed_molecules(
     """
     if pooling not in POOLING_NAMES:
         raise UsageError(f"unknown pooling {pooling!r} (--pooling); known: {', '.join(POOLING_NAMES)}")
+    if device != "auto" or any(encoder.level == "node" for encoder, _ in requests):
+        device = choose_device(device)
     embeddings = [Embedding() for _ in requests]
     missing: list[_Task] = []
     for (encoder, layers), embedding in zip(requests, embeddings, strict=True):
         started = time.perf_counter()
-        paths = {layer: layer_path(encoder, layer, pooling, molecules) for layer in layers}
-        absent = [layer for layer in layers if not (cache and read_layer(paths[layer], layer, embedding))]
+        paths = {layer: layer_path(encoder, layer, pooling, molecules, device) for layer in layers}
+        absent = [
+            layer
+            for layer, path in paths.items()
+            if not (cache and read_layer(path, layer, embedding, len(molecules)))
+        ]
         embedding.seconds += time.perf_counter() - started
         if absent:
             missing.append(_Task(encoder, embedding, {layer: paths[layer] for layer in absent}))
     if missing:
         _compute(molecules, missing, pooling, device, progress)
-        if cache:
-            for task in missing:
-                task.write()
+        for task in missing:
+            task.finish(cache)
     return embeddings
 
 
@@ -144,18 +151,21 @@ class _Task:
             layers[layer] = np.full((n_molecules, vectors.shape[1]), np.nan, dtype=np.float32)
         layers[layer][rows] = vectors
 
-    def write(self) -> None:
-        """Keep the computed layers in the cache."""
+    def finish(self, cache: bool) -> None:
+        """Keep the computed layers in the cache; of an encoder that failed, half a matrix is none."""
+        if self.embedding.failure is not None:
+            self.embedding.layers.clear()
+            return
         for layer, path in self.paths.items():
-            if layer in self.embedding.layers:
+            if cache and layer in self.embedding.layers:
                 write_layer(path, self.embedding.layers[layer], self.embedding.errors)
 
 
 def _compute(
     molecules: Molecules, tasks: list[_Task], pooling: str, device: str, progress: Progress | None
 ) -> None:
-    needs_torch = any(task.encoder.level == "node" for task in tasks)
-    device = choose_device(device) if needs_torch else "cpu"
+    if all(task.encoder.level != "node" for task in tasks):
+        device = "cpu"
     names = ", ".join(task.encoder.name for task in tasks)
     logger.info("embedding %d molecules on %s with %s", molecules.valid.sum(), device, names)
     for task in tasks:

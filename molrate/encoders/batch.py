@@ -20,6 +20,9 @@ every change to the graphs or the network that changes embeddings: it is part of
 GROVER = "grover/1"
 """Featurisation of :mod:`molrate.encoders.grover.graphs`, likewise."""
 
+POOLING = "pooling/1"
+"""Version of :mod:`molrate.encoders.pooling`, likewise."""
+
 
 @dataclass(frozen=True)
 class MoleculeBatch:

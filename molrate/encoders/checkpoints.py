@@ -1,22 +1,32 @@
-"""Encoder cards, and weights that are hashed, tensors only and complete before they are used."""
+"""Weights that are hashed, tensors only, complete and with their settings before they are used."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from molrate.encoders.cards import EncoderCard
+from molrate.encoders.cards import EncoderCard, encoder_cards
 from molrate.errors import WeightsError
+from molrate.files.output import make_folder, write_atomically
 
 if TYPE_CHECKING:
     import torch
 
+_METADATA = "molrate"
+"""Key of what molrate says of weights in the metadata of safetensors."""
+_FORMAT = 1
 
-def read_pickle(path: Path, allowed: Sequence[Any] = ()) -> Any:
+
+class DamagedWeightsError(WeightsError):
+    """Weights that cannot be read; nothing says that anybody means harm."""
+
+
+def read_pickle(path: Path, allowed: Sequence[Any] = (), advice: str = "Use the published file") -> Any:
     """Read what ``torch.save`` wrote; nothing stored in it is ever executed.
 
     Parameters
@@ -25,11 +35,15 @@ def read_pickle(path: Path, allowed: Sequence[Any] = ()) -> Any:
         In the present or the legacy format, from any device.
     allowed : sequence
         Types it may hold beside tensors and plain values, or pairs of one with the name it is stored by.
+    advice : str
+        What to do where it is refused.
 
     Raises
     ------
+    DamagedWeightsError
+        If the file is damaged.
     WeightsError
-        If the file is damaged, holds anything else, or carries code.
+        If it holds anything else, or carries code.
     """
     import torch
 
@@ -39,11 +53,13 @@ def read_pickle(path: Path, allowed: Sequence[Any] = ()) -> Any:
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path}: refused, it is damaged or holds more than tensors, possibly code; nothing in it was "
-            f"run. Use the published file. ({str(error).splitlines()[0]})"
+            f"run. {advice}. ({str(error).splitlines()[0]})"
         ) from error
     except Exception as error:
         # A damaged file fails wherever its parser happens to be, with any of a dozen exceptions.
-        raise WeightsError(f"{path}: cannot be read as a checkpoint, it is damaged: {error!r}") from error
+        raise DamagedWeightsError(
+            f"{path}: cannot be read as a checkpoint, it is damaged: {error!r}"
+        ) from error
 
 
 def choose_weights(card: EncoderCard, given: Path | None) -> Path | None:
@@ -98,7 +114,100 @@ def _load_safetensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path}: cannot be read as safetensors, it is damaged: {error}") from error
+        raise DamagedWeightsError(f"{path}: cannot be read as safetensors, it is damaged: {error}") from error
+
+
+def write_state(
+    path: Path, state: dict[str, torch.Tensor], family: str, settings: dict[str, Any], **about: Any
+) -> None:
+    """Write tensors as ``.safetensors`` with the architecture and settings they are weights of.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        In a folder that is made unless it is there.
+    state : dict of str to Tensor
+    family : str
+        Of encoders.
+    settings : dict
+        Plain values, with which the family builds its network.
+    **about
+        What else is to be known of the weights.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    from safetensors.torch import save
+
+    record = {"format": _FORMAT, "family": family, "settings": settings, **about}
+    tensors = {name: value.contiguous().cpu() for name, value in state.items()}
+    make_folder(path.parent)
+    write_atomically(path, save(tensors, {_METADATA: json.dumps(record)}))
+
+
+def read_about(path: Path) -> dict[str, Any] | None:
+    """What molrate wrote of weights into a ``.safetensors``, or None where it wrote nothing.
+
+    Raises
+    ------
+    WeightsError
+        If the file is damaged, or of a format to come.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as stored:
+            metadata = stored.metadata() or {}
+        if _METADATA not in metadata:
+            return None
+        about: dict[str, Any] = json.loads(metadata[_METADATA])
+        layout = about["format"]
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise DamagedWeightsError(f"{path}: cannot be read as safetensors, it is damaged: {error}") from error
+    if layout != _FORMAT or not isinstance(about.get("settings"), dict):
+        raise WeightsError(f"{path}: its settings are of format {layout}; this version reads {_FORMAT}")
+    return about
+
+
+def read_settings(path: Path, family: str) -> dict[str, Any] | None:
+    """Settings of the network that a ``.safetensors`` holds, from the file or the card that names it.
+
+    A card that has the file's very SHA-256 says what is in it; None where neither says.
+
+    Raises
+    ------
+    WeightsError
+        If the file is damaged, or of another family.
+    """
+    about = read_about(path)
+    if about is None:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        cards = [card for card in encoder_cards().values() if (card.weights or {}).get("sha256") == digest]
+        if not cards:
+            return None
+        about = {"family": cards[0].family, "settings": cards[0].config}
+    if about["family"] != family:
+        raise WeightsError(f"{path}: weights of the family {about['family']}, not of {family}")
+    return dict(about["settings"])
+
+
+def check_settings(path: Path, settings: dict[str, Any], expected: dict[str, Any], name: str) -> None:
+    """Make sure that weights are of the architecture and settings of the encoder that takes them.
+
+    Raises
+    ------
+    WeightsError
+        With each setting that differs.
+    """
+    differing = [
+        f"{key} {settings.get(key)!r}, not {expected.get(key)!r}"
+        for key in sorted(settings.keys() | expected.keys())
+        if settings.get(key) != expected.get(key)
+    ]
+    if differing:
+        raise WeightsError(f"{path}: not weights of {name}; it has {'; '.join(differing)}")
 
 
 def load_strictly(module: torch.nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from molrate.errors import InputError, MolrateError, WeightsError
+from molrate.files.locks import waiting
 from molrate.paths import cache_folder, search, user_folders
 
 logger = logging.getLogger(__name__)
@@ -107,10 +108,14 @@ class Artifact:
         if not download:
             raise self._error(f"{self.file} is not on this machine. {self._advice()}")
         try:
-            return self._download()
+            with waiting(self._cached):
+                # Another process may have had it meanwhile.
+                if self._cached.is_file() and self.matches(self._cached):
+                    return self._cached
+                return self._download()
         except OSError as error:
             raise self._error(
-                f"cannot keep {self._cached}: {error}. Set MOLRATE_CACHE to another folder"
+                f"cannot keep {self._cached}: {error.strerror or error}. Set MOLRATE_CACHE to another folder"
             ) from error
 
     def _error(self, message: str) -> MolrateError:
@@ -125,7 +130,6 @@ class Artifact:
 
     def _download(self) -> Path:
         """Download into the cache: continued where a cut-off one ended, moved into place if sound."""
-        self._cached.parent.mkdir(parents=True, exist_ok=True)
         partial = self._cached.with_name(self._cached.name + ".part")
         problems = []
         for url in self.urls:

@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 
 from molrate.data.datasets import as_dataset
+from molrate.embedding.embed import choose_device
 from molrate.encoders.base import Encoder, load_encoder
-from molrate.errors import InputError, UsageError
+from molrate.errors import InputError
+from molrate.files.locks import exclusive
+from molrate.files.requests import make_request, note_request, take_up
 from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.tuning import FinetuneResult, TrainingData, tune
 from molrate.models.metrics import MAIN_METRIC
@@ -23,7 +26,10 @@ from molrate.models.model import RECORD, TunedModel, common_record, save_model
 DEFAULTS = FinetuningConfig()
 logger = logging.getLogger(__name__)
 
-_TRIALS, _REQUEST = "trials", "request.json"
+_TRIALS = "trials"
+_FORMAT = 2
+_TRACES = (f"{_TRIALS}/*/*.ckpt", RECORD)
+"""What a run leaves in its folder."""
 
 
 def finetune(
@@ -151,28 +157,32 @@ def run_finetuning(
         logger.warning("%s: %s", data.dataset.name, note)
     model = load_encoder(encoder, weights, config.seed)
     settings = {**transfer.record(), **config.record()}
-    request = {
-        "dataset": _digest(data),
-        "targets": json.loads(json.dumps(data.task.record())),
-        "split": data.method,
-        "encoder": model.identity(),
-        "settings": json.loads(json.dumps(settings)),
-    }
-    finished = _finished(folder, request)
-    if finished is not None:
-        return finished
-    tuned = tune(
-        data,
-        model,
-        config,
-        transfer,
-        device=device,
-        folder=folder / _TRIALS,
-        started=lambda: _note(folder, request),
-        progress=progress,
+    request = make_request(
+        "finetune",
+        _FORMAT,
+        dataset=f"sha256:{_digest(data)}",
+        targets=data.task.record(),
+        split=data.method,
+        encoder={"name": model.name, **model.identity()},
+        settings=settings,
+        device=choose_device(device),
     )
-    record = write_model(folder, data, model, tuned, settings)
-    _tidy(folder)
+    with exclusive(folder):
+        if take_up(folder, request, _TRACES) and (folder / RECORD).is_file():
+            _tidy(folder)
+            return _read(folder / RECORD)
+        tuned = tune(
+            data,
+            model,
+            config,
+            transfer,
+            device=device,
+            folder=folder / _TRIALS,
+            started=lambda: note_request(folder, request),
+            progress=progress,
+        )
+        record = write_model(folder, data, model, tuned, settings)
+        _tidy(folder)
     return record
 
 
@@ -182,45 +192,19 @@ def _digest(data: TrainingData) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _finished(folder: Path, request: dict[str, Any]) -> dict[str, Any] | None:
-    """The record where all that is asked for was done before.
-
-    Raises
-    ------
-    UsageError
-        If the folder holds a run of other data, encoder or settings.
-    """
-    noted, record = folder / _REQUEST, folder / RECORD
-    begun = record.is_file() or any((folder / _TRIALS).glob("*/*.ckpt"))
-    if not begun:
-        return None
-    try:
-        earlier = json.loads(noted.read_text(encoding="utf-8"))
-        if earlier != request:
-            differing = ", ".join(key for key in request if earlier.get(key) != request[key])
-            raise UsageError(f"-o {folder}: it holds a run of another {differing}; name an empty folder")
-        finished: dict[str, Any] | None = None
-        if record.is_file():
-            finished = json.loads(record.read_text(encoding="utf-8"))
-            _tidy(folder)
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"-o {folder}: it holds another run, which cannot be read: {error}") from error
-    return finished
-
-
-def _note(folder: Path, request: dict[str, Any]) -> None:
-    """Say in the folder what it is for.
+def _read(path: Path) -> dict[str, Any]:
+    """The record of a finished run.
 
     Raises
     ------
     InputError
-        If it cannot be written.
+        If it cannot be read.
     """
     try:
-        (folder / _TRIALS).mkdir(parents=True, exist_ok=True)
-        (folder / _REQUEST).write_text(json.dumps(request, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"-o {folder}: cannot be written: {error}") from error
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}; name an empty folder (-o)") from error
+    return record
 
 
 def _tidy(folder: Path) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import logging
-import pickle
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,13 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
-from molrate.errors import InputError
+from molrate.encoders.checkpoints import DamagedWeightsError
+from molrate.encoders.training_checkpoints import PlainCheckpoints, read_training_checkpoint
+from molrate.errors import InputError, WeightsError
+from molrate.files.output import write_atomically
 from molrate.finetuning.config import FinetuningConfig
 from molrate.models.head import Head, MaskedLoss
-from molrate.quiet_lightning import quiet_lightning
+from molrate.quiet_lightning import interruptible, quiet_lightning
 
 logger = logging.getLogger(__name__)
 
@@ -151,6 +153,8 @@ class BestEpoch(Callback):
         CSV file that is written anew with each epoch.
     """
 
+    _kept = ("rows", "best", "best_loss", "best_epoch", "ended")
+
     def __init__(self, patience: int, curve: Path | None = None) -> None:
         self.patience, self.curve = patience, curve
         self.rows: list[dict[str, float]] = []
@@ -159,13 +163,12 @@ class BestEpoch(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs."""
-        names = ("rows", "best", "best_loss", "best_epoch", "ended")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in self._kept}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on after the epochs of an earlier run."""
-        for name, value in state_dict.items():
-            setattr(self, name, value)
+        for name in self._kept:
+            setattr(self, name, state_dict[name])
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the weights where the loss is smallest so far; stop after `patience` epochs without."""
@@ -185,10 +188,11 @@ class BestEpoch(Callback):
         losses = {name: round(float(value), 6) for name, value in trainer.callback_metrics.items()}
         self.rows.append({"epoch": trainer.current_epoch, **losses})
         if self.curve is not None:
-            with self.curve.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
-                writer.writeheader()
-                writer.writerows(self.rows)
+            table = StringIO()
+            writer = csv.DictWriter(table, fieldnames=list(self.rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
+            write_atomically(self.curve, table.getvalue().encode())
 
 
 @dataclass(frozen=True)
@@ -266,17 +270,25 @@ def train(
 
 
 def _resume(path: Path, best: BestEpoch) -> Path | None:
-    """The checkpoint to go on from, if there is one, with what it says of its epochs."""
+    """The checkpoint to go on from, if there is one, with what it says of its epochs.
+
+    Raises
+    ------
+    WeightsError
+        If it holds more than tensors and plain values.
+    """
     if not path.is_file():
         return None
     try:
-        # This run's own; Lightning keeps plain Python values in it.
-        callbacks = torch.load(path, map_location="cpu", weights_only=False)["callbacks"]
-    except (EOFError, OSError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
+        checkpoint = read_training_checkpoint(path)
+    except DamagedWeightsError as error:
         logger.warning("%s is damaged (%s); this trial starts again", path, error)
         path.unlink()
         return None
-    best.load_state_dict(callbacks[best.state_key])
+    try:
+        best.load_state_dict(checkpoint["callbacks"][best.state_key])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path}: no checkpoint of fine-tuning; remove it: {error!r}") from error
     return path
 
 
@@ -287,15 +299,10 @@ def _fit(
     validation: DataLoader[Any],
     checkpoint: Path | None,
 ) -> None:
-    """Train, with Lightning's bar on standard error and an interrupt as Python raises it."""
-    handler = signal.getsignal(signal.SIGINT)
+    """Train, with Lightning's bar on standard error."""
     try:
-        with redirect_stdout(sys.stderr):
-            trainer.fit(run, training, validation, ckpt_path=checkpoint, weights_only=False)
-    except SystemExit as stopped:
-        if handler is not None:
-            signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from stopped
+        with redirect_stdout(sys.stderr), interruptible(trainer):
+            trainer.fit(run, training, validation, ckpt_path=checkpoint)
     except OSError as error:
         raise InputError(f"checkpoints cannot be written: {error}") from error
 
@@ -325,6 +332,7 @@ def _trainer(
         enable_progress_bar=progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        plugins=[PlainCheckpoints()],
     )
 
 

@@ -150,7 +150,9 @@ def make_sample(
     resampling = make_resampling(
         labels, task, bins=bins, groups=groups, n_blocks=n_blocks, permutations=permutations, seed=seed
     )
-    arrays = {name: None if array is None else as_matrix(array) for name, array in given.items()}
+    arrays: dict[str, Any] = {
+        name: None if array is None else as_matrix(array) for name, array in given.items()
+    }
     return Sample(rows, resampling, **arrays)
 
 

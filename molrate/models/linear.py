@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +21,9 @@ from molrate.data.molecules import standardise
 from molrate.data.splits import fold_molecules
 from molrate.data.targets import Target, check_targets
 from molrate.embedding.embed import embed_one
-from molrate.encoders.base import Encoder
+from molrate.encoders.base import Encoder, load_encoder
 from molrate.errors import InputError, UsageError
+from molrate.files.requests import REQUEST, Request, make_request, note_request, read_request, refuse_another
 from molrate.models.calibration import Calibration, calibrate
 from molrate.models.head import Head, Task
 from molrate.models.metrics import metrics_by_target
@@ -33,7 +35,6 @@ from molrate.models.model import (
     TunedModel,
     common_record,
     save_model,
-    values_digest,
 )
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ _PENALTIES = np.logspace(-2, 5, 15)
 _STRENGTHS = np.logspace(-4, 2, 7)
 _INNER_FOLDS = 3
 _MAX_STEPS = 2000
+_COMMAND, _FORMAT = "screen --train", 1
 
 
 def fit_model(
@@ -57,6 +59,7 @@ def fit_model(
     standardisation: str = "largest-fragment",
     seed: int = 0,
     device: str = "auto",
+    ranked: bool = False,
 ) -> dict[str, Any]:
     """Fit ridge or logistic regression to a dataset and write the model.
 
@@ -72,6 +75,8 @@ def fit_model(
     seed : int
         Draws the folds.
     device : str
+    ranked : bool
+        Whether the encoder and its layer were ranked first, not named.
 
     Returns
     -------
@@ -115,8 +120,37 @@ def fit_model(
         "calibration": calibration,
     }
     network = encoder.trainable().network if encoder.n_transferable else None
+    note_request(folder, _request(dataset, encoder, ranked, name, pooling, standardisation, seed))
     save_model(folder, encoder, network, head, record, molecules.canonical[rows].tolist())
     return record
+
+
+def _request(
+    dataset: Dataset,
+    encoder: Encoder,
+    ranked: bool,
+    layer: str = "last",
+    pooling: str = "mean",
+    standardisation: str = "largest-fragment",
+    seed: int = 0,
+) -> Request:
+    """All that changes a model that is fitted on the spot."""
+    values = np.column_stack([target.values for target in dataset.targets])
+    content = "\n".join(dataset.smiles).encode() + values.tobytes()
+    return make_request(
+        _COMMAND,
+        _FORMAT,
+        table=f"sha256:{hashlib.sha256(content).hexdigest()}",
+        task=Task.of(dataset.targets).record(),
+        ranked=ranked,
+        encoder={"name": encoder.name, **encoder.identity()},
+        settings={
+            "layer": encoder.select_layers(layer)[0],
+            "pooling": pooling,
+            "standardisation": standardisation,
+            "seed": seed,
+        },
+    )
 
 
 def fitted_before(folder: Path, dataset: Dataset, encoder: str | None, seed: int) -> bool:
@@ -135,29 +169,21 @@ def fitted_before(folder: Path, dataset: Dataset, encoder: str | None, seed: int
     UsageError
         If it has another one, or other files.
     """
+    own = (ENCODER, HEAD, TRAINING, REQUEST)
     if not (folder / RECORD).is_file():
-        if folder.is_dir() and any(path.name not in (ENCODER, HEAD, TRAINING) for path in folder.iterdir()):
+        if folder.is_dir() and any(path.name not in own for path in folder.iterdir()):
             raise UsageError(f"{folder}: it holds other files; name a new folder (-o)")
         return False
-    record = TunedModel.load(folder).record
-    if "folds" not in record["metrics"]:
-        raise UsageError(f"{folder}: it is a model of molrate finetune; name another folder (-o)")
-    task, wanted = Task.read(record["task"]), Task.of(dataset.targets)
-    same = {
-        "--train": record["dataset"]["source"] == dataset.source,
-        "--target": list(task.targets) == [target.name for target in dataset.targets],
-        "--task": task.kind == wanted.kind,
-        "--positive": task.positives == wanted.positives,
-        "--encoder": encoder in (None, record["encoder"]["name"]),
-        "--seed": record["settings"]["seed"] == seed,
-    }
-    differing = [option for option, equal in same.items() if not equal]
-    if not differing and record["dataset"]["values"] != values_digest(dataset):
-        differing = ["--censored"]
-    if differing:
-        raise UsageError(
-            f"{folder}: it was fitted with another {', '.join(differing)}; name a new folder (-o)"
-        )
+    earlier = read_request(folder, [RECORD])
+    assert earlier is not None
+    if earlier.get("command") != _COMMAND:
+        raise UsageError(f"{folder}: it is no model of screen --train; name another folder (-o)")
+    # The encoder ranked first, and its layer, are what they were; that its weights are is compared.
+    chosen = encoder or earlier["encoder"]["name"]
+    layer = "last" if encoder else earlier["settings"]["layer"]
+    now = _request(dataset, load_encoder(chosen, seed=seed), encoder is None, layer, seed=seed)
+    refuse_another(f"-o {folder}", earlier, now)
+    TunedModel.load(folder)
     return True
 
 

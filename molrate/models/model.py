@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from molrate.embedding.embed import Progress, embed_one
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.encoders.checkpoints import load_state, load_strictly
 from molrate.errors import InputError, WeightsError
+from molrate.files.output import file_digest, write_atomically
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,6 +76,7 @@ class TunedModel:
 
         folder = Path(folder)
         record = _read_record(folder / RECORD)
+        _check_files(folder, record["files"])
         weights = folder / ENCODER if record["encoder"]["weights"] else None
         encoder = load_encoder(record["encoder"]["name"], weights)
         state = load_state(folder / HEAD)
@@ -187,6 +188,25 @@ def _read_record(path: Path) -> dict[str, Any]:
     return record
 
 
+def _check_files(folder: Path, digests: dict[str, str]) -> None:
+    """Make sure that the files of a model are those it was written with.
+
+    Raises
+    ------
+    WeightsError
+        If one is missing or another.
+    """
+    for name, digest in digests.items():
+        path = folder / name
+        if not path.is_file():
+            raise WeightsError(f"{path}: it is missing; fit the model again")
+        if file_digest(path) != digest:
+            raise WeightsError(
+                f"{path}: it is not the file that {RECORD} was written with (damaged or altered); fit the "
+                "model again"
+            )
+
+
 def save_model(
     folder: Path,
     encoder: Encoder,
@@ -223,19 +243,11 @@ def save_model(
         state = {name: value.contiguous().cpu() for name, value in head.state_dict().items()}
         save_file(state, folder / HEAD)
         (folder / TRAINING).write_text("".join(f"{smiles}\n" for smiles in training), encoding="utf-8")
-        partial = folder / f"{RECORD}.part"
-        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        partial.replace(folder / RECORD)
+        names = (name for name in (ENCODER, HEAD, TRAINING) if (folder / name).is_file())
+        record["files"] = {name: file_digest(folder / name) for name in names}
+        write_atomically(folder / RECORD, (json.dumps(record, indent=2) + "\n").encode())
     except (OSError, SafetensorError) as error:
         raise InputError(f"{folder} cannot be written: {error}") from error
-
-
-def values_digest(dataset: Dataset) -> str:
-    """SHA-256 of the targets as they were read."""
-    digest = hashlib.sha256()
-    for target in dataset.targets:
-        digest.update(target.values.tobytes())
-    return digest.hexdigest()
 
 
 def common_record(
@@ -246,7 +258,7 @@ def common_record(
         "format": _FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: version(name) for name in ("molrate", "torch", "rdkit")},
-        "dataset": {"name": dataset.name, "source": dataset.source, "values": values_digest(dataset)},
+        "dataset": {"name": dataset.name, "source": dataset.source},
         "standardisation": standardisation,
         "encoder": {
             "name": encoder.name,

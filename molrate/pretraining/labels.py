@@ -15,6 +15,7 @@ from rdkit import Chem, RDConfig
 from rdkit.Chem import rdMolDescriptors, rdPartialCharges
 
 from molrate.data.molecules import atoms_of, bonds_of
+from molrate.files.output import write_atomically
 
 _UNDERSCORES = str.maketrans("=-", "__")
 
@@ -154,7 +155,7 @@ class Vocabularies:
     def write(self, path: Path) -> None:
         """Keep as JSON."""
         record = {"atoms": self.atoms.contexts, "bonds": self.bonds.contexts}
-        path.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        write_atomically(path, json.dumps(record, indent=1).encode())
 
     @classmethod
     def read(cls, path: Path) -> Vocabularies:

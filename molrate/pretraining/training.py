@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import logging
+import os
 import time
+from contextlib import nullcontext
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, OnExceptionCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from molrate.encoders.grover.checkpoint import write_weights
 from molrate.encoders.grover.network import Grover
+from molrate.encoders.training_checkpoints import PlainCheckpoints, read_training_checkpoint
+from molrate.files.locks import exclusive
+from molrate.files.output import write_atomically
+from molrate.files.requests import Request, make_request, note_request, take_up
 from molrate.pretraining.config import PretrainingConfig
 from molrate.pretraining.corpus import CorpusBatches, LabelledBatch, parse, read_corpus
 from molrate.pretraining.labels import Vocabularies
 from molrate.pretraining.objective import Losses, Pretraining, unigram_losses
-from molrate.quiet_lightning import quiet_lightning
+from molrate.quiet_lightning import interruptible, quiet_lightning
 
 logger = logging.getLogger(__name__)
 
 VOCABULARIES, CURVE, WEIGHTS = "vocabularies.json", "curve.csv", "model.safetensors"
 _CHECKPOINT = "last.ckpt"
-_INTERRUPTED = "interrupted.ckpt"
+_FORMAT = 1
+_TRACES = ("*.ckpt", WEIGHTS, VOCABULARIES)
+"""What a run leaves in its folder."""
 _CHECKPOINTS_BETWEEN_MEASUREMENTS = 4
 _CLIPPED_NORM = 1.0
 _UNIGRAM_BATCHES = 100
@@ -82,6 +92,10 @@ class PretrainingRun(LightningModule):
             self.train_smiles, first=first, rank=self.trainer.global_rank, world_size=world_size
         )
         return DataLoader(batches, batch_size=None, num_workers=self.config.n_workers)
+
+    def on_train_batch_start(self, batch: LabelledBatch, batch_idx: int) -> None:
+        """Draw dropout from seed and step, so that a resumed run equals a straight one."""
+        torch.manual_seed(self.config.seed * 1_000_003 + self.global_step)
 
     def training_step(self, batch: LabelledBatch, _: int) -> torch.Tensor:
         """What is minimised, of one batch."""
@@ -153,10 +167,11 @@ class LearningCurve(Callback):
             }
         )
         if trainer.is_global_zero:
-            with self.path.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
-                writer.writeheader()
-                writer.writerows(self.rows)
+            table = StringIO()
+            writer = csv.DictWriter(table, fieldnames=list(self.rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
+            write_atomically(self.path, table.getvalue().encode())
         described = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
         speed = molecules / seconds
         logger.info("step %d, %.0f s, %.0f molecules/s; held out: %s", step, seconds, speed, described)
@@ -180,21 +195,19 @@ def _split(smiles: list[str], config: PretrainingConfig) -> tuple[list[str], lis
 
 
 def _vocabularies(folder: Path, smiles: list[str], config: PretrainingConfig) -> Vocabularies:
-    """Those of an earlier run into the folder, else counted in the first molecules."""
-    path = folder / VOCABULARIES
-    if not path.is_file():
-        sample = parse(smiles[: config.n_vocabulary_molecules])
-        Vocabularies.of(sample, config.min_context_count).write(path)
-    return Vocabularies.read(path)
+    """Those counted in the first molecules, kept in the folder for who reads it."""
+    sample = parse(smiles[: config.n_vocabulary_molecules])
+    vocabularies = Vocabularies.of(sample, config.min_context_count)
+    vocabularies.write(folder / VOCABULARIES)
+    return vocabularies
 
 
-def _checkpointing(folder: Path, config: PretrainingConfig) -> list[Callback]:
-    """Checkpoints now and then, and when the run is interrupted."""
+def _checkpointing(folder: Path, config: PretrainingConfig) -> Callback:
+    """Checkpoints now and then. Where a run is stopped, a step may be half done: it is none to go on from."""
     every = max(1, config.validate_every // _CHECKPOINTS_BETWEEN_MEASUREMENTS)
-    regular = ModelCheckpoint(
+    return ModelCheckpoint(
         folder, _CHECKPOINT.removesuffix(".ckpt"), every_n_train_steps=every, enable_version_counter=False
     )
-    return [regular, OnExceptionCheckpoint(folder, _INTERRUPTED.removesuffix(".ckpt"))]
 
 
 def _fit(
@@ -210,12 +223,13 @@ def _fit(
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        plugins=[PlainCheckpoints()],
     )
     # Vanishing gradients are many, and arithmetic on denormal numbers is slow.
     torch.set_flush_denormal(True)
     try:
-        # The checkpoint is this run's own; Lightning keeps plain Python values in it.
-        trainer.fit(run, ckpt_path=checkpoint, weights_only=False)
+        with interruptible(trainer):
+            trainer.fit(run, ckpt_path=checkpoint)
     finally:
         torch.set_flush_denormal(False)
 
@@ -238,26 +252,50 @@ def pretrain(corpus: Path, config: PretrainingConfig, folder: Path) -> Path:
 
     Raises
     ------
+    UsageError
+        If the folder holds a run of another request, or another process runs into it.
     InputError
-        If the corpus cannot be read.
+        If the corpus cannot be read or the folder not written.
+    WeightsError
+        If a checkpoint in the folder is damaged, or holds more than tensors and plain values.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    train, held_out = _split(read_corpus(corpus), config)
+    # Lightning starts this very command again for each further device.
+    first = os.environ.get("LOCAL_RANK", "0") == "0"
+    with exclusive(folder) if first else nullcontext():
+        smiles = read_corpus(corpus)
+        request = _request(smiles, config)
+        begun = take_up(folder, request, _TRACES)
+        if not (begun and (folder / WEIGHTS).is_file()):
+            note_request(folder, request)
+            _pretrain(corpus.name, smiles, config, folder)
+    return folder / WEIGHTS
+
+
+def _request(smiles: list[str], config: PretrainingConfig) -> Request:
+    """All that changes the weights; batches are the same however many processes make them."""
+    settings = {name: value for name, value in config.record().items() if name != "n_workers"}
+    digest = hashlib.sha256("\n".join(smiles).encode()).hexdigest()
+    return make_request("pretrain", _FORMAT, corpus=f"sha256:{digest}", settings=settings)
+
+
+def _pretrain(corpus: str, smiles: list[str], config: PretrainingConfig, folder: Path) -> None:
+    train, held_out = _split(smiles, config)
     vocabularies = _vocabularies(folder, train, config)
-    checkpoints = [path for path in (folder / _CHECKPOINT, folder / _INTERRUPTED) if path.is_file()]
-    checkpoint = max(checkpoints, key=lambda path: path.stat().st_mtime, default=None)
+    checkpoint = folder / _CHECKPOINT
+    if checkpoint.is_file():
+        # Refused here, before anything else is done with it.
+        read_training_checkpoint(checkpoint)
     run = PretrainingRun(config, vocabularies, train)
     curve = LearningCurve(folder / CURVE, held_out)
     with quiet_lightning():
-        _fit(run, config, [curve, *_checkpointing(folder, config)], checkpoint)
+        callbacks = [curve, _checkpointing(folder, config)]
+        _fit(run, config, callbacks, checkpoint if checkpoint.is_file() else None)
     weights = {name: value.half() for name, value in run.objective.encoder.state_dict().items()}
-    settings = {"output": "both", **config.encoder}
     counted = run.batches(train, last=_UNIGRAM_BATCHES)
     losses = {
         "untrained": curve.rows[0],
         "unigram": unigram_losses(counted, run.held_out_batches(held_out)),
         "trained": curve.rows[-1],
     }
-    about = {"corpus": corpus.name, "pretraining": config.record(), "held_out_losses": losses}
-    write_weights(folder / WEIGHTS, weights, settings, **about)
-    return folder / WEIGHTS
+    about = {"corpus": corpus, "pretraining": config.record(), "held_out_losses": losses}
+    write_weights(folder / WEIGHTS, weights, config.encoder, **about)

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import connection
 
 from molrate.errors import MolrateError
@@ -99,13 +100,27 @@ def _in_order(pool: ProcessPoolExecutor, chunks: Iterator[Chunk], n_ahead: int) 
     failures: list[MolrateError] = []
     running: deque[Future[PartBytes]] = deque()
     for chunk in _readable(chunks, failures):
-        running.append(pool.submit(_work, chunk))
+        with _interrupts_held():
+            running.append(pool.submit(_work, chunk))
         if len(running) >= n_ahead:
             yield running.popleft().result()
     while running:
         yield running.popleft().result()
     if failures:
         raise failures[0]
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let workers that start here never see an interrupt, and this process see it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _readable(chunks: Iterator[Chunk], failures: list[MolrateError]) -> Iterator[Chunk]:

@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molrate.errors import InputError, UsageError
+from molrate.files.locks import FOLDER_LOCK
 from molrate.files.output import MANIFEST, PARTS, file_digest, write_atomically
+from molrate.files.requests import refuse_another
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,14 +132,7 @@ class PartFolder:
         """Read what an earlier run left."""
         manifest, lines = _read_manifest(self.path)
         earlier = manifest["settings"]
-        differing = sorted(
-            key for key in earlier.keys() | self.settings.keys() if earlier.get(key) != self.settings.get(key)
-        )
-        if differing:
-            raise UsageError(
-                f"-o {self.path}: --resume goes on with the same command only; this one has another "
-                f"{', '.join(differing)}"
-            )
+        refuse_another(f"-o {self.path}", earlier, self.settings)
         self.parts = {line["index"]: OutputPart(**line) for line in lines}
 
     def has(self, chunk: Chunk) -> bool:
@@ -243,7 +238,7 @@ def check_place(path: Path, resume: bool) -> None:
             if not resume:
                 raise UsageError(f"-o {path}: it holds a run; go on with it by --resume, or name another")
             return
-        own = (MANIFEST, JOURNAL, PARTS, MODEL_FOLDER)
+        own = (MANIFEST, JOURNAL, PARTS, MODEL_FOLDER, FOLDER_LOCK)
         foreign = [one.name for one in path.glob("*") if one.name not in own and not _is_partial(one)]
         if foreign or (path.exists() and not path.is_dir()):
             raise UsageError(f"-o {path}: it holds other files; name an empty or a new folder")
@@ -269,6 +264,8 @@ def _read_manifest(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """
     try:
         manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["format"] != _FORMAT:
+            raise TypeError(f"it is of format {manifest['format']}, and this version writes {_FORMAT}")
         lines = manifest["parts"] or _whole_lines(path / JOURNAL)
         for line in lines:
             OutputPart(**line)

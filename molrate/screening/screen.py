@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from molrate.files.library import Chunk, Library
+from molrate.files.locks import exclusive
 from molrate.screening.local_workers import PartBytes, run_locally
 from molrate.screening.parts import OutputPart, PartFolder
 from molrate.screening.stage import Stage
@@ -106,10 +107,24 @@ def run_into_folder(
     Raises
     ------
     UsageError
-        If the folder holds something else, or the input changed.
+        If the folder holds something else, the input changed, or another process writes the folder.
     InputError
         If the library cannot be read or the folder not written.
     """
+    with exclusive(folder):
+        return _run_into_folder(library, stage, folder, suffix, chunk_size, engine, resume, progress)
+
+
+def _run_into_folder(
+    library: Library,
+    stage: Stage,
+    folder: Path,
+    suffix: str,
+    chunk_size: int,
+    engine: Engine | None,
+    resume: bool,
+    progress: Progress | None,
+) -> tuple[PartFolder, Summary]:
     stage.prepare()
     parts = PartFolder(folder, run_settings(stage, library, chunk_size, suffix), resume)
     summary = Summary()

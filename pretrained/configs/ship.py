@@ -12,6 +12,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from molrate.encoders.checkpoints import read_about
+
 CORPORA = {"chembl": "ChEMBL", "zinc": "ZINC"}
 CITATION = (
     "Y. Rong, Y. Bian, T. Xu, W. Xie, Y. Wei, W. Huang, J. Huang, Self-Supervised Graph Transformer on "
@@ -26,21 +28,21 @@ def main():
     folder.mkdir(exist_ok=True)
     for file in ("model.safetensors", "vocabularies.json", "curve.csv"):
         shutil.copyfile(run / file, folder / file)
-    settings = json.loads((run / "model.json").read_text())
+    settings = read_about(run / "model.safetensors")["settings"]
     with (run / "curve.csv").open() as file:
         last = list(csv.DictReader(file))[-1]
     card = {
         "name": name,
         "title": f"GROVER {size}, {CORPORA[corpus]}",
         "description": (
-            f"GROVER-style encoder of {settings['config']['n_blocks']} blocks and width "
-            f"{settings['config']['width']}, pretrained by molrate on {int(last['molecules']):,} "
+            f"GROVER-style encoder of {settings['n_blocks']} blocks and width "
+            f"{settings['width']}, pretrained by molrate on {int(last['molecules']):,} "
             f"{CORPORA[corpus]} molecules ({last['step']} steps, one CPU core) with the settings of "
             f"pretrained/configs/grover-{size}.toml. See curve.csv for its held-out losses."
         ),
         "family": "grover",
         "kind": "pretrained",
-        "config": settings["config"] | {"padding": "none"},
+        "config": settings | {"padding": "none"},
         "weights": {
             "file": "model.safetensors",
             "sha256": hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest(),

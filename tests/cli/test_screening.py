@@ -51,7 +51,7 @@ def test_from_a_table_to_hits_in_one_command(library, tmp_path):
     assert "(3 of 3 chunks by an earlier run)" in resumed.output
     refused = invoke(*arguments, "--jobs", 1, "--chunk-size", 25, "--resume", "--seed", 1)
     assert refused.exit_code != 0
-    assert "it was fitted with another --seed" in str(refused.exception)
+    assert "settings.seed (0 before, 1 now)" in str(refused.exception)
 
 
 def test_nothing_that_is_there_is_overwritten(library, tmp_path):
@@ -204,7 +204,7 @@ def test_interrupted_and_gone_on_with(tmp_path):
     n_done = len(list((tmp_path / "out").glob("parts/part-*")))
     done = run([*command, "--resume", "--part-format", "csv"])
     assert done.returncode == 2
-    assert b"another part_format" in done.stderr
+    assert b"part_format (.parquet before, .csv now)" in done.stderr
     assert len(list((tmp_path / "out").glob("parts/part-*"))) == n_done
 
 

@@ -1,12 +1,16 @@
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 import molrate
 from molrate.data.molecules import standardise
+from molrate.embedding.cache import layer_path
 from molrate.embedding.embed import embed_molecules
 from molrate.encoders.base import load_encoder
 from molrate.encoders.baselines import ECFPEncoder
+from molrate.encoders.cards import encoder_cards
 from molrate.errors import InputError, UsageError
 
 SMILES = ["CCO", "not a molecule", "c1ccccc1", "N->[Fe]", "[Na+].CC(=O)[O-]"]
@@ -97,11 +101,77 @@ def test_every_ingredient_of_the_numbers_is_in_the_key(counted, fresh_cache, mon
     assert run() == 1
     assert run(("CCN",)) == 2
     assert run(standardisation="none") == 3
-    monkeypatch.setattr("molrate.embedding.embed.version", lambda name: "another RDKit")
+    monkeypatch.setattr("molrate.embedding.cache.version", lambda name: "another RDKit")
     assert run() == 4
     monkeypatch.setattr(ECFPEncoder, "identity", lambda self: {"weights": "others"})
     assert run() == 5
-    assert run() == 5
+    monkeypatch.setattr("molrate.embedding.cache.STANDARDISATION", "standardisation/2")
+    assert run() == 6
+    assert run() == 6
+
+
+def test_of_a_network_pooling_code_device_and_torch_are_in_the_key(monkeypatch):
+    molecules = standardise(["CCO"])
+
+    def path(name, device="cpu"):
+        encoder = load_encoder(name)
+        return layer_path(encoder, encoder.layers[-1], "mean", molecules, device).name
+
+    assert path("gcn-untrained") != path("gcn-untrained", "mps")
+    assert path("ecfp4") == path("ecfp4", "mps")
+    before = path("gcn-untrained")
+    with monkeypatch.context() as patched:
+        patched.setattr("molrate.embedding.cache.POOLING", "pooling/2")
+        assert path("gcn-untrained") != before
+    with monkeypatch.context() as patched:
+        patched.setattr("molrate.embedding.cache.version", lambda name: f"another {name == 'torch'}")
+        assert path("gcn-untrained") != before
+    assert path("gcn-untrained") == before
+
+
+@pytest.mark.parametrize(
+    "card", [name for name, card in encoder_cards().items() if card.kind != "pretrained"]
+)
+def test_every_family_has_a_version_of_its_featurisation(card):
+    name, _, number = load_encoder(card).featurisation.rpartition("/")
+    assert name
+    assert number.isdigit()
+
+
+@pytest.mark.parametrize("stored_first", [False, True])
+def test_of_an_encoder_that_fails_in_a_later_batch_nothing_is_kept(stored_first, monkeypatch, fresh_cache):
+    monkeypatch.setattr("molrate.embedding.embed._BATCH_ATOMS", {"cpu": 50})
+    molecules = standardise(molrate.load_dataset("esol").smiles[:60].tolist())
+    encoder, control = load_encoder("gcn-untrained"), load_encoder("ecfp4")
+    if stored_first:
+        embed_molecules(molecules, [(encoder, ["layer-1"])], device="cpu")
+    before = sorted(fresh_cache.rglob("*.*"))
+    embed, batches = type(encoder).embed, []
+
+    def failing(self, *arguments):
+        batches.append(1)
+        if len(batches) > 3:
+            raise InputError("the device is gone")
+        return embed(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(encoder), "embed", failing)
+        requests = [(encoder, ["layer-1", "layer-5"]), (control, ["bits"])]
+        failed, sound = embed_molecules(molecules, requests, device="cpu")
+    assert str(failed.failure) == "the device is gone"
+    assert failed.layers == {}
+    assert np.isfinite(sound.layers["bits"]).all()
+    assert [path.name.split("-")[0] for path in set(fresh_cache.rglob("*.*")) - set(before)] == ["ecfp4"]
+    (again,) = embed_molecules(molecules, [(encoder, ["layer-1", "layer-5"])], device="cpu")
+    assert again.device == "cpu"
+    assert np.isfinite(again.layers["layer-5"]).all()
+
+
+def test_an_absent_device_is_refused_also_where_all_is_cached(fresh_cache):
+    for name in ("gin-untrained", "ecfp4"):
+        molrate.embed(["CCO"], name)
+        with pytest.raises(UsageError, match="cuda:77"):
+            molrate.embed(["CCO"], name, device="cuda:77")
 
 
 def test_layers_poolings_and_seeds_are_kept_apart(fresh_cache):
@@ -111,13 +181,40 @@ def test_layers_poolings_and_seeds_are_kept_apart(fresh_cache):
         assert len(list(files.iterdir())) == count
 
 
-def test_a_damaged_cache_file_is_computed_again(counted, fresh_cache, caplog):
-    expected = molrate.embed(["CCO"], "ecfp4")
+def _altered(path, alter):
+    """Another file in place of one of the cache: as it was written, or with its content changed."""
+    with safe_open(path, framework="np") as stored:
+        vectors, metadata = stored.get_tensor("embedding"), stored.metadata()
+    vectors, metadata = alter(vectors, metadata)
+    save_file({"embedding": np.ascontiguousarray(vectors)}, path, metadata=metadata)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:40]),
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\x01"),
+        lambda path: _altered(path, lambda vectors, metadata: (vectors[:1], metadata)),
+        lambda path: _altered(path, lambda vectors, metadata: (vectors[::-1], metadata)),
+        lambda path: _altered(path, lambda vectors, metadata: (vectors.astype(np.float64), metadata)),
+        lambda path: _altered(path, lambda vectors, metadata: (vectors, {})),
+        lambda path: _altered(path, lambda vectors, metadata: (vectors, metadata | {"errors": "{}"})),
+    ],
+)
+def test_a_damaged_cache_file_is_computed_again(damage, fresh_cache, caplog):
+    smiles = ["CCO", "CCN", "N->[Fe]"]
+    expected = molrate.embed(smiles, "gcn-untrained")
     (path,) = (fresh_cache / "embeddings").iterdir()
-    path.write_bytes(path.read_bytes()[:40])
-    np.testing.assert_array_equal(molrate.embed(["CCO"], "ecfp4"), expected)
-    assert len(counted) == 2
+    damage(path)
+    np.testing.assert_array_equal(molrate.embed(smiles, "gcn-untrained"), expected)
     assert "is damaged" in caplog.text
+    caplog.clear()
+    (found,) = embed_molecules(standardise(smiles), [(load_encoder("gcn-untrained"), ["layer-5"])])
+    assert found.device == "cache"
+    assert list(found.errors) == [2]
+    assert not caplog.text
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path, monkeypatch, caplog):
@@ -169,7 +266,7 @@ def test_errors():
         molrate.embed(["x"], "ecfp4")
     with pytest.raises(UsageError, match="unknown pooling"):
         molrate.embed(["C"], "ecfp4", pooling="median")
-    with pytest.raises(UsageError, match="--device cuda:77"):
+    with pytest.raises(UsageError, match="cuda:77"):
         molrate.embed(["C"], "gin-untrained", device="cuda:77")
     with pytest.raises(UsageError, match="one layer"):
         molrate.embed(["C"], "gin-untrained", layer="all")

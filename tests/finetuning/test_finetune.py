@@ -1,5 +1,6 @@
 import json
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -195,10 +196,40 @@ def test_a_folder_holds_one_run(table, tmp_path):
     assert finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True) == json.loads(
         json.dumps(first)
     )
-    with pytest.raises(UsageError, match="another dataset, targets; name an empty folder"):
+    with pytest.raises(UsageError, match=r"dataset \(sha256.*targets.* \(\[\"y\"\] before, \[\"z\"\] now\)"):
         finetune(table, "ecfp4", tmp_path / "m", QUICK, target="z", frozen=True)
-    with pytest.raises(UsageError, match="another settings"):
-        finetune(table, "ecfp4", tmp_path / "m", FinetuningConfig(n_epochs=4), target="y", frozen=True)
+    with pytest.raises(UsageError, match=r"settings\.n_epochs \(3 before, 4 now\)"):
+        finetune(table, "ecfp4", tmp_path / "m", replace(QUICK, n_epochs=4), target="y", frozen=True)
+    (tmp_path / "m" / "request.json").unlink()
+    with pytest.raises(UsageError, match=r"model\.json and no request\.json"):
+        finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
+
+
+class Payload:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return (open, (str(self.target), "w"))
+
+
+def test_code_in_a_checkpoint_is_refused_and_not_run(table, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr("molrate.finetuning.finetune.write_model", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
+    (path,) = tmp_path.glob("m/trials/*/last.ckpt")
+    whole = torch.load(path, weights_only=True)
+    for content in (whole | {"callbacks": Payload(tmp_path / "made")}, Payload(tmp_path / "made")):
+        torch.save(content, path)
+        with pytest.raises(WeightsError, match="refused"):
+            finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
+        assert not (tmp_path / "made").exists()
+    # What would have happened.
+    torch.load(path, weights_only=False)
+    assert (tmp_path / "made").exists()
 
 
 def test_contradictions_are_refused(table, tmp_path):
@@ -239,8 +270,8 @@ def test_damaged_models_are_refused(table, tmp_path):
     finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
     head = (tmp_path / "m" / "head.safetensors").read_bytes()
     (tmp_path / "m" / "head.safetensors").write_bytes(head[:100])
-    with pytest.raises(WeightsError, match="damaged"):
+    with pytest.raises(WeightsError, match=r"head\.safetensors: .*damaged"):
         TunedModel.load(tmp_path / "m")
     (tmp_path / "m" / "model.json").write_text('{"format": 99}')
-    with pytest.raises(WeightsError, match="not a model of format 2"):
+    with pytest.raises(WeightsError, match="not a model of format 3"):
         TunedModel.load(tmp_path / "m")

@@ -1,5 +1,6 @@
 import csv
 import gzip
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from safetensors.torch import load_file
 import molrate
 from molrate.cli.main import cli
 from molrate.encoders.base import load_encoder
-from molrate.errors import InputError, UsageError
+from molrate.errors import InputError, UsageError, WeightsError
 from molrate.pretraining.config import PretrainingConfig, read_config
 from molrate.pretraining.corpus import CorpusBatches, parse, read_corpus
 from molrate.pretraining.labels import Vocabularies
@@ -132,6 +133,63 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(corpus, tmp_path, monke
         with (tmp_path / name / "curve.csv").open() as file:
             curves.append([row["step"] for row in csv.DictReader(file)])
     assert curves == [["0", "2", "4", "6"]] * 2
+
+    finished = (tmp_path / "stopped" / "model.safetensors").stat()
+    pretrain(corpus, config, tmp_path / "stopped")
+    assert (tmp_path / "stopped" / "model.safetensors").stat() == finished
+
+
+def test_a_folder_holds_one_run(corpus, tmp_path, monkeypatch):
+    config, folder = PretrainingConfig(**SETTINGS), tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr("molrate.pretraining.training.write_weights", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            pretrain(corpus, config, folder)
+    content = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert sorted(content) == ["curve.csv", "last.ckpt", "request.json", "vocabularies.json"]
+    for name, value in (("seed", 1), ("peak_rate", 0.01), ("mask_inputs", False), ("n_steps", 8)):
+        with pytest.raises(UsageError, match=rf"settings\.{name} \(.* before, .* now\)"):
+            pretrain(corpus, replace(config, **{name: value}), folder)
+    (tmp_path / "other.smi").write_text("\n".join(read_corpus(corpus)[:-1]))
+    with pytest.raises(UsageError, match="corpus"):
+        pretrain(tmp_path / "other.smi", config, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == content
+    pretrain(corpus, replace(config, n_workers=1), folder)
+    (folder / "request.json").unlink()
+    with pytest.raises(UsageError, match=r"and no request\.json"):
+        pretrain(corpus, config, folder)
+
+
+class Payload:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return (open, (str(self.target), "w"))
+
+
+@pytest.mark.parametrize("place", ["state_dict", "callbacks", "loops", None])
+def test_code_in_a_checkpoint_is_refused_and_not_run(corpus, tmp_path, place):
+    config, path = PretrainingConfig(**SETTINGS), tmp_path / "run" / "last.ckpt"
+    pretrain(corpus, config, tmp_path / "run")
+    (tmp_path / "run" / "model.safetensors").unlink()
+    checkpoint = torch.load(path, weights_only=True)
+    payload = Payload(tmp_path / "made")
+    if place is None:
+        checkpoint = payload
+    else:
+        checkpoint[place]["more"] = payload
+    torch.save(checkpoint, path)
+    with pytest.raises(WeightsError, match="refused"):
+        pretrain(corpus, config, tmp_path / "run")
+    assert not (tmp_path / "made").exists()
+    torch.load(path, weights_only=False)
+    assert (tmp_path / "made").exists()
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match="damaged"):
+        pretrain(corpus, config, tmp_path / "run")
 
 
 def test_the_command_trains_and_its_weights_embed(corpus, tmp_path):

@@ -1,4 +1,5 @@
 import pickle
+from importlib import metadata
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from molrate.models.linear import fit_model, fitted_before
 from molrate.models.model import TunedModel
 from molrate.screening.stage import EmbeddingStage, ScreeningStage
 
+TASKS = ("regression", "classification")
 SMILES = ["CCO", "c1ccccc1O", "C*C", "bad(", "CC(C)Cc1ccc(cc1)C(C)C(=O)O", "[Na+].CC(=O)[O-]"]
 
 
@@ -132,13 +134,41 @@ def test_classes(tmp_path, dataset, target):
 
 def test_a_model_fitted_before_is_taken_up_only_for_the_same_call(fitted, tmp_path):
     folder, _, dataset = fitted
-    assert fitted_before(folder, dataset, None, 0)
     assert fitted_before(folder, dataset, "rdkit-descriptors", 0)
     assert not fitted_before(tmp_path, dataset, None, 0)
-    with pytest.raises(UsageError, match="another --encoder"):
+    with pytest.raises(UsageError, match=r"ranked \(false before, true now\)"):
+        fitted_before(folder, dataset, None, 0)
+    with pytest.raises(UsageError, match=r"encoder\.name \(rdkit-descriptors before, ecfp4 now\)"):
         fitted_before(folder, dataset, "ecfp4", 0)
-    with pytest.raises(UsageError, match="another --train, --target"):
-        fitted_before(folder, molrate.load_dataset("esol"), None, 0)
+    with pytest.raises(UsageError, match=r"table.*task\.targets"):
+        fitted_before(folder, molrate.load_dataset("esol"), "rdkit-descriptors", 0)
+    with pytest.raises(UsageError, match=r"settings\.seed \(0 before, 1 now\)"):
+        fitted_before(folder, dataset, "rdkit-descriptors", 1)
+
+
+def test_a_model_is_not_taken_up_for_another_task_other_weights_or_versions(fitted, tmp_path, monkeypatch):
+    frame = pd.DataFrame({"smiles": fitted[2].smiles[:80], "y": np.arange(80) % 2})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    tables = {task: molrate.load_dataset(tmp_path / "t.csv", "y", task=task) for task in TASKS}
+    folder = tmp_path / "m"
+    fit_model(tables["regression"], load_encoder("gcn-untrained"), folder, ranked=True, layer="layer-3")
+    assert fitted_before(folder, tables["regression"], None, 0)
+    with pytest.raises(UsageError, match=r"task\.kind \(regression before, binary now\)"):
+        fitted_before(folder, tables["classification"], None, 0)
+    for name, changed in (("torch", r"encoder\.weights.*versions\.torch"), ("rdkit", r"versions\.rdkit")):
+        with monkeypatch.context() as patched:
+            for module in ("molrate.files.requests", "molrate.encoders.checkpoints"):
+                patched.setattr(
+                    f"{module}.version",
+                    lambda package, name=name: "0.1" if package == name else metadata.version(package),
+                )
+            with pytest.raises(UsageError, match=changed):
+                fitted_before(folder, tables["regression"], None, 0)
+    weights = bytearray((folder / "encoder.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (folder / "encoder.safetensors").write_bytes(weights)
+    with pytest.raises(WeightsError, match=r"encoder\.safetensors: it is not the file that model\.json was"):
+        fitted_before(folder, tables["regression"], None, 0)
 
 
 def test_identities_tell_models_apart_and_settings_travel_alone(fitted, tmp_path):

@@ -1,4 +1,4 @@
-"""GROVER weights: files of the released code, and safetensors with their settings beside them."""
+"""GROVER weights: files of the released code, and safetensors with their settings in them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from molrate.encoders.checkpoints import load_state, load_strictly, read_pickle
-from molrate.errors import InputError, WeightsError
+from molrate.encoders.checkpoints import load_state, load_strictly, read_pickle, read_settings, write_state
+from molrate.errors import WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,26 +29,49 @@ _ALLOWED = [
     *(type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)),
 ]
 
+FAMILY = "grover"
+_DEFAULTS = {"activation": "PReLU", "bias": False, "dense": False, "dropout": 0.0, "output": "both"}
+
 _UNUSED = re.compile(r"act_func_(node|edge)\.|(node|edge)_blocks\.[1-9]\d*\.(W_i|layernorm|act_func)\.")
 """Parameters the released code makes and never uses; later blocks project nothing."""
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
-    """Read an encoder's tensors and, where the file or its neighbour says so, its settings.
+def complete(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings with those that were left out."""
+    return {**_DEFAULTS, **config}
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Settings of the network that weights are of; see :func:`read_weights`."""
+    if path.suffix != ".safetensors":
+        return read_weights(path)[1]
+    config = read_settings(path, FAMILY)
+    if config is None:
+        raise WeightsError(
+            f"{path}: the settings of its network (depth, dense, activation, ...) are not in it, and other "
+            f"settings give other embeddings. Make it anew from the checkpoint of the released code, or from "
+            f"an older molrate's file with its .json beside it: molrate convert CHECKPOINT -o {path.name}"
+        )
+    config.pop("padding", None)
+    return complete(config)
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read an encoder's tensors and the settings of its network.
 
     Parameters
     ----------
     path : pathlib.Path
-        ``.safetensors``, with settings in the ``.json`` of the same name if there is one; or a file that
+        ``.safetensors`` with settings in its metadata, or that a card knows by its SHA-256; or a file that
         the released code's trainer saved.
 
     Raises
     ------
     WeightsError
-        If the file is damaged, carries code, or is no GROVER checkpoint.
+        If the file is damaged, carries code, is no GROVER checkpoint, or does not tell its settings.
     """
     if path.suffix == ".safetensors":
-        return load_state(path), read_settings(path)
+        return load_state(path), read_config(path)
     from molrate.encoders.grover.graphs import N_ATOM_FEATURES, N_BOND_FEATURES
 
     stored = read_pickle(path, _ALLOWED)
@@ -63,7 +86,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     for view, n_features in (("node", N_ATOM_FEATURES), ("edge", N_ATOM_FEATURES + N_BOND_FEATURES)):
         if config["width"] == n_features:
             tensors = {name: value for name, value in tensors.items() if not _is_projection(name, view)}
-    return tensors, config
+    return tensors, complete(config)
 
 
 def _is_projection(name: str, view: str) -> bool:
@@ -91,46 +114,24 @@ def _config(args: Namespace, path: Path) -> dict[str, Any]:
     return config
 
 
-def settings_path(path: Path) -> Path:
-    """The file of settings beside a ``.safetensors``."""
-    return path.with_suffix(".json")
-
-
-def read_settings(path: Path) -> dict[str, Any] | None:
-    """Settings beside a ``.safetensors``, or None.
-
-    Raises
-    ------
-    WeightsError
-        If they are no JSON object.
-    """
-    beside = settings_path(path)
-    if not beside.is_file():
-        return None
-    try:
-        config = json.loads(beside.read_text(encoding="utf-8"))["config"]
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise WeightsError(f"{beside}: cannot be read as settings of an encoder: {error!r}") from error
-    return dict(config)
-
-
 def write_weights(path: Path, tensors: dict[str, Tensor], config: dict[str, Any], **about: Any) -> None:
-    """Write ``.safetensors`` and, beside it, settings that :func:`read_weights` finds."""
-    from safetensors.torch import save_file
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous() for name, value in tensors.items()}, path)
-    record = {"family": "grover", "config": config, **about}
-    settings_path(path).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    """Write ``.safetensors`` with settings that :func:`read_weights` finds in it."""
+    write_state(path, tensors, FAMILY, complete(config), **about)
 
 
 def convert(checkpoint: Path, output: Path) -> None:
-    """Write a released checkpoint's encoder as safetensors with settings beside it.
+    """Write a checkpoint's encoder as safetensors with its settings in it.
+
+    Parameters
+    ----------
+    checkpoint : pathlib.Path
+        Of the released code; or safetensors of an earlier molrate, with settings in the ``.json`` beside it.
+    output : pathlib.Path
 
     Raises
     ------
     WeightsError
-        If the checkpoint is missing, damaged, carries code, or lacks parameters of its encoder.
+        If the checkpoint is missing, damaged, carries code, or lacks settings or parameters of its encoder.
     InputError
         If the output cannot be written.
     """
@@ -138,13 +139,25 @@ def convert(checkpoint: Path, output: Path) -> None:
 
     if not checkpoint.is_file():
         raise WeightsError(f"{checkpoint}: no such file")
-    tensors, config = read_weights(checkpoint)
-    if config is None:
-        raise WeightsError(f"{checkpoint}: no settings beside it; convert takes files of the released code")
+    beside = checkpoint.with_suffix(".json")
+    if checkpoint.suffix == ".safetensors" and beside.is_file():
+        tensors, config = load_state(checkpoint), _config_beside(beside)
+    else:
+        tensors, config = read_weights(checkpoint)
     network = Grover(**{key: value for key, value in config.items() if key != "output"})
     load_strictly(network, tensors, checkpoint)
     digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    write_weights(output, tensors, config, converted_from={"file": checkpoint.name, "sha256": digest})
+
+
+def _config_beside(path: Path) -> dict[str, Any]:
+    """Settings as earlier versions of molrate wrote them beside safetensors."""
     try:
-        write_weights(output, tensors, config, converted_from={"file": checkpoint.name, "sha256": digest})
-    except OSError as error:
-        raise InputError(f"{output}: cannot be written: {error}") from error
+        config = complete(json.loads(path.read_text(encoding="utf-8"))["config"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path}: cannot be read as settings of an encoder: {error!r}") from error
+    unknown = sorted(config.keys() - {*_DEFAULTS, "width", "depth", "n_heads", "n_blocks"})
+    missing = sorted({"width", "depth", "n_heads", "n_blocks"} - config.keys())
+    if unknown or missing:
+        raise WeightsError(f"{path}: not settings of an encoder: {', '.join([*unknown, *missing])}")
+    return config

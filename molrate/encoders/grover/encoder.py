@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from molrate.encoders.base import Encoder
 from molrate.encoders.batch import GROVER, MoleculeBatch
 from molrate.encoders.cards import EncoderCard
-from molrate.encoders.checkpoints import choose_weights, load_strictly, weights_digest
-from molrate.errors import UsageError, WeightsError
+from molrate.encoders.checkpoints import check_settings, choose_weights, load_strictly, weights_digest
+from molrate.encoders.grover.checkpoint import complete, read_config, read_weights, write_weights
+from molrate.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -47,8 +48,8 @@ class GroverEncoder(Encoder):
     ----------
     card : EncoderCard
     weights : pathlib.Path, optional
-        Used in place of the card's, without comparing digests. A file of the released code, or
-        safetensors with settings beside it, brings its own architecture.
+        Used in place of the card's, without comparing digests. It brings its own architecture and settings:
+        a file of the released code in its args, safetensors in its metadata.
     seed : int
         Draws the weights where the card has none.
     padding : {"official", "batch", "none"} or int, optional
@@ -77,20 +78,12 @@ class GroverEncoder(Encoder):
         if precision not in PRECISIONS:
             raise UsageError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
         self.precision = precision
-        self.config = dict(card.config)
-        default_padding = self.config.pop("padding", "none")
+        config = dict(card.config)
+        default_padding = config.pop("padding", "none")
         self.padding = _slots(default_padding if padding is None else padding)
         self.weights = choose_weights(card, weights)
-        if weights is not None:
-            self._adopt(weights)
-        self.layers = _layers(self.config["n_blocks"], self.config.get("output", "both"))
-
-    def _adopt(self, weights: Path) -> None:
-        """Take the architecture that given weights bring along."""
-        from molrate.encoders.grover.checkpoint import read_weights
-
-        _, config = read_weights(weights)
-        self.config = config or self.config
+        self.config = complete(config) if weights is None else read_config(weights)
+        self.layers = _layers(self.config["n_blocks"], self.config["output"])
 
     @cached_property
     def _digest(self) -> str:
@@ -136,11 +129,8 @@ class GroverEncoder(Encoder):
         return TrainableGrover(network, _parts(self.layers[-1]), self.padding, pooling)
 
     def write_weights(self, network: nn.Module, path: Path) -> None:
-        """Write ``.safetensors`` with settings beside it, which this encoder takes as weights."""
-        from molrate.encoders.grover.checkpoint import write_weights
-
-        state = {name: value.cpu() for name, value in network.state_dict().items()}
-        write_weights(path, state, {"output": "both", **self.config})
+        """Write ``.safetensors`` with its settings in it, which this encoder takes as weights."""
+        write_weights(path, network.state_dict(), self.config)
 
     def prepare(self) -> None:
         """Read or draw the weights."""
@@ -159,12 +149,9 @@ class GroverEncoder(Encoder):
             return self._network(self.config)
 
     def _trained(self, weights: Path) -> Grover:
-        from molrate.encoders.grover.checkpoint import read_weights
-
         state, config = read_weights(weights)
-        if config is not None and _layers(config["n_blocks"], config["output"]) != self.layers:
-            raise WeightsError(f"{weights}: its blocks or outputs are not those of the card of {self.name}")
-        module = self._network(config or self.config)
+        check_settings(weights, config, self.config, self.name)
+        module = self._network(config)
         load_strictly(module, state, weights)
         return module
 

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 from molrate.encoders.base import Encoder
 from molrate.encoders.batch import PRETRAIN_GNNS, MoleculeBatch
 from molrate.encoders.cards import EncoderCard
-from molrate.encoders.checkpoints import choose_weights, load_state, load_strictly, weights_digest
+from molrate.encoders.checkpoints import (
+    check_settings,
+    choose_weights,
+    load_state,
+    load_strictly,
+    read_settings,
+    weights_digest,
+    write_state,
+)
 
 if TYPE_CHECKING:
     from rdkit import Chem
@@ -75,6 +83,10 @@ class PretrainGNNEncoder(Encoder):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.seed)
                 return PretrainGNN(**self.card.config).double().eval()
+        if self.weights.suffix == ".safetensors":
+            # Other files have no place for it; names and shapes of tensors tell all of this architecture.
+            settings = read_settings(self.weights, self.card.family)
+            check_settings(self.weights, settings or self.card.config, self.card.config, self.name)
         module = PretrainGNN(**self.card.config)
         load_strictly(module, load_state(self.weights), self.weights)
         return module.double().eval()
@@ -95,10 +107,8 @@ class PretrainGNNEncoder(Encoder):
         return TrainableGNN(network, pooling)
 
     def write_weights(self, network: nn.Module, path: Path) -> None:
-        """Write ``.safetensors`` that this encoder takes as weights."""
-        from safetensors.torch import save_file
-
-        save_file({name: value.contiguous().cpu() for name, value in network.state_dict().items()}, path)
+        """Write ``.safetensors`` with its architecture in it, which this encoder takes as weights."""
+        write_state(path, network.state_dict(), self.card.family, self.card.config)
 
     def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
         """One PyG graph of all molecules; see :mod:`molrate.encoders.pretrain_gnns.graphs`."""

@@ -1,6 +1,8 @@
 import csv
+import hashlib
 import json
 import pickle
+import shutil
 from argparse import Namespace
 
 import numpy as np
@@ -11,10 +13,15 @@ from grover_reference import Reference, Tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
+from safetensors.torch import load_file, save_file
 
 from molrate.cli.main import cli
 from molrate.encoders.base import load_encoder
+from molrate.encoders.cards import EncoderCard
+from molrate.encoders.checkpoints import read_about
+from molrate.encoders.grover.checkpoint import complete, write_weights
 from molrate.encoders.grover.deduplication import BRANCHES, deduplicate_batch
+from molrate.encoders.grover.encoder import GroverEncoder
 from molrate.encoders.grover.graphs import batch_molecules
 from molrate.encoders.grover.network import ACTIVATIONS, Grover, node_folds
 from molrate.errors import UsageError, WeightsError
@@ -278,14 +285,98 @@ def test_converted_weights_are_the_checkpoint(tmp_path):
     output = tmp_path / "a.safetensors"
     result = CliRunner().invoke(cli, ["convert", str(tmp_path / "a.pt"), "-o", str(output)])
     assert result.exit_code == 0, result.output
-    settings = json.loads((tmp_path / "a.json").read_text())
-    assert settings["config"]["n_blocks"] == 2
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["a.pt", "a.safetensors"]
+    about = read_about(output)
+    assert (about["settings"]["n_blocks"], about["settings"]["activation"]) == (2, "ReLU")
+    assert about["converted_from"]["file"] == "a.pt"
     encoders = [load_encoder("grover-official-base", tmp_path / name) for name in ("a.pt", "a.safetensors")]
     one, other = (
         encoder.embed(encoder.featurise(molecules(SMILES)).content, ["both"], "mean")["both"]
         for encoder in encoders
     )
     np.testing.assert_array_equal(one, other)
+
+
+def vectors(encoder):
+    return encoder.embed(encoder.featurise(molecules(SMILES)).content, ["both"], "mean")["both"]
+
+
+def test_settings_that_change_embeddings_and_no_tensor_travel_with_the_weights(tmp_path):
+    config = {"width": 8, "depth": 5, "n_heads": 2, "n_blocks": 2, "dense": True}
+    torch.manual_seed(0)
+    state = Grover(**config).state_dict()
+    write_weights(tmp_path / "w.safetensors", state, config)
+    right = vectors(load_encoder("grover-small-untrained", tmp_path / "w.safetensors"))
+    for changed in ({"depth": 3}, {"dense": False}):
+        write_weights(tmp_path / "other.safetensors", state, config | changed)
+        other = vectors(load_encoder("grover-small-untrained", tmp_path / "other.safetensors"))
+        assert np.abs(right - other).max() > 0.01
+
+
+def test_safetensors_without_settings_are_refused_with_what_to_do(tmp_path):
+    config = {"width": 8, "depth": 5, "n_heads": 2, "n_blocks": 2, "dense": True}
+    state = Grover(**config).state_dict()
+    path = tmp_path / "bare.safetensors"
+    save_file(state, path)
+    with pytest.raises(WeightsError, match=r"settings of its network .* molrate convert CHECKPOINT"):
+        load_encoder("grover-small-untrained", path)
+    # As an earlier version had written them.
+    path.with_suffix(".json").write_text(json.dumps({"family": "grover", "config": config}))
+    with pytest.raises(WeightsError, match="settings of its network"):
+        load_encoder("grover-small-untrained", path)
+    result = CliRunner().invoke(cli, ["convert", str(path), "-o", str(tmp_path / "new.safetensors")])
+    assert result.exit_code == 0, result.output
+    assert load_encoder("grover-small-untrained", tmp_path / "new.safetensors").config == complete(config)
+    for content in ("{", "{}", '{"config": {"width": 8}}', '{"config": {"padding": 4}}'):
+        path.with_suffix(".json").write_text(content)
+        done = CliRunner().invoke(cli, ["convert", str(path), "-o", str(tmp_path / "no.safetensors")])
+        assert isinstance(done.exception, WeightsError)
+        assert not (tmp_path / "no.safetensors").exists()
+
+
+def test_a_file_that_a_card_knows_by_its_digest_has_that_cards_settings(tmp_path):
+    shutil.copyfile(
+        shipped("pretrained") / "grover-small-zinc" / "model.safetensors", tmp_path / "w.safetensors"
+    )
+    given = load_encoder("grover-base-untrained", tmp_path / "w.safetensors")
+    assert given.config == load_encoder("grover-small-zinc").config
+    state = load_file(tmp_path / "w.safetensors")
+    save_file({name: value * 1 for name, value in state.items()}, tmp_path / "again.safetensors", {"a": "b"})
+    with pytest.raises(WeightsError, match="settings of its network"):
+        load_encoder("grover-small-zinc", tmp_path / "again.safetensors")
+
+
+def test_a_cards_own_weights_have_the_settings_of_the_card(tmp_path, monkeypatch):
+    config = {"width": 8, "depth": 5, "n_heads": 2, "n_blocks": 2, "dense": True}
+    write_weights(tmp_path / "w.safetensors", Grover(**config).state_dict(), config)
+    digest = hashlib.sha256((tmp_path / "w.safetensors").read_bytes()).hexdigest()
+    card = EncoderCard(
+        "own",
+        "",
+        "",
+        "grover",
+        "pretrained",
+        config | {"depth": 3, "padding": "none"},
+        {"file": "w.safetensors", "sha256": digest, "source": {"urls": ["none"]}},
+    )
+    monkeypatch.setenv("MOLRATE_WEIGHTS", str(tmp_path))
+    with pytest.raises(WeightsError, match="not weights of own; it has depth 5, not 3"):
+        _ = GroverEncoder(card).module
+
+
+def test_weights_of_another_family_or_of_a_format_to_come_are_refused(tmp_path):
+    encoder = load_encoder("gcn-untrained")
+    encoder.write_weights(encoder.trainable().network, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match="of the family pretrain-gnns, not of grover"):
+        load_encoder("grover-small-untrained", tmp_path / "w.safetensors")
+    with pytest.raises(
+        WeightsError, match="not weights of gat-untrained; it has architecture 'gcn', not 'gat'"
+    ):
+        _ = load_encoder("gat-untrained", tmp_path / "w.safetensors").module
+    for record in ('{"format": 99}', "[]", "{"):
+        save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors", {"molrate": record})
+        with pytest.raises(WeightsError):
+            load_encoder("grover-small-untrained", tmp_path / "w.safetensors")
 
 
 def test_convert_refuses_what_is_no_checkpoint(tmp_path):

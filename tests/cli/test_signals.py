@@ -1,0 +1,161 @@
+"""Ctrl-C and SIGTERM at several moments of real commands."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+import pandas as pd
+import pytest
+
+import molrate
+
+ANEW = "Interrupted; no result was written; the same command begins anew."
+GOES_ON = "Interrupted; what is done is kept, and the same command goes on from there."
+RESUMES = "Interrupted; what is done is kept, and --resume goes on from there."
+CONFIG = """n_steps = 100000
+batch_size = 8
+n_warmup_steps = 2
+min_context_count = 2
+n_held_out = 16
+validate_every = 8
+[encoder]
+width = 8
+depth = 2
+n_heads = 2
+n_blocks = 1
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with inputs and outputs of one command."""
+
+    folder: object
+
+    def arguments(self, command):
+        table, out = str(self.folder / "t.csv"), str(self.folder / "out")
+        return {
+            "score": [
+                "score",
+                table,
+                "--target",
+                "y",
+                "-e",
+                "gat-untrained",
+                "--layer",
+                "all",
+                "-o",
+                f"{out}.csv",
+            ],
+            "embed": ["embed", table, "-e", "gat-untrained", "-o", f"{out}.csv"],
+            "finetune": ["finetune", table, "--target", "y", "-e", "gcn-untrained", "-o", out],
+            "pretrain": [
+                "pretrain",
+                str(self.folder / "c.smi"),
+                "--config",
+                str(self.folder / "c.toml"),
+                "-o",
+                out,
+            ],
+            "screen": [
+                *(
+                    "screen",
+                    str(self.folder / "l.smi"),
+                    "--train",
+                    table,
+                    "--target",
+                    "y",
+                    "-e",
+                    "gcn-untrained",
+                ),
+                *("-o", out, "--jobs", "2", "--chunk-size", "50"),
+            ],
+        }[command]
+
+    def done(self, command):
+        """Whether something is there that a stop must not lose."""
+        return {
+            "score": lambda: False,
+            "embed": lambda: False,
+            "finetune": lambda: any(self.folder.glob("out/trials/*/last.ckpt")),
+            "pretrain": lambda: (self.folder / "out" / "last.ckpt").is_file(),
+            "screen": lambda: any(self.folder.glob("out/parts/part-*")),
+        }[command]()
+
+    def start(self, command):
+        return subprocess.Popen(
+            [sys.executable, "-m", "molrate", *self.arguments(command)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "MOLRATE_CACHE": str(self.folder / "cache")},
+            start_new_session=True,
+            # A suite run in the background hands its children an interrupt signal that is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+
+
+@pytest.fixture
+def place(tmp_path):
+    dataset = molrate.load_dataset("esol")
+    frame = pd.DataFrame({"smiles": dataset.smiles, "y": dataset.targets[0].values})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    (tmp_path / "c.smi").write_text("\n".join(dataset.smiles[:200]))
+    (tmp_path / "l.smi").write_text("\n".join([*dataset.smiles] * 20))
+    (tmp_path / "c.toml").write_text(CONFIG)
+    return Place(tmp_path)
+
+
+def stop(process, number, group):
+    """Send a signal to a command, or as a terminal does to its workers too, and see how it ends."""
+    if group:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, err
+    assert out == ""
+    assert "Traceback" not in err
+    return err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("command", "outlook"),
+    [("score", ANEW), ("embed", ANEW), ("finetune", GOES_ON), ("pretrain", GOES_ON), ("screen", RESUMES)],
+)
+def test_a_command_that_is_stopped_says_how_to_go_on(place, command, outlook, number):
+    process = place.start(command)
+    if outlook == ANEW:
+        time.sleep(6)
+    else:
+        while not place.done(command):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.02)
+    assert stop(process, number, group=number == signal.SIGINT) == outlook
+    assert not (place.folder / "out.csv").exists()
+    assert not list(place.folder.rglob("*.lock"))
+
+
+@pytest.mark.parametrize("command", ["score", "finetune", "pretrain", "screen"])
+@pytest.mark.parametrize("seconds", [0.8, 2.5, 5])
+def test_a_command_that_is_stopped_while_it_begins_ends_alike(place, command, seconds):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = place.start(command)
+        time.sleep(seconds)
+        assert stop(process, number, group=True).startswith("Interrupted; ")
+
+
+def test_a_signal_that_is_ignored_stays_ignored(place):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "molrate", "list", "measures"],
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+    )
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    assert process.returncode == 0
