@@ -94,7 +94,7 @@ def pool_of(*encoders):
 def test_pool_scales_each_score_from_the_worst_to_the_best():
     features, labels = plain()
     pool = pool_of((features, labels), (features[:, 1:], labels), (features[:, ::2] - 4, labels))
-    values = [table[0, 0] for table in ETran().pool(pool)]
+    values = [table[0, 0] for table in ETran().normalise_across(pool)]
     label, energy = np.array([[table[0, 0, 0], table[1, 0, 0]] for table in pool]).T
     assert values == pytest.approx(
         0.85 * (label - label.min()) / np.ptp(label) + 0.15 * (energy - energy.min()) / np.ptp(energy),
@@ -108,17 +108,17 @@ def test_another_encoder_changes_the_values_of_the_others():
     features, labels = plain()
     noise = np.random.default_rng(9).normal(size=(120, 4))
     pool = pool_of((features, labels), (features[:, 1:], labels), (features[:, :4] - 4, labels))
-    few = [table[0, 0] for table in ETran().pool(pool)]
-    many = [table[0, 0] for table in ETran().pool([*pool, *pool_of((100 * noise, labels))])]
+    few = [table[0, 0] for table in ETran().normalise_across(pool)]
+    many = [table[0, 0] for table in ETran().normalise_across([*pool, *pool_of((100 * noise, labels))])]
     assert many[:3] != pytest.approx(few)
 
 
 def test_equal_encoders_are_both_worst():
     features, labels = plain()
-    tables = ETran().pool(pool_of((features, labels), (features, labels)))
+    tables = ETran().normalise_across(pool_of((features, labels), (features, labels)))
     assert [table[0, 0] for table in tables] == [0, 0]
 
 
 def test_a_pool_of_one_is_refused():
     with pytest.raises(InputError, match="at least two"):
-        ETran().pool(pool_of(plain()))
+        ETran().normalise_across(pool_of(plain()))
