@@ -104,7 +104,7 @@ class View(Movable):
 
 @dataclass(frozen=True)
 class Branch(Movable):
-    """How the last rows of a view become the output of a branch.
+    """Rule by which the last rows of a view become the output of a branch.
 
     Attributes
     ----------
@@ -239,7 +239,7 @@ def padded_neighbours(graph: Data, padding: int | str | None) -> _Integers:
 
 
 class _Neighbours:
-    """Which rows each row sums, including padding rows; there is one padding row for each different k."""
+    """Rows that each row sums, including padding rows; there is one padding row for each different k."""
 
     def __init__(self, graph: Data, slots: _Integers) -> None:
         self.source, self.target = graph.edge_index.numpy()
