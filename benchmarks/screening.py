@@ -1,12 +1,12 @@
-"""Rows per second of the screening stage on one core, beside its encoder alone and its featurizer alone.
+"""Rows per second of the screening stage on one core, compared with its encoder and its featurizer alone.
 
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/screening.py zinc.smi.gz gcn-supervised [MODEL_FOLDER]
 
-With MALLOC_TRIM_THRESHOLD_=1000000000 and MALLOC_MMAP_THRESHOLD_=100000000 in the environment figures vary
-less. Chunks of 2,000 rows, steps interleaved, medians. `embed` and, with a model, `screen` are all of a
-worker's work: from rows as read to the bytes of a part. The encoder alone gets graphs that are made, the
-featurizer alone makes them from SMILES. The library's SMILES are also written in another order of atoms, as
-from another program: such molecules have to be parsed twice.
+With MALLOC_TRIM_THRESHOLD_=1000000000 and MALLOC_MMAP_THRESHOLD_=100000000 in the environment, figures vary
+less. Chunks have 2,000 rows, steps are interleaved, and figures are medians. `embed` and, with a model,
+`screen` are all of a worker's work: from rows as read to the bytes of a part. The encoder alone gets
+finished graphs; the featurizer alone builds them from SMILES. The library's SMILES are also rewritten with
+another order of atoms, as another program would write them: such molecules have to be parsed twice.
 """
 
 import itertools
@@ -27,7 +27,7 @@ SIZE, REPEATS = 2000, 7
 
 
 def rewritten(row):
-    """The row with its SMILES as another program would write it."""
+    """Rewrite the SMILES of a row as another program would write it."""
     molecule = Chem.MolFromSmiles(row.text)
     order = list(range(molecule.GetNumAtoms()))[::-1]
     text = Chem.MolToSmiles(Chem.RenumberAtoms(molecule, order), canonical=False)
@@ -35,13 +35,13 @@ def rewritten(row):
 
 
 def work(stage, rows):
-    """All that a worker does with a chunk."""
+    """Do everything that a worker does with a chunk."""
     chunk = Chunk(0, rows)
     return make_part(chunk, stage.table(chunk), ".parquet")
 
 
-def steps(encoder, stages, rows, other):
-    """What is timed, by name."""
+def steps(encoder, stages, rows, rewritten_rows):
+    """Functions to time, by name."""
     texts = [row.text for row in rows]
     molecules = standardise(texts)
     layer = encoder.layers[-1]
@@ -57,7 +57,7 @@ def steps(encoder, stages, rows, other):
     }
     for name, stage in stages.items():
         timed[name] = lambda stage=stage: work(stage, rows)
-        timed[f"{name}, other SMILES"] = lambda stage=stage: work(stage, other)
+        timed[f"{name}, other SMILES"] = lambda stage=stage: work(stage, rewritten_rows)
     return timed
 
 
@@ -72,10 +72,10 @@ def main(path, name, model=None):
     times = {}
     for chunk in itertools.islice(chunks, REPEATS):
         rows = [row for row in chunk.rows if not row.error]
-        other = [rewritten(row) for row in rows]
-        for step, do in steps(encoder, stages, rows, other).items():
+        rewritten_rows = [rewritten(row) for row in rows]
+        for step, run in steps(encoder, stages, rows, rewritten_rows).items():
             started = time.perf_counter()
-            do()
+            run()
             times.setdefault(step, []).append((time.perf_counter() - started) / len(rows))
     medians = {step: statistics.median(values) for step, values in times.items()}
     slower = max(medians["encoder alone"], medians["featurizer alone"])

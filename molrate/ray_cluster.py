@@ -1,4 +1,4 @@
-"""A Ray cluster, on this machine or on many."""
+"""Ray clusters, on this machine or on many."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from molrate.errors import MolrateError, UsageError
 
 _PATIENCE = 10
-"""Seconds in which a cluster is to answer."""
+"""Seconds within which a cluster has to answer."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -21,12 +21,12 @@ Result = TypeVar("Result")
 
 @contextmanager
 def connected(address: str | None = None) -> Iterator[Any]:
-    """Ray, connected; what this started is stopped at the end.
+    """Connect to a Ray cluster and yield the ``ray`` module; a connection made here is closed at the end.
 
     Parameters
     ----------
     address : str, optional
-        Of a cluster, as ``ray.init`` takes it; one is started on this machine if none is given.
+        Address of a cluster, as ``ray.init`` takes it. Without it, a cluster is started on this machine.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def _connect(address: str | None) -> None:
 
     try:
         if address is not None and ":" in address:
-            # Ray itself waits for minutes.
+            # Ray itself would wait for minutes.
             host, port = address.removeprefix("ray://").rsplit(":", 1)
             socket.create_connection((host, int(port)), _PATIENCE).close()
         with _signals_as_they_were():
@@ -84,26 +84,26 @@ def _signals_as_they_were() -> Iterator[None]:
 
 
 def n_cores() -> int:
-    """Cores of the cluster that is connected."""
+    """Number of cores of the connected cluster."""
     import ray
 
     return int(ray.cluster_resources().get("CPU", 0))
 
 
 def map_tasks(function: Callable[..., Result], items: Sequence[Item], shared: Any) -> Iterator[Result]:
-    """``function(item, shared)`` of every item, a task each, in order.
+    """Run ``function(item, shared)`` as a task for every item, and yield the results in order.
 
     Parameters
     ----------
     function : callable
     items : sequence
     shared : object
-        Sent to each node once.
+        Argument of every call, sent to each node once.
 
     Raises
     ------
     MolrateError
-        As the function raises it.
+        The error that the function raised.
     """
     import ray
 
@@ -113,7 +113,7 @@ def map_tasks(function: Callable[..., Result], items: Sequence[Item], shared: An
 
 
 def fetch(task: Any) -> Any:
-    """Result of a task, or its error as it was raised."""
+    """Get the result of a task, or raise its error as the task raised it."""
     import ray
 
     try:

@@ -1,4 +1,4 @@
-"""Names to objects, imported only when asked for, open to other packages through entry points."""
+"""Registries of objects by name: an object is imported at first use, and other packages can add names."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Registry:
     Parameters
     ----------
     noun : str
-        What the names stand for, used in error messages ("measure", "encoder family").
+        Noun for the things that the names stand for, used in error messages ("measure", "encoder family").
     group : str
         Entry-point group through which other installed packages add names.
     builtin : dict of str to str
-        molrate's own names. They win over entry points of the same name.
+        molrate's own names. They take precedence over entry points of the same name.
     """
 
     def __init__(self, noun: str, group: str, builtin: dict[str, str]) -> None:
@@ -29,8 +29,8 @@ class Registry:
         self._builtin = dict(builtin)
 
     def _plugins(self) -> dict[str, Any]:
-        found = {point.name: point for point in entry_points(group=self.group)}
-        return {name: point for name, point in found.items() if name not in self._builtin}
+        points = {point.name: point for point in entry_points(group=self.group)}
+        return {name: point for name, point in points.items() if name not in self._builtin}
 
     def __iter__(self) -> Iterator[str]:
         yield from self._builtin
@@ -40,12 +40,12 @@ class Registry:
         return name in set(self)
 
     def __getitem__(self, name: str) -> Any:
-        """Import and return what `name` stands for.
+        """Import and return the object that `name` stands for.
 
         Raises
         ------
         UsageError
-            If no such name is registered; the message lists the known ones.
+            If no such name is registered; the message lists the known names.
         """
         if name in self._builtin:
             module, attribute = self._builtin[name].split(":")

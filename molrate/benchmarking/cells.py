@@ -1,4 +1,4 @@
-"""Cells of the grid encoder x dataset x split x seed, and the file that has a row for each."""
+"""Cells of the grid encoder x dataset x split x seed, and the file that has a row for each cell."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from molrate.files.output import write_atomically
 from molrate.finetuning.config import FinetuningConfig
 
 FINETUNING, SCORES, VARIANTS = "finetuning.csv", "scores", "variants"
-"""What a folder of results holds."""
+"""Names of a file and two folders in a folder of results."""
 
 
 @dataclass(frozen=True)
@@ -30,34 +30,34 @@ class Cell:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one fine-tuning gave; a row of ``finetuning.csv``.
+    """Result of one fine-tuning; a row of ``finetuning.csv``.
 
     Attributes
     ----------
     dataset, split, seed, encoder
-        The cell.
+        The cell of the grid.
     target, task, kind, family : str
         ``kind`` is pretrained, baseline or control.
     frozen : bool
-        Whether the head alone was trained, as of fingerprints and descriptors.
+        Whether only the head was trained, as for fingerprints and descriptors.
     n_parameters, n_layers, dimension : int
-        Of the encoder: its weights, the layers it can transfer, and the width of its embedding.
+        Number of weights of the encoder, number of layers it can transfer, and width of its embedding.
     metric : str
-        Whose values follow: ``auroc`` (higher is better) or ``rmse``.
+        Name of the metric that `validation` and `test` give: ``auroc`` (higher is better) or ``rmse``.
     validation, test : float
     deviation : float
         Standard deviation of the test part, to which an RMSE compares; NaN for classes.
     learning_rate, weight_decay : float
-        Chosen on validation.
+        Settings that had the best validation metric.
     n_epochs : int
-        Of all trials together.
+        Number of epochs of all trials together.
     seconds : float
-        Of all trials together, on one core or one GPU.
+        Time of all trials together, on one core or one GPU.
     n_train, n_test : int
     weights : str
-        Digest of the encoder's weights before.
+        Digest of the encoder's weights before fine-tuning.
     settings, versions : str
-        JSON.
+        Settings of the fine-tuning and versions of packages, as JSON.
     status : str
         ``ok``, or why the cell failed.
     """
@@ -96,12 +96,12 @@ class Outcome:
 
 
 def settings_text(config: FinetuningConfig, seed: int) -> str:
-    """Settings of a cell, as they stand in its row."""
+    """Settings of a cell, as its row has them."""
     return json.dumps(config.record() | {"seed": seed})
 
 
 class Rows:
-    """``finetuning.csv``, to which a whole row at a time is appended.
+    """The file ``finetuning.csv``, to which whole rows are appended.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class Rows:
     Raises
     ------
     InputError
-        If the file is of another format.
+        If the file has another format.
     """
 
     def __init__(self, path: Path) -> None:
@@ -130,19 +130,19 @@ class Rows:
             write_atomically(self.path, content[: content.rfind(b"\n") + 1])
 
     def _frame(self) -> pd.DataFrame:
-        # A dataset or target may be called 2024.
+        # Read names as text: a dataset or target may be called 2024.
         names = ("dataset", "split", "encoder", "target", "weights")
         return pd.read_csv(self.path, dtype=dict.fromkeys(names, str))
 
     def finished(self) -> set[Cell]:
-        """Cells that have a row, those that failed apart: they are tried again."""
+        """Cells with a row, except those that failed: they are tried again."""
         frame = self._frame()
         frame = frame[frame["status"] == "ok"]
         names = ["dataset", "split", "seed", "encoder"]
         return {Cell(*row) for row in frame[names].itertuples(index=False, name=None)}
 
     def append(self, outcome: Outcome) -> None:
-        """Write a row at once."""
+        """Append a row and flush it to the file."""
         line = io.StringIO()
         csv.DictWriter(line, self.columns, lineterminator="\n").writerow(asdict(outcome))
         with self.path.open("a", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Every predictor against real fine-tuning, with intervals over encoders and datasets."""
+"""Comparison of every predictor with real fine-tuning, with intervals over encoders and datasets."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ _REPLICATES = 2000
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well each predictor did.
+    """How well each predictor agrees with fine-tuning.
 
     Attributes
     ----------
     table : pandas.DataFrame
-        One row a predictor and dataset, and one for the mean over datasets (``dataset`` is ``mean``), with
-        the number of encoders (of the mean, the least) and the metrics; for the mean also ``low`` and
-        ``high``, the bounds of the weighted tau's 95 % bootstrap interval over encoders and datasets (of
-        ``random order``: within which 95 % of such orders lie), and ``lead`` with ``lead_low`` and
-        ``lead_high``, by how much the reference's weighted tau is above the predictor's on the same draws.
+        One row for each predictor and dataset, and one for the mean over datasets (``dataset`` is
+        ``mean``), with the metrics and the number of encoders (the smallest number in the row of the mean).
+        The row of the mean also has ``low`` and ``high``, the bounds of the weighted tau's 95 % bootstrap
+        interval over encoders and datasets (for ``random order``, the bounds within which 95 % of such
+        orders lie), and ``lead`` with ``lead_low`` and ``lead_high``: how far the reference's weighted tau
+        is above the predictor's on the same draws.
     outcomes : list of DatasetOutcome
     reference : str
-        The predictor that others are compared with.
+        Predictor with which the others are compared.
     """
 
     table: pd.DataFrame
@@ -44,12 +45,12 @@ class Evaluation:
     reference: str
 
     def means(self) -> pd.DataFrame:
-        """Means over datasets, the best weighted tau first."""
+        """Means over datasets, with the best weighted tau first."""
         means = self.table[self.table["dataset"] == MEAN].drop(columns="dataset")
         return means.sort_values("weighted tau", ascending=False).reset_index(drop=True)
 
     def by_dataset(self, metric: str) -> pd.DataFrame:
-        """One metric, predictors by datasets, in the order of :meth:`means`."""
+        """Table of a metric: predictors in the order of :meth:`means`, by datasets."""
         wide = self.table.pivot_table(index="predictor", columns="dataset", values=metric, sort=False)
         return wide.loc[self.means()["predictor"]]
 
@@ -57,15 +58,15 @@ class Evaluation:
 def evaluate(
     outcomes: Sequence[DatasetOutcome], reference: str = DEFAULT_REFERENCE, seed: int = 0
 ) -> Evaluation:
-    """Compare every predictor that all datasets have with what fine-tuning gave.
+    """Compare every predictor that all datasets have with the results of fine-tuning.
 
     Parameters
     ----------
     outcomes : sequence of DatasetOutcome
     reference : str
-        The predictor that others are compared with; the first one if it is not among them.
+        Predictor with which the others are compared; the first predictor if it is not among them.
     seed : int
-        Draws the bootstrap; all predictors share its draws.
+        Seed of the bootstrap; all predictors share its draws.
     """
     names = [
         name for name in outcomes[0].predictors if all(name in outcome.predictors for outcome in outcomes)
@@ -76,9 +77,9 @@ def evaluate(
     rows = [row for name in names for row in _rows(outcomes, name)]
     for row in rows:
         if row["dataset"] == MEAN:
-            ours = replicates[row["predictor"]]
-            row["low"], row["high"] = np.quantile(ours, (0.025, 0.975))
-            row["lead_low"], row["lead_high"] = np.quantile(replicates[reference] - ours, (0.025, 0.975))
+            taus = replicates[row["predictor"]]
+            row["low"], row["high"] = np.quantile(taus, (0.025, 0.975))
+            row["lead_low"], row["lead_high"] = np.quantile(replicates[reference] - taus, (0.025, 0.975))
     table = pd.DataFrame([*rows, *_random_rows(outcomes, seed)])
     mean = table["dataset"] == MEAN
     best = float(table.loc[mean & (table["predictor"] == reference), "weighted tau"].iloc[0])
@@ -102,11 +103,12 @@ def _rows(outcomes: Sequence[DatasetOutcome], name: str) -> list[dict[str, Any]]
 
 
 def _random_rows(outcomes: Sequence[DatasetOutcome], seed: int) -> list[dict[str, Any]]:
-    """What an order drawn at random is expected to reach, and 95 % of the weighted taus of such orders."""
+    """Metrics that a random order is expected to reach, and bounds of 95 % of its weighted taus."""
     rows: list[dict[str, Any]] = []
     generator = np.random.default_rng(seed)
     taus = np.zeros(_REPLICATES)
-    # One order for all datasets: what tells nothing of the data, such as size, has the same in each.
+    # All datasets share an order: a predictor that knows nothing of the data, such as size, has the same
+    # order in each.
     encoders = _all_encoders(outcomes)
     orders = generator.permuted(np.tile(np.arange(float(len(encoders))), (_REPLICATES, 1)), axis=1)
     for outcome in outcomes:
@@ -125,14 +127,18 @@ def _random_rows(outcomes: Sequence[DatasetOutcome], seed: int) -> list[dict[str
 
 @dataclass(frozen=True)
 class _Resample:
-    """For one outcome: which replicates have it how often, and rows of the encoders each of them drew."""
+    """Bootstrap draws for one outcome.
+
+    `counts` says how often each replicate has the outcome. `groups` holds pairs: replicates that drew the
+    same number of its encoders, and the rows of those encoders.
+    """
 
     counts: Floats
     groups: list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
 
 
 def _resamples(outcomes: Sequence[DatasetOutcome], generator: np.random.Generator) -> Iterator[_Resample]:
-    """Datasets, and encoders, drawn with replacement; a replicate has the same encoders in all datasets."""
+    """Draw datasets and encoders with replacement; a replicate has the same encoders in all datasets."""
     encoders = _all_encoders(outcomes)
     drawn = generator.integers(0, len(encoders), (_REPLICATES, len(encoders)))
     datasets = generator.integers(0, len(outcomes), (_REPLICATES, len(outcomes)))
@@ -159,10 +165,10 @@ def _replicates(outcomes: Sequence[DatasetOutcome], name: str, resamples: Sequen
 
 
 def agreement_of_halves(outcome: DatasetOutcome) -> float:
-    """Mean weighted tau between halves of the seeds: how far fine-tuning agrees with itself; NaN for one.
+    """Mean weighted tau between halves of the seeds, the agreement of fine-tuning with itself.
 
-    The mean over all seeds, which predictors are compared with, is less noisy than its halves, so that a good
-    predictor can agree with it better than these do with each other.
+    It is NaN for a single seed. The mean over all seeds, with which predictors are compared, is less noisy
+    than its halves, so that a good predictor can agree with it better than the halves agree with each other.
     """
     n = outcome.truth.shape[1]
     if n < 2:
@@ -170,39 +176,40 @@ def agreement_of_halves(outcome: DatasetOutcome) -> float:
     taus = []
     for half in combinations(range(n), n // 2):
         rest = [seed for seed in range(n) if seed not in half]
-        one, other = (outcome.truth[:, list(seeds)].mean(axis=1) for seeds in (half, rest))
-        taus.append(weighted(one, other))
+        half_mean, rest_mean = (outcome.truth[:, list(seeds)].mean(axis=1) for seeds in (half, rest))
+        taus.append(weighted(half_mean, rest_mean))
     return float(np.mean(taus))
 
 
 def leave_out(outcomes: Sequence[DatasetOutcome], name: str, by: str) -> pd.DataFrame:
-    """Weighted tau, mean over datasets, without each encoder or family in turn.
+    """Mean weighted tau over datasets, without each encoder or family in turn.
 
     Parameters
     ----------
     outcomes : sequence of DatasetOutcome
     name : str
-        A predictor.
+        Name of a predictor.
     by : {"encoders", "families"}
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``left out``, ``encoders`` (how many remain, at least) and ``weighted tau``: first without
-        leaving out any, then the smallest first; NaN where fewer than three remain in some dataset.
+        Columns ``left out``, ``encoders`` (the smallest number that remains in a dataset) and ``weighted
+        tau``. The first row leaves nothing out; the rows after it begin with the smallest tau. NaN where
+        fewer than three encoders remain in some dataset.
     """
     everything = np.mean([weighted(outcome.predictors[name], outcome.mean_truth) for outcome in outcomes])
     least = min(len(outcome.encoders) for outcome in outcomes)
     whole = {"left out": NOTHING, "encoders": least, "weighted tau": float(everything)}
     rows = []
-    for left in sorted({group for outcome in outcomes for group in getattr(outcome, by)}):
-        kept = [np.array([group != left for group in getattr(outcome, by)]) for outcome in outcomes]
+    for left_out in sorted({group for outcome in outcomes for group in getattr(outcome, by)}):
+        kept = [np.array([group != left_out for group in getattr(outcome, by)]) for outcome in outcomes]
         least = min(int(mask.sum()) for mask in kept)
         taus = [
             weighted(outcome.predictors[name][mask], outcome.mean_truth[mask])
             for outcome, mask in zip(outcomes, kept, strict=True)
         ]
         tau = float(np.mean(taus)) if least >= TOP else float("nan")
-        rows.append({"left out": left, "encoders": least, "weighted tau": tau})
+        rows.append({"left out": left_out, "encoders": least, "weighted tau": tau})
     ordered = pd.DataFrame(rows).sort_values("weighted tau", kind="stable")
     return pd.concat([pd.DataFrame([whole]), ordered], ignore_index=True)

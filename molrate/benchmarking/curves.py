@@ -1,4 +1,4 @@
-"""How agreement with fine-tuning, and its price, change with molecules and distortion."""
+"""Agreement with fine-tuning, and its cost, by number of molecules and by distortion."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from molrate.benchmarking.read import DatasetOutcome
 def agreement_curves(outcomes: Sequence[DatasetOutcome]) -> pd.DataFrame:
     """Weighted tau of measures scored under other settings (the paper's sections 4.6 and B.5).
 
-    Scores of one seed, as a user has them, are compared with fine-tuning averaged over seeds.
+    Scores of a single seed, which is what a user has, are compared with fine-tuning averaged over seeds.
 
     Returns
     -------
     pandas.DataFrame
-        One row per setting, its value ``to``, and measure: ``weighted tau``, the mean over datasets and
-        seeds, ``deviation`` between seeds within a dataset, and ``datasets``, over how many. ``to`` is
-        infinite where all molecules are scored. Empty without variants.
+        One row for each setting, its value ``to``, and measure, with ``weighted tau``, the mean over
+        datasets and seeds; ``deviation`` between seeds within a dataset; and ``datasets``, the number of
+        datasets. ``to`` is infinite where all molecules are scored. Empty without variants.
     """
     rows = []
     for outcome in outcomes:
@@ -49,13 +49,14 @@ def agreement_curves(outcomes: Sequence[DatasetOutcome]) -> pd.DataFrame:
 
 
 def time_table(outcomes: Sequence[DatasetOutcome], measure: str) -> pd.DataFrame:
-    """Seconds of an encoder, on average: fine-tuning, embedding, and the measure (the paper's Table 5).
+    """Mean seconds that fine-tuning, embedding and the measure take for an encoder (the paper's Table 5).
 
     Returns
     -------
     pandas.DataFrame
-        One row a dataset that has variants: ``finetuning``, ``embedding``, ``scoring``, and how many times
-        cheaper than fine-tuning are ``speed-up`` (embedding and measure together) and ``measure alone``.
+        One row for each dataset that has variants, with the seconds ``finetuning``, ``embedding`` and
+        ``scoring``, and the ratios of fine-tuning to embedding and measure together (``speed-up``) and to
+        the measure alone (``measure alone``).
     """
     rows = []
     for outcome in outcomes:

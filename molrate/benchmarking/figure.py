@@ -1,4 +1,4 @@
-"""The paper's Figures 6 and 7 for molecular encoders, as ``.png`` or ``.svg``."""
+"""Figures 6 and 7 of the paper for molecular encoders, as ``.png`` or ``.svg``."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 DRAWABLE = (".png", ".svg")
 
 _FAR = 4
-"""Interquartile ranges beyond the quartiles at which a score is drawn at the edge."""
+"""Number of interquartile ranges beyond the quartiles from which scores are drawn at the edge."""
 
 
 def make_panels(outcomes: Sequence[DatasetOutcome], predictors: Sequence[str]) -> Figure:
-    """Score against fine-tuned performance: one row a dataset, one column a predictor, one point an encoder.
+    """Draw scores against fine-tuned performance.
 
-    Bars are standard errors over seeds. Performance is drawn with the better above.
+    Each dataset has a row, each predictor a column, and each encoder a point. Bars are standard errors over
+    seeds. Better performance is drawn higher.
     """
     from matplotlib.figure import Figure
 
@@ -47,11 +48,11 @@ def _draw_panel(panel: Axes, outcome: DatasetOutcome, name: str) -> None:
     spread = outcome.truth.std(axis=1, ddof=1) if n_seeds > 1 else np.zeros(len(truth))
     families = np.array(outcome.families)
     for family in sorted(set(outcome.families)):
-        of_family = families == family
+        members = families == family
         panel.errorbar(
-            drawn[of_family],
-            sign * truth[of_family],
-            spread[of_family] / np.sqrt(n_seeds),
+            drawn[members],
+            sign * truth[members],
+            spread[members] / np.sqrt(n_seeds),
             fmt="o",
             markersize=4,
             linewidth=0.8,
@@ -68,14 +69,14 @@ def _draw_panel(panel: Axes, outcome: DatasetOutcome, name: str) -> None:
 
 
 def _near(scores: Floats) -> Floats:
-    """Scores with those that would squeeze all others into a corner moved to the edge."""
+    """Move scores that would squeeze all others into a corner to the edge."""
     low, high = np.quantile(scores, (0.25, 0.75))
     reach = _FAR * (high - low)
     return np.clip(scores, low - reach, high + reach) if reach > 0 else scores
 
 
 def make_curves(outcomes: Sequence[DatasetOutcome]) -> Figure:
-    """Agreement with fine-tuning from few molecules, and with other distortions.
+    """Draw agreement with fine-tuning for few molecules and for other distortions.
 
     Raises
     ------
@@ -85,7 +86,7 @@ def make_curves(outcomes: Sequence[DatasetOutcome]) -> Figure:
     from matplotlib.figure import Figure
 
     curves = agreement_curves(outcomes)
-    # Points are means over the same datasets: small ones have no large samples.
+    # Keep points that are means over the same datasets: small datasets have no large samples.
     curves = curves[curves["datasets"] == curves["datasets"].max()]
     if curves.empty:
         raise InputError("these results have no scores with fewer molecules; run molrate benchmark again")
@@ -110,7 +111,7 @@ def make_curves(outcomes: Sequence[DatasetOutcome]) -> Figure:
 
 
 def write_figure(figure: Figure, path: Path) -> None:
-    """Write a figure; equal figures are equal files.
+    """Write a figure; equal figures give equal files.
 
     Raises
     ------
@@ -120,7 +121,7 @@ def write_figure(figure: Figure, path: Path) -> None:
     from matplotlib import rc_context
 
     try:
-        # Without a salt names within an SVG are drawn at random.
+        # Without a salt, names within an SVG are random.
         with rc_context({"svg.hashsalt": "molrate"}):
             figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What ``molrate benchmark`` wrote, read for evaluation: truth and predictors side by side."""
+"""Reading the results of ``molrate benchmark`` for evaluation: truth and predictors of each dataset."""
 
 from __future__ import annotations
 
@@ -24,33 +24,34 @@ from molrate.ranking.ranking import FORMS
 logger = logging.getLogger(__name__)
 
 BASELINES = {"size": "n_parameters", "depth": "n_layers", "dimension": "dimension"}
-"""What needs no data: an encoder's weights, layers, and the width of its embedding."""
+"""Predictors that need no data: numbers of an encoder's weights and layers, and its embedding's width."""
 
 CONSENSUS = ("transrate", "logme", "h-score")
-"""Whose mean rank is the predictor ``consensus``."""
+"""Measures whose mean rank is the predictor ``consensus``."""
 
 
 @dataclass(frozen=True)
 class DatasetOutcome:
-    """One dataset: what fine-tuning gave, and what predicted it.
+    """Results of fine-tuning on a dataset, and the predictors of those results.
 
     Attributes
     ----------
     name, metric : str
     encoders, families : list of str
-        In the order of all arrays.
+        Names and families of the encoders, in the order of all arrays.
     seeds : list of int
     truth : ndarray, shape (n_encoders, n_seeds)
         Test metric, higher is better.
     skill : ndarray, shape (n_encoders,)
-        Test performance that compares between targets, mean over seeds: R squared, or twice the area under
-        the curve less one. Zero is what no knowledge of the molecules gives, one is perfect.
+        Test performance on a scale that targets share, mean over seeds: R squared, or twice the area under
+        the curve minus 1. Without knowledge of the molecules it is 0; 1 is perfect.
     predictors : dict of str to ndarray, shape (n_encoders,)
         Mean score over seeds, higher is better.
     references : dict of str to float
-        Mean test metric of what is not trained as a whole (fingerprints, descriptors), higher is better.
+        Mean test metric of encoders that are not trained as a whole (fingerprints, descriptors), higher is
+        better.
     seconds : float
-        Of a fine-tuning, on average, with all its outcomes.
+        Mean time of a fine-tuning, all its trials included.
     variants : pandas.DataFrame
         Scores of these encoders under other settings (:mod:`molrate.benchmarking.variants`); empty if there
         are none.
@@ -77,18 +78,19 @@ class DatasetOutcome:
 def read_results(
     folder: str | Path | None = None, datasets: Sequence[str] = (), split: str = "random"
 ) -> list[DatasetOutcome]:
-    """Read what ``molrate benchmark`` wrote.
+    """Read the results that ``molrate benchmark`` wrote.
 
-    Of each dataset the encoders and seeds count that make the largest table without a gap, where an
-    encoder weighs as much as the root of the seeds: a seed that has few encoders yet does not push out the
-    others. Encoders that were not trained as a whole, fingerprints and descriptors, are references.
+    For each dataset, the encoders and seeds that count are those of the largest table without a gap, where
+    the size of a table is the number of encoders times the root of the number of seeds: a seed that has few
+    encoders so far does not push out the other encoders. Encoders that were not trained as a whole,
+    fingerprints and descriptors, are references.
 
     Parameters
     ----------
     folder : str or pathlib.Path, optional
-        By default the study that ships with molrate.
+        Folder of results; the default is the study that ships with molrate.
     datasets : sequence of str
-        All if empty.
+        Names of the datasets to read; all if empty.
     split : {"random", "scaffold"}
 
     Raises
@@ -113,7 +115,7 @@ def read_results(
         raise InputError(f"{folder}: no {split} split of {', '.join(unknown)}; it has {', '.join(known)}")
     outcomes = []
     for name in dict.fromkeys(datasets) or known:
-        outcome = _trial(name, *(_of(frame, name, split) for frame in (rows, scores, variants)))
+        outcome = _outcome(name, *(_of(frame, name, split) for frame in (rows, scores, variants)))
         if outcome is not None:
             outcomes.append(outcome)
     if not outcomes:
@@ -124,7 +126,7 @@ def read_results(
 
 
 def _read(path: Path) -> pd.DataFrame:
-    # A dataset may be called 2024.
+    # Read names as text: a dataset may be called 2024.
     return pd.read_csv(path, dtype={"dataset": str, "encoder": str})
 
 
@@ -139,16 +141,16 @@ def _of(frame: pd.DataFrame, dataset: str, split: str) -> pd.DataFrame:
     return frame[(frame["dataset"] == dataset) & (frame["split"] == split)]
 
 
-def _trial(
+def _outcome(
     name: str, rows: pd.DataFrame, scores: pd.DataFrame, variants: pd.DataFrame
 ) -> DatasetOutcome | None:
     metric = str(rows["metric"].iloc[0])
     sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
     tested = rows.pivot_table(index="encoder", columns="seed", values="test") * sign
     tested = tested[_finished_seeds(tested)]
-    about: pd.DataFrame = rows.groupby("encoder").first()
+    encoder_rows: pd.DataFrame = rows.groupby("encoder").first()
     complete = tested.dropna().index
-    frozen = about["frozen"].loc[complete].to_numpy(dtype=bool)
+    frozen = encoder_rows["frozen"].loc[complete].to_numpy(dtype=bool)
     encoders = [str(encoder) for encoder in complete[~frozen]]
     if len(encoders) < TOP:
         return None
@@ -157,12 +159,12 @@ def _trial(
         name,
         metric,
         encoders,
-        about["family"].loc[encoders].tolist(),
+        encoder_rows["family"].loc[encoders].tolist(),
         seeds,
         tested.loc[encoders].to_numpy(),
         _skill(rows[rows["seed"].isin(seeds)], encoders),
-        _predictors(scores[scores["seed"].isin(seeds)], about, encoders),
-        {str(one): float(tested.loc[one].mean()) for one in complete[frozen]},
+        _predictors(scores[scores["seed"].isin(seeds)], encoder_rows, encoders),
+        {str(encoder): float(tested.loc[encoder].mean()) for encoder in complete[frozen]},
         float(rows.loc[rows["encoder"].isin(encoders), "seconds"].mean()),
         variants[variants["seed"].isin(seeds) & variants["encoder"].isin(encoders)],
     )
@@ -175,7 +177,7 @@ def _skill(rows: pd.DataFrame, encoders: list[str]) -> Floats:
 
 
 def _finished_seeds(tested: pd.DataFrame) -> list[int]:
-    """Columns for which the rows without a gap, times the root of the columns, are most."""
+    """Columns for which the number of rows without a gap times the root of the columns is largest."""
     fullest = tested.notna().sum().sort_values(ascending=False, kind="stable").index.tolist()
     counts = np.arange(1, len(fullest) + 1)
     sizes = [len(tested[fullest[:n]].dropna()) * np.sqrt(n) for n in counts]
@@ -187,7 +189,7 @@ def _finished_seeds(tested: pd.DataFrame) -> list[int]:
     return seeds
 
 
-def _predictors(scores: pd.DataFrame, about: pd.DataFrame, encoders: list[str]) -> dict[str, Floats]:
+def _predictors(scores: pd.DataFrame, encoder_rows: pd.DataFrame, encoders: list[str]) -> dict[str, Floats]:
     predictors = {}
     for measure, group in scores.groupby("measure", sort=True):
         lower_is_better = measure in MEASURES and not MEASURES[str(measure)].higher_is_better
@@ -195,10 +197,10 @@ def _predictors(scores: pd.DataFrame, about: pd.DataFrame, encoders: list[str]) 
             by_seed = group.pivot_table(index="encoder", columns="seed", values=form, dropna=False)
             means = by_seed.reindex(encoders).mean(axis=1, skipna=False).to_numpy(dtype=float)
             if np.isfinite(means).all():
-                turned = form == "value" and lower_is_better
-                predictors[predictor_name(str(measure), form)] = -means if turned else means
+                negated = form == "value" and lower_is_better
+                predictors[predictor_name(str(measure), form)] = -means if negated else means
     if all(name in predictors for name in CONSENSUS):
         predictors["consensus"] = np.mean([rankdata(predictors[name]) for name in CONSENSUS], axis=0)
     for name, column in BASELINES.items():
-        predictors[name] = about.loc[encoders, column].to_numpy(dtype=float)
+        predictors[name] = encoder_rows.loc[encoders, column].to_numpy(dtype=float)
     return predictors

@@ -1,9 +1,9 @@
-"""The grid encoder x dataset x split x seed: measures on the training part, and real fine-tuning beside them.
+"""Running the grid encoder x dataset x split x seed: measures on the training part, and real fine-tuning.
 
-Results are tidy files in a folder: ``finetuning.csv`` gets a row for each finished fine-tuning, and
+Results are tidy files in a folder. ``finetuning.csv`` gets a row for each finished fine-tuning.
 ``scores/DATASET-SPLIT-SEED.csv`` holds every measure of every encoder on the molecules that fine-tuning
-learned from, ``variants/DATASET-SPLIT-SEED.csv`` some measures with fewer molecules and other distortions.
-A run that was stopped goes on after the last finished row.
+learned from. ``variants/DATASET-SPLIT-SEED.csv`` holds some measures with fewer molecules and other
+distortions. A run that was stopped continues after the last finished row.
 """
 
 from __future__ import annotations
@@ -131,12 +131,12 @@ def run_cell(cell: Cell, source: Source, config: FinetuningConfig, device: str) 
         known |= dict.fromkeys(("n_parameters", "dimension", "n_epochs"), 0)
         return Outcome(**known, seconds=0.0, status=str(error))
     run = tuned.run
-    found = {part: tuned.metrics[part]["mean"][metric] for part in ("validation", "test")}
-    undefined = [part for part, value in found.items() if not np.isfinite(value)]
+    metrics = {part: tuned.metrics[part]["mean"][metric] for part in ("validation", "test")}
+    undefined = [part for part, value in metrics.items() if not np.isfinite(value)]
     return Outcome(
         **known,
-        validation=found["validation"],
-        test=found["test"],
+        validation=metrics["validation"],
+        test=metrics["test"],
         n_parameters=sum(value.numel() for value in run.encoder.parameters()),
         dimension=len(run.head.feature_mean),
         learning_rate=tuned.best.learning_rate,
@@ -155,7 +155,7 @@ def _deviation(data: TrainingData) -> float:
 
 
 def training_part(data: TrainingData) -> Dataset:
-    """The molecules fine-tuning learns from and chooses by, as a dataset of their own."""
+    """Dataset of the molecules that fine-tuning learns from and chooses by."""
     rows = np.sort(np.concatenate([data.split.train, data.split.validation]))
     dataset = data.dataset
     return Dataset(
@@ -169,7 +169,7 @@ def training_part(data: TrainingData) -> Dataset:
 
 @dataclass(frozen=True)
 class _Block:
-    """A dataset under one split and seed, whose scores are files of their own.
+    """A dataset with a split and a seed, whose scores have their own files.
 
     `origin` says which table it is.
     """
@@ -191,25 +191,28 @@ class _Block:
             self._write(SCORES, ranking.frame, asked, ranking.run)
 
     def write_variants(self, encoders: Sequence[str]) -> None:
-        """Scores of the encoders that are trained as a whole under other settings, unless that is there."""
+        """Write scores under other settings of the encoders that are trained as a whole.
+
+        Nothing is written if the file has them all.
+        """
         whole = {name for name in encoders if load_encoder(name, seed=self.seed).n_transferable}
         asked = self._missing(VARIANTS, {"encoders": whole})
         if asked.get("encoders"):
-            candidates, (trial, *_) = make_candidates(self._dataset(), asked["encoders"], self.seed)
-            self._write(VARIANTS, variant_table(candidates, trial, self.seed), asked, {})
+            candidates, (target, *_) = make_candidates(self._dataset(), asked["encoders"], self.seed)
+            self._write(VARIANTS, variant_table(candidates, target, self.seed), asked, {})
 
     def _path(self, kind: str) -> Path:
         return self.folder / kind / f"{dataset_name(self.source.path)}-{self.split}-{self.seed}.csv"
 
     def _missing(self, kind: str, asked: dict[str, set[str]]) -> dict[str, list[str]]:
-        """What the file is to be about, with all it was about before; empty if it has what is asked for."""
+        """Names that the file has to cover, with those it covers already; empty if none is missing."""
         path = self._path(kind)
         noted = path.with_name(f"{path.name}.run.json")
         if path.is_file() and noted.is_file():
             earlier = json.loads(noted.read_text(encoding="utf-8"))
             if all(names <= set(earlier[key]) for key, names in asked.items()):
                 return {}
-            # Encoders are scored on the molecules that all support, and so anew when one is added.
+            # Encoders are scored on the molecules that all of them support, so a new encoder changes all.
             asked = {key: names | set(earlier[key]) for key, names in asked.items()}
         return {key: sorted(names) for key, names in asked.items()}
 
@@ -220,12 +223,12 @@ class _Block:
         return training_part(data)
 
     def _write(
-        self, kind: str, frame: pd.DataFrame, about: dict[str, list[str]], run: dict[str, Any]
+        self, kind: str, frame: pd.DataFrame, covered: dict[str, list[str]], run: dict[str, Any]
     ) -> None:
         path = self._path(kind)
         named = frame.assign(dataset=dataset_name(self.source.path), split=self.split, seed=self.seed)
         write_atomically(path, named.to_csv(index=False).encode())
-        write_record(path, {**about, "source": self.origin, "run": run})
+        write_record(path, {**covered, "source": self.origin, "run": run})
 
 
 def _usable_sources(sources: Sequence[Source]) -> tuple[dict[str, tuple[Source, Dataset]], list[Failure]]:
@@ -285,14 +288,14 @@ def benchmark(
     datasets, encoders : sequence of str
     folder : str or pathlib.Path
     config : FinetuningConfig
-        The same for every encoder of a dataset; its seed is the cell's.
+        Settings for every encoder; each cell replaces their seed by its own.
     target : sequence of str, optional
-        Columns of tables to predict.
+        Names of the columns of tables to predict.
     splits : sequence of str
     seeds : iterable of int
     measures : sequence of str
     n_jobs : int
-        Fine-tunings at a time, each on one core.
+        Number of fine-tunings that run at the same time, each on one core.
     device : str
     positive, censored : str, optional
         As for :func:`molrate.load_dataset`.

@@ -1,4 +1,4 @@
-"""An evaluation as Markdown: like the paper's Table 3, with what stands behind it."""
+"""An evaluation as Markdown: a table like the paper's Table 3, and tables that support it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from molrate.benchmarking.target_selection import target_selection
 
 
 def to_markdown(evaluation: Evaluation) -> str:
-    """All tables of an evaluation."""
+    """Write all tables of an evaluation as Markdown."""
     outcomes, reference = evaluation.outcomes, evaluation.reference
     sections = [
         ("Predictors", _predictors(evaluation)),
@@ -56,7 +56,7 @@ def _opening(outcomes: Sequence[DatasetOutcome]) -> str:
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table of cells that are text."""
+    """Format cells that are text as a Markdown table."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -66,7 +66,7 @@ def _number(value: float, decimals: int = 2) -> str:
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Predictors by excess, and all forms of TransRate; other forms are in the table as a file."""
+    """Predictors by excess, and all forms of TransRate; the file of the table has the other forms."""
     names = table.index.astype(str)
     return table[~names.str.endswith(")") | names.str.startswith("transrate (")]
 
@@ -113,7 +113,7 @@ def _by_dataset(evaluation: Evaluation) -> str:
 
 
 def _datasets(outcomes: Sequence[DatasetOutcome], reference: str) -> str:
-    """What is lost by one choice or another, dataset by dataset."""
+    """Table of what each way to choose an encoder loses, dataset by dataset."""
     references = sorted({name for outcome in outcomes for name in outcome.references})
     columns = ["dataset", "encoders", "seeds", "tau of seed halves", "best by fine-tuning", "first by score"]
     columns += ["regret", "random regret", *(f"loss with {name}" for name in references)]

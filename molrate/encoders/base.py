@@ -1,4 +1,4 @@
-"""What an encoder is: SMILES in, named layers of embeddings out of one forward pass."""
+"""Encoders: SMILES go in, and one forward pass gives the embeddings of named layers."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ _PLUGIN_GROUP = "molrate.encoders"
 
 
 class Encoder(ABC):
-    """A fixed function from molecules to embeddings, one matrix for each of its layers.
+    """A fixed function from molecules to embeddings, with one matrix for each of its layers.
 
     Attributes
     ----------
     card : EncoderCard
     layers : tuple of str
-        Layer names in the order data flows, in the family's own words.
+        Layer names as the family calls them, in the order in which data flows through the layers.
     level : {"node", "molecule"}
-        Whether :meth:`forward` returns one row per atom, to be pooled, or one per molecule.
+        Whether :meth:`forward` returns one row per atom, which is then pooled, or one per molecule.
     featurisation : str
-        Name and version of the input featurisation. Encoders of one featurisation share their batches.
+        Name and version of the input featurisation. Encoders with the same featurisation share batches.
     options : tuple of str
-        What :func:`load_encoder` may set beside weights and seed.
+        Names of the options that :func:`load_encoder` accepts in addition to weights and seed.
     """
 
     card: EncoderCard
@@ -59,15 +59,15 @@ class Encoder(ABC):
 
     @property
     def name(self) -> str:
-        """The name by which it is registered."""
+        """Name under which the encoder is registered."""
         return self.card.name
 
     @abstractmethod
     def identity(self) -> dict[str, str]:
-        """All of the encoder that changes its numbers; known without loading anything heavy."""
+        """Everything that determines the encoder's numbers; known without loading anything heavy."""
 
-    def prepare(self) -> None:  # noqa: B027 (most controls have nothing to read)
-        """Read what :meth:`forward` needs, before threads share the encoder.
+    def prepare(self) -> None:  # noqa: B027 (baselines have nothing to read)
+        """Read what :meth:`forward` needs. Call it before threads share the encoder.
 
         Raises
         ------
@@ -77,29 +77,29 @@ class Encoder(ABC):
 
     @abstractmethod
     def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
-        """Bring molecules, which stay as they are, into the encoder's input form."""
+        """Convert molecules into the encoder's input form; the molecules are not changed."""
 
     @abstractmethod
     def forward(self, content: Any, device: str = "cpu") -> dict[str, Any]:
-        """Embeddings of every layer, from one pass.
+        """Compute the embeddings of every layer in one pass.
 
         Returns
         -------
         dict of str to array
-            For each layer name a tensor of shape (n_nodes, d) if :attr:`level` is ``node``, else an
+            For each layer name, a tensor of shape (n_nodes, d) if :attr:`level` is ``node``, otherwise an
             array of shape (n_molecules, d).
         """
 
     def embed(self, content: Any, layers: Sequence[str], pooling: str, device: str = "cpu") -> dict[str, Any]:
-        """Molecule embeddings of some layers, from one pass.
+        """Compute the molecule embeddings of some layers in one pass.
 
         Parameters
         ----------
         content : object
-            Of :meth:`graphs`.
+            Content of a batch that :meth:`featurise` returned.
         layers : sequence of str
         pooling : str
-            Of :data:`POOLING_NAMES`; without effect on molecule-level layers.
+            One of :data:`POOLING_NAMES`; it has no effect on molecule-level layers.
         device : str
 
         Returns
@@ -118,36 +118,36 @@ class Encoder(ABC):
 
     @property
     def n_transferable(self) -> int:
-        """Number of layers fine-tuning can transfer; 0 where there is nothing to train."""
+        """Number of layers that fine-tuning can transfer; 0 if there is nothing to train."""
         return 0
 
     def trainable(self, n_layers: int | None = None, pooling: str = "mean", seed: int = 0) -> Trainable:
-        """The network for fine-tuning, with the first layers transferred and the rest drawn anew.
+        """Build the network for fine-tuning: the first layers are transferred, the rest are drawn at random.
 
         Parameters
         ----------
         n_layers : int, optional
-            Up to :attr:`n_transferable`, which is the default.
+            Number of layers to transfer, at most :attr:`n_transferable`, which is the default.
         pooling : str
-            Of :data:`POOLING_NAMES`.
+            One of :data:`POOLING_NAMES`.
         seed : int
-            Draws what is not transferred.
+            Seed of the layers that are not transferred.
 
         Raises
         ------
         UsageError
-            If there is nothing to train, or fewer layers.
+            If the encoder has nothing to train, or fewer layers than `n_layers`.
         """
         raise UsageError(f"{self.name} has nothing to train; fit a head on it as it is (--frozen)")
 
     def write_weights(self, network: nn.Module, path: Path) -> None:
-        """Write the weights of :attr:`Trainable.network` as a file this encoder takes."""
+        """Write the weights of :attr:`Trainable.network` to a file that this encoder can load."""
         raise UsageError(f"{self.name} has no weights")
 
     def select_layers(self, layer: str) -> tuple[str, ...]:
         """Resolve ``last``, ``all`` or a layer's name.
 
-        An encoder with a single layer answers with it to every name, so that fingerprints stay in a
+        An encoder with a single layer returns that layer for every name, so that fingerprints stay in a
         comparison of one named layer.
 
         Raises
@@ -167,19 +167,19 @@ class Encoder(ABC):
 
 
 def encoder_names() -> list[str]:
-    """Names of all encoders: those with a card, then those of other installed packages."""
+    """Names of all encoders: first those with a card, then those of other installed packages."""
     cards = encoder_cards()
     plugins = {point.name for point in entry_points(group=_PLUGIN_GROUP)}
     return [*cards, *sorted(plugins - set(cards))]
 
 
 def list_encoders() -> list[dict[str, str]]:
-    """Encoders that molrate knows, plugins included.
+    """List the encoders that molrate knows, including plugins.
 
     Returns
     -------
     list of dict
-        Name, kind, whether it needs a download, and what it is.
+        Name, kind, availability offline and title of each encoder.
 
     Examples
     --------
@@ -208,26 +208,26 @@ def load_encoder(
     precision: str = "fp32",
     **options: Any,
 ) -> Encoder:
-    """Get an encoder by name. Its weights are found and verified here, and read at first use.
+    """Get an encoder by name. This finds and verifies its weights; the first use reads them.
 
     Parameters
     ----------
     name : str
-        As ``molrate list encoders`` prints it.
+        Name that ``molrate list encoders`` prints.
     weights : str or pathlib.Path, optional
         A checkpoint of the same architecture to use in place of the published one. Its digest goes
         into the record but is not compared with the card's.
     seed : int
         Initialises the weights of untrained encoders; trained ones do not depend on it.
     precision : {"fp32", "bf16"}
-        Of weights and hidden states, for families that have the choice (GROVER).
+        Precision of weights and hidden states, for families that offer the choice (GROVER).
     **options
-        Others of the encoder's family; GROVER has ``padding``.
+        Other options of the encoder's family; GROVER has ``padding``.
 
     Raises
     ------
     UsageError
-        If no encoder has that name, or its family no such option.
+        If no encoder has that name, or its family does not have an option.
     WeightsError
         If the weights are missing and cannot be downloaded, or are not the published ones.
     """

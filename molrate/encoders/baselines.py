@@ -1,4 +1,4 @@
-"""Baselines without learned weights: what a pretrained encoder has to beat."""
+"""Baselines without learned weights, which a pretrained encoder has to beat."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOLECULES_PER_PROCESS = 20
 
 
 class _MoleculeEncoder(Encoder):
-    """An encoder with one layer of one vector a molecule, computed by RDKit."""
+    """An encoder whose only layer has one vector per molecule, which RDKit computes."""
 
     level = "molecule"
 
@@ -42,15 +42,15 @@ class _MoleculeEncoder(Encoder):
         return {"weights": "none", "config": json.dumps(self.card.config, sort_keys=True)}
 
     def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
-        """The molecules themselves."""
+        """Return the molecules themselves as the batch."""
         return MoleculeBatch(list(molecules), list(range(len(molecules))), {})
 
 
 class ECFPEncoder(_MoleculeEncoder):
-    """Extended-connectivity fingerprint bits (Rogers & Hahn 2010), as RDKit's Morgan generator."""
+    """Extended-connectivity fingerprint bits (Rogers & Hahn 2010) from RDKit's Morgan generator."""
 
     def forward(self, content: list[Chem.Mol], device: str = "cpu") -> dict[str, npt.NDArray[np.float32]]:
-        """Fingerprints, shape (n_molecules, n_bits); always computed on the CPU."""
+        """Compute fingerprints, shape (n_molecules, n_bits), always on the CPU."""
         from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 
         config = self.card.config
@@ -64,9 +64,9 @@ class ECFPEncoder(_MoleculeEncoder):
 class DescriptorEncoder(_MoleculeEncoder):
     """RDKit's 2D descriptors, standardised with fixed means and deviations.
 
-    The descriptors, and their means and standard deviations over a reference sample of drug-like
-    molecules, stand in ``normalisation.json`` beside the card, so that the vector of a molecule does
-    not depend on the dataset it is in. Standardised values are cut at +-``limit``.
+    The file ``normalisation.json`` beside the card lists the descriptors with their means and standard
+    deviations over a reference sample of drug-like molecules, so that the vector of a molecule does not
+    depend on the dataset it is in. Standardised values are clipped at +-``limit``.
     """
 
     @cached_property
@@ -82,7 +82,7 @@ class DescriptorEncoder(_MoleculeEncoder):
         return {**super().identity(), "normalisation": f"sha256:{digest}"}
 
     def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
-        """Raw descriptors, shape (n_described, n_descriptors), of the molecules that have them all."""
+        """Compute raw descriptors, shape (n_described, n_descriptors), of molecules that have all of them."""
         raw = descriptors(molecules, list(self._normalisation))
         described = np.isfinite(raw).all(axis=1)
         rows = [int(row) for row in np.flatnonzero(described)]
@@ -93,16 +93,16 @@ class DescriptorEncoder(_MoleculeEncoder):
     def forward(
         self, content: npt.NDArray[np.float64], device: str = "cpu"
     ) -> dict[str, npt.NDArray[np.float32]]:
-        """Standardised descriptors, shape (n_described, n_descriptors)."""
+        """Standardise descriptors, shape (n_described, n_descriptors)."""
         mean, deviation = np.array(list(self._normalisation.values())).T
         limit = self.card.config["limit"]
         return {self.layers[0]: np.clip((content - mean) / deviation, -limit, limit).astype(np.float32)}
 
 
 def descriptors(molecules: Sequence[Chem.Mol], names: list[str]) -> npt.NDArray[np.float64]:
-    """RDKit descriptors by name, shape (n_molecules, n_names); NaN where one is undefined.
+    """RDKit descriptors by name, shape (n_molecules, n_names); NaN where a descriptor is undefined.
 
-    They cost milliseconds a molecule, so they are shared out over all cores.
+    They take milliseconds per molecule, so all cores share the work.
     """
     from joblib import Parallel, cpu_count, delayed
 

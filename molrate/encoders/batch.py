@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 _Encoded = TypeVar("_Encoded")
 
 PRETRAIN_GNNS = "pretrain-gnns/1"
-"""Featurisation of :mod:`molrate.encoders.pretrain_gnns.graphs`. Its version is raised with
-every change to the graphs or the network that changes embeddings: it is part of the key of cached ones."""
+"""Featurisation of :mod:`molrate.encoders.pretrain_gnns.graphs`. Raise its version with every change to
+the graphs or the network that changes embeddings: the version is part of the key of cached embeddings."""
 
 GROVER = "grover/1"
-"""Featurisation of :mod:`molrate.encoders.grover.graphs`, likewise."""
+"""Featurisation of :mod:`molrate.encoders.grover.graphs`; the same rule holds for its version."""
 
 POOLING = "pooling/1"
 """Version of :mod:`molrate.encoders.pooling`, likewise."""
@@ -33,9 +33,9 @@ class MoleculeBatch:
     content : object
         The family's own form: a PyG ``Data`` of all molecules, or a list of RDKit molecules.
     rows : list of int
-        Positions, within the molecules given, of those that are in `content`.
+        Positions, within the given molecules, of the molecules that are in `content`.
     errors : dict of int to str
-        Position and reason of those the featurisation does not support.
+        Positions of the molecules that the featurisation does not support, with the reasons.
     """
 
     content: Any
@@ -49,7 +49,7 @@ class MoleculeBatch:
         encode: Callable[[Chem.Mol], _Encoded],
         collate: Callable[[list[_Encoded]], Any],
     ) -> MoleculeBatch:
-        """Encode each molecule, note those the featurisation does not support, and join the others."""
+        """Encode each molecule, note which ones the featurisation does not support, and join the rest."""
         encoded: list[_Encoded] = []
         rows: list[int] = []
         errors: dict[int, str] = {}

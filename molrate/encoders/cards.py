@@ -1,4 +1,4 @@
-"""Encoder cards: what is known of each encoder, from its ``card.json``."""
+"""Encoder cards: descriptions of the encoders, each read from a ``card.json``."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from molrate.files.downloads import Artifact, github_address
 from molrate.paths import shipped
 
 BASELINES = ("baseline", "control")
-"""Kinds of what pretraining has to beat: computed features, and untrained networks."""
+"""Kinds of encoders that pretraining has to beat: computed features, and untrained networks."""
 
 
 @dataclass(frozen=True)
 class EncoderCard:
-    """What is known of an encoder: a ``card.json`` in ``pretrained/``.
+    """Description of an encoder, read from a ``card.json`` in ``pretrained/``.
 
     Attributes
     ----------
     name, title, description : str
     family : str
-        Name of the code that runs it, one of :data:`molrate.encoders.base.FAMILIES`.
+        Name of the code that runs the encoder, one of :data:`molrate.encoders.base.FAMILIES`.
     kind : {"pretrained", "baseline", "control"}
         Baselines (fingerprints, descriptors) and controls (untrained networks) are what pretraining has to
         beat.
     config : dict
-        The family's own settings.
+        Settings of the family.
     weights : dict or None
-        File, digest and source of the weights; without a source they ship beside the card. None for
+        File, digest and source of the weights; weights without a source ship beside the card. None for
         baselines and controls.
     licence, citation : str
     """
@@ -46,7 +46,7 @@ class EncoderCard:
 
     @property
     def artifact(self) -> Artifact | None:
-        """The weights file, or None where there is none to load."""
+        """The weights file, or None if there is no file to load."""
         if self.weights is None:
             return None
         source = self.weights.get("source")
@@ -68,7 +68,7 @@ class EncoderCard:
 
 @cache
 def encoder_cards() -> dict[str, EncoderCard]:
-    """Cards of all encoders that molrate knows, by name."""
+    """Cards, by name, of all encoders that molrate knows."""
     paths = sorted(shipped("pretrained").glob("*/card.json"))
     cards = [EncoderCard(**json.loads(path.read_text(encoding="utf-8"))) for path in paths]
     return {card.name: card for card in cards}

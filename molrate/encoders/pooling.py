@@ -1,4 +1,4 @@
-"""Node embeddings to molecule embeddings."""
+"""Pooling of node embeddings into molecule embeddings."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ Pooling = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
 
 
 def sum_pooling(nodes: torch.Tensor, index: torch.Tensor, size: int) -> torch.Tensor:
-    """Sum of each molecule's nodes, (n_nodes, d) to (size, d)."""
+    """Sum the nodes of each molecule, (n_nodes, d) to (size, d)."""
     nodes_in_order = torch.arange(len(nodes), device=nodes.device)
-    # Sparse products on a CPU know no bfloat16, and sums of it would lose digits.
+    # Sparse products on a CPU do not support bfloat16, and sums in it would lose digits.
     wide = nodes.float() if nodes.dtype == torch.bfloat16 else nodes
     with torch.autocast(nodes.device.type, enabled=False):
         return compressed_rows(index, nodes_in_order, wide.new_ones(len(wide)), (size, len(wide))) @ wide
 
 
 def mean_pooling(nodes: torch.Tensor, index: torch.Tensor, size: int) -> torch.Tensor:
-    """Mean of each molecule's nodes, (n_nodes, d) to (size, d)."""
+    """Average the nodes of each molecule, (n_nodes, d) to (size, d)."""
     lengths = torch.bincount(index, minlength=size).clamp(min=1)
     return sum_pooling(nodes, index, size) / lengths[:, None]
 
 
 def max_pooling(nodes: torch.Tensor, index: torch.Tensor, size: int) -> torch.Tensor:
-    """Largest value of each molecule's nodes in each dimension, (n_nodes, d) to (size, d)."""
+    """Take the largest value in each dimension over the nodes of each molecule, (n_nodes, d) to (size, d)."""
     lengths = torch.bincount(index, minlength=size)
     largest = torch.segment_reduce(nodes, "max", lengths=lengths)
     return largest.masked_fill((lengths == 0)[:, None], 0.0)
@@ -36,6 +36,6 @@ def max_pooling(nodes: torch.Tensor, index: torch.Tensor, size: int) -> torch.Te
 POOLINGS: dict[str, Pooling] = {"mean": mean_pooling, "sum": sum_pooling, "max": max_pooling}
 """Poolings by name: ``pooling(nodes (n_nodes, d), index (n_nodes,), size) -> (size, d)``.
 
-``index`` holds the molecule of each node and must be sorted. A molecule without
-nodes, as one atom has no bonds, gets zeros.
+``index`` holds the molecule of each node and must be sorted. A molecule without nodes gets zeros: a
+single atom, for example, has no bonds.
 """

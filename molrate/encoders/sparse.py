@@ -1,4 +1,4 @@
-"""Sparse matrices in compressed rows, the form in which torch multiplies them fastest."""
+"""Sparse matrices in compressed rows, the format that torch multiplies fastest."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import torch
 def compressed_rows(
     rows: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, shape: tuple[int, int]
 ) -> torch.Tensor:
-    """Sparse matrix of `shape` with `values` at (`rows`, `columns`).
+    """Build a sparse matrix of `shape` with `values` at (`rows`, `columns`).
 
-    Multiplying by it adds each row's entries in their order, on every device and whatever else is in
-    the batch, which scattered additions do not promise.
+    A product with it adds the entries of each row in their order, on every device and whatever else is in
+    the batch. Scattered additions do not promise that.
 
     Parameters
     ----------
     rows, columns : Tensor of int, shape (n_values,)
-        Sorted by row.
+        Positions of the values, sorted by row.
     values : Tensor, shape (n_values,)
     shape : (int, int)
     """
     start = torch.zeros(shape[0] + 1, dtype=torch.long, device=rows.device)
     start[1:] = torch.bincount(rows, minlength=shape[0]).cumsum(0)
     with warnings.catch_warnings():
-        # torch calls the format beta once in each process; products with dense matrices are stable.
+        # torch warns once in each process that the format is beta; products with dense matrices are stable.
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
         return torch.sparse_csr_tensor(start, columns, values, size=shape, check_invariants=False)

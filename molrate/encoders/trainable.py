@@ -1,4 +1,4 @@
-"""Encoders on their way to being fine-tuned: molecules in, one differentiable embedding each out."""
+"""Encoders for fine-tuning: molecules go in, and each gets a differentiable embedding."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Trainable(nn.Module, ABC):
     Attributes
     ----------
     network : torch.nn.Module
-        In float32; its state is what the encoder reads as weights.
+        Network in float32; the encoder reads its state as weights.
     width : int
         Dimension d of the pooled layer.
-    pooling : str
-        Of :data:`molrate.encoders.pooling.POOLINGS`.
+    pooling : callable
+        One of :data:`molrate.encoders.pooling.POOLINGS`; the constructor takes its name.
     """
 
     network: nn.Module
@@ -38,7 +38,7 @@ class Trainable(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, molecule: Chem.Mol) -> Any:
-        """What :meth:`collate` needs of a molecule, computed once.
+        """Compute what :meth:`collate` needs from a molecule; this is done once for each molecule.
 
         Raises
         ------
@@ -48,7 +48,7 @@ class Trainable(nn.Module, ABC):
 
     @abstractmethod
     def collate(self, encoded: Sequence[Any]) -> Any:
-        """Join molecules into a batch."""
+        """Join encoded molecules into a batch."""
 
     @abstractmethod
     def forward(self, batch: Any) -> Tensor:
@@ -58,7 +58,7 @@ class Trainable(nn.Module, ABC):
 def transfer(
     network: nn.Module, pretrained: dict[str, Tensor], layer_number: Callable[[str], int], n_layers: int
 ) -> None:
-    """Give a network the pretrained weights of its first layers; the others stay as they were drawn.
+    """Give a network the pretrained weights of its first layers; the other layers keep their weights.
 
     Parameters
     ----------
@@ -66,9 +66,9 @@ def transfer(
     pretrained : dict of str to Tensor
         A complete state of the network.
     layer_number : callable
-        Layer of a parameter, counted from 1.
+        Function from the name of a parameter to its layer, counted from 1.
     n_layers : int
-        The paper's K (section 4.3); with 0 nothing is transferred.
+        Number of layers to transfer, the paper's K (section 4.3); with 0 nothing is transferred.
     """
     state = network.state_dict()
     for name, value in pretrained.items():
@@ -78,12 +78,12 @@ def transfer(
 
 
 def check_layers(name: str, n_layers: int | None, limit: int) -> int:
-    """How many layers to transfer; all if not given.
+    """Number of layers to transfer; all `limit` layers if it is not given.
 
     Raises
     ------
     UsageError
-        If the encoder has fewer.
+        If the encoder has fewer layers.
     """
     if n_layers is None:
         return limit
@@ -93,7 +93,7 @@ def check_layers(name: str, n_layers: int | None, limit: int) -> int:
 
 
 def draw(build: Callable[[], Network], seed: int) -> Network:
-    """A network with weights of a seed, without touching the state of torch's generator."""
+    """Build a network with weights drawn from a seed; the state of torch's generator does not change."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()

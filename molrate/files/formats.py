@@ -30,7 +30,8 @@ DAMAGED = (EOFError, OSError, zlib.error, zipfile.BadZipFile)
 Fields = tuple[int, int, Sequence[str], str, str]
 """A record as readers give it: its number from 1; the line it begins in, 0 where a format has none; its cells
 in the order of the header, of which bytes that are not UTF-8 are lone surrogates; why it cannot be read,
-empty if it can; and a remark, of a record that cannot be read what stands for it, of others what is to be noted."""
+empty if it can; and a remark: what stands for a record that cannot be read, or what is to be noted of
+others."""
 
 EMPTY_LINE = "empty line"
 

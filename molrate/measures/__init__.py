@@ -1,4 +1,4 @@
-"""Transferability measures: pure NumPy functions that know nothing of molecules or torch."""
+"""Transferability measures: pure NumPy functions that do not depend on molecules or torch."""
 
 from molrate.measures.base import MEASURES, Measure, one_pass_values
 from molrate.measures.bhattacharyya import gbc

@@ -1,4 +1,4 @@
-r"""GBC: overlap of the classes as Gaussians.
+r"""GBC: overlap of the classes, each taken as a Gaussian.
 
 :math:`-\sum_{i \ne j} \exp(-D_B(i, j))`, over ordered pairs of classes, with the Bhattacharyya distance of
 Gaussians of diagonal covariance in the leading principal components of the features.
@@ -16,7 +16,7 @@ from molrate.statistics.feature_statistics import FeatureStatistics
 from molrate.statistics.moments import Matrix, Moments
 
 COMPONENTS = 64
-# Variances below this part of the mean one are rounding noise of constant directions.
+# Variances below this share of the mean variance are rounding noise of constant directions.
 _VARIANCE_FLOOR = 1e-6
 
 
@@ -34,7 +34,7 @@ def gbc(
     features : array_like, shape (n, d)
     labels : array_like, shape (n,)
     components : int
-        Principal components kept, so that encoders of different dimension compare.
+        Number of principal components kept, so that encoders of different dimension can be compared.
     covariance : {"diagonal", "spherical"}
 
     References
@@ -46,7 +46,7 @@ def gbc(
 
 
 class GaussianBhattacharyya(StatisticsMeasure):
-    """Overlap of the classes as Gaussians in the leading principal components, negated.
+    """Negated overlap of the classes, each taken as a Gaussian in the leading principal components.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class GaussianBhattacharyya(StatisticsMeasure):
         self.covariance = covariance
 
     def value(self, statistics: FeatureStatistics) -> float:
-        """From statistics with class moments."""
+        """Compute GBC from statistics with class moments."""
         if len(statistics.classes) < 2:
             raise InputError("GBC compares classes; at least two different labels are needed")
         eigenvalues, basis = statistics.pooled.spectrum
@@ -85,11 +85,11 @@ class GaussianBhattacharyya(StatisticsMeasure):
         return -_overlap(means, np.maximum(variances, floor))
 
     def maximum(self, sample: Sample) -> float:
-        """Classes fully apart."""
+        """Return 0, the value of classes that do not overlap."""
         return 0.0
 
     def warning(self, sample: Sample) -> str:
-        """Classes with fewer rows than components."""
+        """Warn if the smallest class has no more rows than components."""
         smallest = int(np.bincount(sample.resampling.codes).min())
         components = min(self.components, sample.features.shape[1])
         return (
@@ -111,10 +111,10 @@ def _variances(moments: Moments, basis: Matrix) -> Matrix:
 def _overlap(means: Matrix, variances: Matrix) -> float:
     """Sum of Bhattacharyya coefficients over ordered pairs of classes."""
     total = 0.0
-    for one in range(len(means) - 1):
-        between = (variances[one] + variances[one + 1 :]) / 2
-        apart = (means[one] - means[one + 1 :]) ** 2
-        roots = 0.5 * (np.log(variances[one]) + np.log(variances[one + 1 :]))
+    for index in range(len(means) - 1):
+        between = (variances[index] + variances[index + 1 :]) / 2
+        apart = (means[index] - means[index + 1 :]) ** 2
+        roots = 0.5 * (np.log(variances[index]) + np.log(variances[index + 1 :]))
         distance = (apart / between / 8 + 0.5 * (np.log(between) - roots)).sum(axis=1)
         total += 2 * float(np.exp(-distance).sum())
     return total

@@ -1,7 +1,7 @@
 r"""Label-feature correlation and its double-centred form, linear CKA.
 
-Both compare the similarities of molecules in the features, :math:`\Theta = F F^\top`, with those of their
-labels, and neither needs the n x n matrices.
+Both compare the similarities of molecules in the features, :math:`\Theta = F F^\top`, with the similarities
+of their labels, and neither needs the n x n matrices.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class LabelFeatureCorrelation(StatisticsMeasure):
     )
 
     def value(self, statistics: FeatureStatistics) -> float:
-        """From statistics with pooled second moments."""
+        """Compute the measure from statistics with pooled second moments."""
         n, counts = statistics.count, statistics.class_counts.astype(np.float64)
         sums = statistics.class_sums + counts[:, None] * statistics.shift
         total = sums.sum(axis=0)
@@ -76,7 +76,7 @@ class LabelFeatureCorrelation(StatisticsMeasure):
         return float((product - grand * label_grand / n**2) / np.sqrt(norm * label_norm))
 
     def maximum(self, sample: Sample) -> float:
-        """Perfect correlation."""
+        """Return 1, the value of perfect correlation."""
         return 1.0
 
 
@@ -95,7 +95,7 @@ class LinearCKA(StatisticsMeasure):
     )
 
     def value(self, statistics: FeatureStatistics) -> float:
-        """From statistics with pooled second moments."""
+        """Compute the measure from statistics with pooled second moments."""
         n = statistics.count
         cross, _ = label_cross_products(statistics, centre=True)
         if statistics.n_targets:
@@ -110,12 +110,12 @@ class LinearCKA(StatisticsMeasure):
         return float((cross**2).sum() / norm)
 
     def maximum(self, sample: Sample) -> float:
-        """Perfect alignment."""
+        """Return 1, the value of perfect alignment."""
         return 1.0
 
 
 def _scatter(statistics: FeatureStatistics) -> Matrix:
-    """Smaller matrix of the centred features' products."""
+    """Products of the centred features, as the smaller of the n x n and d x d matrices."""
     moments = statistics.pooled
     if moments.kept:
         rows = moments.rows - moments.mean

@@ -20,7 +20,7 @@ def within_class_covariance(features: Matrix, codes: Codes) -> Matrix:
 
 
 def class_probabilities(features: Matrix, codes: Codes, metric: Matrix) -> Matrix:
-    """Posterior of linear discriminants with class frequencies as priors, shape (n, C).
+    """Posterior probabilities of linear discriminants with class frequencies as priors, shape (n, C).
 
     Parameters
     ----------
@@ -37,6 +37,6 @@ def class_probabilities(features: Matrix, codes: Codes, metric: Matrix) -> Matri
 
 
 def softmax(scores: Matrix) -> Matrix:
-    """Rows of scores as probabilities, shape (n, C)."""
+    """Turn rows of scores into probabilities, shape (n, C)."""
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)

@@ -1,4 +1,7 @@
-"""PARC, RSA and DEPARA: do the features find the same pairs of molecules unlike as something else does?"""
+"""PARC, RSA and DEPARA: agreement on which pairs of molecules are dissimilar.
+
+PARC compares the features with the labels; RSA and DEPARA compare them with an encoder trained on the target.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ def rsa(features: npt.ArrayLike, reference: npt.ArrayLike) -> float:
     ----------
     features : array_like, shape (n, d)
     reference : array_like, shape (n, d_r)
-        Of an encoder trained on the target.
+        Features of the same molecules from an encoder trained on the target.
 
     References
     ----------
@@ -75,14 +78,14 @@ class PARC(Measure):
     )
 
     def replicates(self, sample: Sample) -> Table:
-        """Every labelling, on all rows and without each block."""
+        """Compute PARC for every labelling on all rows, and for the true labels without each block."""
         sample = sample.at_most(_MAX_ROWS)
-        ours = _component_ranks(sample.features)
-        theirs = pair_ranks(_label_distances(sample))
-        return 100 * _replicate_pairs(ours, theirs, sample)
+        feature_ranks = _component_ranks(sample.features)
+        label_ranks = pair_ranks(_label_distances(sample))
+        return 100 * _replicate_pairs(feature_ranks, label_ranks, sample)
 
     def maximum(self, sample: Sample) -> float:
-        """Perfect correlation."""
+        """Return 100, the value of perfect correlation."""
         return 100.0
 
 
@@ -101,16 +104,16 @@ class RSA(Measure):
     )
 
     def replicates(self, sample: Sample) -> Table:
-        """Every permutation of the reference's rows, on all rows and without each block."""
+        """Compute RSA for every permutation of the reference's rows, and without each block."""
         if sample.reference is None:
             raise NotApplicableError(_NO_REFERENCE)
         sample = sample.at_most(_MAX_ROWS)
-        ours = pair_ranks(correlation_distances(sample.features))
-        theirs = pair_ranks(correlation_distances(as_matrix(np.asarray(sample.reference))))
-        return _replicate_pairs(ours, theirs, sample)
+        feature_ranks = pair_ranks(correlation_distances(sample.features))
+        reference_ranks = pair_ranks(correlation_distances(as_matrix(np.asarray(sample.reference))))
+        return _replicate_pairs(feature_ranks, reference_ranks, sample)
 
     def maximum(self, sample: Sample) -> float:
-        """Perfect correlation."""
+        """Return 1, the value of perfect correlation."""
         return 1.0
 
 
@@ -128,7 +131,7 @@ class DEPARA(RSA):
     )
 
     def replicates(self, sample: Sample) -> Table:
-        """Edges as in RSA, and nodes."""
+        """Add the agreement of attributions (nodes) to that of dissimilarities as in RSA (edges)."""
         if sample.attributions is None or sample.reference_attributions is None:
             raise NotApplicableError(_NO_ATTRIBUTIONS)
         edges = super().replicates(sample)
@@ -143,7 +146,7 @@ class DEPARA(RSA):
         return edges
 
     def maximum(self, sample: Sample) -> float:
-        """Equal attributions and perfect correlation."""
+        """Return 2, the value of equal attributions and perfect correlation."""
         return 2.0
 
 
@@ -153,7 +156,7 @@ def _unit(rows: npt.ArrayLike) -> Matrix:
 
 
 def correlation_distances(rows: Matrix) -> Matrix:
-    """One minus the Pearson correlation of rows with each other, shape (n, n).
+    """One minus the Pearson correlation of each pair of rows, shape (n, n).
 
     Raises
     ------
@@ -180,39 +183,41 @@ def _label_distances(sample: Sample) -> Matrix:
     resampling = sample.resampling
     if resampling.task == "regression":
         return np.abs(resampling.values[:, None] - resampling.values)
-    # One-hot rows correlate 1 in a class and equally little between any two, so that ranks see two values.
+    # One-hot rows correlate 1 within a class and equally little between any two classes, so that ranks see
+    # two values.
     return (resampling.codes[:, None] != resampling.codes).astype(np.float64)
 
 
 def pair_ranks(distances: Matrix) -> Matrix:
-    """Mid-ranks of pairs, as a symmetric matrix (n, n) with zeros on its diagonal."""
+    """Mid-ranks of the distances of pairs, as a symmetric matrix (n, n) with zeros on its diagonal."""
     from scipy.stats import rankdata
 
     upper = np.triu_indices(len(distances), 1)
     ranks = np.zeros_like(distances)
-    # Rounded, so that pairs equally far apart share their rank whatever the summation order.
+    # Round, so that pairs equally far apart share their rank for every order of summation.
     ranks[upper] = rankdata(np.round(distances[upper], 12))
     return ranks + ranks.T
 
 
-def _correlation(ours: Matrix, theirs: Matrix) -> float:
-    """Pearson correlation over pairs of two symmetric matrices with zero diagonals."""
-    pairs = len(ours) * (len(ours) - 1)
-    mean_ours, mean_theirs = ours.sum() / pairs, theirs.sum() / pairs
-    product = np.vdot(ours, theirs) / pairs - mean_ours * mean_theirs
-    variances = [np.vdot(x, x) / pairs - m**2 for x, m in ((ours, mean_ours), (theirs, mean_theirs))]
+def _correlation(x: Matrix, y: Matrix) -> float:
+    """Pearson correlation, over pairs, of two symmetric matrices with zero diagonals."""
+    pairs = len(x) * (len(x) - 1)
+    mean_x, mean_y = x.sum() / pairs, y.sum() / pairs
+    product = np.vdot(x, y) / pairs - mean_x * mean_y
+    variances = [np.vdot(ranks, ranks) / pairs - mean**2 for ranks, mean in ((x, mean_x), (y, mean_y))]
     if min(variances) <= 0:
         raise InputError("all pairs of molecules are equally unlike, so nothing correlates")
     return float(product / np.sqrt(variances[0] * variances[1]))
 
 
-def _replicate_pairs(ours: Matrix, theirs: Matrix, sample: Sample) -> Table:
+def _replicate_pairs(x: Matrix, y: Matrix, sample: Sample) -> Table:
+    """Table of the correlation of `x` with `y`, whose rows and columns are permuted together."""
     resampling = sample.resampling
     table = np.full((1 + len(resampling.permutations), 1 + resampling.n_blocks), np.nan)
     for row, order in enumerate(resampling.orders()):
-        permuted: Matrix = theirs[np.ix_(order, order)]
-        table[row, 0] = _correlation(ours, permuted)
+        permuted: Matrix = y[np.ix_(order, order)]
+        table[row, 0] = _correlation(x, permuted)
     for block in range(resampling.n_blocks):
         kept: Codes = np.flatnonzero(resampling.blocks != block)
-        table[0, 1 + block] = _correlation(ours[np.ix_(kept, kept)], theirs[np.ix_(kept, kept)])
+        table[0, 1 + block] = _correlation(x[np.ix_(kept, kept)], y[np.ix_(kept, kept)])
     return table

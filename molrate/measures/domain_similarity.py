@@ -1,7 +1,7 @@
 r"""DS: distance of the target's classes from the molecules of pretraining.
 
 :math:`\exp(-\gamma \, \mathrm{EMD})` with the earth mover's distance between weighted class means of source
-and target features. Pretraining corpora have no classes: their clusters stand for them.
+and target features. Pretraining corpora have no classes, so their clusters stand in for classes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def domain_similarity(
     features : array_like, shape (n, d)
     labels : array_like, shape (n,)
     source_features : array_like, shape (n_s, d)
-        Of molecules the encoder was pretrained on.
+        Features of molecules that the encoder was pretrained on.
     gamma : float
 
     References
@@ -55,7 +55,7 @@ class DomainSimilarity(Measure):
     )
 
     def replicates(self, sample: Sample) -> npt.NDArray[np.float64]:
-        """As for any measure of features, the source clustered once."""
+        """Compute values as for any measure of features; the source is clustered only once."""
         if sample.source_features is None:
             raise NotApplicableError(
                 "needs molecules the encoder was pretrained on (--source-molecules, or "
@@ -65,7 +65,7 @@ class DomainSimilarity(Measure):
         return replicate_rows(sample, lambda rows, labels: _similarity(rows, labels, source, GAMMA))
 
     def maximum(self, sample: Sample) -> float:
-        """No distance."""
+        """Return 1, the value at no distance."""
         return 1.0
 
 

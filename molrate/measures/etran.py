@@ -17,12 +17,12 @@ from molrate.statistics.resampling import Codes, Resampling
 
 _CLASSIFICATION_WEIGHT = 0.85
 _ENERGY_SHARE = 0.005
-# Within-class directions below this part of the mean variance are those that molecules are too few for.
+# Within-class directions below this share of the mean variance are those for which molecules are too few.
 _FLOOR = 1e-6
 
 
 class ETran(Measure):
-    """Discriminant and energy scores, each scaled to the pool of candidates."""
+    """Discriminant and energy scores, each scaled to the range of all candidates."""
 
     name = "etran"
     title = "ETran"
@@ -38,14 +38,14 @@ class ETran(Measure):
     )
 
     def replicates(self, sample: Sample) -> Table:
-        """The two scores, shape (2, 1 + P, 1 + B), for :meth:`pool` to put together."""
+        """Compute the two scores, shape (2, 1 + P, 1 + B), which :meth:`normalise_across` adds."""
         resampling = sample.resampling
         table = np.full((2, 1 + len(resampling.permutations), 1 + resampling.n_blocks), np.nan)
         energies = _log_sum_exp(sample.features)
         rows = row_space(sample.features)
-        everything = np.ones(len(rows), dtype=bool)
+        all_rows = np.ones(len(rows), dtype=bool)
         for row, order in enumerate(resampling.orders()):
-            table[0, row, 0] = _label_score(rows, resampling, order, everything)
+            table[0, row, 0] = _label_score(rows, resampling, order, all_rows)
         for block in range(resampling.n_blocks):
             keep = resampling.blocks != block
             table[0, 0, 1 + block] = _label_score(rows, resampling, np.arange(len(rows)), keep)
@@ -54,12 +54,12 @@ class ETran(Measure):
         return table
 
     def normalise_across(self, tables: Sequence[Table]) -> list[Table]:
-        """Scale each score to the pool, and add them.
+        """Scale each score to the range of all candidates, and add the weighted scores.
 
         Raises
         ------
         InputError
-            If there is one candidate only.
+            If there is only one candidate.
         """
         if len(tables) < 2:
             raise InputError("ETran compares the encoders of a ranking; it needs at least two")
@@ -70,11 +70,11 @@ class ETran(Measure):
         return list(_CLASSIFICATION_WEIGHT * label + (1 - _CLASSIFICATION_WEIGHT) * energy)
 
     def maximum(self, sample: Sample) -> float:
-        """First in both scores."""
+        """Return 1, the value of an encoder that is first in both scores."""
         return 1.0
 
     def warning(self, sample: Sample) -> str:
-        """No more rows than dimensions."""
+        """Warn if there are not more rows than dimensions."""
         n, d = sample.features.shape
         return f"{n} molecules for {d} dimensions: the label score fits anything" if n <= d + 1 else ""
 
@@ -98,6 +98,6 @@ def _log_sum_exp(features: Matrix) -> Matrix:
 
 
 def _lowest(energies: Matrix) -> float:
-    """Mean of the lowest half per cent, one molecule at least."""
+    """Mean of the lowest half per cent of the energies, at least of one molecule."""
     count = max(1, int(len(energies) * _ENERGY_SHARE))
     return float(np.sort(energies)[:count].mean())

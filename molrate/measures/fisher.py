@@ -1,8 +1,8 @@
 """SFDA: discriminant analysis in a space that has been made harder.
 
-Linear discriminants with a regularised within-class covariance classify the molecules; every molecule is
-then moved towards the mean of the other classes, the farther the less surely it was classified; the
-discriminants are fitted again, and the score is the mean probability of the true class.
+Linear discriminants with a regularised within-class covariance classify the molecules. Every molecule then
+moves towards the mean of the other classes, the farther the less certain its class was. The discriminants
+are fitted again, and the score is the mean probability of the true class.
 """
 
 from __future__ import annotations
@@ -53,26 +53,26 @@ class SelfChallengingFisher(FeaturesMeasure):
     )
 
     def replicates(self, sample: Sample) -> npt.NDArray[np.float64]:
-        """As for any measure of features, in their row space."""
+        """Compute values as for any measure of features, in the row space of the features."""
         return super().replicates(replace(sample, features=row_space(sample.features)))
 
     def value(self, features: Matrix, labels: Codes) -> float:
-        """SFDA of features for class codes."""
+        """Compute SFDA of features for class codes."""
         return _score(features, labels)
 
     def maximum(self, sample: Sample) -> float:
-        """Certainty."""
+        """Return 1, the value of a certain true class."""
         return 1.0
 
 
 def _score(features: Matrix, codes: Codes) -> float:
     within = within_class_covariance(features, codes)
     strength = max(float(np.exp(-_STRENGTH * np.linalg.eigvalsh(within)[-1])), _LEAST)
-    sure = softmax(class_probabilities(features, codes, _shrunk(within, strength)))
-    own = sure[np.arange(len(codes)), codes][:, None]
+    confidences = softmax(class_probabilities(features, codes, _shrunk(within, strength)))
+    confidence = confidences[np.arange(len(codes)), codes][:, None]
     means = class_means(features, codes)
-    others = (means.sum(axis=0) - means) / (len(means) - 1)
-    harder = own * features + (1 - own) * others[codes]
+    means_of_others = (means.sum(axis=0) - means) / (len(means) - 1)
+    harder = confidence * features + (1 - confidence) * means_of_others[codes]
     metric = _shrunk(within_class_covariance(harder, codes), strength)
     return float(class_probabilities(harder, codes, metric)[np.arange(len(codes)), codes].mean())
 

@@ -1,4 +1,4 @@
-"""Arrays that some measures need beside an encoder's features."""
+"""Arrays that some measures need in addition to an encoder's features."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GivenArrays = dict[str, dict[str, npt.NDArray[Any]]]
 
 _OWN = ("source_probabilities", "source_features", "attributions")
 _REFERENCE = {"features": "reference", "attributions": "reference_attributions"}
-_NEEDS = {
+_INPUTS = {
     "source_probabilities": "source probabilities",
     "source_features": "source molecules",
     "reference": "reference",
@@ -22,20 +22,20 @@ _NEEDS = {
 
 
 def read_given(given: Mapping[str, npt.ArrayLike], n_rows: int) -> GivenArrays:
-    """Sort arrays named ``OWNER/what`` by owner: an encoder, or ``reference``, the target-trained one.
+    """Sort arrays named ``OWNER/what`` by owner: an encoder, or ``reference``, the target-trained encoder.
 
     Parameters
     ----------
     given : mapping of str to array_like
     n_rows : int
-        Rows of the dataset, which all but source features must have.
+        Number of rows of the dataset; all arrays except source features must have as many.
 
     Raises
     ------
     InputError
-        If a name is not understood or an array has other rows.
+        If a name is not understood or an array has a different number of rows.
     """
-    found: GivenArrays = {}
+    by_owner: GivenArrays = {}
     for name, values in given.items():
         owner, _, what = name.rpartition("/")
         known = _REFERENCE if owner == "reference" else dict.fromkeys(_OWN)
@@ -47,10 +47,10 @@ def read_given(given: Mapping[str, npt.ArrayLike], n_rows: int) -> GivenArrays:
         array = np.asarray(values)
         if what != "source_features" and len(array) != n_rows:
             raise InputError(f"{name!r} (--extra-arrays) has {len(array)} rows, the dataset {n_rows}")
-        found.setdefault(owner, {})[known[what] or what] = array
-    return found
+        by_owner.setdefault(owner, {})[known[what] or what] = array
+    return by_owner
 
 
 def inputs_met(given_arrays: GivenArrays) -> set[str]:
-    """Needs of measures that the arrays meet."""
-    return {_NEEDS[what] for arrays in given_arrays.values() for what in arrays if what in _NEEDS}
+    """Inputs of measures that the arrays provide."""
+    return {_INPUTS[what] for arrays in given_arrays.values() for what in arrays if what in _INPUTS}

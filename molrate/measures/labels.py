@@ -1,4 +1,4 @@
-"""Labels as several measures use them: their products with features, and a source model's classes."""
+"""Label computations that several measures share: products with features, and source-class probabilities."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from molrate.statistics.rows import show_rows
 
 
 def label_cross_products(statistics: FeatureStatistics, *, centre: bool) -> tuple[Matrix, Matrix]:
-    """Features times labels (d, m), and sums of squared labels (m,); classes as one-hot columns."""
+    """Products of features and labels (d, m), and sums of squared labels (m,).
+
+    Classes count as one-hot columns.
+    """
     sums, shift = statistics.sums, statistics.shift
     if statistics.n_targets:
         cross, totals = sums.cross, sums.target_total
@@ -32,12 +35,12 @@ NO_SOURCE = (
 
 
 def checked_probabilities(probabilities: Matrix) -> Matrix:
-    """Rows of probabilities.
+    """Check that rows are probabilities, and return them.
 
     Raises
     ------
     InputError
-        If some are negative or do not sum to one.
+        If a row has a negative entry or does not sum to one.
     """
     bad = (probabilities < 0).any(axis=1) | (np.abs(probabilities.sum(axis=1) - 1) > 1e-3)
     if bad.any():

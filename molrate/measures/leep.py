@@ -1,12 +1,12 @@
-r"""NCE, LEEP and N-LEEP: what source classes say of the target's.
+r"""NCE, LEEP and N-LEEP: what source classes say about the classes of the target.
 
 With probabilities :math:`\theta_{iz}` of source class z for molecule i,
 :math:`\hat P(y, z) = \tfrac1n \sum_{i: y_i = y} \theta_{iz}` and
 
 .. math:: \mathrm{LEEP} = \tfrac1n \sum_i \log \sum_z \hat P(y_i \mid z)\, \theta_{iz}
 
-NCE takes each molecule's most probable source class for certain: it is minus the conditional entropy of the
-label given that class. N-LEEP makes its source classes itself, as components of a Gaussian mixture.
+NCE treats each molecule's most probable source class as certain: it is minus the conditional entropy of the
+label given that class. N-LEEP uses the components of a Gaussian mixture as source classes.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def n_leep(features: npt.ArrayLike, labels: npt.ArrayLike, *, seed: int = 0) -> 
     features : array_like, shape (n, d)
     labels : array_like, shape (n,)
     seed : int
-        Of the mixture's start.
+        Seed of the mixture's random start.
 
     References
     ----------
@@ -90,18 +90,21 @@ def _nce(source: Codes, codes: Codes) -> float:
 
 
 class _SourceMeasure(Measure):
-    """A measure of labels and fixed source classes: cheap for every labelling and deletion."""
+    """A measure of labels and fixed source classes; it is cheap for every labelling and deletion."""
 
     def source(self, sample: Sample) -> Matrix:
-        """Source-class probabilities (n, C_s)."""
+        """Get source-class probabilities (n, C_s)."""
         raise NotImplementedError
 
     def value(self, probabilities: Matrix, codes: Codes) -> float:
-        """The measure of probabilities (n, C_s) for codes (n,)."""
+        """Compute the measure of probabilities (n, C_s) for codes (n,)."""
         return _leep(probabilities, codes)
 
     def replicates(self, sample: Sample) -> Table:
-        """Every labelling, on all rows and without each block; the source classes stay as they are."""
+        """Compute values for every labelling, on all rows and without each block.
+
+        The source classes do not change.
+        """
         probabilities, resampling = self.source(sample), sample.resampling
         table = np.empty((1 + len(resampling.permutations), 1 + resampling.n_blocks))
         for row, order in enumerate(resampling.orders()):
@@ -112,7 +115,7 @@ class _SourceMeasure(Measure):
         return table
 
     def maximum(self, sample: Sample) -> float:
-        """Certainty."""
+        """Return 0, the value of certain predictions."""
         return 0.0
 
 
@@ -131,7 +134,7 @@ class LEEP(_SourceMeasure):
     )
 
     def source(self, sample: Sample) -> Matrix:
-        """The encoder's own."""
+        """Get the source-class probabilities of the encoder's own head."""
         if sample.source_probabilities is None:
             raise NotApplicableError(NO_SOURCE)
         return checked_probabilities(sample.source_probabilities)
@@ -151,7 +154,7 @@ class NCE(LEEP):
     )
 
     def value(self, probabilities: Matrix, codes: Codes) -> float:
-        """NCE of the most probable source classes."""
+        """Compute NCE of the most probable source classes."""
         return _nce(probabilities.argmax(axis=1), codes)
 
 
@@ -177,18 +180,18 @@ class MixtureLEEP(_SourceMeasure):
         self.seed = seed
 
     def source(self, sample: Sample) -> Matrix:
-        """Posterior of the mixture's components."""
+        """Compute posterior probabilities of the mixture's components."""
         from sklearn.mixture import GaussianMixture
 
         rows = leading_components(sample.features)
         n_components = _components(sample.resampling, len(rows))
-        # In units of the largest component, so that the fit's floor on variances is free of scale.
+        # Scale by the largest component, so that the fit's floor on variances does not depend on scale.
         scaled = rows / rows[:, 0].std()
         mixture = GaussianMixture(n_components, covariance_type="diag", random_state=self.seed)
         return mixture.fit(scaled).predict_proba(scaled)
 
     def warning(self, sample: Sample) -> str:
-        """A mixture of more parameters than rows."""
+        """Warn if the mixture has more parameters than there are rows."""
         rows = leading_components(sample.features)
         parameters = _components(sample.resampling, len(rows)) * (2 * rows.shape[1] + 1)
         return (

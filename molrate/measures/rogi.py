@@ -1,8 +1,8 @@
 r"""ROGI-XD: how rough the target is over the space of the features.
 
-Molecules are merged into ever fewer clusters (complete linkage). While the target is smooth, clusters hold
-like values and the spread of cluster means stays; where it is rough, the spread is lost at once. The score
-is the spread lost, :math:`\sigma_0 - \int_0^1 \sigma \, dx` with
+Molecules are merged into fewer and fewer clusters (complete linkage). If the target is smooth, clusters hold
+similar values and the spread of cluster means stays; if it is rough, the spread is lost at once. The score
+is the lost spread, :math:`\sigma_0 - \int_0^1 \sigma \, dx` with
 :math:`x = 1 - \log N_\text{clusters} / \log N`.
 """
 
@@ -56,7 +56,7 @@ class RogiXD(FeaturesMeasure):
     )
 
     def replicates(self, sample: Sample) -> npt.NDArray[np.float64]:
-        """As for any measure of features, clustered once for each set of molecules."""
+        """Compute values as for any measure of features; each set of molecules is clustered once."""
         sample = sample.at_most(_MAX_ROWS)
         resampling = sample.resampling
         if resampling.task == "classification" and resampling.n_classes > 2:
@@ -74,7 +74,7 @@ class RogiXD(FeaturesMeasure):
         return table
 
     def value(self, features: Matrix, labels: Matrix) -> float:
-        """ROGI-XD of features for numbers."""
+        """Compute ROGI-XD of features for numbers."""
         return _roughness(*_merges(features), labels)
 
 
@@ -83,7 +83,7 @@ def _merges(features: Matrix) -> tuple[npt.NDArray[np.intp], Matrix]:
 
 
 def _merges_of(squared: Matrix) -> tuple[npt.NDArray[np.intp], Matrix]:
-    """Pairs of clusters merged (n - 1, 2), and the distances at which they are, the largest being 1."""
+    """Pairs of merged clusters (n - 1, 2), and distances of the merges, scaled so that the largest is 1."""
     from scipy.cluster.hierarchy import linkage
     from scipy.spatial.distance import squareform
 
@@ -97,14 +97,14 @@ def _merges_of(squared: Matrix) -> tuple[npt.NDArray[np.intp], Matrix]:
 
 
 def _roughness(merges: npt.NDArray[np.intp], heights: Matrix, values: Matrix) -> float:
-    """Spread lost over the merges, the target scaled to [0, 1]."""
+    """Spread that the merges lose, with the target scaled to [0, 1]."""
     n = len(values)
     span = values.max() - values.min()
     if not span > 0:
         raise InputError("the target is constant, so it is neither rough nor smooth")
     scaled = (values - values.min()) / span
     spreads = 2 * np.sqrt(np.maximum(_between_variances(merges, scaled), 0.0))
-    # One point for each step in distance, as published: the last merge below it counts.
+    # As published, each step in distance has one point, and the last merge below it counts.
     steps = _steps(heights)
     x = np.r_[0.0, 1 - np.log(n - steps) / np.log(n), 1.0]
     y = np.r_[spreads[0], spreads[steps], 0.0]
@@ -117,16 +117,16 @@ def _between_variances(merges: npt.NDArray[np.intp], values: Matrix) -> Matrix:
     totals, sizes = np.zeros(2 * n - 1), np.ones(2 * n - 1)
     totals[:n] = values
     lost = np.empty(n - 1)
-    for step, (one, other) in enumerate(merges.tolist()):
-        new = n + step
-        totals[new], sizes[new] = totals[one] + totals[other], sizes[one] + sizes[other]
-        before = totals[one] ** 2 / sizes[one] + totals[other] ** 2 / sizes[other]
-        lost[step] = before - totals[new] ** 2 / sizes[new]
+    for step, (left, right) in enumerate(merges.tolist()):
+        merged = n + step
+        totals[merged], sizes[merged] = totals[left] + totals[right], sizes[left] + sizes[right]
+        before = totals[left] ** 2 / sizes[left] + totals[right] ** 2 / sizes[right]
+        lost[step] = before - totals[merged] ** 2 / sizes[merged]
     return values.var() - np.r_[0.0, np.cumsum(lost)] / n
 
 
 def _steps(heights: Matrix) -> npt.NDArray[np.intp]:
-    """Numbers of merges at thresholds at least the smallest step apart."""
+    """Numbers of merges at thresholds that are at least the smallest step apart."""
     chosen, last = [], -np.inf
     for threshold in np.unique(heights):
         if threshold - last >= _LEAST_STEP:

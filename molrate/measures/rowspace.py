@@ -1,4 +1,4 @@
-"""Fewer columns for the same rows, and distances between them."""
+"""Coordinates of rows in fewer columns, and distances between rows."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from molrate.statistics.moments import Matrix, positive_eigenpairs
 
 
 def row_space(rows: Matrix) -> Matrix:
-    """Coordinates (n, k) in the space the rows span, k <= min(n, d); their products are the same.
+    """Coordinates (n, k) in the space that the rows span, with k <= min(n, d) and the same products of rows.
 
-    What does not change under rotation may be computed here at the cost of the smaller dimension.
+    Quantities that do not change under rotation can be computed there at the cost of the smaller dimension.
     """
     n, d = rows.shape
     if d <= n:
@@ -22,8 +22,8 @@ def row_space(rows: Matrix) -> Matrix:
 def principal_components(rows: Matrix, components: int) -> Matrix:
     """Coordinates of the centred rows along their leading principal components, shape (n, k).
 
-    Every component has the sign that makes the sum of its cubes positive, so that neither the order of
-    rows nor that of columns decides it.
+    Every component has the sign that makes the sum of its cubes positive, so that the sign does not depend
+    on the order of rows or columns.
     """
     centred = row_space(rows - rows.mean(axis=0))
     values, vectors = positive_eigenpairs(centred.T @ centred, max(rows.shape))

@@ -1,4 +1,4 @@
-"""What a measure sees: features, resampled labels, and the arrays that some measures take besides."""
+"""Samples: features, resampled labels, and the additional arrays that some measures take."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Sample:
         rows = self.features if features is None else features
         resampling = self.resampling
         targets = resampling.values[:, None] if resampling.task == "regression" else np.zeros((len(rows), 0))
-        made: list[FeatureStatistics] = []
+        labellings: list[FeatureStatistics] = []
         for kind, order in zip(kinds, resampling.orders(), strict=True):
             statistics = FeatureStatistics(
                 rows.shape[1],
@@ -94,10 +94,10 @@ class Sample:
                 second_moments=kind,
             )
             statistics.add(rows, resampling.codes[order], targets[order], resampling.blocks)
-            if made:
-                statistics.share_pooled(made[0])
-            made.append(statistics)
-        return made
+            if labellings:
+                statistics.share_pooled(labellings[0])
+            labellings.append(statistics)
+        return labellings
 
     def take(self, rows: npt.NDArray[np.intp]) -> Sample:
         """The sample for some rows, permutations redrawn among them."""
@@ -162,7 +162,7 @@ def as_matrix(features: npt.ArrayLike) -> Matrix:
     Raises
     ------
     InputError
-        If they are not one.
+        If they are not such a matrix.
     """
     rows = np.asarray(features, dtype=np.float64)
     if rows.ndim != 2:

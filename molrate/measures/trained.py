@@ -1,7 +1,7 @@
 """Task2Vec and Taskonomy-style transfer: measures that train on the target.
 
-They belong to the paper's Table 1 and cost what the others are there to spare, so that they run only when
-they are named.
+They belong to the paper's Table 1. They cost the training that the other measures avoid, so they run only
+if they are named.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def task_embedding(features: npt.ArrayLike, labels: npt.ArrayLike) -> Matrix:
     """Diagonal Fisher information of a task's fitted head, averaged over its classes, shape (d,).
 
     A logistic head is fitted to the labels; entry j is the mean over molecules and classes of
-    x_j^2 p (1 - p), how much the predictions hang on the weights of feature j.
+    x_j^2 p (1 - p), which says how much the predictions depend on the weights of feature j.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def task_embedding(features: npt.ArrayLike, labels: npt.ArrayLike) -> Matrix:
 
 
 class Task2Vec(Measure):
-    """Likeness of target and source tasks by the Fisher information of heads fitted to each."""
+    """Similarity of target and source tasks by the Fisher information of heads fitted to each."""
 
     name = "task2vec"
     title = "Task2Vec (needs training)"
@@ -66,25 +66,27 @@ class Task2Vec(Measure):
     )
 
     def replicates(self, sample: Sample) -> npt.NDArray[np.float64]:
-        """As for any measure of features, the source head fitted once."""
+        """Compute values as for any measure of features; the source head is fitted only once."""
         if sample.source_probabilities is None:
             raise NotApplicableError(NO_SOURCE)
         source = checked_probabilities(sample.source_probabilities).argmax(axis=1)
         if len(np.unique(source)) < 2:
             raise InputError("all molecules have the same most probable source class, so it is no task")
         embedding = task_embedding(sample.features, source)
-        return replicate_rows(sample, lambda rows, labels: _likeness(task_embedding(rows, labels), embedding))
+        return replicate_rows(
+            sample, lambda rows, labels: _similarity(task_embedding(rows, labels), embedding)
+        )
 
     def maximum(self, sample: Sample) -> float:
-        """Equal embeddings."""
+        """Return 1, the value of equal embeddings."""
         return 1.0
 
 
-def _likeness(target: Matrix, source: Matrix) -> float:
-    """Cosine of two embeddings, each entry divided by the sum of both."""
+def _similarity(target: Matrix, source: Matrix) -> float:
+    """Cosine of two embeddings, with each entry divided by the sum of both."""
     both = np.maximum(target + source, np.finfo(float).tiny)
-    one, other = target / both, source / both
-    return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
+    target, source = target / both, source / both
+    return float(target @ source / (np.linalg.norm(target) * np.linalg.norm(source)))
 
 
 class Taskonomy(Measure):
@@ -105,7 +107,7 @@ class Taskonomy(Measure):
     )
 
     def replicates(self, sample: Sample) -> Table:
-        """Mean out-of-fold loss in each block, shape (1 + P, B), for :meth:`pool`."""
+        """Compute the mean out-of-fold loss in each block, shape (1 + P, B), for :meth:`normalise_across`."""
         resampling = sample.resampling
         rows = standardised(sample.features) * np.sqrt(sample.features.shape[1])
         losses = np.full((1 + len(resampling.permutations), resampling.n_blocks), np.nan)
@@ -117,12 +119,12 @@ class Taskonomy(Measure):
         return losses
 
     def normalise_across(self, tables: Sequence[Table]) -> list[Table]:
-        """Shares of the tournament, on all blocks and without each.
+        """Compute shares of the tournament, on all blocks and without each block.
 
         Raises
         ------
         InputError
-            If there is one candidate only.
+            If there is only one candidate.
         """
         if len(tables) < 2:
             raise InputError("Taskonomy compares the encoders of a ranking; it needs at least two")
@@ -136,16 +138,16 @@ class Taskonomy(Measure):
         return list(shares)
 
     def maximum(self, sample: Sample) -> float:
-        """All wins."""
+        """Return 1, the limit for an encoder that wins everywhere."""
         return 1.0
 
 
 def _out_of_fold_losses(rows: Matrix, resampling: Resampling, order: Codes) -> Matrix:
-    """Squared error of the scaled target, or minus log probability of the class, of each row."""
+    """Squared error of the scaled target, or minus the log probability of the class, for each row."""
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
     losses = np.empty(len(rows))
-    # Of few molecules a tenth is too little to tell when to stop.
+    # A tenth of few molecules is too little to tell when to stop.
     stop = len(rows) >= _STOP_ROWS
     options = {"hidden_layer_sizes": (_HIDDEN,), "early_stopping": stop, "max_iter": 200, "random_state": 0}
     values, codes = resampling.values[order], resampling.codes[order]
@@ -165,7 +167,7 @@ def _out_of_fold_losses(rows: Matrix, resampling: Resampling, order: Codes) -> M
 
 
 def _tournament(losses: Matrix) -> Matrix:
-    """Share of each candidate by losses (M, B) in blocks: principal eigenvector of the odds of winning."""
+    """Share of each candidate from losses (M, B) in blocks: principal eigenvector of the odds of winning."""
     better = losses[:, None] < losses[None]
     ties = losses[:, None] == losses[None]
     share = np.clip((better + 0.5 * ties).mean(axis=2), _LEAST_SHARE, 1 - _LEAST_SHARE)

@@ -1,4 +1,4 @@
-"""What GROVER learns to predict without labels: contexts of atoms and bonds, and functional groups."""
+"""Labels of GROVER's self-supervised pretraining: contexts of atoms and bonds, and functional groups."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from molrate.files.output import write_atomically
 
 _UNDERSCORES = str.maketrans("=-", "__")
 
-IGNORED, OTHER = 0, 1
-"""Indices of what has no label, and of contexts outside the vocabulary."""
+OTHER = 1
+"""Index of contexts outside the vocabulary; index 0 is kept free for what has no label."""
 
 
 def atom_contexts(molecule: Chem.Mol) -> list[str]:
@@ -38,10 +38,10 @@ def atom_contexts(molecule: Chem.Mol) -> list[str]:
 
 
 def bond_contexts(molecule: Chem.Mol) -> list[str]:
-    """Name each bond by itself and the bonds at either of its ends, in the order of graphs.
+    """Name each bond by itself and the bonds at its two ends, in the order of the graph's bonds.
 
-    As released, an adjacent bond is named by the element of this bond's own end. Directions depend on
-    how the SMILES was written.
+    As released, an adjacent bond is named by the element of the end that it shares with this bond.
+    Directions depend on how the SMILES was written.
     """
     symbols = [atom.GetSymbol() for atom in atoms_of(molecule)]
     ends, names = [], []
@@ -83,21 +83,21 @@ def functional_group_names() -> list[str]:
 
 def functional_groups(molecule: Chem.Mol) -> npt.NDArray[np.float32]:
     """Whether the molecule has each of the 85 fragments."""
-    found = (molecule.HasSubstructMatch(pattern) for pattern in _functional_groups().values())
-    return np.fromiter(found, dtype=np.float32)
+    matches = (molecule.HasSubstructMatch(pattern) for pattern in _functional_groups().values())
+    return np.fromiter(matches, dtype=np.float32)
 
 
 ATOM_PROPERTIES = ("logP", "molar refractivity", "polar surface", "surface", "charge")
 """Contributions of atoms, after Wildman and Crippen, Ertl, Labute, and Gasteiger."""
 
-# Rough spread of each over drug-like molecules, so that all weigh alike.
+# Rough spread of each property over drug-like molecules, so that all have equal weight.
 _PROPERTY_SCALES = np.array([0.4, 1.5, 8.0, 2.5, 0.2], dtype=np.float32)
 
 
 def atom_properties(molecule: Chem.Mol) -> npt.NDArray[np.float32]:
     """Scaled :data:`ATOM_PROPERTIES` of every atom, shape (n_atoms, 5).
 
-    Where Gasteiger's method has no parameters for an atom the charge is its formal charge.
+    If Gasteiger's method has no parameters for an atom, its charge is the formal charge.
     """
     crippen = np.array(rdMolDescriptors._CalcCrippenContribs(molecule))
     polar = rdMolDescriptors._CalcTPSAContribs(molecule)
@@ -112,13 +112,13 @@ def atom_properties(molecule: Chem.Mol) -> npt.NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Contexts with an index of their own: 2, 3, ..., most frequent first, ties by name."""
+    """Contexts that have an index of their own: 2, 3, ..., the most frequent first, ties by name."""
 
     contexts: tuple[str, ...]
 
     @classmethod
     def count(cls, contexts: Iterable[str], min_count: int) -> Vocabulary:
-        """Build from all contexts of a sample, or their counts; those rarer than `min_count` are left out."""
+        """Build from all contexts of a sample, or their counts; leave out those rarer than `min_count`."""
         counts = Counter(contexts)
         kept = [context for context, count in counts.items() if count >= min_count]
         return cls(tuple(sorted(kept, key=lambda context: (-counts[context], context))))
@@ -127,7 +127,7 @@ class Vocabulary:
         return len(self.contexts) + 2
 
     def index(self, contexts: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Indices of contexts; those unknown have :data:`OTHER`."""
+        """Indices of contexts; unknown contexts have :data:`OTHER`."""
         return np.array([self._places.get(context, OTHER) for context in contexts], dtype=np.int64)
 
     @cached_property
@@ -153,12 +153,12 @@ class Vocabularies:
         return cls(Vocabulary.count(atoms, min_count), Vocabulary.count(bonds, min_count))
 
     def write(self, path: Path) -> None:
-        """Keep as JSON."""
+        """Write the vocabularies as JSON."""
         record = {"atoms": self.atoms.contexts, "bonds": self.bonds.contexts}
         write_atomically(path, json.dumps(record, indent=1).encode())
 
     @classmethod
     def read(cls, path: Path) -> Vocabularies:
-        """Read what :meth:`write` wrote."""
+        """Read a file that :meth:`write` wrote."""
         record = json.loads(path.read_text(encoding="utf-8"))
         return cls(Vocabulary(tuple(record["atoms"])), Vocabulary(tuple(record["bonds"])))

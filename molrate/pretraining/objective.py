@@ -22,12 +22,12 @@ from molrate.pretraining.corpus import LabelledBatch
 from molrate.pretraining.labels import ATOM_PROPERTIES, functional_group_names
 
 CONTEXT_AGREEMENT = 0.1
-"""Weight of the squared difference between what the two branches predict of one atom or bond."""
+"""Weight of the squared difference between the predictions of two branches for the same atom or bond."""
 
 
 @dataclass(frozen=True)
 class Losses:
-    """The parts of the objective; those before the agreements are sums over branches, as released."""
+    """The parts of the objective; the parts before the agreements are sums over branches, as released."""
 
     atom_context: Tensor
     bond_context: Tensor
@@ -39,14 +39,14 @@ class Losses:
     group_agreement: Tensor
 
     def total(self, group_weight: float = 1.0, property_weight: float = 0.0) -> Tensor:
-        """What is minimised."""
+        """The weighted sum that pretraining minimises."""
         contexts = self.atom_context + self.bond_context
         agreement = CONTEXT_AGREEMENT * (self.atom_agreement + self.bond_agreement) + self.group_agreement
         properties = property_weight * (self.properties + self.totals)
         return contexts + group_weight * self.groups + properties + agreement
 
     def parts(self) -> dict[str, Tensor]:
-        """Each part by name."""
+        """The parts by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
@@ -55,20 +55,22 @@ def unigram_losses(train: Iterable[LabelledBatch], held_out: Iterable[LabelledBa
 
     Parameters
     ----------
-    train, held_out : iterable of LabelledBatch
-        Where frequencies are counted (one more for each label), and where losses are measured.
+    train : iterable of LabelledBatch
+        Batches in which labels are counted; 1 is added to each count.
+    held_out : iterable of LabelledBatch
+        Batches on which losses are measured.
     """
     counted, measured = list(train), list(held_out)
 
     def context(name: str) -> float:
-        labels = torch.cat([getattr(batch, name) for batch in counted])
-        asked = torch.cat([getattr(batch, name) for batch in measured])
-        counts = torch.bincount(labels, minlength=int(asked.max()) + 1) + 1.0
-        return -float((counts / counts.sum()).log()[asked].mean())
+        train_labels = torch.cat([getattr(batch, name) for batch in counted])
+        labels = torch.cat([getattr(batch, name) for batch in measured])
+        counts = torch.bincount(train_labels, minlength=int(labels.max()) + 1) + 1.0
+        return -float((counts / counts.sum()).log()[labels].mean())
 
     groups = torch.cat([batch.groups for batch in counted])
     share = ((groups.sum(dim=0) + 1) / (len(groups) + 2)).expand(sum(len(b.groups) for b in measured), -1)
-    of_groups = float(binary_cross_entropy(share, torch.cat([batch.groups for batch in measured])))
+    group_loss = float(binary_cross_entropy(share, torch.cat([batch.groups for batch in measured])))
     properties = torch.cat([batch.properties for batch in measured])
     centre = torch.cat([batch.properties for batch in counted]).mean(dim=0)
     totals = torch.cat([batch.totals() for batch in measured])
@@ -78,12 +80,12 @@ def unigram_losses(train: Iterable[LabelledBatch], held_out: Iterable[LabelledBa
         "totals": len(BRANCHES) * float(((totals - total_centre) ** 2).mean()),
         "atom_context": 2 * context("atom_labels"),
         "bond_context": 2 * context("bond_labels"),
-        "groups": len(BRANCHES) * of_groups,
+        "groups": len(BRANCHES) * group_loss,
     }
 
 
 class Pretraining(nn.Module):
-    """An encoder with the heads that predict its labels.
+    """An encoder with the heads that predict the pretraining labels.
 
     Parameters
     ----------
@@ -108,15 +110,15 @@ class Pretraining(nn.Module):
         self.totals = linears(BRANCHES, len(ATOM_PROPERTIES) + 1)
 
     def forward(self, batch: LabelledBatch) -> Losses:
-        """Losses of one batch.
+        """Compute the losses of one batch.
 
         The agreement of contexts is averaged over the atoms and bonds that have a label.
         """
         layers = self.encoder(batch.graph)
-        folds = {name: branch.fold for name, branch in batch.graph.branches.items()}
+        inverses = {name: branch.inverse for name, branch in batch.graph.branches.items()}
 
         def nodes(name: str, rows: Tensor) -> Tensor:
-            return layers[name][folds[name][rows]]
+            return layers[name][inverses[name][rows]]
 
         atoms = [
             log_softmax(head(nodes(name, batch.atom_rows)), dim=-1)
@@ -130,10 +132,10 @@ class Pretraining(nn.Module):
             )
             for name, head in self.bond_context.items()
         ]
-        molecules = {name: self._molecules(layers[name][folds[name]], name, batch) for name in self.groups}
+        molecules = {name: self._molecules(layers[name][inverses[name]], name, batch) for name in self.groups}
         groups = [head(molecules[name]) for name, head in self.groups.items()]
         totals = [head(molecules[name]) for name, head in self.totals.items()]
-        properties = [head(layers[name])[folds[name]] for name, head in self.properties.items()]
+        properties = [head(layers[name])[inverses[name]] for name, head in self.properties.items()]
         return Losses(
             torch.stack([nll_loss(scores, batch.atom_labels) for scores in atoms]).sum(),
             torch.stack([nll_loss(scores, batch.bond_labels) for scores in bonds]).sum(),

@@ -235,7 +235,8 @@ def top_notes(best: pd.DataFrame, n: int, min_similarity: float | None) -> list[
     n_far = int((best["similarity"] < LOW_SIMILARITY).sum()) if len(best) else 0
     if n_far:
         notes.append(
-            f"{n_far} of {len(best)} rows are less similar than {LOW_SIMILARITY:g} to every training molecule; "
+            f"{n_far} of {len(best)} rows are less similar than {LOW_SIMILARITY:g} "
+            "to every training molecule; "
             "predictions and bounds say little of them; --min-similarity leaves such out."
         )
     return notes

@@ -57,5 +57,5 @@ values = arrays(np.float64, (3, 7), elements=st.integers(0, 4).map(float))
 
 @given(values, values)
 def test_all_rows_at_once_equal_scipy_with_ties_and_constants(scores, truth):
-    expected = [weighted(one, other) for one, other in zip(scores, truth, strict=True)]
+    expected = [weighted(*rows) for rows in zip(scores, truth, strict=True)]
     np.testing.assert_allclose(weighted_rows(scores, truth), expected, atol=1e-12)

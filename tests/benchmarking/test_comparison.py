@@ -42,8 +42,8 @@ def test_the_lead_is_paired(results):
     assert means.loc["reversed", "lead_low"] > 1
     # Equal scores have no lead however wide the interval of each.
     twin = [
-        replace(one, predictors={**one.predictors, "twin": one.predictors["transrate"]})
-        for one in read_results(results)
+        replace(outcome, predictors={**outcome.predictors, "twin": outcome.predictors["transrate"]})
+        for outcome in read_results(results)
     ]
     row = evaluate(twin).means().set_index("predictor").loc["twin"]
     assert row["lead_low"] == row["lead_high"] == 0
@@ -56,8 +56,8 @@ def test_intervals_are_those_of_a_bootstrap_written_out():
     taus = []
     for _ in range(2000):
         rows = generator.integers(0, 12, 12)
-        of = [weighted(one.predictors["score"][rows], one.mean_truth[rows]) for one in outcomes]
-        taus.append(np.mean([of[index] for index in generator.integers(0, 2, 2)]))
+        drawn = [weighted(of.predictors["score"][rows], of.mean_truth[rows]) for of in outcomes]
+        taus.append(np.mean([drawn[index] for index in generator.integers(0, 2, 2)]))
     np.testing.assert_allclose(
         means[["low", "high"]].to_numpy(float), np.quantile(taus, (0.025, 0.975)), atol=0.06
     )
@@ -78,19 +78,19 @@ def test_a_random_order_stands_for_what_chance_gives(results):
     row = evaluation.means().set_index("predictor").loc[RANDOM]
     assert row["weighted tau"] == 0
     assert row["top-3 recall"] == 0.5
-    truths = [one.mean_truth for one in evaluation.outcomes]
+    truths = [outcome.mean_truth for outcome in evaluation.outcomes]
     expected = np.mean([(truth.max() - truth.mean()) / abs(truth.max()) for truth in truths])
     assert row["regret"] == pytest.approx(expected)
     assert -1 <= row["low"] < -0.3 < 0.3 < row["high"] <= 1
 
 
 def test_halves_of_the_seeds_agree_or_not(results):
-    one = read_results(results)[0]
-    assert agreement_of_halves(one) == pytest.approx(1)
-    noisy = one.truth.copy()
+    dataset = read_results(results)[0]
+    assert agreement_of_halves(dataset) == pytest.approx(1)
+    noisy = dataset.truth.copy()
     noisy[:, 1] = noisy[::-1, 0]
-    assert agreement_of_halves(replace(one, truth=noisy)) < -0.9
-    assert np.isnan(agreement_of_halves(replace(one, truth=one.truth[:, :1])))
+    assert agreement_of_halves(replace(dataset, truth=noisy)) < -0.9
+    assert np.isnan(agreement_of_halves(replace(dataset, truth=dataset.truth[:, :1])))
 
 
 def test_leaving_out(results):
@@ -125,5 +125,5 @@ def test_random_orders_are_the_same_in_all_datasets():
     """Size orders every dataset alike: so do the orders it is compared with."""
     same = [outcome(name, np.arange(8.0), score=np.arange(8.0)) for name in "abcd"]
     several = evaluate(same).means().set_index("predictor").loc[RANDOM]
-    one = evaluate(same[:1]).means().set_index("predictor").loc[RANDOM]
-    assert several["low"] == pytest.approx(one["low"], abs=0.05)
+    single = evaluate(same[:1]).means().set_index("predictor").loc[RANDOM]
+    assert several["low"] == pytest.approx(single["low"], abs=0.05)

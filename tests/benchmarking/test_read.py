@@ -22,9 +22,9 @@ def test_a_seed_that_is_not_finished_does_not_count(results):
     frame = pd.read_csv(results / "finetuning.csv")
     extra = frame[(frame["seed"] == 1) & frame["encoder"].isin(ENCODERS[:3])].assign(seed=2)
     pd.concat([frame, extra]).to_csv(results / "finetuning.csv", index=False)
-    for one, other in zip(read_results(results), finished, strict=True):
-        assert one.encoders == other.encoders
-        np.testing.assert_array_equal(one.truth, other.truth)
+    for outcome, expected in zip(read_results(results), finished, strict=True):
+        assert outcome.encoders == expected.encoders
+        np.testing.assert_array_equal(outcome.truth, expected.truth)
 
 
 def test_a_seed_that_has_begun_pushes_out_no_encoder(results):

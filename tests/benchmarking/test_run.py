@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from molrate.benchmarking.run import Cell, benchmark, training_part
+from molrate.benchmarking.run import benchmark, training_part
 from molrate.cli.main import cli
 from molrate.data.datasets import load_dataset
 from molrate.errors import InputError, UsageError
@@ -56,8 +56,7 @@ def test_a_killed_run_goes_on_after_its_last_whole_row(results, tmp_path):
     lines = (folder / "finetuning.csv").read_text().splitlines(keepends=True)
     half = lines[3][: len(lines[3]) // 2]
     (tmp_path / "finetuning.csv").write_text("".join([*lines[:3], half]))
-    done = run(tmp_path)
-    assert len(done) == 2
+    assert len(run(tmp_path)) == 2
     again, before = (pd.read_csv(path / "finetuning.csv") for path in (tmp_path, folder))
     key = ["dataset", "split", "seed", "encoder"]
     again, before = (frame.sort_values(key).reset_index(drop=True) for frame in (again, before))
@@ -68,9 +67,7 @@ def test_a_killed_run_goes_on_after_its_last_whole_row(results, tmp_path):
 def test_an_encoder_that_comes_later_is_added(results, tmp_path):
     run(tmp_path, ["ecfp4"], seeds=(0,))
     added = run(tmp_path, ENCODERS[1:], seeds=(0,))
-    assert [Cell(one.dataset, one.split, one.seed, one.encoder).encoder for one in added] == [
-        "rdkit-descriptors"
-    ]
+    assert [outcome.encoder for outcome in added] == ["rdkit-descriptors"]
     scores = pd.read_csv(tmp_path / "scores" / "freesolv-random-0.csv")
     assert set(scores["encoder"]) == set(ENCODERS)
 
@@ -88,10 +85,10 @@ def test_a_table_of_ones_own_is_named_by_its_file_and_may_have_another_budget(re
     known = load_dataset("freesolv")
     table = pd.DataFrame({"smiles": known.smiles, "energy": known.targets[0].values})
     table.to_csv(source, index=False)
-    other = FinetuningConfig(learning_rates=(1e-3,), n_epochs=2, n_hidden=8)
+    longer = FinetuningConfig(learning_rates=(1e-3,), n_epochs=2, n_hidden=8)
     folder = tmp_path / "results"
-    (done,) = benchmark([str(source)], ["rdkit-descriptors"], folder, other, target=["energy"], seeds=[0])
-    assert (done.dataset, done.target, done.status) == ("mine", "energy", "ok")
+    (outcome,) = benchmark([str(source)], ["rdkit-descriptors"], folder, longer, target=["energy"], seeds=[0])
+    assert (outcome.dataset, outcome.target, outcome.status) == ("mine", "energy", "ok")
     assert (tmp_path / "results" / "scores" / "mine-random-0.csv").is_file()
     with pytest.raises(UsageError, match="two datasets have one name"):
         list(benchmark(["freesolv", "elsewhere/freesolv.csv"], ENCODERS, tmp_path, QUICK))
@@ -109,13 +106,13 @@ def rare(tmp_path):
 
 def test_a_rare_class_does_not_end_the_grid(rare, tmp_path):
     options = {"target": ["rare"], "seeds": range(3), "measures": ["transrate"]}
-    done = list(benchmark([rare], ["gcn-untrained"], tmp_path, QUICK, **options))
-    assert len(done) == 3
+    outcomes = list(benchmark([rare], ["gcn-untrained"], tmp_path, QUICK, **options))
+    assert len(outcomes) == 3
     sizes = [set(pd.read_csv(tmp_path / "variants" / f"rare-random-{seed}.csv")["to"]) for seed in range(3)]
-    assert all(np.inf in found for found in sizes)
-    for one in done:
-        assert (one.status == "ok") == np.isfinite([one.validation, one.test]).all()
-        assert one.status == "ok" or one.status.endswith("part: it has one class")
+    assert all(np.inf in with_seed for with_seed in sizes)
+    for outcome in outcomes:
+        assert (outcome.status == "ok") == np.isfinite([outcome.validation, outcome.test]).all()
+        assert outcome.status == "ok" or outcome.status.endswith("part: it has one class")
 
 
 def test_the_same_table_in_another_folder_is_the_same(rare, tmp_path):
@@ -179,15 +176,15 @@ def test_a_file_that_is_not_ours_stays_whole(tmp_path):
 
 
 def test_encoders_trained_as_a_whole_are_scored_under_other_settings_too(tmp_path):
-    (done, _) = benchmark(
+    (outcome, _) = benchmark(
         ["freesolv"], ["gcn-untrained", "ecfp4"], tmp_path, QUICK, seeds=[0], measures=["knn"]
     )
-    assert done.n_layers == 5
+    assert outcome.n_layers == 5
     variants = pd.read_csv(tmp_path / "variants" / "freesolv-random-0.csv")
     assert set(variants["encoder"]) == {"gcn-untrained"}
     assert (variants["embedding_seconds"] > 0).all()
     full = variants[np.isinf(variants["to"]) & (variants["measure"] == "transrate")]
-    assert full["n"].tolist() == [642 - done.n_test]
+    assert full["n"].tolist() == [642 - outcome.n_test]
 
 
 def test_errors(tmp_path):
@@ -203,7 +200,7 @@ def test_errors(tmp_path):
 def test_the_command(tmp_path):
     arguments = ["benchmark", "freesolv", "-e", "ecfp4", "-o", str(tmp_path), "--seeds", "1", "-q"]
     quick = ["--epochs", "1", "--learning-rate", "1e-3", "--measure", "transrate"]
-    done = CliRunner().invoke(cli, [*arguments, *quick])
-    assert done.exit_code == 0, done.output
-    assert done.output.startswith("freesolv random 0 ecfp4: rmse ")
+    result = CliRunner().invoke(cli, [*arguments, *quick])
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("freesolv random 0 ecfp4: rmse ")
     assert CliRunner().invoke(cli, [*arguments, *quick]).output == ""

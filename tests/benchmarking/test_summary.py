@@ -25,13 +25,13 @@ def test_the_command(results, tmp_path):
     written = ["-o", str(tmp_path / "out"), "--figure", str(tmp_path / "f.png")]
     curves = ["--curves", str(tmp_path / "c.svg")]
     measures = ["--measure", "transrate", "--measure", "reversed"]
-    done = CliRunner().invoke(cli, ["evaluate", str(results), *written, *curves, *measures])
-    assert done.exit_code == 0, done.output
-    assert (tmp_path / "out" / "summary.md").read_text() == done.output
+    result = CliRunner().invoke(cli, ["evaluate", str(results), *written, *curves, *measures])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out" / "summary.md").read_text() == result.output
     assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (tmp_path / "c.svg").read_text()
-    one = CliRunner().invoke(cli, ["evaluate", str(results), "--dataset", "r"])
-    assert "12 fine-tunings (0.3 hours) of 6 encoders on r," in one.output
+    result = CliRunner().invoke(cli, ["evaluate", str(results), "--dataset", "r"])
+    assert "12 fine-tunings (0.3 hours) of 6 encoders on r," in result.output
     refused = CliRunner().invoke(cli, ["evaluate", str(results), "--figure", "f.png", "--measure", "nothing"])
     assert refused.exit_code == 2
     assert "--measure nothing: it is not in these results" in refused.output

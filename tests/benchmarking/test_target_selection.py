@@ -6,7 +6,7 @@ from molrate.benchmarking.read import DatasetOutcome, read_results
 from molrate.benchmarking.target_selection import target_selection
 
 
-def trial(name, encoders, skill, **predictors):
+def outcome(name, encoders, skill, **predictors):
     values = {key: np.asarray(value, dtype=float) for key, value in predictors.items()}
     truth, n = np.asarray(skill, dtype=float), len(encoders)
     return DatasetOutcome(
@@ -16,9 +16,9 @@ def trial(name, encoders, skill, **predictors):
 
 def test_an_encoders_targets_are_ordered():
     targets = [
-        trial("easy", ["a", "b"], [0.9, 0.8], good=[3, 9], bad=[0, 0], only=[1, 1]),
-        trial("fair", ["b", "a", "c"], [0.5, 0.6, 0.1], good=[7, 2, 0], bad=[1, 1, 0]),
-        trial("hard", ["a", "b"], [0.1, 0.3], good=[1, 8], bad=[2, 2]),
+        outcome("easy", ["a", "b"], [0.9, 0.8], good=[3, 9], bad=[0, 0], only=[1, 1]),
+        outcome("fair", ["b", "a", "c"], [0.5, 0.6, 0.1], good=[7, 2, 0], bad=[1, 1, 0]),
+        outcome("hard", ["a", "b"], [0.1, 0.3], good=[1, 8], bad=[2, 2]),
     ]
     table = target_selection(targets, ["good", "bad", "only"]).set_index("predictor")
     assert table.index.tolist() == ["good", "bad"]
@@ -27,7 +27,7 @@ def test_an_encoders_targets_are_ordered():
     assert table.loc["good", ["tau", "low", "high"]].tolist() == pytest.approx([(1 + 1 / 3) / 2, 1 / 3, 1])
     assert table.loc["bad", "tau"] == -1
     assert target_selection(targets[:2], ["good"]).empty
-    assert target_selection([targets[0], targets[1], trial("x", ["d"], [0], good=[0])], ["good"]).empty
+    assert target_selection([targets[0], targets[1], outcome("x", ["d"], [0], good=[0])], ["good"]).empty
 
 
 def test_skill_is_the_same_for_errors_and_areas(results):

@@ -13,14 +13,14 @@ def table():
     generator = np.random.default_rng(0)
     values = generator.normal(size=130)
     features = values[:, None] * generator.normal(size=8) + 0.3 * generator.normal(size=(130, 8))
-    trial = ScoredTarget(
+    target = ScoredTarget(
         Target("y", "regression", values, ()), np.arange(130), make_resampling(values, "regression")
     )
     candidates = [
         Candidate("informative", "last", features, seconds=3.0),
         Candidate("noise", "last", generator.normal(size=(130, 8)), seconds=2.0),
     ]
-    return features, values, variant_table(candidates, trial, seed=1)
+    return features, values, variant_table(candidates, target, seed=1)
 
 
 def test_every_setting_is_scored_once(table):

@@ -22,12 +22,12 @@ def batch(trainable):
 def test_it_starts_from_the_encoders_embeddings(name, pooling):
     encoder = load_encoder(name)
     trainable = encoder.trainable(pooling=pooling).eval()
-    found = trainable(batch(trainable)).detach().numpy()
+    pooled = trainable(batch(trainable)).detach().numpy()
     requests = [(encoder, encoder.layers[-1:])]
     (embedding,) = embed_molecules(standardise(SMILES), requests, pooling, "cpu", cache=False)
     expected = embedding.layers[encoder.layers[-1]]
-    assert found.shape == (len(SMILES), trainable.width)
-    np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3 * np.abs(expected).max())
+    assert pooled.shape == (len(SMILES), trainable.width)
+    np.testing.assert_allclose(pooled, expected, rtol=2e-3, atol=2e-3 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -36,8 +36,8 @@ def test_mixed_precision_gives_nearly_the_same(name, gradients):
     trainable = load_encoder(name).trainable().eval()
     exact = trainable(batch(trainable)).detach()
     with torch.set_grad_enabled(gradients), torch.autocast("cpu", dtype=torch.bfloat16):
-        found = trainable(batch(trainable)).detach().float()
-    assert torch.nn.functional.cosine_similarity(found, exact).min() > 0.999
+        rounded = trainable(batch(trainable)).detach().float()
+    assert torch.nn.functional.cosine_similarity(rounded, exact).min() > 0.999
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,19 +53,21 @@ def test_the_first_layers_are_transferred_and_the_rest_drawn_from_the_seed(name)
     encoder = load_encoder(name)
     whole = encoder.trainable().network.state_dict()
     for n_layers in range(encoder.n_transferable + 1):
-        one, same, other = (encoder.trainable(n_layers, seed=seed).network.state_dict() for seed in (1, 1, 2))
-        assert all(torch.equal(one[key], same[key]) for key in whole)
+        state, again, reseeded = (
+            encoder.trainable(n_layers, seed=seed).network.state_dict() for seed in (1, 1, 2)
+        )
+        assert all(torch.equal(state[key], again[key]) for key in whole)
         for key in whole:
             layer = layer_of(encoder, key)
             if layer <= n_layers:
-                assert torch.equal(one[key], whole[key]), key
+                assert torch.equal(state[key], whole[key]), key
             elif whole[key].ndim > 1:
-                assert not torch.equal(one[key], whole[key]), key
-                assert not torch.equal(one[key], other[key]), key
+                assert not torch.equal(state[key], whole[key]), key
+                assert not torch.equal(state[key], reseeded[key]), key
 
 
 def layer_of(encoder, key):
-    """From the names of the released state dicts, written down apart from the code."""
+    """Layer of a parameter by the names of the released state dicts, independently of the code."""
     parts = key.split(".")
     if encoder.name.startswith("grover"):
         return int(parts[1]) + 1 if parts[0] in ("node_blocks", "edge_blocks") else 3
@@ -85,7 +87,7 @@ def test_weights_written_are_weights_read(name, tmp_path):
 
 
 def test_errors():
-    with pytest.raises(UsageError, match="--layers 6: gin-untrained has 0 to 5 layers"):
+    with pytest.raises(UsageError, match=r"layers= ?6: gin-untrained has 0 to 5 layers"):
         load_encoder("gin-untrained").trainable(6)
-    with pytest.raises(UsageError, match=r"ecfp4 has nothing to train.*--frozen"):
+    with pytest.raises(UsageError, match=r"ecfp4 has nothing to train.*frozen="):
         load_encoder("ecfp4").trainable()

@@ -1,5 +1,7 @@
 """GBC against principal components by SVD and loops over pairs of classes."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,15 +27,12 @@ def gbc_by_pairs(features, labels, components=64, covariance="diagonal"):
             variance = np.full(len(variance), variance.mean())
         gaussians.append((part.mean(axis=0), np.diag(np.maximum(variance, floor))))
     total = 0.0
-    for one, (mean, spread) in enumerate(gaussians):
-        for other, (mean_other, spread_other) in enumerate(gaussians):
-            if one == other:
-                continue
-            between = (spread + spread_other) / 2
-            apart = mean - mean_other
-            logs = [np.linalg.slogdet(matrix)[1] for matrix in (between, spread, spread_other)]
-            distance = apart @ np.linalg.solve(between, apart) / 8 + 0.5 * (logs[0] - (logs[1] + logs[2]) / 2)
-            total += np.exp(-distance)
+    for (mean, spread), (mean_other, spread_other) in permutations(gaussians, 2):
+        between = (spread + spread_other) / 2
+        apart = mean - mean_other
+        logs = [np.linalg.slogdet(matrix)[1] for matrix in (between, spread, spread_other)]
+        distance = apart @ np.linalg.solve(between, apart) / 8 + 0.5 * (logs[0] - (logs[1] + logs[2]) / 2)
+        total += np.exp(-distance)
     return -total
 
 

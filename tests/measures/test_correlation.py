@@ -12,17 +12,18 @@ from molrate.measures.correlation import LabelFeatureCorrelation, LinearCKA
 
 
 def lfc_by_entries(features, labels):
-    theta = [[one @ other for other in features] for one in features]
-    equal = [[1.0 if one == other else -1.0 for other in labels] for one in labels]
+    theta = [[x @ y for y in features] for x in features]
+    equal = [[1.0 if a == b else -1.0 for b in labels] for a in labels]
     return np.corrcoef(np.ravel(theta), np.ravel(equal))[0, 1]
 
 
 def cka_by_kernels(features, columns):
     n = len(features)
     centring = np.eye(n) - np.ones((n, n)) / n
-    one = centring @ (features @ features.T) @ centring
-    other = centring @ (columns @ columns.T) @ centring
-    return np.sum(one * other) / (np.linalg.norm(one) * np.linalg.norm(other))
+    feature_kernel = centring @ (features @ features.T) @ centring
+    label_kernel = centring @ (columns @ columns.T) @ centring
+    norms = np.linalg.norm(feature_kernel) * np.linalg.norm(label_kernel)
+    return np.sum(feature_kernel * label_kernel) / norms
 
 
 @classified

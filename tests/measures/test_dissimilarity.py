@@ -142,10 +142,7 @@ def test_depara_adds_the_mean_cosine_of_attributions():
     added = DEPARA().replicates(sample) - RSA().replicates(sample)
 
     def mean_cosine(order, keep):
-        cosines = [
-            one @ other / np.sqrt((one @ one) * (other @ other))
-            for one, other in zip(ours, theirs[order], strict=True)
-        ]
+        cosines = [x @ y / np.sqrt((x @ x) * (y @ y)) for x, y in zip(ours, theirs[order], strict=True)]
         return np.mean(np.array(cosines)[keep])
 
     for row, order in enumerate(sample.resampling.orders()):

@@ -12,17 +12,17 @@ from molrate.measures.domain_similarity import DomainSimilarity
 
 
 def earth_movers_distance(source, source_weights, target, target_weights):
-    costs = np.array([[np.linalg.norm(one - other) for other in target] for one in source])
+    costs = np.array([[np.linalg.norm(start - end) for end in target] for start in source])
     n, m = costs.shape
     leaving = np.kron(np.eye(n), np.ones(m))
     arriving = np.kron(np.ones(n), np.eye(m))
-    found = linprog(
+    solution = linprog(
         costs.ravel(),
         A_eq=np.r_[leaving, arriving],
         b_eq=np.r_[source_weights, target_weights],
         method="highs",
     )
-    return found.fun
+    return solution.fun
 
 
 def similarity_by_flows(features, labels, source, gamma=0.01):

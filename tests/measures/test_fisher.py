@@ -41,7 +41,7 @@ def sfda_by_rows(features, labels):
     harder = np.empty_like(features)
     for row, label in enumerate(labels):
         own = softmax(first[row])[label]
-        others = np.mean([mean for other, mean in enumerate(means) if other != label], axis=0)
+        others = np.mean([mean for code, mean in enumerate(means) if code != label], axis=0)
         harder[row] = own * features[row] + (1 - own) * others
     second = discriminants(harder, labels, strength)
     return np.mean([second[row, label] for row, label in enumerate(labels)])

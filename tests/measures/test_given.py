@@ -12,12 +12,12 @@ def test_arrays_are_sorted_by_owner():
         "reference/features": np.ones((3, 4)),
         "reference/attributions": np.ones((3, 5)),
     }
-    beside = read_given(given, 3)
-    assert {owner: set(arrays) for owner, arrays in beside.items()} == {
+    by_owner = read_given(given, 3)
+    assert {owner: set(arrays) for owner, arrays in by_owner.items()} == {
         "gcn": {"source_probabilities", "source_features"},
         "reference": {"reference", "reference_attributions"},
     }
-    assert inputs_met(beside) == {"source probabilities", "source molecules", "reference"}
+    assert inputs_met(by_owner) == {"source probabilities", "source molecules", "reference"}
 
 
 @pytest.mark.parametrize(

@@ -154,5 +154,5 @@ def test_importing_the_measures_imports_no_heavy_package():
         "import sys, molrate.measures;"
         "print([name for name in ('torch', 'rdkit', 'pandas', 'sklearn') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"

@@ -32,8 +32,8 @@ def test_embedding_is_the_diagonal_fisher_information(name):
 
 def likeness(features, labels, source_embedding):
     target = embedding_by_gradients(features, labels)
-    one, other = target / (target + source_embedding), source_embedding / (target + source_embedding)
-    return one @ other / np.sqrt((one @ one) * (other @ other))
+    x, y = target / (target + source_embedding), source_embedding / (target + source_embedding)
+    return x @ y / np.sqrt((x @ x) * (y @ y))
 
 
 def test_task2vec_on_all_rows_permuted_and_without_each_block():
@@ -71,13 +71,13 @@ def shares_by_power_iteration(losses):
     """Analytic hierarchy process: principal eigenvector of the odds of winning in a block."""
     count = len(losses)
     odds = np.ones((count, count))
-    for one in range(count):
-        for other in range(count):
+    for row in range(count):
+        for column in range(count):
             wins = np.mean(
-                [(a < b) + 0.5 * (a == b) for a, b in zip(losses[one], losses[other], strict=True)]
+                [(a < b) + 0.5 * (a == b) for a, b in zip(losses[row], losses[column], strict=True)]
             )
             wins = min(max(wins, 1e-3), 1 - 1e-3)
-            odds[one, other] = wins / (1 - wins)
+            odds[row, column] = wins / (1 - wins)
     shares = np.ones(count) / count
     for _ in range(5000):
         shares = odds @ shares
@@ -88,7 +88,7 @@ def shares_by_power_iteration(losses):
 def test_tournament_of_known_losses():
     generator = np.random.default_rng(0)
     losses = [generator.normal(size=(2, 10)) + level for level in (0.0, 0.5, 1.0)]
-    tables = Taskonomy().pool(losses)
+    tables = Taskonomy().normalise_across(losses)
     for row in range(2):
         here = np.array([loss[row] for loss in losses])
         assert [table[row, 0] for table in tables] == pytest.approx(shares_by_power_iteration(here), rel=1e-6)
@@ -102,9 +102,9 @@ def test_losses_of_an_encoder_with_the_label_win():
     features, labels = plain(400)
     noise = np.random.default_rng(5).normal(size=(400, 4))
     pool = [Taskonomy().replicates(make_sample(rows, labels)) for rows in (features, noise)]
-    signal, other = Taskonomy().pool(pool)
-    assert signal[0, 0] > 0.9
-    assert signal[0, 0] + other[0, 0] == pytest.approx(1)
+    signal_share, noise_share = Taskonomy().normalise_across(pool)
+    assert signal_share[0, 0] > 0.9
+    assert signal_share[0, 0] + noise_share[0, 0] == pytest.approx(1)
 
 
 def test_losses_of_values_are_those_of_the_scaled_target():
@@ -121,4 +121,4 @@ def test_losses_of_values_are_those_of_the_scaled_target():
 
 def test_a_pool_of_one_is_refused():
     with pytest.raises(InputError, match="at least two"):
-        Taskonomy().pool([np.ones((1, 5))])
+        Taskonomy().normalise_across([np.ones((1, 5))])

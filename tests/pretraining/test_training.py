@@ -83,9 +83,9 @@ def test_every_molecule_has_labels_and_masks_hide_them(corpus):
     assert torch.equal(shown.atom_rows, hidden.atom_rows)
     assert set(shown.atom_molecule[shown.atom_rows].tolist()) == set(range(8))
     for batch, expected in ((shown, False), (hidden, True)):
-        features = batch.graph.atoms.features[batch.graph.atoms.folds[0][batch.atom_rows]]
+        features = batch.graph.atoms.features[batch.graph.atoms.inverses[0][batch.atom_rows]]
         assert (not features.any()) is expected
-        own = batch.graph.bonds.features[batch.graph.bonds.folds[0][batch.bond_rows]][:, 151:]
+        own = batch.graph.bonds.features[batch.graph.bonds.inverses[0][batch.bond_rows]][:, 151:]
         assert (not own.any()) is expected
     assert (hidden.bond_rows % 2 == 0).all()
 

@@ -1,8 +1,11 @@
-"""Equal rooted neighbourhoods of a batch, found by colour refinement, so that each is computed once.
+"""Deduplication of the rooted neighbourhoods of a batch by colour refinement, so that each is computed once.
 
-After t message steps a row (an atom or a directed bond) depends on its neighbourhood of radius t alone.
-Rows whose neighbourhoods are equal share one row of every array until a later step tells them apart. The
+After t message steps a row (an atom or a directed bond) depends only on its neighbourhood of radius t.
+Rows with equal neighbourhoods share one row of every array until a later step tells them apart. The
 result is exact up to the order of summation.
+
+The *distinct rows* of an array are its rows without repetition. As in ``numpy.unique``, an *inverse* holds,
+for each atom or bond, the distinct row that stands for it.
 """
 
 from __future__ import annotations
@@ -28,14 +31,14 @@ _Colours = npt.NDArray[np.uint64]
 _OWN, _NEIGHBOUR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1B54A32D192ED03)
 
 PADDING = -1
-"""Packed features of the padding row and of what pretraining masks: all zero."""
+"""Code of the padding row, and of atoms and bonds that pretraining masks; their features are all zero."""
 
 
 class Movable:
-    """A record of tensors that moves to a device as one."""
+    """A record of tensors that all move to a device together."""
 
     def to(self, device: str | torch.device) -> Any:
-        """The same record on a device."""
+        """Copy the record to a device."""
         moved = {field.name: _move(getattr(self, field.name), device) for field in fields(self)}  # type: ignore[arg-type]
         return type(self)(**moved)
 
@@ -57,11 +60,11 @@ class Bags(Movable):
     Attributes
     ----------
     index : Tensor of int64, shape (n_entries,)
-        Rows to be summed, list after list.
+        Rows to sum, list after list.
     offsets : Tensor of int64, shape (n_lists,)
-        Where each list begins.
+        Position at which each list begins.
     weights : Tensor of float32, shape (n_entries,), or None
-        None where all are one.
+        Weights of the rows; None if all are 1.
     """
 
     index: Tensor
@@ -69,14 +72,14 @@ class Bags(Movable):
     weights: Tensor | None
 
     def sum(self, rows: Tensor) -> Tensor:
-        """Sum of each list's rows, shape (n_lists, d)."""
+        """Sum the rows of each list, shape (n_lists, d)."""
         weights = None if self.weights is None else self.weights.to(rows.dtype)
         return embedding_bag(self.index, rows, self.offsets, mode="sum", per_sample_weights=weights)
 
 
 @dataclass(frozen=True)
 class Step(Movable):
-    """One message step: for each new row its row in the block's input, and the neighbours to sum."""
+    """One message step: each new row has a row in the block's input, `own`, and neighbours to sum, `bags`."""
 
     own: Tensor
     bags: Bags
@@ -88,29 +91,39 @@ class View(Movable):
 
     Attributes
     ----------
-    features : Tensor of float32, shape (n_different, 151 or 165)
+    features : Tensor of float32, shape (n_distinct, 151 or 165)
     blocks : list of list of Step
-    folds : list of Tensor of int64, shape (n,)
-        Row of each atom or bond in the input and in the output of each block.
+    inverses : list of Tensor of int64, shape (n,)
+        Distinct row of each atom or bond, first in the input and then in the output of each block.
     """
 
     features: Tensor
     blocks: list[list[Step]]
-    folds: list[Tensor]
+    inverses: list[Tensor]
 
 
 @dataclass(frozen=True)
 class Branch(Movable):
-    """How one view's last rows become outputs of a view: feature row, neighbours to sum, and the fold."""
+    """Rule by which the last rows of a view become the output of a branch.
+
+    Attributes
+    ----------
+    own : Tensor of int64, shape (n_distinct,)
+        Feature row of each distinct row.
+    bags : Bags
+        Neighbours to sum for each distinct row.
+    inverse : Tensor of int64, shape (n,)
+        Distinct row of each atom or bond.
+    """
 
     own: Tensor
     bags: Bags
-    fold: Tensor
+    inverse: Tensor
 
 
 @dataclass(frozen=True)
 class DeduplicatedBatch(Movable):
-    """All an encoder of given depth and blocks needs of a batch."""
+    """Everything that an encoder of given depth and number of blocks needs from a batch."""
 
     atoms: View
     bonds: View
@@ -119,7 +132,7 @@ class DeduplicatedBatch(Movable):
 
 @dataclass(frozen=True)
 class _Lists:
-    """Rows to be summed for each row, as one array with pointers, and their weights."""
+    """Rows to sum for each row, as one array with pointers, and their weights."""
 
     pointers: _Integers
     index: _Integers
@@ -135,24 +148,24 @@ class _Lists:
         return cls(pointers, index[order], weights[order])
 
     def colours(self, own: _Colours, neighbours: _Colours) -> _Colours:
-        """Colour of each row from its own and the multiset of those it sums."""
+        """Colour of each row, from its own colour and the multiset of colours of the rows it sums."""
         terms = _mix(neighbours ^ _NEIGHBOUR)[self.index] * self.weights.astype(np.uint64)
         total = np.zeros(len(terms) + 1, dtype=np.uint64)
         np.cumsum(terms, out=total[1:])
         return _mix(_mix(own ^ _OWN) + total[self.pointers[1:]] - total[self.pointers[:-1]])
 
     def entries(self, rows: _Integers) -> tuple[_Integers, _Integers, _Integers]:
-        """Lengths of some rows' lists, where each begins when they are joined, and their entries."""
+        """Lengths of some rows' lists, the start of each list when they are joined, and their entries."""
         lengths = self.pointers[rows + 1] - self.pointers[rows]
         offsets = np.cumsum(lengths) - lengths
         return lengths, offsets, np.arange(lengths.sum()) + np.repeat(self.pointers[rows] - offsets, lengths)
 
-    def bags(self, rows: _Integers, fold: _Integers) -> Bags:
-        """The lists of some rows, pointing to folded rows."""
+    def bags(self, rows: _Integers, inverse: _Integers) -> Bags:
+        """The lists of some rows; their entries are distinct rows."""
         _, offsets, entries = self.entries(rows)
         weights = self.weights[entries]
         return Bags(
-            torch.from_numpy(fold[self.index[entries]]),
+            torch.from_numpy(inverse[self.index[entries]]),
             torch.from_numpy(offsets),
             None if (weights == 1).all() else torch.from_numpy(weights.astype(np.float32)),
         )
@@ -165,44 +178,45 @@ def _mix(values: _Colours) -> _Colours:
     return values ^ (values >> np.uint64(31))
 
 
-def _fold(colours: _Colours) -> tuple[_Integers, _Integers]:
-    """A representative of each colour, and the place of each row's colour among them."""
-    _, first, fold = np.unique(colours, return_index=True, return_inverse=True)
-    return first, fold
+def _distinct(colours: _Colours) -> tuple[_Integers, _Integers]:
+    """A representative row of each colour, and the inverse: the position of each row's colour among them."""
+    _, representatives, inverse = np.unique(colours, return_index=True, return_inverse=True)
+    return representatives, inverse
 
 
 class _Rows:
-    """Atoms or directed bonds, their padding rows last, with colours as they are refined."""
+    """Atoms or directed bonds, with padding rows last, and their colours, which each step refines."""
 
     def __init__(self, lists: _Lists, colours: _Colours, n: int) -> None:
         self.lists = lists
         self.colours = colours
         self.n = n
-        self.first, self.fold = _fold(colours)
-        self.input_fold = self.fold
+        self.representatives, self.inverse = _distinct(colours)
+        self.input_inverse = self.inverse
 
     def block(self, n_steps: int) -> list[Step]:
-        """Steps of one block; colours and folds are those of its output afterwards."""
-        own_colours, own_fold = self.colours, self.fold
+        """Steps of one block; afterwards, colours and inverse are those of its output."""
+        own_colours, own_inverse = self.colours, self.inverse
         steps = []
         for _ in range(n_steps):
             self.colours = self.lists.colours(own_colours, self.colours)
-            previous = self.fold
-            first, self.fold = _fold(self.colours)
-            steps.append(Step(torch.from_numpy(own_fold[first]), self.lists.bags(first, previous)))
+            previous = self.inverse
+            representatives, self.inverse = _distinct(self.colours)
+            own = torch.from_numpy(own_inverse[representatives])
+            steps.append(Step(own, self.lists.bags(representatives, previous)))
         return steps
 
     def view(self, features: npt.NDArray[np.float32], n_blocks: int, n_steps: int) -> View:
-        folds = [torch.from_numpy(self.fold[: self.n])]
+        inverses = [torch.from_numpy(self.inverse[: self.n])]
         blocks = []
         for _ in range(n_blocks):
             blocks.append(self.block(n_steps))
-            folds.append(torch.from_numpy(self.fold[: self.n]))
-        return View(torch.from_numpy(features), blocks, folds)
+            inverses.append(torch.from_numpy(self.inverse[: self.n]))
+        return View(torch.from_numpy(features), blocks, inverses)
 
 
 def padded_neighbours(graph: Data, padding: int | str | None) -> _Integers:
-    """The released code's number of neighbour slots, k, for each molecule.
+    """Number of neighbour slots, k, that the released code has for each molecule.
 
     Its neighbour tables have as many columns as the batch's largest degree, and every empty slot adds the
     state of a padding row.
@@ -211,8 +225,8 @@ def padded_neighbours(graph: Data, padding: int | str | None) -> _Integers:
     ----------
     graph : Data
     padding : int, "batch" or None
-        At least this many slots, more where an atom of the molecule has more neighbours; or the batch's
-        largest degree, as released; or none, 0.
+        A number gives each molecule at least this many slots, and more if one of its atoms has more
+        neighbours. ``batch`` gives the batch's largest degree, as released. None gives no slots, k = 0.
     """
     if padding is None:
         return np.zeros(graph.num_graphs, dtype=np.int64)
@@ -225,7 +239,7 @@ def padded_neighbours(graph: Data, padding: int | str | None) -> _Integers:
 
 
 class _Neighbours:
-    """Who sums whom, padding rows included; one padding row for each different k."""
+    """Rows that each row sums, including padding rows; there is one padding row for each different k."""
 
     def __init__(self, graph: Data, slots: _Integers) -> None:
         self.source, self.target = graph.edge_index.numpy()
@@ -237,19 +251,19 @@ class _Neighbours:
         padded = atom_slots > 0
         self.pad = np.where(padded, pad[graph.batch.numpy()], 0)
         self.empty = np.where(padded, atom_slots - degree, 0)
-        every = np.arange(self.n_bonds)
-        self.into = _Lists.of(self.target, every, np.ones_like(self.target), self.n_atoms)
+        bonds = np.arange(self.n_bonds)
+        self.into = _Lists.of(self.target, bonds, np.ones_like(self.target), self.n_atoms)
 
     def _pairs(self) -> tuple[_Integers, _Integers]:
-        """Each bond with the bonds into its source, except its reverse."""
+        """Pairs of a bond and a bond that enters its source, without the reverse of the bond itself."""
         lengths, _, entries = self.into.entries(self.source)
         bonds = np.repeat(np.arange(self.n_bonds), lengths)
-        others = self.into.index[entries]
-        kept = others != (bonds ^ 1)
-        return bonds[kept], others[kept]
+        incoming = self.into.index[entries]
+        kept = incoming != (bonds ^ 1)
+        return bonds[kept], incoming[kept]
 
     def _lists(self, rows: _Integers, index: _Integers, of_bonds: bool, from_bonds: bool, own: int) -> _Lists:
-        """Add to real entries those of empty slots, and the padding rows themselves.
+        """Add the entries of empty slots, and the padding rows themselves, to the real entries.
 
         `own` counts how often a padding row sums itself, relative to k.
         """
@@ -265,21 +279,21 @@ class _Neighbours:
         )
 
     def lists(self) -> dict[str, _Lists]:
-        """What each branch sums; the views' message steps sum as atom-from-atom and bond-from-bond."""
-        bonds, others = self._pairs()
-        every = np.arange(self.n_bonds)
+        """Lists that each branch sums; message steps use those of atom-from-atom and bond-from-bond."""
+        bonds, incoming = self._pairs()
+        every_bond = np.arange(self.n_bonds)
         return {
             "atom-from-atom": self._lists(self.target, self.source, False, False, 0),
-            "atom-from-bond": self._lists(self.target, every, False, True, 0),
+            "atom-from-bond": self._lists(self.target, every_bond, False, True, 0),
             # The start atom and its neighbours, except the end atom.
             "bond-from-atom": self._lists(
-                np.concatenate([every, bonds]),
-                np.concatenate([self.source, self.source[others]]),
+                np.concatenate([every_bond, bonds]),
+                np.concatenate([self.source, self.source[incoming]]),
                 True,
                 False,
                 0,
             ),
-            "bond-from-bond": self._lists(bonds, others, True, True, -1),
+            "bond-from-bond": self._lists(bonds, incoming, True, True, -1),
         }
 
 
@@ -293,18 +307,18 @@ def deduplicate_batch(
     padding: int | str | None = None,
     branches: Sequence[str] = BRANCHES,
 ) -> DeduplicatedBatch:
-    """Find a batch's different neighbourhoods for every step of an encoder.
+    """Find the distinct neighbourhoods of a batch for every step of an encoder.
 
     Parameters
     ----------
     graph : Data
-        Of :func:`molrate.encoders.grover.graphs.batch_molecules`.
+        Content of the batch from :func:`molrate.encoders.grover.graphs.batch_molecules`.
     depth, n_blocks : int
-        Of the encoder; a block has ``depth - 1`` message steps.
+        Depth and number of blocks of the encoder; a block has ``depth - 1`` message steps.
     padding : int, "batch" or None
         See :func:`padded_neighbours`.
     branches : sequence of str
-        Outputs that are wanted, of :data:`BRANCHES`.
+        Names of the outputs to compute, from :data:`BRANCHES`.
 
     Returns
     -------
@@ -319,9 +333,10 @@ def deduplicate_batch(
     atoms = _Rows(lists["atom-from-atom"], _mix(atom_codes.astype(np.uint64)), neighbours.n_atoms)
     bond_colours = _mix(_mix(source_codes.astype(np.uint64)) + bond_codes.astype(np.uint64))
     bonds = _Rows(lists["bond-from-bond"], bond_colours, neighbours.n_bonds)
-    bond_rows = [atom_features(source_codes[bonds.first]), bond_features(bond_codes[bonds.first])]
+    chosen = bonds.representatives
+    bond_rows = [atom_features(source_codes[chosen]), bond_features(bond_codes[chosen])]
     input_colours = {"atom": atoms.colours, "bond": bonds.colours}
-    atom_view = atoms.view(atom_features(atom_codes[atoms.first]), n_blocks, depth - 1)
+    atom_view = atoms.view(atom_features(atom_codes[atoms.representatives]), n_blocks, depth - 1)
     bond_view = bonds.view(np.concatenate(bond_rows, axis=1), n_blocks, depth - 1)
     rows = {"atom": atoms, "bond": bonds}
     outputs = {}
@@ -329,7 +344,8 @@ def deduplicate_batch(
         to, _, origin = branch.split("-")
         n = rows[to].n
         colours = lists[branch].colours(input_colours[to], rows[origin].colours)[:n]
-        first, fold = _fold(colours)
-        own = torch.from_numpy(rows[to].input_fold[first])
-        outputs[branch] = Branch(own, lists[branch].bags(first, rows[origin].fold), torch.from_numpy(fold))
+        representatives, inverse = _distinct(colours)
+        own = torch.from_numpy(rows[to].input_inverse[representatives])
+        bags = lists[branch].bags(representatives, rows[origin].inverse)
+        outputs[branch] = Branch(own, bags, torch.from_numpy(inverse))
     return DeduplicatedBatch(atom_view, bond_view, outputs)

@@ -1,7 +1,7 @@
-"""RDKit molecules in the input featurisation of GROVER as released (Rong et al. 2020).
+"""Input featurisation of GROVER for RDKit molecules, as released (Rong et al. 2020).
 
-Atom and bond features are packed into one integer each. A batch holds far fewer different atoms than
-atoms, so features are unpacked, and later encoded, once for each different integer.
+The features of each atom and of each bond are packed into one integer. A batch holds far fewer different
+atoms than atoms, so features are unpacked, and later encoded, once for each different integer.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _ATOM_FIELDS = {
     "element": 256,
     "isotope": 65536,
 }
-"""Number of values each field of a packed atom takes, the first varying fastest. Element and isotope give
-the mass, which the atomic number, unknown above 100, does not."""
+"""Number of values that each field of a packed atom takes; the first field varies fastest. Element and
+isotope give the mass; the atomic number does not, because it is "unknown" above 100."""
 
 _BOND_FIELDS = {"type": 5, "conjugated": 2, "in ring": 2, "stereo": 7}
 
@@ -88,8 +88,8 @@ def _unpack(packed: npt.NDArray[np.int64], sizes: Sequence[int]) -> list[npt.NDA
     return columns
 
 
-def _one_hot(features: npt.NDArray[np.float32], first: int, values: npt.NDArray[np.int64]) -> None:
-    features[np.arange(len(values)), first + values] = 1.0
+def _one_hot(features: npt.NDArray[np.float32], start: int, values: npt.NDArray[np.int64]) -> None:
+    features[np.arange(len(values)), start + values] = 1.0
 
 
 @cache
@@ -100,11 +100,12 @@ def _mass(element: int, isotope: int) -> float:
 
 
 def atom_features(packed: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Unpack atoms into the 151 features of the released code; a negative one, padding, has zeros.
+    """Unpack atoms into the 151 features of the released code; a negative integer, padding, gives zeros.
 
     One-hot atomic number (100 and unknown), total degree (0-5, more), formal charge (six slots indexed
-    by the charge itself, negative ones from the end, so that +4 and -2 share one), chiral tag, hydrogens,
-    hybridization; aromatic; mass / 100; implicit valence; acceptor, donor, acidic, basic; ring sizes 3-8.
+    by the charge itself, negative charges from the end, so that +4 and -2 share a slot), chiral tag,
+    hydrogens, hybridization; aromatic; mass / 100; implicit valence; acceptor, donor, acidic, basic; ring
+    sizes 3-8.
 
     Parameters
     ----------
@@ -117,10 +118,10 @@ def atom_features(packed: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     names, sizes = list(_ATOM_FIELDS), list(_ATOM_FIELDS.values())
     fields = dict(zip(names, _unpack(np.maximum(packed, 0), sizes), strict=True))
     features = np.zeros((len(packed), N_ATOM_FEATURES), dtype=np.float32)
-    first = 0
+    column = 0
     for name in names[:6]:
-        _one_hot(features, first, fields[name])
-        first += _ATOM_FIELDS[name]
+        _one_hot(features, column, fields[name])
+        column += _ATOM_FIELDS[name]
     features[:, 131] = fields["aromatic"]
     masses = map(_mass, fields["element"].tolist(), fields["isotope"].tolist())
     features[:, 132] = np.fromiter(masses, dtype=np.float64, count=len(packed)) * 0.01
@@ -137,7 +138,7 @@ def bond_features(packed: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     Parameters
     ----------
     packed : ndarray of int64, shape (m,)
-        A negative one, padding, has zeros.
+        Packed bonds; a negative integer, padding, gives zeros.
 
     Returns
     -------
@@ -155,7 +156,7 @@ def bond_features(packed: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
 
 
 def _rings_and_patterns(molecule: Chem.Mol, n_atoms: int) -> list[int]:
-    """Ten bits for each atom: the four patterns, then rings of three to eight atoms."""
+    """Ten bits for each atom: four for the patterns, then six for rings of three to eight atoms."""
     bits = [0] * n_atoms
     for position, pattern in enumerate(_PATTERNS):
         for match in molecule.GetSubstructMatches(pattern, maxMatches=n_atoms):
@@ -171,12 +172,12 @@ _Columns = tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]]
 
 
 def encode(molecule: Chem.Mol) -> _Columns:
-    """Raw columns of atoms and of bonds; mapping methods over atoms is the fastest way to read them.
+    """Read raw columns of atoms and of bonds; mapping methods over atoms is the fastest way to read them.
 
     Raises
     ------
     UnsupportedMoleculeError
-        If a charge is outside -6 to 5, on which the released code fails as well.
+        If a charge is outside -6 to 5; the released code fails on such molecules as well.
     """
     atoms = atoms_of(molecule)
     bonds = bonds_of(molecule)
@@ -209,8 +210,8 @@ def encode(molecule: Chem.Mol) -> _Columns:
 def batch_molecules(molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
     """Turn molecules into one disconnected graph of atoms and directed bonds.
 
-    Bonds stand in pairs, one in each direction, ordered by their lower then their higher atom, as in the
-    released code.
+    Each bond becomes two directed bonds, one after the other. Bonds are ordered by their lower and then
+    by their higher atom, as in the released code.
 
     Parameters
     ----------
@@ -219,9 +220,9 @@ def batch_molecules(molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
     Returns
     -------
     MoleculeBatch
-        Its content is a PyG ``Data`` with packed ``atoms`` (n_atoms,) and ``bonds`` (n_edges,),
-        ``edge_index`` (2, n_edges) source and target, ``batch`` (n_atoms,) and ``bond_batch`` (n_edges,)
-        the molecule of each, and ``num_graphs``.
+        Its content is a PyG ``Data`` with packed ``atoms`` (n_atoms,) and ``bonds`` (n_edges,); source and
+        target, ``edge_index`` (2, n_edges); the molecule of each atom and bond, ``batch`` (n_atoms,) and
+        ``bond_batch`` (n_edges,); and ``num_graphs``.
     """
     return MoleculeBatch.of(molecules, encode, collate)
 
@@ -254,7 +255,7 @@ def _pack_atoms(columns: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
 
 
 def collate(encoded: Sequence[_Columns]) -> Data:
-    """Join what :func:`encode` gave of each molecule; see :func:`batch_molecules`."""
+    """Join the columns that :func:`encode` read from each molecule; see :func:`batch_molecules`."""
     atoms = _pack_atoms(_columns(encoded, 0, 10))
     begin, end, kind, conjugated, in_ring, stereo = _columns(encoded, 1, 6)
     n_atoms = np.array([len(columns[0][0]) for columns in encoded], dtype=np.int64)

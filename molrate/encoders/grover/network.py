@@ -1,7 +1,7 @@
-"""The GROVER network (Rong et al. 2020), on folded batches.
+"""The GROVER network (Rong et al. 2020), on deduplicated batches.
 
-Parameters have the names and shapes of the released code, so that its checkpoints load as they are. What
-it computes follows the released code where that differs from the paper; ``dense`` is such a case.
+Parameters have the names and shapes of the released code, so that its checkpoints load as they are. Where
+the released code differs from the paper, the network follows the code; ``dense`` is such a case.
 """
 
 from __future__ import annotations
@@ -37,23 +37,25 @@ class MessageNet(nn.Module):
         self.dense = dense
         self.rate = rate
 
-    def forward(self, rows: Tensor, owns: Sequence[Tensor], first: Tensor, steps: Sequence[Step]) -> Tensor:
-        """Messages after all steps.
+    def forward(
+        self, rows: Tensor, inputs: Sequence[Tensor], first_sums: Tensor, steps: Sequence[Step]
+    ) -> Tensor:
+        """Compute the messages after all steps.
 
         Parameters
         ----------
         rows : Tensor, shape (n_input, width)
-        owns : sequence of Tensor
+        inputs : sequence of Tensor
             Input rows of the rows of each step, which every network of a block adds.
-        first : Tensor
+        first_sums : Tensor
             The sums of the first step, the same for every network of a block.
         steps : sequence of Step
         """
         message = rows
-        for position, (step, own) in enumerate(zip(steps, owns, strict=True)):
-            total = first if position == 0 else step.bags.sum(message)
+        for position, (step, own) in enumerate(zip(steps, inputs, strict=True)):
+            total = first_sums if position == 0 else step.bags.sum(message)
             update = self.W_h(total)
-            # The released code adds the input unless `dense`, the reverse of what it says.
+            # The released code adds the input unless `dense`, the reverse of its documentation.
             message = self.act_func(update if self.dense else update.add_(own))
             message = dropout(message, self.rate, self.training)
         return message
@@ -81,7 +83,10 @@ class HeadAttention(nn.Module):
         self.rate = rate
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Queries, keys and values of shape (n, n_heads, width) to (n, n_heads, width), before the output."""
+        """Attend with queries, keys and values of shape (n, n_heads, width); the output layer comes later.
+
+        The result has shape (n, n_heads, width).
+        """
         split = [
             linear(rows).view(len(rows), self.n_heads, *self.inner).transpose(1, 2)
             for linear, rows in zip(self.linear_layers, inputs, strict=True)
@@ -105,7 +110,7 @@ class Normalisation(nn.Module):
 
 
 class Block(nn.Module):
-    """Input projection where the width changes, message networks as heads, attention among them."""
+    """Input projection if the width changes, message networks as heads, and attention among the heads."""
 
     def __init__(
         self, n_inputs: int, width: int, n_heads: int, activation: str, bias: bool, dense: bool, rate: float
@@ -123,24 +128,24 @@ class Block(nn.Module):
         self.heads = nn.ModuleList(Head(width, activation, bias, dense, rate) for _ in range(n_heads))
 
     def project(self, rows: Tensor) -> Tensor:
-        """Features to the block's width; rows that have it already pass unchanged, as released."""
+        """Project features to the block's width; rows of that width pass unchanged, as released."""
         if not self.projects:
             return rows
         return dropout(self.layernorm(self.act_func(self.W_i(rows))), self.rate, self.training)
 
     def forward(self, rows: Tensor, steps: Sequence[Step]) -> Tensor:
-        """Projected rows to output rows, shape (n_output, width)."""
-        owns = [rows[step.own] for step in steps]
-        first = steps[0].bags.sum(rows) if steps else rows
+        """Compute output rows from projected rows, shape (n_output, width)."""
+        inputs = [rows[step.own] for step in steps]
+        first_sums = steps[0].bags.sum(rows) if steps else rows
         stacked = [
-            torch.stack([getattr(head, net)(rows, owns, first, steps) for head in self.heads], dim=1)
+            torch.stack([getattr(head, net)(rows, inputs, first_sums, steps) for head in self.heads], dim=1)
             for net in ("mpn_q", "mpn_k", "mpn_v")
         ]
         attended = self.attn.output_linear(self.attn(*stacked))
         return self.sublayer(self.W_o(attended.flatten(1)))
 
     def fuse_linear(self) -> None:
-        """Merge the attention's output into the block's, for inference: two products become one."""
+        """Merge the attention's output layer into the block's, for inference: two products become one."""
         inner, outer = self.attn.output_linear, self.W_o
         blocks = outer.weight.view(len(outer.weight), -1, len(inner.weight))
         with torch.no_grad():
@@ -151,7 +156,7 @@ class Block(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two layers on the row's features beside what its neighbours sum to."""
+    """Two layers on the features of a row and the sum of its neighbours."""
 
     def __init__(self, n_features: int, width: int, activation: str, rate: float) -> None:
         super().__init__()
@@ -161,11 +166,11 @@ class FeedForward(nn.Module):
         self.rate = rate
 
     def forward(self, features: Tensor, branch: Branch, total: Tensor) -> Tensor:
-        """One row for each of the branch, shape (n, width)."""
+        """Compute each row of the branch, shape (n, width)."""
         n_features = features.shape[1]
-        of_features, of_total = self.W_1.weight[:, :n_features], self.W_1.weight[:, n_features:]
-        known = nn.functional.linear(features, of_features, self.W_1.bias)
-        hidden = self.act_func(torch.addmm(known[branch.own], total, of_total.T))
+        feature_weights, total_weights = self.W_1.weight[:, :n_features], self.W_1.weight[:, n_features:]
+        projected = nn.functional.linear(features, feature_weights, self.W_1.bias)
+        hidden = self.act_func(torch.addmm(projected[branch.own], total, total_weights.T))
         return self.W_2(dropout(hidden, self.rate, self.training))
 
 
@@ -177,13 +182,13 @@ class Grover(nn.Module):
     width, depth, n_heads, n_blocks : int
         ``hidden_size``, ``depth``, ``num_attn_head`` and ``num_mt_block`` of the released code.
     activation : str
-        Of :data:`ACTIVATIONS`.
+        One of :data:`ACTIVATIONS`.
     bias : bool
-        Whether linear layers have one; those of the attention's inputs and of outputs always do.
+        Whether linear layers have a bias; those of the attention's inputs and of outputs always have one.
     dense : bool
-        If set, message steps do not add the block's input: the released code has it reversed.
+        If set, message steps do not add the block's input; the released code reverses the meaning.
     dropout : float
-        In training only.
+        Dropout rate, in training only.
     """
 
     def __init__(
@@ -214,20 +219,20 @@ class Grover(nn.Module):
 
     @property
     def _dtype(self) -> torch.dtype:
-        """Of the weights, to which features are brought."""
+        """Type of the weights, to which features are converted."""
         return next(self.parameters()).dtype
 
     def _view(self, view: View, blocks: nn.ModuleList, name: str) -> dict[str, Tensor]:
-        first = blocks[0]
-        assert isinstance(first, Block)
-        rows = first.project(view.features.to(self._dtype))
+        first_block = blocks[0]
+        assert isinstance(first_block, Block)
+        rows = first_block.project(view.features.to(self._dtype))
         layers = {f"{name}-input": rows}
         for number, (block, steps) in enumerate(zip(blocks, view.blocks, strict=True), start=1):
             rows = layers[f"{name}-block-{number}"] = block(rows, steps)
         return layers
 
     def forward(self, batch: DeduplicatedBatch) -> dict[str, Tensor]:
-        """Folded rows of every layer: both views' inputs and blocks, and the batch's branches."""
+        """Compute the distinct rows of every layer: both views' inputs and blocks, and the branches."""
         atoms = self._view(batch.atoms, self.node_blocks, "atom")
         bonds = self._view(batch.bonds, self.edge_blocks, "bond")
         layers = {**atoms, **bonds}
@@ -242,7 +247,7 @@ class Grover(nn.Module):
         return layers
 
     def layer_number(self, name: str) -> int:
-        """Layer a parameter belongs to: blocks of both views count from 1, and the branches come last."""
+        """Layer that a parameter belongs to: blocks of both views count from 1, and branches come last."""
         part, *rest = name.split(".")
         return int(rest[0]) + 1 if part in ("node_blocks", "edge_blocks") else self.n_blocks + 1
 
@@ -253,10 +258,10 @@ class Grover(nn.Module):
 
 
 def node_folds(batch: DeduplicatedBatch) -> dict[str, Tensor]:
-    """For each layer the folded row of every atom or directed bond."""
-    folds = {name: branch.fold for name, branch in batch.branches.items()}
+    """For each layer, the distinct row of every atom or directed bond."""
+    inverses = {name: branch.inverse for name, branch in batch.branches.items()}
     for kind, view in (("atom", batch.atoms), ("bond", batch.bonds)):
-        folds[f"{kind}-input"] = view.folds[0]
-        for number, fold in enumerate(view.folds[1:], start=1):
-            folds[f"{kind}-block-{number}"] = fold
-    return folds
+        inverses[f"{kind}-input"] = view.inverses[0]
+        for number, inverse in enumerate(view.inverses[1:], start=1):
+            inverses[f"{kind}-block-{number}"] = inverse
+    return inverses

@@ -1,4 +1,4 @@
-"""GROVER on its way to being fine-tuned."""
+"""The GROVER network for fine-tuning."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from molrate.encoders.trainable import Trainable
 
 @dataclass(frozen=True)
 class TuningBatch(Movable):
-    """A folded batch, and the molecule of each atom and directed bond."""
+    """A deduplicated batch, and the molecule of each atom and directed bond."""
 
     graph: DeduplicatedBatch
     atom_molecule: Tensor
@@ -33,7 +33,7 @@ class TrainableGrover(Trainable):
     ----------
     network : Grover
     branches : sequence of str
-        Side by side in the fingerprint.
+        Branches that stand side by side in the fingerprint.
     padding : int, "batch" or None
         See :func:`molrate.encoders.grover.deduplication.padded_neighbours`.
     pooling : str
@@ -53,18 +53,18 @@ class TrainableGrover(Trainable):
         return encode(molecule)
 
     def collate(self, encoded: Sequence[Any]) -> TuningBatch:
-        """Fold the neighbourhoods of all molecules."""
+        """Join molecules into a batch and deduplicate their neighbourhoods."""
         graph = collate(encoded)
         network = self.network
-        folded = deduplicate_batch(graph, network.depth, network.n_blocks, self.padding, self.branches)
-        return TuningBatch(folded, graph.batch, graph.bond_batch, graph.num_graphs)
+        batch = deduplicate_batch(graph, network.depth, network.n_blocks, self.padding, self.branches)
+        return TuningBatch(batch, graph.batch, graph.bond_batch, graph.num_graphs)
 
     def forward(self, batch: TuningBatch) -> Tensor:
-        """Pooled branches, shape (n_molecules, width)."""
+        """Compute the pooled branches, shape (n_molecules, width)."""
         layers = self.network(batch.graph)
         parts = []
         for branch in self.branches:
-            rows = layers[branch][batch.graph.branches[branch].fold]
+            rows = layers[branch][batch.graph.branches[branch].inverse]
             index = batch.atom_molecule if branch.startswith("atom") else batch.bond_molecule
             parts.append(self.pooling(rows, index, batch.n_molecules))
         return torch.cat(parts, dim=1)

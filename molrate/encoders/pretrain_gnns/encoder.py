@@ -41,9 +41,9 @@ class PretrainGNNEncoder(Encoder):
     ----------
     card : EncoderCard
     weights : pathlib.Path, optional
-        Used in place of the published file, without comparing digests.
+        File to use in place of the published one, without comparing digests.
     seed : int
-        Draws the weights where the card has none.
+        Seed of the weights if the card has none.
     """
 
     level = "node"
@@ -60,20 +60,20 @@ class PretrainGNNEncoder(Encoder):
         return weights_digest(self.weights, self.seed)
 
     def identity(self) -> dict[str, str]:
-        """Weights, architecture and input featurisation."""
+        """Return weights, architecture and input featurisation."""
         config = ", ".join(f"{key}={value}" for key, value in sorted(self.card.config.items()))
         return {"weights": self._digest, "config": config, "featurisation": self.featurisation}
 
     def prepare(self) -> None:
-        """Read or draw the weights."""
+        """Read the weights, or draw them if the card has none."""
         _ = self.module
 
     @cached_property
     def module(self) -> PretrainGNN:
         """The network in evaluation mode, read from the weights or drawn with the seed.
 
-        In float64: the released networks amplify rounding, in float32 up to 1e-3 of a node embedding,
-        and what else is in a batch decides how sums round.
+        It is in float64: the released networks amplify rounding, in float32 up to 1e-3 of a node
+        embedding, and the rest of a batch decides how sums round.
         """
         import torch
 
@@ -93,11 +93,11 @@ class PretrainGNNEncoder(Encoder):
 
     @property
     def n_transferable(self) -> int:
-        """Convolutions; the atom embeddings go with the first."""
+        """Number of convolutions; the atom embeddings go with the first."""
         return int(self.card.config["n_layers"])
 
     def trainable(self, n_layers: int | None = None, pooling: str = "mean", seed: int = 0) -> Trainable:
-        """The network in float32; see :meth:`Encoder.trainable`."""
+        """Build the network in float32; see :meth:`Encoder.trainable`."""
         from molrate.encoders.pretrain_gnns.network import PretrainGNN, TrainableGNN, layer_number
         from molrate.encoders.trainable import check_layers, draw, transfer
 
@@ -111,13 +111,13 @@ class PretrainGNNEncoder(Encoder):
         write_state(path, network.state_dict(), self.card.family, self.card.config)
 
     def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
-        """One PyG graph of all molecules; see :mod:`molrate.encoders.pretrain_gnns.graphs`."""
+        """Build a PyG graph of all molecules; see :mod:`molrate.encoders.pretrain_gnns.graphs`."""
         from molrate.encoders.pretrain_gnns.graphs import batch_molecules
 
         return batch_molecules(molecules)
 
     def forward(self, content: Data, device: str = "cpu") -> dict[str, Tensor]:
-        """Node embeddings of every layer, each of shape (n_atoms, 300), from one pass."""
+        """Compute the node embeddings of every layer, each of shape (n_atoms, 300), in one pass."""
         import torch
 
         module = self.module.to(device)

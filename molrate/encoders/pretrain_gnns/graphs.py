@@ -1,4 +1,4 @@
-"""RDKit molecules in the input featurisation of pretrain-gnns (Hu et al. 2020)."""
+"""Input featurisation of pretrain-gnns (Hu et al. 2020) for RDKit molecules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from molrate.encoders.batch import MoleculeBatch
 from molrate.errors import UnsupportedMoleculeError
 
 N_ATOM_TYPES = 120
-"""Atomic numbers 1-118 as 0-117; slot 119 masks an atom in pretraining and 118 was never used."""
+"""Atomic numbers 1-118 stand as 0-117; pretraining uses slot 119 to mask an atom and never used 118."""
 N_CHIRALITY_TAGS = 3
 N_BOND_TYPES = 6
 """Single, double, triple, aromatic, self-loop, and the mask of pretraining."""
@@ -44,10 +44,10 @@ _Columns = tuple[list[int], list[int], list[int], list[int], list[int], list[int
 
 
 def encode(molecule: Chem.Mol) -> _Columns:
-    """Atom types and chiralities; begins, ends, types and directions of bonds.
+    """Read types and chiralities of atoms, and begins, ends, types and directions of bonds.
 
-    Reading RDKit's objects one attribute at a time is nearly all of the cost, and mapping a method
-    over them is the fastest way to do it.
+    Reading RDKit's objects attribute by attribute is nearly all of the cost, and mapping a method over
+    them is the fastest way to read them.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def encode(molecule: Chem.Mol) -> _Columns:
 def batch_molecules(molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
     """Turn molecules into one disconnected graph.
 
-    Each bond gives an edge in both directions and each atom a self-loop of bond type 4, as the
+    Each bond gives an edge in both directions, and each atom gives a self-loop of bond type 4, which the
     released convolutions add. Edges are sorted by target, then source.
 
     Parameters
@@ -85,15 +85,15 @@ def batch_molecules(molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
     Returns
     -------
     MoleculeBatch
-        Its content is a PyG ``Data`` with ``x`` (n_atoms, 2) atom type and chirality, ``edge_index``
-        (2, n_edges) source and target, ``edge_attr`` (n_edges, 2) bond type and direction, ``batch``
-        (n_atoms,) and ``num_graphs``.
+        Its content is a PyG ``Data`` with atom type and chirality, ``x`` (n_atoms, 2); source and target,
+        ``edge_index`` (2, n_edges); bond type and direction, ``edge_attr`` (n_edges, 2); the molecule of
+        each atom, ``batch`` (n_atoms,); and ``num_graphs``.
     """
     return MoleculeBatch.of(molecules, encode, collate)
 
 
 def collate(encoded: Sequence[_Columns]) -> Data:
-    """Join what :func:`encode` gave of each molecule; see :func:`batch_molecules`."""
+    """Join the columns that :func:`encode` read from each molecule; see :func:`batch_molecules`."""
     number, chirality, begin, end, kind, direction = (
         np.fromiter(chain.from_iterable(columns[position] for columns in encoded), dtype=np.int64)
         for position in range(6)

@@ -1,7 +1,7 @@
 """The networks of pretrain-gnns: GIN, GCN, GAT and GraphSAGE with bond features.
 
 Source: Hu et al., Strategies for Pre-training Graph Neural Networks, ICLR 2020, and the checkpoints
-released with it. Modules are named as in those state dicts, so that they load strictly.
+released with it. Modules have the names of those state dicts, so that the checkpoints load strictly.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _N_BONDS = N_BOND_TYPES * N_BOND_DIRECTIONS
 
 
 def _bond_weights(edge_index: Tensor, bonds: Tensor, weights: Tensor, n_nodes: int) -> Tensor:
-    """Summed edge weights by target node and kind of bond, shape (n_nodes, _N_BONDS)."""
+    """Sum edge weights by target node and kind of bond, shape (n_nodes, _N_BONDS)."""
     sums = torch.zeros(n_nodes * _N_BONDS, dtype=weights.dtype, device=weights.device)
     sums.index_add_(0, edge_index[1] * _N_BONDS + bonds, weights)
     return sums.view(n_nodes, _N_BONDS)
@@ -41,9 +41,9 @@ def _bond_weights(edge_index: Tensor, bonds: Tensor, weights: Tensor, n_nodes: i
 class _BondConvolution(MessagePassing):
     """A convolution whose message along an edge is ``weight * (x_source + bond embedding)``.
 
-    Summing those messages needs no tensor per edge: it is a sparse matrix product with the nodes
-    plus, as there are only 18 kinds of bond, a small dense product with their embeddings. That is the
-    path taken for inference; training goes through PyG's message and aggregate.
+    Summing those messages needs no tensor per edge: it is a sparse matrix product with the nodes plus a
+    small dense product with the embeddings of bonds, because there are only 18 kinds of bond. Inference
+    takes this path; training uses PyG's message and aggregate.
     """
 
     def __init__(self, width: int) -> None:
@@ -59,13 +59,13 @@ class _BondConvolution(MessagePassing):
         return table.view(_N_BONDS, -1)
 
     def weighted_sum(self, x: Tensor, edge_index: Tensor, bonds: Tensor, weights: Tensor) -> Tensor:
-        """Sum of the messages at each node, shape (n_nodes, width)."""
+        """Sum the messages at each node, shape (n_nodes, width)."""
         return self.sum_messages(x, self.bond_table(), edge_index, bonds, weights)
 
     def sum_messages(
         self, x: Tensor, table: Tensor, edge_index: Tensor, bonds: Tensor, weights: Tensor
     ) -> Tensor:
-        """Sum of the messages that nodes (n_nodes, width) and a table of bonds (_N_BONDS, width) make."""
+        """Sum the messages that nodes (n_nodes, width) and a table of bonds (_N_BONDS, width) make."""
         if torch.is_grad_enabled():
             return self.propagate(edge_index, x=x, bond=table[bonds], weight=weights)
         n_nodes = len(x)
@@ -126,12 +126,12 @@ class GATConvolution(_BondConvolution):
     """Attention over the messages a node receives, averaged over heads.
 
     The released code normalises attention over edges that share the first row of ``edge_index``. In
-    the PyG it was written for (1.0) that row held the receiving node; in later versions it holds the
-    sending one, and the same line run there normalises over the wrong edges. The checkpoints' own
+    PyG 1.0, for which it was written, that row held the receiving node; in later versions it holds the
+    sending node, and there the same line normalises over the wrong edges. The checkpoints' own
     batch-norm statistics tell the two apart: on molecules of the pretraining corpora, the variance of
-    the first four layers of gat-contextpred and gat-supervised is 0.7 to 1.2 times the stored one for
-    the receiving node, and 5 to 900 times for the sending one. (gat-supervised-contextpred decides
-    less: 0.4 to 2.9 times against 2.0 to 2.8.)
+    the first four layers of gat-contextpred and gat-supervised is 0.7 to 1.2 times the stored variance
+    for the receiving node, and 5 to 900 times for the sending node. (gat-supervised-contextpred is less
+    decisive: 0.4 to 2.9 times against 2.0 to 2.8.)
     """
 
     n_heads = 2
@@ -155,16 +155,16 @@ class GATConvolution(_BondConvolution):
         return sum(heads) / self.n_heads + self.bias
 
     def attention(self, x: Tensor, edge_index: Tensor, bonds: Tensor) -> Tensor:
-        """Attention of each edge, shape (n_edges, n_heads).
+        """Compute the attention of each edge, shape (n_edges, n_heads).
 
         The score of an edge is linear in the target, the source and the bond, so each of the three
         is projected once per node or kind of bond and not once per edge.
         """
         table = self.bond_table()
-        of_target, of_source = self._project(x, 0), self._project(x, 1)
-        of_bond = self._project(table, 1)
+        target_scores, source_scores = self._project(x, 0), self._project(x, 1)
+        bond_scores = self._project(table, 1)
         source, target = edge_index
-        scores = of_target[target] + of_source[source] + of_bond[bonds]
+        scores = target_scores[target] + source_scores[source] + bond_scores[bonds]
         scores = functional.leaky_relu(scores, self.negative_slope)
         return softmax(scores, target, num_nodes=len(x))
 
@@ -175,7 +175,7 @@ class GATConvolution(_BondConvolution):
         return torch.einsum("nhw,hw->nh", heads, attention)
 
     def head_sum(self, head: int, x: Tensor, edge_index: Tensor, bonds: Tensor, attention: Tensor) -> Tensor:
-        """Sum of one head's messages at each node, shape (n_nodes, width)."""
+        """Sum the messages of one head at each node, shape (n_nodes, width)."""
         columns = slice(head * self.width, (head + 1) * self.width)
         return self.sum_messages(x[:, columns], self.bond_table()[:, columns], edge_index, bonds, attention)
 
@@ -210,7 +210,7 @@ class PretrainGNN(nn.Module):
         self.batch_norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(n_layers))
 
     def forward(self, graph: Data) -> list[Tensor]:
-        """Node embeddings of the input and of each layer, each of shape (n_atoms, width).
+        """Compute node embeddings of the input and of each layer, each of shape (n_atoms, width).
 
         The last layer has no ReLU, as released.
         """
@@ -226,7 +226,7 @@ class PretrainGNN(nn.Module):
 
 
 def layer_number(name: str) -> int:
-    """Layer a parameter belongs to: convolutions count from 1, and atom embeddings go with the first."""
+    """Layer that a parameter belongs to: convolutions count from 1; atom embeddings go with the first."""
     part, *rest = name.split(".")
     return int(rest[0]) + 1 if part in ("gnns", "batch_norms") else 1
 
@@ -244,9 +244,9 @@ class TrainableGNN(Trainable):
         return encode(molecule)
 
     def collate(self, encoded: Sequence[Any]) -> Data:
-        """One graph of all molecules."""
+        """Join molecules into one graph."""
         return collate(encoded)
 
     def forward(self, batch: Data) -> Tensor:
-        """Pooled last layer, shape (n_molecules, width)."""
+        """Compute the pooled last layer, shape (n_molecules, width)."""
         return self.pooling(self.network(batch)[-1], batch.batch, batch.num_graphs)

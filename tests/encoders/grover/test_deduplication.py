@@ -36,7 +36,7 @@ def test_a_repeated_molecule_adds_no_row():
         ]
     for name in BRANCHES:
         assert len(once.branches[name].own) == len(twice.branches[name].own)
-        assert len(twice.branches[name].fold) == 2 * len(once.branches[name].fold)
+        assert len(twice.branches[name].inverse) == 2 * len(once.branches[name].inverse)
 
 
 @settings(max_examples=30, deadline=None)
@@ -53,8 +53,8 @@ def test_rows_never_grow_fewer_or_exceed_what_there_is(smiles):
         sizes = [len(step.own) for steps in view.blocks for step in steps]
         assert sizes == sorted(sizes)
         assert sizes[-1] <= n + 1
-        for fold in view.folds:
-            assert len(fold) == n
+        for inverse in view.inverses:
+            assert len(inverse) == n
 
 
 def test_slots_by_mode():
@@ -72,7 +72,7 @@ def test_only_branches_asked_for():
 
 @pytest.mark.parametrize("branch", BRANCHES)
 def test_bags_list_what_the_released_tables_list(branch):
-    # CCO: bonds 0-1, 1-0, 1-2, 2-1; all atoms and bonds differ, so that folds are permutations.
+    # CCO: bonds 0-1, 1-0, 1-2, 2-1; all atoms and bonds differ, so that inverses are permutations.
     batch = deduplicate_batch(graph("CCO"), 4, 1)
     expected = {
         "atom-from-atom": [{1}, {0, 2}, {1}],
@@ -81,9 +81,9 @@ def test_bags_list_what_the_released_tables_list(branch):
         "bond-from-bond": [set(), {3}, {0}, set()],
     }[branch]
     origin = batch.atoms if branch.endswith("atom") else batch.bonds
-    back = {int(row): node for node, row in enumerate(origin.folds[-1])}
-    found = batch.branches[branch]
-    stops = np.append(found.bags.offsets.numpy(), len(found.bags.index))
-    for node, row in enumerate(found.fold):
-        entries = found.bags.index[stops[row] : stops[row + 1]]
-        assert {back[int(entry)] for entry in entries} == expected[node]
+    node_of_row = {int(row): node for node, row in enumerate(origin.inverses[-1])}
+    output = batch.branches[branch]
+    stops = np.append(output.bags.offsets.numpy(), len(output.bags.index))
+    for node, row in enumerate(output.inverse):
+        entries = output.bags.index[stops[row] : stops[row + 1]]
+        assert {node_of_row[int(entry)] for entry in entries} == expected[node]

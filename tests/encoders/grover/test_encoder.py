@@ -73,19 +73,20 @@ def test_branches_and_fingerprints_are_those_of_the_released_code(
             rows.setdefault(branch, []).append(nodes[branch].numpy())
         for name, values in encoder.embed(graph, ["atom", "bond", "both"], "mean").items():
             fingerprints.setdefault(name, []).append(values)
-    for branch, found in rows.items():
+    for branch, parts in rows.items():
         expected = golden[f"{mode}_{branch.replace('-', '_')}"]
-        np.testing.assert_allclose(np.concatenate(found), expected, atol=5e-5, rtol=0)
-    for name, found in fingerprints.items():
-        np.testing.assert_allclose(np.concatenate(found), golden[f"{mode}_fp_{name}"], atol=2e-5, rtol=0)
+        np.testing.assert_allclose(np.concatenate(parts), expected, atol=5e-5, rtol=0)
+    for name, parts in fingerprints.items():
+        np.testing.assert_allclose(np.concatenate(parts), golden[f"{mode}_fp_{name}"], atol=2e-5, rtol=0)
 
 
 def test_four_slots_are_what_nearly_every_released_batch_has(golden, golden_weights):
     encoder = load_encoder("grover-official-base", golden_weights)
-    found = encoder.embed(encoder.featurise(molecules(golden["smiles"])).content, ["both"], "mean")["both"]
+    content = encoder.featurise(molecules(golden["smiles"])).content
+    embeddings = encoder.embed(content, ["both"], "mean")["both"]
     four = golden["b32_max_num_bonds"] == 4
     assert four.sum() >= 20
-    np.testing.assert_allclose(found[four], golden["b32_fp_both"][four], atol=2e-5, rtol=0)
+    np.testing.assert_allclose(embeddings[four], golden["b32_fp_both"][four], atol=2e-5, rtol=0)
 
 
 @settings(max_examples=25, deadline=None)
@@ -116,13 +117,13 @@ def test_every_layer_is_that_of_the_padded_tables(
     graph = batch_molecules(molecules(SMILES)).content
     reference = Reference(network.state_dict(), config)
     expected = reference.layers(Tables(graph, 6, padded=padding is not None))
-    for folded_linears in (False, True):
+    for fused_linears in (False, True):
         with torch.no_grad():
-            found = expanded(network, graph, padding)
-        assert found.keys() == expected.keys()
-        for layer, rows in found.items():
+            layers = expanded(network, graph, padding)
+        assert layers.keys() == expected.keys()
+        for layer, rows in layers.items():
             torch.testing.assert_close(rows, expected[layer], atol=1e-8, rtol=1e-6, msg=layer)
-        if not folded_linears:
+        if not fused_linears:
             network.fuse_linears()
 
 
@@ -146,11 +147,11 @@ def test_gradients_are_those_of_the_padded_tables():
         loss = sum((layers[branch].tanh() @ weights).sum() for branch in BRANCHES)
         return torch.autograd.grad(loss, list(network.parameters()))
 
-    found = gradients(expanded(network, graph, 6))
+    computed = gradients(expanded(network, graph, 6))
     # k = 6 slots for every molecule is what one batch with SF6 gives.
     expected = gradients(reference.layers(Tables(graph, 6, padded=True)))
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-8, rtol=1e-6)
+    for gradient, expected_gradient in zip(computed, expected, strict=True):
+        torch.testing.assert_close(gradient, expected_gradient, atol=1e-8, rtol=1e-6)
 
 
 @pytest.mark.parametrize("padding", ["official", "none", 5])
@@ -172,28 +173,28 @@ def test_embeddings_do_not_depend_on_the_order_of_atoms():
     for smiles in ("CC(C)(C)c1ccc2[nH]ccc2c1", "C/C=C/Cl", "CN1CCC[C@H]1c1cccnc1".replace("@", "")):
         molecule = Chem.MolFromSmiles(smiles)
         shuffled = Chem.RenumberAtoms(molecule, generator.permutation(molecule.GetNumAtoms()).tolist())
-        one, other = (
+        embedding, shuffled_embedding = (
             encoder.embed(encoder.featurise([mol]).content, ["both"], "mean")["both"]
             for mol in (molecule, shuffled)
         )
-        np.testing.assert_allclose(one, other, atol=5e-5, rtol=0)
+        np.testing.assert_allclose(embedding, shuffled_embedding, atol=5e-5, rtol=0)
 
 
 def test_a_molecule_without_bonds_has_zeros_for_bonds():
     encoder = load_encoder("grover-small-untrained")
     for pooling in ("mean", "sum", "max"):
-        found = encoder.embed(encoder.featurise(molecules(["C", "CC"])).content, ["atom", "bond"], pooling)
-        assert not found["bond"][0].any()
-        assert found["bond"][1].any()
-        assert found["atom"][0].any()
+        layers = encoder.embed(encoder.featurise(molecules(["C", "CC"])).content, ["atom", "bond"], pooling)
+        assert not layers["bond"][0].any()
+        assert layers["bond"][1].any()
+        assert layers["atom"][0].any()
 
 
 def test_half_precision_points_the_same_way():
     full, half = (load_encoder("grover-base-untrained", precision=name) for name in ("fp32", "bf16"))
     graph = full.featurise(molecules(SMILES)).content
-    one, other = (encoder.embed(graph, ["both"], "mean")["both"] for encoder in (full, half))
-    cosine = (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
-    assert cosine.min() > 0.999
+    exact, rounded = (encoder.embed(graph, ["both"], "mean")["both"] for encoder in (full, half))
+    norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(rounded, axis=1)
+    assert ((exact * rounded).sum(axis=1) / norms).min() > 0.999
 
 
 def test_outputs_decide_the_layers(golden_weights, tmp_path):
@@ -392,11 +393,11 @@ SHIPPED = [f"grover-{size}-{corpus}" for size in ("small", "base") for corpus in
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_encoders_load_and_are_at_hand(name):
+def test_shipped_encoders_load_and_are_available_offline(name):
     encoder = load_encoder(name)
     assert encoder.card.available_offline
-    found = encoder.embed(encoder.featurise(molecules(SMILES)).content, ["both"], "mean")["both"]
-    assert np.isfinite(found).all()
+    embeddings = encoder.embed(encoder.featurise(molecules(SMILES)).content, ["both"], "mean")["both"]
+    assert np.isfinite(embeddings).all()
     untrained = load_encoder(f"{name.rpartition('-')[0]}-untrained")
     assert sum(value.numel() for value in encoder.module.parameters()) == sum(
         value.numel() for value in untrained.module.parameters()

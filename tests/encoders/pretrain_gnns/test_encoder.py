@@ -117,12 +117,12 @@ def test_untrained_weights_follow_the_seed_and_leave_torch_alone():
     torch.manual_seed(11)
     expected = torch.rand(3)
     torch.manual_seed(11)
-    first = load_encoder("gin-untrained", seed=1).module.state_dict()
+    state = load_encoder("gin-untrained", seed=1).module.state_dict()
     assert torch.equal(torch.rand(3), expected)
     again = load_encoder("gin-untrained", seed=1).module.state_dict()
-    other = load_encoder("gin-untrained", seed=2).module.state_dict()
-    assert all(torch.equal(first[key], again[key]) for key in first)
-    assert not torch.equal(first["x_embedding1.weight"], other["x_embedding1.weight"])
+    reseeded = load_encoder("gin-untrained", seed=2).module.state_dict()
+    assert all(torch.equal(state[key], again[key]) for key in state)
+    assert not torch.equal(state["x_embedding1.weight"], reseeded["x_embedding1.weight"])
 
 
 def state_of(name):

@@ -43,7 +43,7 @@ def test_one_atom_and_no_bonds(smiles):
 @pytest.mark.parametrize(
     ("smiles", "word"), [("N->[Fe]", "DATIVE"), ("*CC", "dummy"), ("C[Pt@SP1](F)(Cl)Br", "CHI_")]
 )
-def test_what_the_convention_lacks_is_reported_and_the_rest_encoded(smiles, word):
+def test_unsupported_molecules_are_reported_and_the_rest_encoded(smiles, word):
     batch = graph_of("CC", smiles, "CO")
     assert batch.rows == [0, 2]
     assert word in batch.errors[1]
