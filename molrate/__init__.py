@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
+    from molrate.benchmarking.study import benchmark, evaluate
     from molrate.data.datasets import Dataset, list_datasets, load_dataset
     from molrate.embedding.embed import embed
     from molrate.embedding.transformer import MoleculeEncoder
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from molrate.ranking.ranking import Ranking
     from molrate.ranking.score import score
     from molrate.ranking.score_features import score_features
+    from molrate.screening.hits import screen
     from molrate.statistics.feature_statistics import FeatureStatistics
 
 _HOMES = {
@@ -32,7 +34,9 @@ _HOMES = {
     "MoleculeEncoder": "molrate.embedding.transformer",
     "Ranking": "molrate.ranking.ranking",
     "TunedModel": "molrate.models.model",
+    "benchmark": "molrate.benchmarking.study",
     "embed": "molrate.embedding.embed",
+    "evaluate": "molrate.benchmarking.study",
     "finetune": "molrate.finetuning.finetune",
     "list_datasets": "molrate.data.datasets",
     "list_encoders": "molrate.encoders.base",
@@ -42,6 +46,7 @@ _HOMES = {
     "load_model": "molrate.models.model",
     "score": "molrate.ranking.score",
     "score_features": "molrate.ranking.score_features",
+    "screen": "molrate.screening.hits",
 }
 
 __all__ = [
@@ -52,7 +57,9 @@ __all__ = [
     "Ranking",
     "TunedModel",
     "__version__",
+    "benchmark",
     "embed",
+    "evaluate",
     "finetune",
     "list_datasets",
     "list_encoders",
@@ -62,6 +69,7 @@ __all__ = [
     "load_model",
     "score",
     "score_features",
+    "screen",
 ]
 
 

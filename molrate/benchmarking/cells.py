@@ -129,14 +129,15 @@ class Rows:
         if not content.endswith(b"\n"):
             write_atomically(self.path, content[: content.rfind(b"\n") + 1])
 
-    def _frame(self) -> pd.DataFrame:
+    def frame(self) -> pd.DataFrame:
+        """All rows."""
         # Read names as text: a dataset or target may be called 2024.
         names = ("dataset", "split", "encoder", "target", "weights")
         return pd.read_csv(self.path, dtype=dict.fromkeys(names, str))
 
     def finished(self) -> set[Cell]:
         """Cells with a row, except those that failed: they are tried again."""
-        frame = self._frame()
+        frame = self.frame()
         frame = frame[frame["status"] == "ok"]
         names = ["dataset", "split", "seed", "encoder"]
         return {Cell(*row) for row in frame[names].itertuples(index=False, name=None)}

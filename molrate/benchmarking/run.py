@@ -262,7 +262,7 @@ def _usable_sources(sources: Sequence[Source]) -> tuple[dict[str, tuple[Source, 
     return usable, failures
 
 
-def benchmark(
+def run_benchmark(
     datasets: Sequence[str],
     encoders: Sequence[str],
     folder: str | Path,

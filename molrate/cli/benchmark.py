@@ -92,7 +92,7 @@ def command(
     Rows are written as they finish; the same command given again does only what is missing.
     """
     set_up_logging(quiet, verbose)
-    from molrate.benchmarking.run import benchmark
+    from molrate.benchmarking.run import run_benchmark
     from molrate.finetuning.config import FinetuningConfig
     from molrate.ranking.molecules import default_encoders
 
@@ -103,7 +103,7 @@ def command(
         patience=patience,
         batch_size=batch_size,
     )
-    outcomes = benchmark(
+    outcomes = run_benchmark(
         datasets,
         encoders or default_encoders(),
         output,

@@ -12,10 +12,9 @@ from molrate.cli.streaming import STREAMED, LibraryOptions, Streaming, library_o
 
 if TYPE_CHECKING:
     from molrate.data.datasets import Dataset
-    from molrate.models.head import RankingColumn
-    from molrate.screening.parts import PartFolder
+    from molrate.screening.hits import Hits
 
-TOP, BEST = "top.csv", "best"
+BEST = "best"
 
 
 @click.command("screen", short_help="Predict libraries of any size with a model.")
@@ -99,22 +98,23 @@ def command(
     status, error, and a note of what was lost. A run into a folder that was stopped goes on with --resume.
     """
     set_up_logging(quiet, verbose)
+    from molrate.data.datasets import load_dataset
     from molrate.embedding.embed import choose_device
     from molrate.files.locks import exclusive
     from molrate.files.output import choose_destination
+    from molrate.screening.hits import Hits, check_training
     from molrate.screening.parts import check_place
     from molrate.screening.stage import ScreeningStage
 
-    if (model is None) == (train is None):
-        raise click.UsageError("say what predicts: either --model FOLDER or --train TABLE with --target")
     destination = choose_destination(output, STREAMED, folder=True, stdout=True)
     into_folder = destination.kind == "folder"
+    _refuse_contradictions(
+        model is None, train is None, censored is None, top is None, min_similarity is None
+    )
     if not into_folder and any(option is not None for option in (train, top, label_column)):
         raise click.UsageError(
             "--train, --top and --label-column write files beside the predictions; name a folder with -o"
         )
-    if min_similarity is not None and top is None:
-        raise click.UsageError("--min-similarity is for --top; every row has its similarity")
     library_files = options.find(library, output, smiles_column=smiles_column, label_column=label_column)
     streaming = Streaming(options, output, quiet)
     if into_folder:
@@ -122,106 +122,62 @@ def command(
         check_place(Path(output), options.resume)
     ranks = top is not None or label_column is not None or lower_is_better
     if train is not None:
-        dataset = _load_training(train, target, task, positive, censored, ranks)
+        dataset = load_dataset(train, target or None, task=task, positive=positive, censored=censored)
+        check_training(dataset, positive, ranks)
         model = _fit(Path(output), quiet, dataset, encoder, seed)
-    elif censored is not None:
-        raise click.UsageError("--censored goes with --train, whose values it is about")
     stage = ScreeningStage(str(model), coverage, choose_device(device), options.max_atoms)
     ranking = stage.order_by(positive) if ranks or positive is not None else None
     if not into_folder:
         streaming.run(library_files, stage)
         return
     parts, summary = streaming.into_folder(library_files, stage)
-    if top is not None and ranking is not None:
-        _write_top(parts, ranking, top, lower_is_better, min_similarity, quiet)
-    if label_column is not None and ranking is not None:
-        _write_enrichment(parts, ranking, lower_is_better, quiet)
+    if ranking is not None:
+        hits = Hits(parts, ranking, summary)
+        if top is not None:
+            _report_top(hits, top, lower_is_better, min_similarity, quiet)
+        if label_column is not None:
+            _report_enrichment(hits, lower_is_better, quiet)
     streaming.tell(summary)
 
 
-def _write_top(
-    parts: PartFolder,
-    ranking: RankingColumn,
-    top: int,
-    smallest: bool,
-    min_similarity: float | None,
-    quiet: bool,
+def _refuse_contradictions(
+    no_model: bool, no_train: bool, no_censored: bool, no_top: bool, no_similarity: bool
 ) -> None:
-    from molrate.files.output import write_atomically
-    from molrate.screening.screen import top_notes, top_rows
+    if no_model == no_train:
+        raise click.UsageError("say what predicts: either --model FOLDER or --train TABLE with --target")
+    if no_train and not no_censored:
+        raise click.UsageError("--censored goes with --train, whose values it is about")
+    if no_top and not no_similarity:
+        raise click.UsageError("--min-similarity is for --top; every row has its similarity")
 
-    best = top_rows(parts, ranking.name, top, smallest != ranking.reverse, min_similarity)
-    write_atomically(parts.path / TOP, best.to_csv(index=False).encode())
+
+def _report_top(hits: Hits, n: int, smallest: bool, min_similarity: float | None, quiet: bool) -> None:
+    from molrate.screening.hits import TOP
+    from molrate.screening.screen import top_notes
+
+    best = hits.write_top(n, smallest, min_similarity)
     if not quiet:
-        click.echo(f"{TOP}: {len(best)} rows of {ranking.describe(smallest)}", err=True)
-        for line in top_notes(best, top, min_similarity):
+        click.echo(f"{TOP}: {len(best)} rows of {hits.ranking.describe(smallest)}", err=True)
+        for line in top_notes(best, n, min_similarity):
             click.echo(f"{TOP}: {line}", err=True)
 
 
-def _write_enrichment(parts: PartFolder, ranking: RankingColumn, smallest: bool, quiet: bool) -> None:
-    import json
-
-    from molrate.files.output import write_atomically
-    from molrate.screening.enrichment import curves, known_activities, measure_enrichment
-
-    scores, active = known_activities(parts.tables(), ranking)
-    lowest_first = smallest != ranking.reverse
-    enrichment = measure_enrichment(scores, active, lowest_first)
-    order = {"column": ranking.name, "active": ranking.positive, "lowest_first": lowest_first}
-    content = json.dumps({**order, **enrichment.record()}, indent=2) + "\n"
-    write_atomically(parts.path / "enrichment.json", content.encode())
-    for name, points in curves(scores, active, lowest_first).items():
-        write_atomically(parts.path / f"{name}.csv", points.to_csv(index=False).encode())
+def _report_enrichment(hits: Hits, smallest: bool, quiet: bool) -> None:
+    enrichment = hits.write_enrichment(smallest)
     if not quiet:
-        click.echo(f"{ranking.describe(smallest)}: {enrichment.describe()}", err=True)
+        click.echo(f"{hits.ranking.describe(smallest)}: {enrichment.describe()}", err=True)
 
 
-def _load_training(
-    train: str,
-    target: tuple[str, ...],
-    task: str | None,
-    positive: str | None,
-    censored: str | None,
-    ranks: bool,
-) -> Dataset:
-    """The table of --train, refused before the work of fitting where a model of it could not rank."""
-    from molrate.data.datasets import load_dataset
-    from molrate.data.targets import check_targets
-    from molrate.models.head import Task
-
-    dataset = load_dataset(train, target or None, task=task, positive=positive, censored=censored)
-    check_targets(dataset.targets)
-    if ranks:
-        Task.of(dataset.targets).order_by(positive)
-    return dataset
-
-
-def _fit(
-    output: Path,
-    quiet: bool,
-    dataset: Dataset,
-    encoder: str,
-    seed: int,
-) -> Path:
+def _fit(output: Path, quiet: bool, dataset: Dataset, encoder: str, seed: int) -> Path:
     """The folder of a model fitted to a table, by the encoder and layer ranked first if none is named."""
-    from molrate.encoders.base import load_encoder
-    from molrate.models.linear import describe, fit_model, fitted_before
+    from molrate.models.linear import describe
+    from molrate.screening.hits import fit_on_the_spot
     from molrate.screening.parts import MODEL_FOLDER
 
-    folder, layer = output / MODEL_FOLDER, "last"
-    wanted = None if encoder == BEST else encoder
-    if fitted_before(folder, dataset, wanted, seed):
-        return folder
-    if wanted is None:
-        from molrate.ranking.score import score
-
-        ranking = score(dataset, seed=seed)
-        wanted, layer = str(ranking.best["encoder"]), str(ranking.best["layer"])
-        if not quiet:
-            click.echo(f"{ranking}\n", err=True)
-    record = fit_model(
-        dataset, load_encoder(wanted, seed=seed), folder, layer=layer, seed=seed, ranked=encoder == BEST
-    )
-    if not quiet:
+    folder = output / MODEL_FOLDER
+    record, ranking = fit_on_the_spot(dataset, None if encoder == BEST else encoder, folder, seed)
+    if ranking is not None and not quiet:
+        click.echo(f"{ranking}\n", err=True)
+    if record is not None and not quiet:
         click.echo(describe(record), err=True)
     return folder

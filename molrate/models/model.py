@@ -43,13 +43,20 @@ class TunedModel:
         All that ``model.json`` holds: encoder, layer, pooling, task, split, settings, metrics, versions.
     training : list of str
         Canonical SMILES of the molecules it was trained on.
+    folder : pathlib.Path, optional
+        Where it was read from.
     """
 
     def __init__(
-        self, encoder: Encoder, head: Head, record: dict[str, Any], training: list[str] | None = None
+        self,
+        encoder: Encoder,
+        head: Head,
+        record: dict[str, Any],
+        training: list[str] | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.encoder, self.head, self.record = encoder, head, record
-        self.training = training or []
+        self.training, self.folder = training or [], folder
 
     @property
     def task(self) -> Task:
@@ -86,7 +93,7 @@ class TunedModel:
             raise WeightsError(f"{folder / HEAD}: it is no head of a fine-tuned model") from error
         head = Head(width, n_outputs, record["settings"]["n_hidden"], record["settings"]["dropout"])
         load_strictly(head, state, folder / HEAD)
-        return cls(encoder, head.eval(), record, _read_training(folder / TRAINING))
+        return cls(encoder, head.eval(), record, _read_training(folder / TRAINING), folder)
 
     def embed(self, molecules: Molecules, device: str = "auto", progress: Progress | None = None) -> Any:
         """Embeddings the head reads, with errors by row; see :func:`molrate.embedding.embed.embed_one`."""

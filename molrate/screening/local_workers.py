@@ -53,7 +53,7 @@ def _work(chunk: Chunk) -> PartBytes:
 
 
 def run_locally(chunks: Iterator[Chunk], stage: Stage, suffix: str, n_jobs: int) -> Iterator[PartBytes]:
-    """Parts of chunks, in order; as many chunks are in memory as processes can have available offline.
+    """Parts of chunks, in order; memory holds no more chunks than the processes work on.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from molrate.benchmarking.run import benchmark, training_part
+from molrate.benchmarking.run import run_benchmark, training_part
 from molrate.cli.main import cli
 from molrate.data.datasets import load_dataset
 from molrate.errors import InputError, UsageError
@@ -20,7 +20,7 @@ ENCODERS = ["ecfp4", "rdkit-descriptors"]
 
 def run(folder, encoders=ENCODERS, seeds=(0, 1)):
     return list(
-        benchmark(["freesolv"], encoders, folder, QUICK, seeds=seeds, measures=["transrate", "logme"])
+        run_benchmark(["freesolv"], encoders, folder, QUICK, seeds=seeds, measures=["transrate", "logme"])
     )
 
 
@@ -76,7 +76,7 @@ def test_settings_are_not_mixed(results):
     folder, _ = results
     other = FinetuningConfig(learning_rates=(1e-3,), n_epochs=2, n_hidden=8)
     with pytest.raises(UsageError, match=r"datasets\.freesolv\.settings\.n_epochs \(.* before, .* now\)"):
-        list(benchmark(["freesolv"], ENCODERS, folder, other))
+        list(run_benchmark(["freesolv"], ENCODERS, folder, other))
 
 
 def test_a_table_of_ones_own_is_named_by_its_file_and_may_have_another_budget(results, tmp_path):
@@ -87,11 +87,13 @@ def test_a_table_of_ones_own_is_named_by_its_file_and_may_have_another_budget(re
     table.to_csv(source, index=False)
     longer = FinetuningConfig(learning_rates=(1e-3,), n_epochs=2, n_hidden=8)
     folder = tmp_path / "results"
-    (outcome,) = benchmark([str(source)], ["rdkit-descriptors"], folder, longer, target=["energy"], seeds=[0])
+    (outcome,) = run_benchmark(
+        [str(source)], ["rdkit-descriptors"], folder, longer, target=["energy"], seeds=[0]
+    )
     assert (outcome.dataset, outcome.target, outcome.status) == ("mine", "energy", "ok")
     assert (tmp_path / "results" / "scores" / "mine-random-0.csv").is_file()
     with pytest.raises(UsageError, match="two datasets have one name"):
-        list(benchmark(["freesolv", "elsewhere/freesolv.csv"], ENCODERS, tmp_path, QUICK))
+        list(run_benchmark(["freesolv", "elsewhere/freesolv.csv"], ENCODERS, tmp_path, QUICK))
 
 
 @pytest.fixture
@@ -106,7 +108,7 @@ def rare(tmp_path):
 
 def test_a_rare_class_does_not_end_the_grid(rare, tmp_path):
     options = {"target": ["rare"], "seeds": range(3), "measures": ["transrate"]}
-    outcomes = list(benchmark([rare], ["gcn-untrained"], tmp_path, QUICK, **options))
+    outcomes = list(run_benchmark([rare], ["gcn-untrained"], tmp_path, QUICK, **options))
     assert len(outcomes) == 3
     sizes = [set(pd.read_csv(tmp_path / "variants" / f"rare-random-{seed}.csv")["to"]) for seed in range(3)]
     assert all(np.inf in with_seed for with_seed in sizes)
@@ -117,20 +119,20 @@ def test_a_rare_class_does_not_end_the_grid(rare, tmp_path):
 
 def test_the_same_table_in_another_folder_is_the_same(rare, tmp_path):
     options = {"target": ["energy"], "seeds": [0], "measures": ["transrate"]}
-    list(benchmark([rare], ["ecfp4"], tmp_path / "out", QUICK, **options))
+    list(run_benchmark([rare], ["ecfp4"], tmp_path / "out", QUICK, **options))
     (tmp_path / "elsewhere").mkdir()
     moved = Path(rare).rename(tmp_path / "elsewhere" / "rare.csv")
-    assert list(benchmark([str(moved)], ["ecfp4"], tmp_path / "out", QUICK, **options)) == []
+    assert list(run_benchmark([str(moved)], ["ecfp4"], tmp_path / "out", QUICK, **options)) == []
 
 
 def test_another_target_under_the_same_name_is_refused(rare, tmp_path):
     options = {"seeds": [0], "measures": ["transrate"]}
-    list(benchmark([rare], ["ecfp4"], tmp_path, QUICK, target=["energy"], **options))
+    list(run_benchmark([rare], ["ecfp4"], tmp_path, QUICK, target=["energy"], **options))
     with pytest.raises(UsageError, match=r"datasets\.rare\.table.*datasets\.rare\.targets"):
-        list(benchmark([rare], ["ecfp4"], tmp_path, QUICK, target=["rare"], **options))
+        list(run_benchmark([rare], ["ecfp4"], tmp_path, QUICK, target=["rare"], **options))
     (tmp_path / "request.json").unlink()
     with pytest.raises(UsageError, match=r"finetuning\.csv and no request\.json"):
-        list(benchmark([rare], ["ecfp4"], tmp_path, QUICK, target=["energy"], **options))
+        list(run_benchmark([rare], ["ecfp4"], tmp_path, QUICK, target=["energy"], **options))
 
 
 def test_scores_say_where_they_come_from(results):
@@ -142,9 +144,9 @@ def test_scores_say_where_they_come_from(results):
 
 def test_mistakes_are_told_before_any_work_and_failures_by_the_exit_code(rare, tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="--device nonsense"):
-        list(benchmark(["freesolv"], ["ecfp4"], tmp_path, QUICK, device="nonsense"))
+        list(run_benchmark(["freesolv"], ["ecfp4"], tmp_path, QUICK, device="nonsense"))
     with pytest.raises(UsageError, match="'typo'"):
-        list(benchmark(["freesolv", "typo"], ["ecfp4"], tmp_path, QUICK))
+        list(run_benchmark(["freesolv", "typo"], ["ecfp4"], tmp_path, QUICK))
     assert not (tmp_path / "scores").exists()
     monkeypatch.setattr("molrate.benchmarking.run.tune", refuse)
     failed = CliRunner().invoke(
@@ -160,7 +162,7 @@ def refuse(*_, **__):
 
 def test_a_measure_that_comes_later_is_added_and_nothing_is_done_twice(results, tmp_path, monkeypatch):
     run(tmp_path, ["ecfp4"], seeds=(0,))
-    list(benchmark(["freesolv"], ["ecfp4"], tmp_path, QUICK, seeds=[0], measures=["ridge"]))
+    list(run_benchmark(["freesolv"], ["ecfp4"], tmp_path, QUICK, seeds=[0], measures=["ridge"]))
     scores = pd.read_csv(tmp_path / "scores" / "freesolv-random-0.csv")
     assert set(scores["measure"]) >= {"transrate", "logme", "ridge"}
     monkeypatch.setattr("molrate.benchmarking.run.score", None)
@@ -176,7 +178,7 @@ def test_a_file_that_is_not_ours_stays_whole(tmp_path):
 
 
 def test_encoders_trained_as_a_whole_are_scored_under_other_settings_too(tmp_path):
-    (outcome, _) = benchmark(
+    (outcome, _) = run_benchmark(
         ["freesolv"], ["gcn-untrained", "ecfp4"], tmp_path, QUICK, seeds=[0], measures=["knn"]
     )
     assert outcome.n_layers == 5
