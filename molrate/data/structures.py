@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from rdkit import Chem, rdBase
 
+from molrate.data.cxsmiles import split_extension
 from molrate.data.molecules import Molecules
 from molrate.files.library import Row
 
 MAX_ATOMS = 1000
 """Atoms, hydrogens aside, of the largest molecule that is computed unless told otherwise."""
+
+_FIELDS = Chem.CXSmilesFields
+_MARKS = ("V3000", "M  STY", "M  RGP", "M  APO")
+"""What a block says that has more than a SMILES."""
 
 _CHARACTERS_PER_ATOM = 5
 _ATOMS_WITH_HYDROGENS = 3
@@ -62,22 +67,47 @@ def smiles_of_structure(block: str, max_atoms: int = MAX_ATOMS) -> tuple[str, st
     if not molecule.GetNumAtoms():
         return "", "record has no atoms"
     smiles = Chem.MolToSmiles(molecule)
-    if "*" in smiles or "V3000" in block or "M  STY" in block:
+    if "*" in smiles or any(mark in block for mark in _MARKS):
         return _extended_smiles(molecule), ""
     return smiles, ""
 
 
 def _extended_smiles(molecule: Chem.Mol) -> str:
     """SMILES with those extensions that leave open which molecule it is."""
-    fields = Chem.CXSmilesFields
-    wanted = (
-        fields.CX_ATOM_LABELS
-        | fields.CX_ENHANCEDSTEREO
-        | fields.CX_LINKNODES
-        | fields.CX_POLYMER
-        | fields.CX_BOND_CFG
-    )
-    return str(Chem.MolToCXSmiles(molecule, Chem.SmilesWriteParams(), int(wanted)))
+    wanted = _FIELDS.CX_ENHANCEDSTEREO | _FIELDS.CX_LINKNODES | _FIELDS.CX_POLYMER
+    text = str(Chem.MolToCXSmiles(molecule, Chem.SmilesWriteParams(), int(wanted)))
+    smiles, block = split_extension(text) or (text, "")
+    order = molecule.GetPropsAsDict(True, True)["_smilesAtomOutputOrder"]
+    place = {atom: position for position, atom in enumerate(order)}
+    blocks = [block, _labels(molecule, list(order)), *_variations(molecule, place)]
+    extension = ",".join(filter(None, blocks))
+    return f"{smiles} |{extension}|" if extension else smiles
+
+
+def _labels(molecule: Chem.Mol, order: Sequence[int]) -> str:
+    """Labels of R-groups, attachment points and other generic atoms, which RDKit leaves out."""
+    labels = []
+    for atom in (molecule.GetAtomWithIdx(index) for index in order):
+        properties = atom.GetPropsAsDict()
+        if "_MolFileRLabel" in properties:
+            labels.append(f"_R{properties['_MolFileRLabel']}")
+        elif "molAttchpt" in properties:
+            labels.append(f"_AP{properties['molAttchpt']}")
+        elif not atom.GetAtomicNum() and "dummyLabel" in properties:
+            labels.append(f"{properties['dummyLabel']}_p")
+        else:
+            labels.append("")
+    return f"${';'.join(labels)}$" if any(labels) else ""
+
+
+def _variations(molecule: Chem.Mol, place: Mapping[int, int]) -> Iterator[str]:
+    """Bonds that may go to several atoms, which RDKit leaves out."""
+    for bond in molecule.GetBonds():
+        if bond.HasProp("_MolFileBondEndPts"):
+            ends = [int(number) - 1 for number in bond.GetProp("_MolFileBondEndPts").strip("()").split()[1:]]
+            atoms = (bond.GetBeginAtom(), bond.GetEndAtom())
+            generic = next((atom for atom in atoms if not atom.GetAtomicNum()), atoms[0])
+            yield f"m:{place[generic.GetIdx()]}:" + ".".join(str(place[end]) for end in ends)
 
 
 def limit_atoms(molecules: Molecules, max_atoms: int = MAX_ATOMS) -> Molecules:

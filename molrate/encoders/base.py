@@ -147,9 +147,6 @@ class Encoder(ABC):
     def select_layers(self, layer: str) -> tuple[str, ...]:
         """Resolve ``last``, ``all`` or a layer's name.
 
-        An encoder with a single layer returns that layer for every name, so that fingerprints stay in a
-        comparison of one named layer.
-
         Raises
         ------
         UsageError
@@ -157,7 +154,7 @@ class Encoder(ABC):
         """
         if layer == "all":
             return self.layers
-        if layer == "last" or len(self.layers) == 1:
+        if layer == "last":
             return self.layers[-1:]
         if layer in self.layers:
             return (layer,)

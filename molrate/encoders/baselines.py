@@ -66,7 +66,8 @@ class DescriptorEncoder(_MoleculeEncoder):
 
     The file ``normalisation.json`` beside the card lists the descriptors with their means and standard
     deviations over a reference sample of drug-like molecules, so that the vector of a molecule does not
-    depend on the dataset it is in. Standardised values are clipped at +-``limit``.
+    depend on the dataset it is in. Standardised values are clipped at +-``limit``. Molecules of more than
+    ``max_atoms`` heavy atoms are not supported.
     """
 
     @cached_property
@@ -82,13 +83,24 @@ class DescriptorEncoder(_MoleculeEncoder):
         return {**super().identity(), "normalisation": f"sha256:{digest}"}
 
     def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
-        """Compute raw descriptors, shape (n_described, n_descriptors), of molecules that have all of them."""
-        raw = descriptors(molecules, list(self._normalisation))
+        """Compute raw descriptors, shape (n_described, n_descriptors), of molecules that have all of them.
+
+        Their cost grows with the square of the number of atoms and more, to about a second at the card's
+        ``max_atoms``; larger molecules are not described.
+        """
+        limit = self.card.config["max_atoms"]
+        sizes = [molecule.GetNumAtoms() for molecule in molecules]
+        small = np.array([row for row, size in enumerate(sizes) if size <= limit], dtype=np.intp)
+        raw = descriptors([molecules[row] for row in small], list(self._normalisation))
         described = np.isfinite(raw).all(axis=1)
-        rows = [int(row) for row in np.flatnonzero(described)]
+        errors = {
+            row: f"{size} atoms, more than the {limit} that {self.name} describes"
+            for row, size in enumerate(sizes)
+            if size > limit
+        }
         reason = "RDKit leaves some 2D descriptors of this molecule undefined"
-        errors = {int(row): reason for row in np.flatnonzero(~described)}
-        return MoleculeBatch(raw[described], rows, errors)
+        errors |= {int(row): reason for row in small[~described]}
+        return MoleculeBatch(raw[described], [int(row) for row in small[described]], errors)
 
     def forward(
         self, content: npt.NDArray[np.float64], device: str = "cpu"
@@ -108,7 +120,7 @@ def descriptors(molecules: Sequence[Chem.Mol], names: list[str]) -> npt.NDArray[
 
     n_parts = min(cpu_count(), len(molecules) // _MOLECULES_PER_PROCESS)
     if n_parts < 2:
-        return np.array(_descriptor_rows(molecules, names))
+        return np.array(_descriptor_rows(molecules, names)).reshape(len(molecules), len(names))
     parts = [list(molecules[start::n_parts]) for start in range(n_parts)]
     rows = np.empty((len(molecules), len(names)))
     results = Parallel(n_jobs=n_parts)(delayed(_descriptor_rows)(part, names) for part in parts)

@@ -68,12 +68,12 @@ def damaged(path: str, number: int, problem: BaseException) -> InputError:
 
 
 _SIGNATURES = {
-    b"\x1f\x8b": ("gzip data", ".gz"),
-    b"BZh": ("bzip2 data", ".bz2"),
-    b"\x28\xb5\x2f\xfd": ("Zstandard data", ".zst"),
+    b"\x1f\x8b": ("gzip data", "{format}.gz"),
+    b"BZh": ("bzip2 data", "{format}.bz2"),
+    b"\x28\xb5\x2f\xfd": ("Zstandard data", "{format}.zst"),
     b"PK\x03\x04": ("a zip archive or an Excel workbook", ".zip or .xlsx"),
     b"PAR1": ("Parquet", ".parquet"),
-    b"\xd0\xcf\x11\xe0": ("an Excel workbook of the old format; save it as .xlsx", ""),
+    b"\xd0\xcf\x11\xe0": ("an Excel workbook of the old format (save it as .xlsx)", ""),
 }
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _UTF_8_MARK = b"\xef\xbb\xbf"
@@ -180,14 +180,14 @@ def opened(
         If they are no text: compressed without being named so, UTF-16, an archive of several files.
     """
     if path == STDIN:
-        yield _checked(sys.stdin.buffer, path)
+        yield _checked(sys.stdin.buffer, path, form.name)
         return
     with Path(path).open("rb") as file:
         size = max(1, Path(path).stat().st_size)
         if tell_share is not None:
             tell_share(lambda: file.tell() / size)
         with _decompressed(file, path, form.compression) as stream:
-            yield _checked(stream, path)
+            yield _checked(stream, path, form.name)
 
 
 @contextmanager
@@ -215,7 +215,7 @@ def _decompressed(file: IO[bytes], path: str, compression: str) -> Iterator[IO[b
         yield file
 
 
-def _checked(stream: IO[bytes], path: str) -> IO[bytes]:
+def _checked(stream: IO[bytes], path: str, name: str) -> IO[bytes]:
     """The stream after a UTF-8 mark, having made sure that text begins there.
 
     Raises
@@ -228,7 +228,9 @@ def _checked(stream: IO[bytes], path: str) -> IO[bytes]:
     start = buffered.peek(4)[:4]
     for signature, (what, ending) in _SIGNATURES.items():
         if start.startswith(signature):
-            advice = f"; name it {ending}" if ending and path != STDIN else ""
+            advice = f"; name it {ending.format(format=Format(name).ending)}" if ending else ""
+            if path == STDIN:
+                advice = "; decompress it first, or name the file"
             raise InputError(f"{path}: it is {what}, not text{advice}")
     if start.startswith(_UTF_16):
         raise InputError(f"{path}: its text is UTF-16; save it as UTF-8")

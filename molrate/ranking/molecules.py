@@ -221,7 +221,7 @@ def load_encoders(
     MolrateError
         The first encoder's error, if none can be loaded.
     """
-    requests = []
+    loaded: list[Encoder] = []
     failures: list[Failure] = []
     for item in encoders:
         try:
@@ -229,16 +229,31 @@ def load_encoders(
             if isinstance(item, str):
                 encoder = load_encoder(item, seed=settings.seed, precision=settings.precision)
             assert isinstance(encoder, Encoder)
-            requests.append((encoder, encoder.select_layers(settings.layer)))
+            loaded.append(encoder)
         except UsageError:
             raise
         except MolrateError as error:
             failures.append((str(item), error))
-    if not requests:
+    if not loaded:
         raise failures[0][1] if failures else UsageError("no encoder to score (--encoder)")
     for _, reason in failures:
         logger.error("%s", reason)
-    return requests, failures
+    return [(encoder, _layers(encoder, settings.layer, loaded)) for encoder in loaded], failures
+
+
+def _layers(encoder: Encoder, layer: str, ranked: Sequence[Encoder]) -> tuple[str, ...]:
+    """Layers of an encoder to rank; the only one of a fingerprint beside networks that have the one named.
+
+    Raises
+    ------
+    UsageError
+        If the encoder has no such layer.
+    """
+    if len(encoder.layers) == 1 and layer not in ("last", "all", *encoder.layers):
+        network = next((other for other in ranked if len(other.layers) > 1), encoder)
+        network.select_layers(layer)
+        return encoder.layers
+    return encoder.select_layers(layer)
 
 
 def usable_targets(

@@ -236,7 +236,7 @@ def top_notes(best: pd.DataFrame, n: int, min_similarity: float | None) -> list[
     if n_far:
         notes.append(
             f"{n_far} of {len(best)} rows are less similar than {LOW_SIMILARITY:g} "
-            "to every training molecule; "
+            "to any training molecule; "
             "predictions and bounds say little of them; --min-similarity leaves such out."
         )
     return notes
