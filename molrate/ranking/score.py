@@ -195,7 +195,7 @@ def score(
     votes = ranking.frame.dropna(subset="rank").groupby(["target", "measure"]).ngroups
     return replace(
         ranking,
-        consensus=consensus_table(ranking.frame) if votes > 1 else None,
+        consensus=consensus_table(ranking.frame, ranking.replicates) if votes > 1 else None,
         sensitivity=_sensitivity(pool, candidates, scored_targets, chosen, ranking, rank_by, pooling, device)
         if sensitivity
         else None,
