@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from molrate.statistics.intervals import LEVEL, student_quantile
+from molrate.statistics.intervals import LEVEL, Replicates, holm, tiers
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Key = tuple[str, str, str, str]
+_DRAWS = 10_000
 
-def consensus_table(frame: pd.DataFrame) -> pd.DataFrame:
+
+def consensus_table(frame: pd.DataFrame, replicates: Mapping[Key, Replicates]) -> pd.DataFrame:
     """Candidates by their mean rank over measures and targets.
 
     Every measure of every target is a vote; raw scores are never added, as their scales differ. Only
@@ -22,13 +28,16 @@ def consensus_table(frame: pd.DataFrame) -> pd.DataFrame:
     ----------
     frame : pandas.DataFrame
         Of a :class:`molrate.Ranking`.
+    replicates : mapping
+        Of the same ranking: what each (target, measure, encoder, layer) is ordered by.
 
     Returns
     -------
     pandas.DataFrame
-        Columns rank, encoder, kind, layer, mean_rank, low, high (Student's t over votes: how far they
-        agree, not how certain each is), borda (share of the others it beats, over all votes) and votes.
-        ``attrs["agreement"]`` is the mean Kendall's tau between votes.
+        Columns rank, tier, encoder, kind, layer, mean_rank, low, high, borda (share of the others it beats,
+        over all votes) and votes. The molecules are resampled for ``low`` and ``high``, a 95 % interval of
+        the mean rank, and for ``tier``: candidates of different tiers keep their order in the resampled mean
+        ranks, at 95 % for all pairs together. ``attrs["agreement"]`` is the mean Kendall's tau between votes.
     """
     import pandas as pd
 
@@ -39,25 +48,75 @@ def consensus_table(frame: pd.DataFrame) -> pd.DataFrame:
     ranks = table.astype(float).rank(axis=0, method="average").to_numpy()
     n_candidates, votes = ranks.shape
     mean = ranks.mean(axis=1)
-    reach = np.full(n_candidates, np.nan)
-    if votes > 1:
-        reach = student_quantile(votes - 1, LEVEL) * ranks.std(axis=1, ddof=1) / np.sqrt(votes)
     names = table.index.to_frame(index=False)
+    by_vote = [
+        [
+            replicates[target, measure, encoder, layer]
+            for encoder, layer in zip(names["encoder"], names["layer"], strict=True)
+        ]
+        for target, measure in table.columns
+    ]
+    draws = _resampled_ranks(by_vote, [target for target, _ in table.columns])
+    tail = 100 * (1 - LEVEL) / 2
+    low, high = np.percentile(draws, [tail, 100 - tail], axis=0) if n_candidates else (mean, mean)
     result = pd.DataFrame(
         {
             "rank": pd.Series(mean).rank(method="min").astype(int),
+            "tier": tiers(-mean, _order_p_values(mean, draws)),
             "encoder": names["encoder"],
             "kind": names["kind"],
             "layer": names["layer"],
             "mean_rank": mean,
-            "low": np.maximum(mean - reach, 1.0),
-            "high": np.minimum(mean + reach, n_candidates),
+            "low": np.minimum(low, mean),
+            "high": np.maximum(high, mean),
             "borda": (n_candidates - mean) / max(1, n_candidates - 1),
             "votes": votes,
         }
     )
     result.attrs["agreement"] = _agreement(ranks)
     return result.sort_values("rank", kind="stable").reset_index(drop=True)
+
+
+def _resampled_ranks(
+    by_vote: Sequence[Sequence[Replicates]], targets: Sequence[str]
+) -> npt.NDArray[np.float64]:
+    """Mean ranks over votes if other molecules had been drawn, shape (draws, K).
+
+    All candidates by all measures of a target move together, as they share its molecules: random weights of
+    its blocks and permutations, the same for all, move every excess by its own deviations. The weights of a
+    draw are divided by a common chi, as the deviations are estimated from few blocks.
+    """
+    count = len(by_vote[0])
+    total = np.zeros((_DRAWS, count))
+    if not count:
+        return total
+    generator = np.random.default_rng(0)
+    weights: dict[str, npt.NDArray[np.float64]] = {}
+    for target, candidates in zip(targets, by_vote, strict=True):
+        deviations = np.array([candidate.deviations() for candidate in candidates])
+        parts = deviations.shape[1]
+        if target not in weights:
+            degrees = len(candidates[0].deletions) - 2
+            chi = np.sqrt(generator.chisquare(degrees, _DRAWS) / degrees)
+            weights[target] = generator.normal(size=(_DRAWS, parts)) / chi[:, None]
+        excess = np.array([candidate.excess for candidate in candidates])
+        moved = excess + weights[target][:, :parts] @ deviations.T
+        total += np.argsort(np.argsort(-moved, axis=1), axis=1) + 1
+    return total / len(by_vote)
+
+
+def _order_p_values(mean: npt.NDArray[np.float64], draws: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Corrected p-values of all pairs: how often resampled mean ranks turn an order round, shape (K, K)."""
+    pairs = list(combinations(range(len(mean)), 2))
+    turned = [
+        (np.sum((draws[:, j] - draws[:, i]) * np.sign(mean[j] - mean[i]) <= 0) + 1) / (len(draws) + 1)
+        for i, j in pairs
+    ]
+    table = np.ones((len(mean), len(mean)))
+    corrected = holm(np.minimum(2 * np.array(turned), 1.0))
+    for (i, j), p_value in zip(pairs, corrected, strict=True):
+        table[i, j] = table[j, i] = p_value
+    return table
 
 
 def _agreement(ranks: np.ndarray) -> float:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # With more measures than this, one sentence counts their verdicts.
 _EACH_MEASURE = 3
+_EQUAL = "NOT separable from"
 
 
 def molecule_notes(
@@ -130,18 +131,21 @@ def _against(ranking: Ranking, best: pd.Series, baseline: pd.Series) -> str:
         if best["dimension"] != baseline["dimension"]
         else "the best baseline of its dimension"
     )
-    return f"{verdict} {which}, {_named(baseline)}: difference {gap:.3g} [{low:.3g}, {high:.3g}]"
+    between = ""
+    if verdict != _EQUAL and best["tier"] == baseline["tier"]:
+        between = ", of one tier only as those between them are not separable"
+    return f"{verdict} {which}, {_named(baseline)}: difference {gap:.3g} [{low:.3g}, {high:.3g}]{between}"
 
 
 def _verdict(ranking: Ranking, best: pd.Series, baseline: pd.Series) -> tuple[str, float, float, float]:
-    """How two rows of one target and measure compare, with their paired difference and its interval."""
-    gap, low, high = ranking.difference(
+    """How two rows of one target and measure compare, by what makes the tiers."""
+    gap, low, high, separable = ranking.separation(
         best["target"],
         best["measure"],
         (best["encoder"], best["layer"]),
         (baseline["encoder"], baseline["layer"]),
     )
-    verdict = "above" if low > 0 else "BELOW" if high < 0 else "NOT separable from"
+    verdict = _EQUAL if not separable else "above" if gap > 0 else "BELOW"
     return verdict, gap, low, high
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from molrate.files.output import check_output
 from molrate.measures.base import Measure, NotApplicableError
 from molrate.ranking.candidates import Candidate, Scored, ScoredTarget, score_candidates
 from molrate.ranking.report import WRITABLE, RankingTables, to_csv, to_html, to_json, to_text, write_tables
-from molrate.statistics.intervals import Replicates, pairwise_p_values, tiers
+from molrate.statistics.intervals import LEVEL, Replicates, corrected_interval, pairwise_p_values, tiers
+from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import Resampling
 
 if TYPE_CHECKING:
@@ -124,12 +126,44 @@ class Ranking:
     def difference(
         self, target: str, measure: str, one: tuple[str, str], other: tuple[str, str]
     ) -> tuple[float, float, float]:
-        """Paired difference of two candidates (encoder, layer), with its 95 % interval.
+        """Paired difference of two candidates (encoder, layer), with its own 95 % interval.
 
         Both are taken on the same blocks of molecules and permutations, so that what they share cancels.
         """
         gap = self.replicates[target, measure, *one] - self.replicates[target, measure, *other]
         return gap.excess, *gap.interval()
+
+    def separation(
+        self, target: str, measure: str, one: tuple[str, str], other: tuple[str, str]
+    ) -> tuple[float, float, float, bool]:
+        """Paired difference of two candidates as the tiers have it: corrected for all pairs of the ranking.
+
+        Parameters
+        ----------
+        target, measure : str
+        one, other : (encoder, layer)
+
+        Returns
+        -------
+        difference, low, high : float
+        separable : bool
+            Whether the corrected interval leaves out 0. Candidates of different tiers always are.
+        """
+        keys, p_values = self._p_values[target, measure]
+        p_value = p_values[keys.index((target, measure, *one)), keys.index((target, measure, *other))]
+        gap = self.replicates[target, measure, *one] - self.replicates[target, measure, *other]
+        return gap.excess, *corrected_interval(gap, p_value), bool(p_value <= 1 - LEVEL)
+
+    @cached_property
+    def _p_values(self) -> dict[tuple[str, str], tuple[list[tuple[str, str, str, str]], Matrix]]:
+        """Corrected p-values of all pairs of every target and measure, with the keys in their order."""
+        votes: dict[tuple[str, str], list[tuple[str, str, str, str]]] = {}
+        for key in self.replicates:
+            votes.setdefault(key[:2], []).append(key)
+        return {
+            vote: (keys, pairwise_p_values([self.replicates[key] for key in keys]))
+            for vote, keys in votes.items()
+        }
 
     def top(self, n: int = 3) -> pd.DataFrame:
         """The first `n` rows of every target and measure, best first.
@@ -305,11 +339,12 @@ def _places(replicates: Sequence[Replicates]) -> list[dict[str, Any]]:
     if not replicates:
         return []
     values = np.array([candidate.excess for candidate in replicates])
-    leader = replicates[int(values.argmax())]
+    best = int(values.argmax())
+    p_values = pairwise_p_values(replicates)
     places = []
-    for candidate, tier in zip(replicates, tiers(values, pairwise_p_values(replicates)), strict=True):
-        gap = leader - candidate
-        low, high = gap.interval()
+    for index, (candidate, tier) in enumerate(zip(replicates, tiers(values, p_values), strict=True)):
+        gap = replicates[best] - candidate
+        low, high = corrected_interval(gap, p_values[best, index])
         places.append(
             {
                 "rank": int((values > candidate.excess).sum()) + 1,

@@ -204,13 +204,12 @@ def _first_table(frame: pd.DataFrame) -> Table:
 def _consensus_table(consensus: pd.DataFrame) -> Table:
     votes, agreement = int(consensus["votes"].iloc[0]), consensus.attrs["agreement"]
     title = f"consensus of {votes} rankings (mean Kendall's tau between them {agreement:.2f})"
-    table = _blank_table(title, "#", "encoder", "layer", "mean rank", "95 %", "borda", left=("layer",))
+    table = _blank_table(title, "#", "t", "encoder", "layer", "mean rank", "95 %", "borda", left=("layer",))
     for _, row in consensus.iterrows():
         name = _shown_name(row)
         interval = f"{row['low']:.1f}-{row['high']:.1f}"
-        table.add_row(
-            str(row["rank"]), name, row["layer"], f"{row['mean_rank']:.1f}", interval, f"{row['borda']:.2f}"
-        )
+        places = str(row["rank"]), str(row["tier"])
+        table.add_row(*places, name, row["layer"], f"{row['mean_rank']:.1f}", interval, f"{row['borda']:.2f}")
     return table
 
 

@@ -221,7 +221,8 @@ def rank_dataset(
     sensitivity = None
     if measuring.sensitivity:
         sensitivity = _sensitivity(pool, candidates, scored_targets, chosen, ranking)
-    return replace(ranking, consensus=consensus_table(frame) if votes > 1 else None, sensitivity=sensitivity)
+    consensus = consensus_table(frame, replicates) if votes > 1 else None
+    return replace(ranking, consensus=consensus, sensitivity=sensitivity)
 
 
 def _notes(

@@ -157,7 +157,7 @@ def score_features(
     if sensitivity:
         table = sensitivity_table(candidates, scored_targets, chosen, replicates, rank_by, {})
     votes = frame.dropna(subset="rank").groupby(["target", "measure"]).ngroups
-    consensus = consensus_table(frame) if votes > 1 else None
+    consensus = consensus_table(frame, replicates) if votes > 1 else None
     return Ranking(frame, notes, _run_record(arguments), replicates, consensus, table)
 
 

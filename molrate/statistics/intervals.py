@@ -164,13 +164,16 @@ class Replicates:
         return float(2 * stdtr(self.degrees, -abs(self.excess) / self.error))
 
     def deviations(self) -> npt.NDArray[np.float64]:
-        """How permutations and blocks move the excess, shape (P + B,); the sum of squares is the variance.
+        """How permutations and blocks move the excess, shape (P + B,); the sum of squares is its variance.
 
         Those of other candidates and measures of the same molecules are parallel, so that the same random
         weights draw all of them together.
         """
-        blocks = self.deletions[1:] - self.deletions[1:].mean()
-        return np.sqrt(self._variance[0]) * blocks / max(float(np.linalg.norm(blocks)), 1e-300)
+        null = self.table[1:, 0] - self._null.mean() if len(self._null) else np.zeros(len(self.table) - 1)
+        moves = np.concatenate([np.where(np.isfinite(null), null, 0.0), self.deletions[1:]])
+        moves[len(null) :] -= self.deletions[1:].mean()
+        size = float(np.linalg.norm(moves))
+        return self.error / size * moves if size > 0 else moves
 
 
 @dataclass(frozen=True, eq=False)
@@ -300,6 +303,21 @@ def holm(p_values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     corrected = np.empty(len(p_values))
     corrected[order] = np.minimum(steps, 1.0)
     return corrected
+
+
+def corrected_interval(difference: Replicates, p_value: float, level: float = LEVEL) -> tuple[float, float]:
+    """Interval of a difference that leaves out 0 exactly where its corrected p-value is below 1 - level.
+
+    Parameters
+    ----------
+    difference : Replicates
+    p_value : float
+        Corrected for all differences it was looked at with.
+    level : float
+    """
+    alone = difference.p_value
+    factor = max(1.0, p_value / alone) if alone > 0 else 1.0
+    return difference.interval(1 - (1 - level) / factor)
 
 
 def pairwise_p_values(replicates: Sequence[Replicates]) -> npt.NDArray[np.float64]:

@@ -64,13 +64,14 @@ def test_rows_hold_what_the_measures_give(pool):
             assert row["excess"] == pytest.approx(expected - np.mean(null), rel=1e-7)
 
 
-def test_order_groups_and_distances_follow_the_replicates(pool):
+def test_order_tiers_and_distances_follow_the_replicates(pool):
     ranking = ranked(pool, ["ridge"])
     frame = ranking.frame
     assert frame["excess"].is_monotonic_decreasing
     assert frame["rank"].tolist() == [1, 2, 3, 4, 5, 6]
-    assert frame["group"].iloc[0] == 1
-    assert frame.set_index("encoder").loc["noise", "group"] > 1
+    assert frame["tier"].iloc[0] == 1
+    assert frame["tier"].is_monotonic_increasing
+    assert frame.set_index("encoder").loc["noise", "tier"] > 1
     best, last = frame.iloc[0], frame.iloc[-1]
     gap, low, high = ranking.difference(
         "y", "ridge", (best["encoder"], best["layer"]), (last["encoder"], last["layer"])

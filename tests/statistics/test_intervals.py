@@ -1,13 +1,22 @@
-"""Nulls, jackknife intervals and groups, against hand-written loops and by simulation."""
+"""Nulls, intervals and tiers, against hand-written loops and by simulation."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from molrate.measures.base import MEASURES
-from molrate.measures.sample import make_sample
 from molrate.ranking.candidates import Candidate, score_candidates
-from molrate.statistics.intervals import difference, estimate, jackknife, separable_groups
+from molrate.statistics.intervals import (
+    corrected_interval,
+    estimate,
+    holm,
+    jackknife,
+    pairwise_p_values,
+    tiers,
+)
+from molrate.statistics.resampling import make_resampling
 
 
 def replicates_of(statistic, values, n_blocks=20):
@@ -28,40 +37,113 @@ def test_the_correction_removes_a_bias_in_one_over_n():
     assert value == pytest.approx(values.var(ddof=1), rel=1e-9)
 
 
+def table_of(seed, permutations=5, blocks=10, excess=5.0):
+    table = np.random.default_rng(seed).normal(size=(1 + permutations, 1 + blocks))
+    table[0] += excess
+    return table
+
+
 def test_an_estimate_reads_its_table():
-    generator = np.random.default_rng(2)
-    table = generator.normal(size=(6, 11))
-    table[0] += 5
-    found = estimate(table)
-    assert found.null_mean == pytest.approx(table[1:, 0].mean())
-    assert found.null_sd == pytest.approx(table[1:, 0].std(ddof=1))
-    assert found.excess == pytest.approx(table[0, 0] - table[1:, 0].mean())
-    assert found.z == pytest.approx(found.excess / found.null_sd)
+    table = table_of(2)
+    estimated = estimate(table)
+    assert estimated.null_mean == pytest.approx(table[1:, 0].mean())
+    assert estimated.null_sd == pytest.approx(table[1:, 0].std(ddof=1))
+    assert estimated.excess == pytest.approx(table[0, 0] - table[1:, 0].mean())
+    assert estimated.z == pytest.approx(estimated.excess / estimated.null_sd)
     excesses = table[0] - table[1:].mean(axis=0)
     deleted = excesses[1:]
     error = np.sqrt(9 / 10 * np.sum((deleted - deleted.mean()) ** 2))
-    reach = stats.t.ppf(0.975, 9) * error
-    assert found.interval() == pytest.approx((excesses[0] - reach, excesses[0] + reach))
     corrected = excesses[0] - 9 * (deleted.mean() - excesses[0])
-    assert found.corrected == pytest.approx(corrected)
+    assert estimated.corrected == pytest.approx(corrected)
+    reach = stats.t.ppf(0.975, 9) * error
     low, high = sorted([excesses[0], corrected])
-    assert found.interval(corrected=True) == pytest.approx((low - reach, high + reach))
-    assert found.p_value == pytest.approx(stats.t.sf(found.excess / error, 9))
+    assert estimated.interval(corrected=True) == pytest.approx((low - reach, high + reach))
+
+
+def jackknife_variance(row):
+    return (len(row) - 2) / (len(row) - 1) * np.sum((row[1:] - row[1:].mean()) ** 2)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 5.0])
+def test_the_variance_is_the_spread_of_the_null_and_what_the_signal_adds(scale):
+    table, spread = table_of(2), np.random.default_rng(9).normal(size=30)
+    table[0, 1:] *= scale
+    replicates = estimate(table, spread).replicates
+    values = np.r_[table[1:, 0], spread]
+    centred = table[1:] - table[1:].mean(axis=0)
+    of_null = np.array([jackknife_variance(row) for row in centred]) * 5 / 4
+    true = max(jackknife_variance(table[0] - table[1:].mean(axis=0)) - of_null.mean() / 5, 0)
+    threshold = of_null.mean() * (1 - 1.645 * np.sqrt(max(2 / 9, of_null.var(ddof=1) / of_null.mean() ** 2)))
+    chance = values.var(ddof=1) * (min(true / threshold, 1) + 1 / 5)
+    signal = max(true - of_null.mean(), 0)
+    assert replicates.error**2 == pytest.approx(chance + signal)
+    degrees = (chance + signal) ** 2 / (chance**2 / 34 + signal**2 / 9)
+    assert replicates.degrees == pytest.approx(degrees)
+    reach = stats.t.ppf(0.975, degrees) * replicates.error
+    centre = replicates.excess
+    assert replicates.interval() == pytest.approx((centre - reach, centre + reach))
+    assert replicates.p_value == pytest.approx(2 * stats.t.sf(abs(centre) / replicates.error, degrees))
+    assert np.sum(replicates.deviations() ** 2) == pytest.approx(replicates.error**2)
+
+
+def squared_correlation(x, y):
+    return np.corrcoef(x, y)[0, 1] ** 2
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.4, 1.0])
+def test_intervals_are_neither_too_narrow_nor_too_wide(strength):
+    """A squared correlation: of pairs of molecules where there is no signal, of single ones with one."""
+    generator, blocks, repeats = np.random.default_rng(11), np.arange(80) % 10, 300
+    excesses, intervals, errors = [], [], []
+    for _ in range(repeats):
+        x = generator.normal(size=80)
+        y = strength * x + generator.normal(size=80)
+        orders = [np.arange(80), *(generator.permutation(80) for _ in range(5))]
+        keeps = [blocks >= 0, *(blocks != block for block in range(10))]
+        table = np.array(
+            [[squared_correlation(x[keep], y[order][keep]) for keep in keeps] for order in orders]
+        )
+        spread = np.array([squared_correlation(x, generator.permutation(y)) for _ in range(40)])
+        replicates = estimate(table, spread).replicates
+        excesses.append(replicates.excess)
+        intervals.append(replicates.interval())
+        errors.append(replicates.error)
+    mean = np.mean(excesses)
+    covered = sum(low <= mean <= high for low, high in intervals)
+    assert stats.binom.ppf(0.001, repeats, 0.92) <= covered <= stats.binom.ppf(0.999, repeats, 0.98)
+    # Coverage hardly tells intervals that are far too wide; their standard error does.
+    assert 0.7 < np.var(excesses) / np.mean(np.square(errors)) < 1.3
 
 
 def test_a_null_jackknifed_in_part_or_not_at_all():
-    table = np.random.default_rng(3).normal(size=(4, 6))
+    table = table_of(3, permutations=3, blocks=5, excess=0.0)
     partly = table.copy()
     partly[2:, 1:] = np.nan
-    found = estimate(partly)
+    replicates = estimate(partly).replicates
     expected = table[0] - (table[1:, 0].mean() + table[1] - table[1, 0])
-    np.testing.assert_allclose(found.replicates, expected)
+    np.testing.assert_allclose(replicates.deletions, expected)
+    assert replicates.error == pytest.approx(jackknife(expected)[1])
     none = table.copy()
     none[1:, 1:] = np.nan
-    found = estimate(none)
-    np.testing.assert_allclose(found.replicates, table[0] - table[1:, 0].mean())
+    estimated = estimate(none)
+    deletions = table[0] - table[1:, 0].mean()
+    np.testing.assert_allclose(estimated.replicates.deletions, deletions)
+    assert estimated.replicates.error == pytest.approx(
+        np.sqrt(jackknife(deletions)[1] ** 2 + table[1:, 0].var(ddof=1) / 3)
+    )
     # Without the null's own deletions the correction would remove twice what the null removes.
-    assert found.corrected == found.excess
+    assert estimated.corrected == estimated.excess
+
+
+def test_the_value_can_stand_in_place_of_the_excess():
+    table, spread = table_of(5), np.random.default_rng(1).normal(size=8) + 3
+    table[1:] += 3
+    table[5, 1:] = np.nan
+    replicates = estimate(table, spread).replicates
+    plain = replicates.without_null()
+    assert plain.excess == pytest.approx(table[0, 0])
+    np.testing.assert_allclose(np.diff(plain.deletions[1:]), np.diff(table[0, 1:]))
+    assert plain.error > 0
 
 
 def test_less_can_be_better():
@@ -69,45 +151,122 @@ def test_less_can_be_better():
     assert estimate(table, higher_is_better=False).excess == pytest.approx(-estimate(table).excess)
 
 
+def replicates_on(values):
+    """Of a mean, whose null is known to be zero and has no spread."""
+    table = np.zeros((6, 21))
+    table[0] = replicates_of(np.mean, values)
+    return estimate(table).replicates
+
+
 def test_what_two_encoders_share_cancels_in_their_difference():
     generator = np.random.default_rng(5)
     shared = generator.normal(size=400) * 10
     one, other = shared + generator.normal(size=400) + 0.5, shared + generator.normal(size=400)
-    gap, error = difference(replicates_of(np.mean, one), replicates_of(np.mean, other))
-    assert gap == pytest.approx(np.mean(one - other), rel=1e-9)
-    assert error == pytest.approx(np.std(one - other) / 20, rel=0.5)
-    assert error < 0.2 * jackknife(replicates_of(np.mean, one))[1]
+    gap = replicates_on(one) - replicates_on(other)
+    assert gap.excess == pytest.approx(np.mean(one - other), rel=1e-9)
+    assert gap.error == pytest.approx(np.std(one - other) / 20, rel=0.5)
+    assert gap.error < 0.2 * replicates_on(one).error
 
 
-def test_groups_part_the_unlike_and_not_the_like():
+def test_holm_corrects_step_by_step():
+    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
+    assert len(holm(np.empty(0))) == 0
+
+
+def test_tiers_part_the_unlike_and_not_the_like():
     values = np.random.default_rng(6).normal(size=(2, 400))
-    same = replicates_of(np.mean, values[0])
-    near = replicates_of(np.mean, values[0] + 0.01 * values[1])
-    assert separable_groups([same, same, same + 3, near + 3, same - 3]) == [2, 2, 1, 1, 3]
-    assert separable_groups([]) == []
+    levels = [values[0], values[0], values[0] + 3, values[0] + 3 + 0.01 * values[1], values[0] - 3]
+    candidates = [replicates_on(level) for level in levels]
+    excesses = [candidate.excess for candidate in candidates]
+    p_values = pairwise_p_values(candidates)
+    assert tiers(excesses, p_values)[:2] == [2, 2]
+    assert tiers(excesses, p_values) == [2, 2, 1, 1, 3]
+    assert tiers([], pairwise_p_values([])) == []
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 9), st.integers(0, 10**6))
+def test_tiers_rise_with_the_order_and_part_only_what_is_separable(count, seed):
+    generator = np.random.default_rng(seed)
+    values = generator.integers(0, 6, count).astype(float)
+    p_values = np.triu(generator.choice([0.001, 0.2], p=[0.8, 0.2], size=(count, count)), 1)
+    p_values += p_values.T + np.eye(count)
+    places = np.array(tiers(values, p_values))
+    order = np.argsort(-values, kind="stable")
+    assert (np.diff(places[order]) >= 0).all()
+    assert places[order[0]] == 1
+    for i in range(count):
+        for j in range(count):
+            if places[i] != places[j]:
+                assert p_values[i, j] <= 0.05
+    for cut in range(1, count):
+        parted = (p_values[np.ix_(order[:cut], order[cut:])] <= 0.05).all()
+        assert parted == (places[order[cut - 1]] != places[order[cut]])
 
 
 def test_equal_candidates_are_told_apart_no_oftener_than_stated():
     generator = np.random.default_rng(7)
     told = 0
     for _ in range(400):
-        values = generator.normal(size=(6, 200))
-        told += max(separable_groups([replicates_of(np.mean, one) for one in values])) > 1
+        candidates = [replicates_on(values) for values in generator.normal(size=(6, 200))]
+        told += max(tiers([one.excess for one in candidates], pairwise_p_values(candidates))) > 1
     assert told <= stats.binom.ppf(0.999, 400, 0.05)
 
 
-@pytest.mark.parametrize("d", [32, 512])
-def test_noise_claims_no_signal_oftener_than_stated(d):
-    names = ("transrate", "logme", "h-score", "cka", "ridge")
-    measures = [MEASURES[name]() for name in names]
-    claims = dict.fromkeys(names, 0)
-    repeats = 24
+def test_a_corrected_interval_leaves_out_zero_where_the_p_value_is_small():
+    generator = np.random.default_rng(8)
+    for _ in range(30):
+        candidates = [
+            replicates_on(level + 0.3 * generator.normal()) for level in generator.normal(size=(5, 200))
+        ]
+        p_values = pairwise_p_values(candidates)
+        for i in range(1, 5):
+            gap = candidates[0] - candidates[i]
+            low, high = corrected_interval(gap, p_values[0, i])
+            assert (low > 0 or high < 0) == (p_values[0, i] < 0.05)
+            assert low <= gap.interval()[0]
+
+
+MEASURED = ("transrate", "logme", "h-score", "knn", "ridge")
+
+
+def excesses_of(draw, repeats, n):
+    """Excess, standard error and interval of each measure in every sample."""
+    measures = [MEASURES[name]() for name in MEASURED]
+    found = {name: [] for name in MEASURED}
     for seed in range(repeats):
-        generator = np.random.default_rng(seed)
-        features, labels = generator.normal(size=(100, d)), generator.random(100) < 0.4
-        resampling = make_sample(features, labels, permutations=5, seed=seed).resampling
-        for one in score_candidates([Candidate("noise", "", features)], np.arange(100), resampling, measures):
-            found = one.estimate
-            claims[one.measure.name] += found.interval()[0] > 0
-            assert found.interval(corrected=True)[0] <= found.interval()[0]
-    assert max(claims.values()) <= stats.binom.ppf(0.999, repeats, 0.025)
+        features, labels = draw(np.random.default_rng(seed))
+        resampling = make_resampling(labels, "regression", seed=seed)
+        for outcome in score_candidates(
+            [Candidate("drawn", "", features)], np.arange(n), resampling, measures
+        ):
+            replicates = outcome.estimate.replicates
+            found[outcome.measure.name].append((replicates.excess, replicates.error, *replicates.interval()))
+    return {name: np.array(rows).T for name, rows in found.items()}
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_intervals_of_measures_are_neither_too_narrow_nor_too_wide(strength):
+    n, d, repeats = 80, 24, 30
+
+    def draw(generator):
+        features = generator.normal(size=(n, d))
+        return features, strength * features[:, :4].sum(axis=1) / 2 + generator.normal(size=n)
+
+    for excess, error, low, high in excesses_of(draw, repeats, n).values():
+        covered = np.sum((low <= excess.mean()) & (excess.mean() <= high))
+        assert covered >= stats.binom.ppf(0.001, repeats, 0.92)
+        # The variance of 30 draws is known to a third; that of LogME and ridge on noise is skewed.
+        ratio = excess.var(ddof=1) / np.mean(error**2)
+        assert 0.4 < ratio < 1.9
+
+
+@pytest.mark.parametrize("d", [32, 256])
+def test_noise_claims_no_signal_oftener_than_stated(d):
+    n, repeats = 100, 24
+
+    def draw(generator):
+        return generator.normal(size=(n, d)), generator.normal(size=n)
+
+    for _, _, low, _ in excesses_of(draw, repeats, n).values():
+        assert np.sum(low > 0) <= stats.binom.ppf(0.999, repeats, 0.025)
