@@ -49,14 +49,15 @@ def consensus_table(frame: pd.DataFrame, replicates: Mapping[Key, Replicates]) -
     n_candidates, votes = ranks.shape
     mean = ranks.mean(axis=1)
     names = table.index.to_frame(index=False)
+    ballots: list[tuple[str, str]] = table.columns.tolist()
     by_vote = [
         [
             replicates[target, measure, encoder, layer]
             for encoder, layer in zip(names["encoder"], names["layer"], strict=True)
         ]
-        for target, measure in table.columns
+        for target, measure in ballots
     ]
-    draws = _resampled_ranks(by_vote, [target for target, _ in table.columns])
+    draws = _resampled_ranks(by_vote, [target for target, _ in ballots])
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(draws, [tail, 100 - tail], axis=0) if n_candidates else (mean, mean)
     result = pd.DataFrame(
