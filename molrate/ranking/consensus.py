@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +49,7 @@ def consensus_table(frame: pd.DataFrame, replicates: Mapping[Key, Replicates]) -
     n_candidates, votes = ranks.shape
     mean = ranks.mean(axis=1)
     names = table.index.to_frame(index=False)
-    ballots: list[tuple[str, str]] = table.columns.tolist()
+    ballots: list[Any] = table.columns.tolist()
     by_vote = [
         [
             replicates[target, measure, encoder, layer]
