@@ -39,7 +39,6 @@ INVALID = {
     "C\0C": "NUL character",
     "CCO |m:0": "contains white space",
     "CCO |&1:1| name": "contains white space",
-    "CCO |C:x|": "cannot read the extension",
     " ": "no SMILES",
 }
 

@@ -1,73 +1,59 @@
 import gzip
 
-import pandas as pd
 import pytest
 
 from molrate.errors import InputError, UsageError
-from molrate.files.output import check_output, write_atomically
-from molrate.files.tables import read_table
+from molrate.files.output import (
+    check_output,
+    choose_destination,
+    write_atomically,
+    write_text,
+    written_atomically,
+)
 
-ROWS = "smiles,y\nCCO,1\nNA,\n"
-
-
-def test_formats_give_the_same_table(tmp_path):
-    (tmp_path / "a.csv").write_text(ROWS)
-    (tmp_path / "a.tsv").write_text(ROWS.replace(",", "\t"))
-    with gzip.open(tmp_path / "a.csv.gz", "wt") as stream:
-        stream.write(ROWS)
-    pd.DataFrame({"smiles": ["CCO", "NA"], "y": ["1", ""]}).to_parquet(tmp_path / "a.parquet")
-    tables = [read_table(path) for path in sorted(tmp_path.iterdir())]
-    assert len(tables) == 4
-    for table in tables:
-        # "NA" is text here; whether it is missing is for the column's reader to say.
-        assert table.to_dict("list") == {"smiles": ["CCO", "NA"], "y": ["1", ""]}
-
-
-def test_smi_files_have_no_header_and_keep_empty_lines_as_rows(tmp_path):
-    (tmp_path / "a.smi").write_text("CCO ethanol of the shelf\n\nC\n")
-    table = read_table(tmp_path / "a.smi")
-    assert table.to_dict("list") == {"smiles": ["CCO", "", "C"], "id": ["ethanol of the shelf", "", ""]}
+ENDINGS = (".csv", ".csv.gz", ".parquet")
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
+    ("name", "kind"),
     [
-        ("a.csv", b"", "the file is empty"),
-        ("a.csv", b"smiles,y\n", "the table has no rows"),
-        ("a.csv", b"smiles,y\nC,1\nC,1,2,3\n", "line 3"),
-        ("a.csv", b"smiles,y\n\xff\xfeC,1\n", "not UTF-8"),
-        ("a.csv", b"smiles,y\nC,1,\nCC,2,\n", "more fields than the header has names"),
-        ("a.parquet", b"PAR1 but not really", "cannot be read"),
-        ("a.csv.gz", b"not gzip", "cannot be read"),
-        ("a.csv", b"smiles;y\nC;1\n", "seem to be separated by ';'"),
-        ("a.tsv", b"smiles,y\nC,1\n", "seem to be separated by ','"),
-        ("a.xlsx", b"", "unknown table format '.xlsx'; molrate reads .csv"),
+        ("hits.csv", "file"),
+        ("hits.CSV.gz", "file"),
+        ("hits.parquet", "file"),
+        ("hits", "folder"),
+        ("hits.csv/", "folder"),
+        ("run-0.5", "folder"),
+        ("v1.2", "folder"),
+        (".hidden", "folder"),
+        ("-", "stdout"),
     ],
 )
-def test_bad_files_are_named_with_the_reason(tmp_path, name, content, message):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=message) as raised:
-        read_table(tmp_path / name)
-    assert name in str(raised.value)
+def test_what_an_output_is_follows_from_its_name(tmp_path, monkeypatch, name, kind):
+    monkeypatch.chdir(tmp_path)
+    assert choose_destination(name, ENDINGS, folder=True, stdout=True).kind == kind
 
 
-def test_parquet_that_decodes_to_other_molecules_fails_its_checksum(damaged_parquet):
-    with pytest.raises(InputError, match=r"l\.parquet: cannot be read: .* CRC checksum"):
-        read_table(damaged_parquet)
+@pytest.mark.parametrize("name", ["hits.xlsx", "hits.txt", "hits.csv.bz2", "hits.json.gz", "hits.gz"])
+def test_other_endings_are_refused_with_those_there_are(tmp_path, name):
+    with pytest.raises(
+        UsageError, match=r"is not written; it can be a file \(\.csv, \.csv\.gz, \.parquet\) or a folder"
+    ):
+        choose_destination(tmp_path / name, ENDINGS, folder=True)
 
 
-def test_empty_lines_are_rows_so_that_row_numbers_hold(tmp_path):
-    (tmp_path / "a.csv").write_text("smiles\nC\n\nCC\n")
-    assert read_table(tmp_path / "a.csv")["smiles"].tolist() == ["C", "", "CC"]
-
-
-def test_missing_file(tmp_path):
-    with pytest.raises(InputError, match="no such file"):
-        read_table(tmp_path / "a.csv")
+def test_what_a_command_does_not_write_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="it has no ending; it can be a file"):
+        choose_destination(tmp_path / "hits", ENDINGS)
+    with pytest.raises(UsageError, match="no result goes to standard output"):
+        choose_destination("-", ENDINGS)
+    with pytest.raises(UsageError, match=r"\.csv is not written; it can be a folder"):
+        choose_destination(tmp_path / "model.csv", folder=True)
+    (tmp_path / "old.csv").mkdir()
+    assert choose_destination(tmp_path / "old.csv", ENDINGS, folder=True).kind == "folder"
 
 
 def test_outputs_are_checked_before_the_work(tmp_path):
-    with pytest.raises(UsageError, match=r"suffix must be one of \.csv"):
+    with pytest.raises(UsageError, match=r"\.txt is not written"):
         check_output(tmp_path / "a.txt", (".csv",))
     with pytest.raises(InputError, match="does not exist"):
         check_output(tmp_path / "none" / "a.csv", (".csv",))
@@ -76,9 +62,38 @@ def test_outputs_are_checked_before_the_work(tmp_path):
         check_output(tmp_path / "folder.csv", (".csv",))
 
 
+def test_text_is_compressed_by_its_name_and_is_the_same_bytes_again(tmp_path):
+    write_text(tmp_path / "a.csv.gz", "smiles\nC\n")
+    first = (tmp_path / "a.csv.gz").read_bytes()
+    assert gzip.decompress(first) == b"smiles\nC\n"
+    write_text(tmp_path / "a.csv.gz", "smiles\nC\n")
+    assert (tmp_path / "a.csv.gz").read_bytes() == first
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path):
     old = tmp_path / "a.csv"
     old.mkdir()
     with pytest.raises(InputError, match="cannot be written"):
         write_atomically(old, b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+@pytest.mark.parametrize("name", ["b.csv", "b.csv.gz"])
+def test_a_stream_into_a_file_is_whole_or_not_there(tmp_path, name):
+    path = tmp_path / name
+    with written_atomically(path) as write:
+        write(b"one,")
+        assert not path.exists()
+        write(b"two")
+    content = path.read_bytes()
+    assert (gzip.decompress(content) if name.endswith("gz") else content) == b"one,two"
+    with pytest.raises(InputError, match="broken"):
+        _break_off(path)
+    assert path.read_bytes() == content
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+def _break_off(path):
+    with written_atomically(path) as write:
+        write(b"other")
+        raise InputError("broken")

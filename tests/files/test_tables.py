@@ -92,3 +92,43 @@ def test_names_with_blanks_and_names_that_are_twice(tmp_path):
     (tmp_path / "d.csv").mkdir()
     with pytest.raises(InputError, match="it is a folder"):
         read_table(tmp_path / "d.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"", "the file is empty"),
+        ("a.csv", b"smiles,y\n", "the table has no rows"),
+        ("a.csv", b"smiles,y\nC,1\nC,1,2,3\n", r"row 2 \(line 3\): 4 fields where the header has 2"),
+        ("a.parquet", b"PAR1 but not really", "not a Parquet file"),
+        ("a.csv.gz", b"not gzip", "damaged or cut off: Not a gzipped file"),
+        ("a.csv", b"smiles;y\nC;1\n", "seem to be separated by ';'"),
+        ("a.tsv", b"smiles,y\nC,1\n", "seem to be separated by ','"),
+        ("a.xls", b"", "unknown format; molrate reads csv"),
+    ],
+)
+def test_bad_files_are_named_with_the_reason(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message) as raised:
+        read_table(tmp_path / name)
+    assert name in str(raised.value)
+
+
+def test_parquet_that_decodes_to_other_molecules_fails_its_checksum(damaged_parquet):
+    with pytest.raises(InputError, match=r"l\.parquet: damaged or cut off after row 0: .*CRC checksum"):
+        read_table(damaged_parquet)
+
+
+def test_formats_give_the_same_table(tmp_path):
+    rows = "smiles,y\nCCO,1\nNA,\n"
+    (tmp_path / "a.csv").write_text(rows)
+    (tmp_path / "a.tsv").write_text(rows.replace(",", "\t"))
+    pd.DataFrame({"smiles": ["CCO", "NA"], "y": ["1", ""]}).to_parquet(tmp_path / "a.parquet")
+    for path in tmp_path.iterdir():
+        # "NA" is text here; whether it is missing is for the column's reader to say.
+        table = read_table(path)
+        assert (table.header, table.column("smiles"), table.column("y")) == (
+            ("smiles", "y"),
+            ["CCO", "NA"],
+            ["1", ""],
+        )

@@ -73,7 +73,7 @@ def test_streamed_files_score_as_held_ones(files, monkeypatch, task):
     monkeypatch.setattr("molrate.ranking.score_features.BLOCKS", 10)
     monkeypatch.setattr("molrate.ranking.score_features.PERMUTATIONS", 2)
     held = score_features([files / "good.npy"], files / "labels.csv", task, measures=measures)
-    monkeypatch.setattr("molrate.ranking.streaming.HELD_VALUES", 100)
+    monkeypatch.setattr("molrate.ranking.score_features.HELD_VALUES", 100)
     monkeypatch.setattr("molrate.files.matrices._CHUNK_VALUES", 12 * 37)
     streamed = score_features([files / "good.npy"], files / "labels.csv", task, measures=measures)
     for name in ("value", "null_mean", "excess"):
@@ -107,7 +107,7 @@ def test_a_folder_of_parts_is_one_matrix(folder, arrays, task, monkeypatch):
     expected = score_features({"embedded": good[kept]}, column[kept], measures=measures).frame
     # In another order, so that ranks are compared by name.
     held = score_features([folder], target=[task, *{"active", "y"} - {task}], measures=measures).frame
-    monkeypatch.setattr("molrate.ranking.streaming.HELD_VALUES", 100)
+    monkeypatch.setattr("molrate.ranking.score_features.HELD_VALUES", 100)
     streamed = score_features([folder], target=["active", "y"], measures=measures)
     for frame in (held, streamed.frame):
         found = frame[frame["target"] == task].set_index("measure")
@@ -118,7 +118,7 @@ def test_a_folder_of_parts_is_one_matrix(folder, arrays, task, monkeypatch):
 
 def test_a_cluster_gathers_the_same_statistics(folder, monkeypatch):
     ray = pytest.importorskip("ray")
-    monkeypatch.setattr("molrate.ranking.streaming.HELD_VALUES", 100)
+    monkeypatch.setattr("molrate.ranking.score_features.HELD_VALUES", 100)
     options = {"target": ["active", "y"], "measures": ["transrate", "logme", "gbc", "ridge"]}
     local = score_features([folder], **options).frame
     ray.init("local", num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
@@ -142,7 +142,7 @@ def test_folders_that_are_no_features(folder, tmp_path):
 
 
 def test_measures_that_need_all_features_refuse_a_stream(files, monkeypatch):
-    monkeypatch.setattr("molrate.ranking.streaming.HELD_VALUES", 100)
+    monkeypatch.setattr("molrate.ranking.score_features.HELD_VALUES", 100)
     ranking = score_features([files / "good.npy"], files / "labels.csv", "active", measures=["knn", "cka"])
     assert ranking.frame.set_index("measure")["status"].to_dict() == {"knn": "failed", "cka": "ok"}
     assert "knn" not in str(ranking.consensus)

@@ -1,0 +1,87 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+import molrate
+from molrate.errors import InputError
+
+N = 60
+
+
+@pytest.fixture
+def files(tmp_path):
+    generator = np.random.default_rng(0)
+    features = pd.DataFrame(generator.normal(size=(N, 3)), columns=list("abc"))
+    features.insert(0, "id", [f"M{n}" for n in range(N)])
+    labels = pd.DataFrame({"id": features["id"], "y": features["a"] + 0.1 * generator.normal(size=N)})
+
+    def write(left=None, right=None):
+        (features if left is None else left).to_csv(tmp_path / "f.csv", index=False)
+        (labels if right is None else right).to_csv(tmp_path / "y.csv", index=False)
+        return molrate.score_features([tmp_path / "f.csv"], tmp_path / "y.csv", "y", measures=["ridge"])
+
+    return features, labels, write
+
+
+def value(ranking):
+    return ranking.frame["value"][0]
+
+
+def test_rows_are_joined_by_a_shared_identifier(files):
+    _, labels, score = files
+    expected = value(score())
+    shuffled = score(right=labels.sample(frac=1, random_state=1))
+    assert value(shuffled) == pytest.approx(expected)
+    assert "Labels of y.csv joined to the features by id." in shuffled.notes
+    other_names = score(right=labels.sample(frac=1, random_state=2).rename(columns={"id": " ID"}))
+    assert value(other_names) == pytest.approx(expected)
+    more = pd.concat([labels.sample(frac=1, random_state=3), pd.DataFrame({"id": ["X"], "y": [9.0]})])
+    assert value(score(right=more)) == pytest.approx(expected)
+    fewer = score(right=labels.sample(40, random_state=4))
+    assert "40 of 60 rows of features" in " ".join(fewer.notes)
+    assert fewer.frame["n"][0] == 40
+
+
+def test_rows_that_cannot_be_joined_are_refused_at_the_first_that_differs(files):
+    features, labels, score = files
+    twice = labels.assign(id=["M1", *labels["id"][1:]])
+    with pytest.raises(InputError, match=r"row 1: id M0 in .*f\.csv but M1 in .*y\.csv"):
+        score(right=twice)
+    strangers = labels.assign(id=[f"Z{n}" for n in range(N)])
+    with pytest.raises(InputError, match="row 1: id M0 in"):
+        score(right=strangers)
+    smiles = ["C" * (n + 1) for n in range(N)]
+    left = features.drop(columns="id").assign(smiles=smiles)
+    right = labels.drop(columns="id").assign(smiles=["N", *smiles[1:]])
+    with pytest.raises(InputError, match="row 1: smiles C in"):
+        score(left, right)
+    with pytest.raises(InputError, match="row 2: row 2 in"):
+        score(
+            left.assign(row=range(1, N + 1)), labels.drop(columns="id").assign(row=[1, 3, *range(3, N + 1)])
+        )
+
+
+def test_files_of_features_in_different_orders_are_refused(files, tmp_path):
+    features, _, score = files
+    score()
+    features.iloc[::-1].to_csv(tmp_path / "g.csv", index=False)
+    with pytest.raises(InputError, match=r"row 1: id M0 in .*f\.csv but M59 in .*g\.csv"):
+        molrate.score_features([tmp_path / "f.csv", tmp_path / "g.csv"], tmp_path / "y.csv", "y")
+
+
+def test_which_columns_are_features_is_said(files):
+    _, _, score = files
+    assert "Features of f: a, b, c." in score().notes
+
+
+def test_rows_that_are_not_finite_are_left_out_alike_in_memory_and_streamed(files, monkeypatch):
+    features, _, score = files
+    broken = features.copy()
+    broken.loc[[4, 9], "b"] = np.nan
+    held = score(left=broken)
+    monkeypatch.setattr("molrate.ranking.score_features.HELD_VALUES", 10)
+    streamed = score(left=broken)
+    note = "2 rows left out whose features are not finite, the first row 5."
+    assert note in held.notes
+    assert note in streamed.notes
+    assert held.frame["n"][0] == streamed.frame["n"][0] == N - 2
