@@ -21,6 +21,7 @@ from molrate.errors import InputError, UsageError
 from molrate.files.columns import find_column, find_id, find_smiles, shown_header
 from molrate.files.downloads import Artifact, github_address
 from molrate.files.formats import STDIN, format_of, shown_path
+from molrate.files.locks import waiting
 from molrate.files.tables import Table, read_table
 from molrate.paths import cache_folder, shipped
 
@@ -473,7 +474,7 @@ def _read_moleculenet(name: str) -> tuple[list[str], npt.NDArray[np.float64], li
         raise UsageError(f"deepchem has no MoleculeNet loader for {name!r}; it has {', '.join(known)}")
     folder = cache_folder("moleculenet")
     folder.mkdir(parents=True, exist_ok=True)
-    with _removed_if_new(folder), tempfile.TemporaryDirectory() as scratch:
+    with waiting(folder / "download"), _removed_if_new(folder), tempfile.TemporaryDirectory() as scratch:
         try:
             tasks, (dataset,), _ = loader(
                 featurizer=featurizer,

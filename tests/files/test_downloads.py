@@ -2,7 +2,11 @@
 
 import hashlib
 import http.server
+import subprocess
+import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -32,7 +36,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        try:
+            for start in range(0, len(body), len(body) // 20 or 1):
+                self.wfile.write(body[start : start + (len(body) // 20 or 1)])
+                time.sleep(0.1 if self.path == "/slow" else 0)
+        except OSError:
+            pass  # who asked is gone
 
     def log_message(self, *arguments):
         pass
@@ -73,6 +82,46 @@ def test_a_cut_off_download_is_continued(server, fresh_cache, place):
     assert server.requests[0] == (f"/{place}", "bytes=5000-")
     # A server without ranges sends everything again or refuses, which is noticed and put right.
     assert len(server.requests) == (1 if place == "ranges" else 2)
+
+
+LOCATE = """
+import sys
+from molrate.files.downloads import Artifact
+wanted = Artifact("file.pth", "weights", sha256=sys.argv[1], urls=(sys.argv[2],))
+sys.stdin.readline()
+print(wanted.locate())
+"""
+
+
+def test_of_eight_processes_on_a_cold_cache_one_downloads(server, fresh_cache):
+    command = [sys.executable, "-c", LOCATE, SHA256, f"{server.url}/slow"]
+    running = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(8)
+    ]
+    for process in running:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    places = {process.communicate()[0].strip() for process in running}
+    assert [process.returncode for process in running] == [0] * 8
+    (path,) = map(Path, places)
+    assert path.read_bytes() == CONTENT
+    assert server.requests == [("/slow", None)]
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_a_download_whose_process_is_killed_is_continued(server, fresh_cache):
+    command = [sys.executable, "-c", LOCATE, SHA256, f"{server.url}/slow"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process.stdin.write("\n")
+    process.stdin.flush()
+    while not any(part.stat().st_size for part in fresh_cache.glob("weights/*.part")):
+        time.sleep(0.001)
+    process.kill()
+    process.communicate()
+    assert list(fresh_cache.glob("weights/.*.lock"))
+    assert artifact(f"{server.url}/ranges").locate().read_bytes() == CONTENT
+    assert server.requests[-1][1].startswith("bytes=")
+    assert not list(fresh_cache.glob("weights/.*.lock"))
 
 
 def test_a_download_that_cannot_be_had_says_what_to_do(server, fresh_cache):
