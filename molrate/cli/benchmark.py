@@ -23,7 +23,13 @@ from molrate.errors import PARTIAL_EXIT_CODE
 )
 @click.option("--target", multiple=True, metavar="COLUMN", help="Of a table; may be given again.")
 @target_options
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of results.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of results, a name without an ending.",
+)
 @click.option(
     "--split",
     "splits",
@@ -93,9 +99,11 @@ def command(
     """
     set_up_logging(quiet, verbose)
     from molrate.benchmarking.run import run_benchmark
+    from molrate.files.output import choose_destination
     from molrate.finetuning.config import FinetuningConfig
     from molrate.ranking.molecules import default_encoders
 
+    choose_destination(output, folder=True)
     config = FinetuningConfig(
         learning_rates=learning_rate,
         weight_decays=weight_decay,

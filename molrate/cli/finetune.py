@@ -14,7 +14,13 @@ from molrate.cli.signals import resumable
 @click.command("finetune", short_help="Fine-tune an encoder on a dataset.")
 @click.argument("source", metavar="DATASET")
 @click.option("-e", "--encoder", required=True, metavar="NAME", help="See molrate list encoders.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Model folder to write.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Model folder to write, a name without an ending.",
+)
 @click.option("--target", multiple=True, metavar="COLUMN", help="What to predict; may be given again.")
 @click.option("--task", type=click.Choice(["classification", "regression"]), help="Override the guess.")
 @target_options
@@ -110,12 +116,13 @@ def command(
     """
     set_up_logging(quiet, verbose)
     from molrate.data.datasets import load_dataset
+    from molrate.files.output import choose_destination
     from molrate.finetuning.config import FinetuningConfig, Transfer
     from molrate.finetuning.finetune import describe, run_finetuning
     from molrate.finetuning.tuning import TrainingData
 
+    choose_destination(output, folder=True)
     transfer = Transfer(n_layers, frozen, layer, pooling)
-
     config = FinetuningConfig(
         learning_rates=learning_rate,
         weight_decays=weight_decay,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from rdkit import Chem, rdBase
@@ -19,13 +20,28 @@ _FIELDS = Chem.CXSmilesFields
 _MARKS = ("V3000", "M  STY", "M  RGP", "M  APO")
 """What a block says that has more than a SMILES."""
 
+_TOO_LARGE = "(--max-atoms"
 _CHARACTERS_PER_ATOM = 5
 _ATOMS_WITH_HYDROGENS = 3
 """Atoms of a record, hydrogens with them, for each heavy atom; more are not worth the time to count."""
 
 
-def smiles_of_rows(rows: Sequence[Row], max_atoms: int = MAX_ATOMS) -> tuple[list[str], dict[int, str]]:
-    """SMILES of rows, empty where a row cannot be read, and the reasons by position.
+class NoSmiles(NamedTuple):
+    """Why a row has no SMILES.
+
+    Attributes
+    ----------
+    status : {"unreadable", "unsupported"}
+        Unsupported are rows that can only be of too large molecules.
+    reason : str
+    """
+
+    status: str
+    reason: str
+
+
+def smiles_of_rows(rows: Sequence[Row], max_atoms: int = MAX_ATOMS) -> tuple[list[str], dict[int, NoSmiles]]:
+    """SMILES of rows, empty where there is none, and why by position.
 
     Parameters
     ----------
@@ -35,20 +51,21 @@ def smiles_of_rows(rows: Sequence[Row], max_atoms: int = MAX_ATOMS) -> tuple[lis
 
     Returns
     -------
-    list of str, dict of int to str
+    list of str, dict of int to NoSmiles
     """
-    texts, unreadable = [], {}
+    texts, without = [], {}
     limit = _CHARACTERS_PER_ATOM * max_atoms
     for position, row in enumerate(rows):
         text, error = row.text, row.error
         if not error and row.structure:
             text, error = smiles_of_structure(text, max_atoms)
-        elif not error and len(text) > limit and "|" not in text:
+        elif not error and len(text) > limit and len(text.split(None, 1)[0]) > limit:
             error = f"SMILES of {len(text)} characters, more than {limit} (--max-atoms {max_atoms})"
         if error:
-            unreadable[position] = error
+            too_large = not row.error and _TOO_LARGE in error
+            without[position] = NoSmiles("unsupported" if too_large else "unreadable", error)
         texts.append("" if error else text)
-    return texts, unreadable
+    return texts, without
 
 
 def smiles_of_structure(block: str, max_atoms: int = MAX_ATOMS) -> tuple[str, str]:

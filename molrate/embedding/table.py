@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.data.molecules import Molecules, standardise
-from molrate.data.structures import MAX_ATOMS, limit_atoms, smiles_of_rows
+from molrate.data.structures import MAX_ATOMS, NoSmiles, limit_atoms, smiles_of_rows
 from molrate.embedding.embed import Progress, embed_one
 from molrate.embedding.result import Embedding
 from molrate.encoders.base import Encoder
@@ -41,13 +41,13 @@ class RowMolecules:
     ----------
     rows : list of Row
     molecules : Molecules
-    unreadable : dict of int to str
+    without : dict of int to NoSmiles
         Why rows have no SMILES, by position.
     """
 
     rows: list[Row]
     molecules: Molecules
-    unreadable: dict[int, str]
+    without: dict[int, NoSmiles]
 
     @classmethod
     def read(
@@ -55,8 +55,8 @@ class RowMolecules:
     ) -> RowMolecules:
         """Parse and standardise the molecules of rows; `keep` as of :func:`standardise`."""
         rows = list(rows)
-        texts, unreadable = smiles_of_rows(rows, max_atoms)
-        return cls(rows, limit_atoms(standardise(texts, standardisation, keep), max_atoms), unreadable)
+        texts, without = smiles_of_rows(rows, max_atoms)
+        return cls(rows, limit_atoms(standardise(texts, standardisation, keep), max_atoms), without)
 
     def table(
         self, columns: Mapping[str, npt.NDArray[Any]], failed: Mapping[int, str], labelled: bool = False
@@ -100,8 +100,8 @@ class RowMolecules:
         status[list(self.molecules.unsupported)] = "unsupported"
         for position, reason in failed.items():
             status[position], errors[position] = "unsupported", reason
-        for position, reason in self.unreadable.items():
-            status[position], errors[position] = "unreadable", reason
+        for position, why in self.without.items():
+            status[position], errors[position] = why
         return status, errors
 
     def notes(self) -> list[str]:

@@ -86,7 +86,12 @@ class Table:
         return self.cells(find_column(self.header, name, self.source, option))
 
     def cells(self, place: int) -> list[str]:
-        """Cells of the column at a place of the header, without the blanks around them."""
+        """Cells of the column at a place of the header, without the blanks around them.
+
+        Blocks of an SDF stay as they are: their first line may be blank.
+        """
+        if self.structures and place == 0:
+            return [cells[0] if cells else "" for _, _, cells, _, _ in self.records]
         return [utf_8(cells[place].strip()) if cells else "" for _, _, cells, _, _ in self.records]
 
     def smiles_place(self, smiles_column: str | None = None) -> int:

@@ -144,11 +144,11 @@ def add_source_features(
     InputError
         If the table cannot be used.
     """
-    texts, unreadable = smiles_of_rows(list(Library([str(path)]).rows()), policy.max_atoms)
-    if unreadable:
-        position, reason = min(unreadable.items())
+    texts, without = smiles_of_rows(list(Library([str(path)]).rows()), policy.max_atoms)
+    if without:
+        position, (_, reason) = min(without.items())
         logger.warning(
-            "%s: %d rows cannot be read, the first row %d: %s", path, len(unreadable), position + 1, reason
+            "%s: %d rows cannot be read, the first row %d: %s", path, len(without), position + 1, reason
         )
     molecules = limit_atoms(standardise(texts, policy.standardisation), policy.max_atoms)
     if not molecules.valid.any():

@@ -103,6 +103,8 @@ class PartFolder:
         Plain values of all that changes the parts.
     resume : bool
         Go on where an earlier run stopped.
+    remarks : dict, optional
+        Plain values for the manifest that no part depends on.
 
     Raises
     ------
@@ -112,8 +114,15 @@ class PartFolder:
         If it cannot be used.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any], resume: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: dict[str, Any],
+        resume: bool = False,
+        remarks: dict[str, Any] | None = None,
+    ) -> None:
         self.path, self.settings = path, json.loads(json.dumps(settings))
+        self.remarks = remarks or {}
         self.parts: dict[int, OutputPart] = {}
         self._journal = path / JOURNAL
         self._begun = False
@@ -211,7 +220,13 @@ class PartFolder:
 
     def _write_manifest(self, finished: bool) -> None:
         parts = self._records() if finished else []
-        manifest = {"format": _FORMAT, "settings": self.settings, "finished": finished, "parts": parts}
+        manifest = {
+            "format": _FORMAT,
+            "settings": self.settings,
+            "finished": finished,
+            **self.remarks,
+            "parts": parts,
+        }
         write_atomically(self.path / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
 
     def tables(self) -> Iterator[pd.DataFrame]:

@@ -126,7 +126,8 @@ def _run_into_folder(
     progress: Progress | None,
 ) -> tuple[PartFolder, Summary]:
     stage.prepare()
-    parts = PartFolder(folder, run_settings(stage, library, chunk_size, suffix), resume)
+    settings = run_settings(stage, library, chunk_size, suffix)
+    parts = PartFolder(folder, settings, resume, {"passed_over": library.passed_over})
     summary = Summary()
 
     def missing() -> Iterator[Chunk]:

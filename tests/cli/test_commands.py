@@ -28,7 +28,7 @@ def run(monkeypatch, capsys):
     def call(*arguments, stdin=None):
         monkeypatch.setattr(sys, "argv", ["molrate", *map(str, arguments)])
         if stdin is not None:
-            monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="ascii"))
         code = 0
         try:
             main()
@@ -110,11 +110,16 @@ def rows(n, value="{i}.5", smiles="C" * 3):
         (rows(30), ["--target", "y", "-e", "gon"], 2, "unknown encoder 'gon'"),
         (rows(30), ["--target", "y", "-e", "gin-masking"], 4, "MOLRATE_WEIGHTS"),
         (rows(30), ["--target", "y", "-o", "/nowhere/r.csv"], 3, "the folder /nowhere does not exist"),
-        (rows(30), ["--target", "y", "-o", "r.xml"], 2, "the suffix must be one of .csv, .json, .parquet"),
+        (
+            rows(30),
+            ["--target", "y", "-o", "r.xml"],
+            2,
+            ".xml is not written; it can be a file (.csv, .csv.gz",
+        ),
         (rows(30), ["--target", "y", "--pooling", "median"], 2, "'median' is not one of"),
         (rows(30), ["--target", "y", "--weights", "w.pth"], 2, "--weights needs exactly one --encoder"),
         (rows(30), ["--target", "y", "-e", "gin-masking", "--weights", "w.pth"], 4, "w.pth: no such file"),
-        ("smiles,y\nC,1,\nCC,2,\n", ["--target", "y"], 3, "more fields than the header has names"),
+        ("smiles,y\nC,1,\nCC,2,\n", ["--target", "y"], 3, "row 1 (line 2): 3 fields where the header has 2"),
     ],
 )
 def test_mistakes_end_with_their_code_and_say_what_to_do(

@@ -35,10 +35,12 @@ def test_what_a_smiles_cannot_say_stands_behind_it_and_is_treated_alike():
 
 def test_too_large_molecules_are_unsupported_before_and_after_parsing():
     rows = [Row("l", n, "", text, "") for n, text in enumerate(["C" * 50, "C" * 51, "C" * 300], start=1)]
-    texts, unreadable = smiles_of_rows(rows, max_atoms=50)
-    assert unreadable == {2: "SMILES of 300 characters, more than 250 (--max-atoms 50)"}
+    texts, without = smiles_of_rows(rows, max_atoms=50)
+    assert without == {2: ("unsupported", "SMILES of 300 characters, more than 250 (--max-atoms 50)")}
     molecules = limit_atoms(standardise(texts), 50)
     assert molecules.errors[1] == "51 atoms, more than 50 (--max-atoms)"
     assert molecules.unsupported == {1}
     structure = Row("l", 1, "", block("C" * 400, v3000=True), "", structure=True)
-    assert smiles_of_rows([structure], max_atoms=50)[1] == {0: "400 atoms, more than 50 (--max-atoms)"}
+    assert smiles_of_rows([structure], max_atoms=50)[1] == {
+        0: ("unsupported", "400 atoms, more than 50 (--max-atoms)")
+    }

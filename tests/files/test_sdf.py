@@ -19,7 +19,13 @@ def record(smiles, name="", forms="V2000", **fields):
 def test_fields_are_columns_targets_and_labels(tmp_path, forms, ends):
     path = tmp_path / "l.sdf"
     text = "".join(
-        record("C" * n, f"m{n}", forms, activity=n, **({"comment": "one\ntwo"} if n == 2 else {}))
+        record(
+            "C" * n,
+            f"m{n}" if n != 3 else "",
+            forms,
+            activity=n,
+            **({"comment": "one\ntwo"} if n == 2 else {}),
+        )
         for n in range(1, 31)
     )
     path.write_bytes(text.replace("\n", ends).encode())

@@ -54,7 +54,9 @@ def test_a_chunk_without_any_molecule_has_the_same_columns():
 
 def test_records_of_an_sdf_are_read_as_molecules():
     stage = EmbeddingStage("ecfp4")
-    table = stage.table(chunk([block("CCO"), "broken\n\n\n  1  0\n", block("CCO").replace("C  ", "Qq ")]))
+    blocks = [block("CCO"), "broken\n\n\n  1  0\n", block("CCO").replace("C  ", "Qq ")]
+    rows = [Row("l.sdf", n, "", text, "", structure=True) for n, text in enumerate(blocks, start=1)]
+    table = stage.table(Chunk(0, rows))
     assert table["canonical_smiles"].tolist() == ["CCO", "", ""]
     assert table["status"].tolist() == ["ok", "unreadable", "unreadable"]
     assert table["error"][1] == "RDKit cannot read this record"
@@ -70,7 +72,7 @@ def test_molecules_that_are_too_large_are_reported_and_not_computed():
         "SMILES of 251 characters, more than 250 (--max-atoms 50)",
         "SMILES of 10000 characters, more than 250 (--max-atoms 50)",
     ]
-    assert table["status"].tolist() == ["ok", "invalid", "unreadable", "unreadable", "ok"]
+    assert table["status"].tolist() == ["ok", "unsupported", "unsupported", "unsupported", "ok"]
 
 
 @pytest.fixture(scope="module")
