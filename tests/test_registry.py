@@ -76,7 +76,7 @@ def test_encoders_and_measures_of_another_package_join_the_tool(plugin):
         frame = molrate.score("freesolv", encoders=["atom-count", "ecfp4"]).frame
         print(frame["encoder"].tolist(), frame["status"].tolist())
         frame = molrate.score("freesolv", encoders=["atom-count", "ecfp4"], measures=["constant"]).frame
-        print(frame["value"].tolist(), frame["group"].tolist())
+        print(frame["value"].tolist(), frame["tier"].tolist())
     """
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False

@@ -119,6 +119,7 @@ class FinetuningRun(LightningModule):
         super().__init__()
         self.encoder, self.head, self.loss = encoder, head, loss
         self.learning_rate, self.weight_decay, self.seed = learning_rate, weight_decay, seed
+        self._validated: list[tuple[Tensor, Tensor]] = []
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Draw dropout from seed and step."""
@@ -126,17 +127,31 @@ class FinetuningRun(LightningModule):
 
     def training_step(self, batch: tuple[Any, Tensor], _: int) -> Tensor:
         """Loss of one batch."""
-        return self._loss(batch, "train_loss")
+        loss, _ = self._loss(batch)
+        # Batches weigh by what was measured in them, as rows may have been measured for some targets only.
+        measured = int((~batch[1].isnan()).sum())
+        self.log("train_loss", loss, batch_size=measured, on_step=False, on_epoch=True)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Nothing is validated yet."""
+        self._validated = []
 
     def validation_step(self, batch: tuple[Any, Tensor], _: int) -> Tensor:
         """Loss of one batch, nothing learned."""
-        return self._loss(batch, "validation_loss")
-
-    def _loss(self, batch: tuple[Any, Tensor], name: str) -> Tensor:
-        molecules, targets = batch
-        loss: Tensor = self.loss(self.head(self.encoder(molecules)), targets)
-        self.log(name, loss, batch_size=len(targets), on_step=False, on_epoch=True)
+        loss, share = self._loss(batch)
+        self._validated.append((loss.detach() * share, share))
         return loss
+
+    def on_validation_epoch_end(self) -> None:
+        """The loss of all validation rows together, whatever the batches."""
+        losses, shares = (torch.stack(parts).sum() for parts in zip(*self._validated, strict=True))
+        self.log("validation_loss", losses / shares)
+
+    def _loss(self, batch: tuple[Any, Tensor]) -> tuple[Tensor, Tensor]:
+        """Mean loss of a batch, and what it is a mean over."""
+        molecules, targets = batch
+        return self.loss(self.head(self.encoder(molecules)), targets), self.loss.share(targets)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW over encoder and head."""

@@ -267,6 +267,15 @@ class MaskedLoss(nn.Module):
         self.kind = kind
         self.register_buffer("weights", weights)
 
+    def share(self, targets: Tensor) -> Tensor:
+        """What the loss is a mean over: the measured values, or the weights of their classes.
+
+        The mean of several losses by these shares is the loss of all their rows together.
+        """
+        if self.kind == "multiclass" and self.weights is not None:
+            return self.weights[targets[:, 0].long()].sum()
+        return (~targets.isnan()).sum()
+
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Loss of outputs (n, n_outputs) for targets (n, n_targets) with NaN where not measured."""
         if self.kind == "multiclass":

@@ -29,7 +29,7 @@ _READING = (
     "Ranked by {form}. value: the measure; null: its mean under permuted labels, what the features score "
     "by their dimension d alone; excess: their difference, higher is better, and the reach of its 95 % "
     "interval. Candidates of different tiers t are separable from each other, by differences on the same "
-    "molecules at 95 % for all pairs together; those of one tier are not."
+    "molecules at 95 % for all pairs together; those of one tier, or those between them, are not."
 )
 _FORMS = {
     "excess": "excess",

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 from scipy.stats import kendalltau
 
 import molrate
@@ -73,9 +72,10 @@ def test_order_tiers_and_distances_follow_the_replicates(pool):
     assert frame["tier"].is_monotonic_increasing
     assert frame.set_index("encoder").loc["noise", "tier"] > 1
     best, last = frame.iloc[0], frame.iloc[-1]
-    gap, low, high = ranking.difference(
+    gap, low, high, separable = ranking.separation(
         "y", "ridge", (best["encoder"], best["layer"]), (last["encoder"], last["layer"])
     )
+    assert separable
     assert (last["gap_to_best"], last["gap_to_best_low"], last["gap_to_best_high"]) == pytest.approx(
         (gap, low, high)
     )
@@ -152,14 +152,17 @@ def test_layers_stand_beside_the_rule_that_deeper_is_better(pool):
 
 
 def test_consensus_is_the_mean_rank(pool):
-    frame = ranked(pool, ["cka", "logme", "ridge"]).frame
-    table = consensus_table(frame).set_index(["encoder", "layer"])
+    ranking = ranked(pool, ["cka", "logme", "ridge"])
+    frame = ranking.frame
+    table = consensus_table(frame, ranking.replicates)
+    assert table["tier"].is_monotonic_increasing
+    assert table["tier"].iloc[0] < table.set_index("encoder").loc["noise", "tier"]
+    table = table.set_index(["encoder", "layer"])
     ranks = frame.pivot_table(index=["encoder", "layer"], columns="measure", values="rank").astype(float)
     for key, votes in ranks.iterrows():
         row = table.loc[key]
         assert row["mean_rank"] == pytest.approx(votes.mean())
-        reach = stats.t.ppf(0.975, 2) * votes.std(ddof=1) / np.sqrt(3)
-        assert row["low"] == pytest.approx(max(1, votes.mean() - reach))
+        assert 1 <= row["low"] <= row["mean_rank"] <= row["high"] <= 6
         assert row["borda"] == pytest.approx((6 - votes.mean()) / 5)
     votes = {name: ranks[name].to_numpy() for name in ranks}
     taus = [
@@ -167,7 +170,7 @@ def test_consensus_is_the_mean_rank(pool):
         kendalltau(votes["cka"], votes["ridge"]).statistic,
     ]
     taus.append(kendalltau(votes["logme"], votes["ridge"]).statistic)
-    assert consensus_table(frame).attrs["agreement"] == pytest.approx(np.mean(taus))
+    assert consensus_table(frame, ranking.replicates).attrs["agreement"] == pytest.approx(np.mean(taus))
 
 
 def test_targets_vote_by_rank_whatever_their_scale():
@@ -177,10 +180,12 @@ def test_targets_vote_by_rank_whatever_their_scale():
     labels = {"a": signal[:, 1], "b": signal[:, 1] * 1e6 + signal[:, 0], "c": signal[:, 0]}
     import pandas as pd
 
-    frames = []
-    for name, values in labels.items():
-        frames.append(score_features(features, values, name, measures=["ridge-rmse"]).frame)
-    table = consensus_table(pd.concat(frames, ignore_index=True)).set_index("encoder")
+    rankings = [
+        score_features(features, values, name, measures=["ridge-rmse"]) for name, values in labels.items()
+    ]
+    frame = pd.concat([ranking.frame for ranking in rankings], ignore_index=True)
+    replicates = {key: each for ranking in rankings for key, each in ranking.replicates.items()}
+    table = consensus_table(frame, replicates).set_index("encoder")
     assert table.loc["two", "votes"] == 3
     assert table.loc["two", "mean_rank"] < table.loc["one", "mean_rank"]
 

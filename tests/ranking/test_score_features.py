@@ -156,7 +156,7 @@ def test_arrays_are_ranked_by_name(arrays):
     ranking = score_features({"good": good, "noise": noise}, labels, measures=["cka"])
     assert ranking.frame["encoder"].tolist() == ["good", "noise"]
     assert ranking.best["encoder"] == "good"
-    assert ranking.frame["group"].tolist() == [1, 2]
+    assert ranking.frame["tier"].tolist() == [1, 2]
 
 
 def test_rows_without_features_are_left_out_of_all(arrays):
@@ -215,7 +215,7 @@ finally:
     )
     assert result.returncode == 0, result.stderr
     assert result.stderr.splitlines()[-1] == "[]"
-    assert result.stdout.startswith("rank,group,")
+    assert result.stdout.startswith("rank,tier,")
 
 
 @pytest.mark.parametrize(
