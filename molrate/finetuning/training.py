@@ -127,7 +127,7 @@ class FinetuningRun(LightningModule):
 
     def training_step(self, batch: tuple[Any, Tensor], _: int) -> Tensor:
         """Loss of one batch."""
-        loss, _ = self._loss(batch)
+        loss, _outputs = self._loss(batch)
         # Batches weigh by what was measured in them, as rows may have been measured for some targets only.
         measured = int((~batch[1].isnan()).sum())
         self.log("train_loss", loss, batch_size=measured, on_step=False, on_epoch=True)

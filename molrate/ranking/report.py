@@ -267,7 +267,8 @@ def _reading(ranking: RankingTables) -> list[str]:
     lines = [_READING.format(form=_FORMS[form])]
     flagged = frame[frame["status"] == "unreliable"]
     for measure, rows in flagged.groupby("measure", sort=False):
-        lines.append(f"*: {measure} is unreliable in {len(rows)} rows, such as: {rows['note'].iloc[0]}.")
+        rows_text = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
+        lines.append(f"*: {measure} is unreliable in {rows_text}, such as: {rows['note'].iloc[0]}.")
     if ranking.several_layers and _few_measures(ranking):
         lines.append(
             "depth tau: agreement of the order with 'deeper is better', which needs no data; where the gain "
