@@ -11,20 +11,33 @@ import sys
 
 _OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])")
 _OUTPUT = re.compile(r"(?<![\w-])-o (?=\S)| ?\(-o\)")
-_ARGUMENTS = {"encoder": "encoders", "measure": "measures", "smiles-column": "smiles"}
+_ARGUMENTS = {
+    "encoder": "encoders",
+    "epochs": "n_epochs",
+    "layers": "n_layers",
+    "learning-rate": "learning_rates",
+    "measure": "measures",
+    "smiles-column": "smiles",
+    "weight-decay": "weight_decays",
+}
 """Options whose argument has another name than the option."""
 
 
 def in_callers_words(message: str) -> str:
     """A message with the names of arguments in place of options, unless the command line is running.
 
-    >>> in_callers_words("no column 'y' (--target); -o hits: it holds other files")
-    "no column 'y' (target=); hits: it holds other files"
+    >>> in_callers_words("no column 'y' (--target); -o hits: it holds other files; --device gpu: no such one")
+    "no column 'y' (target=); hits: it holds other files; device gpu: no such one"
     """
     if getattr(sys.modules.get("molrate.cli.main"), "running", False):
         return message
-    named = _OPTION.sub(lambda match: _ARGUMENTS.get(match[1], match[1].replace("-", "_")) + "=", message)
-    return _OUTPUT.sub("", named)
+    return _OUTPUT.sub("", _OPTION.sub(_argument, message))
+
+
+def _argument(option: re.Match[str]) -> str:
+    name = _ARGUMENTS.get(option[1], option[1].replace("-", "_"))
+    # With a word behind it, it may be an assignment already or the subject of the sentence.
+    return name if option.string[option.end() : option.end() + 1] == " " else f"{name}="
 
 
 class MolrateError(Exception):

@@ -233,13 +233,13 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(table, tmp_path, monkeypatc
 
 
 def test_contradictions_are_refused(table, tmp_path):
-    with pytest.raises(UsageError, match="--frozen trains no layer"):
+    with pytest.raises(UsageError, match="frozen trains no layer"):
         finetune(table, "gin-untrained", tmp_path / "m", QUICK, target="y", frozen=True, n_layers=2)
-    with pytest.raises(UsageError, match="--layer is for --frozen"):
+    with pytest.raises(UsageError, match="layer is for frozen="):
         finetune(table, "gin-untrained", tmp_path / "m", QUICK, target="y", layer="layer-2")
-    with pytest.raises(UsageError, match="--epochs is to be 1 or more"):
+    with pytest.raises(UsageError, match="n_epochs is to be 1 or more"):
         FinetuningConfig(n_epochs=0)
-    with pytest.raises(UsageError, match="--learning-rate"):
+    with pytest.raises(UsageError, match="learning_rates is to be above zero"):
         FinetuningConfig(learning_rates=(0.0,))
     with pytest.raises(InputError, match="classes and numbers apart"):
         finetune(table, "ecfp4", tmp_path / "m", QUICK, target=["y", "soluble"], frozen=True)

@@ -105,7 +105,7 @@ def test_what_is_not_the_same_run_is_refused(library, tmp_path):
     out = tmp_path / "out"
     run(library, out)
     before = contents(out)
-    with pytest.raises(UsageError, match="it holds a run; go on with it by --resume"):
+    with pytest.raises(UsageError, match="it holds a run; go on with it by resume="):
         run(library, out)
     with pytest.raises(UsageError, match="another chunk_size"):
         run(library, out, size=5, resume=True)
