@@ -95,7 +95,7 @@ def test_what_is_no_dataset_is_refused_in_the_words_of_python(arguments, error, 
 
 def test_two_columns_of_one_name_are_refused():
     frame = pd.DataFrame(np.array([SMILES, SMILES, Y], dtype=object).T, columns=["smiles", "y", "y"])
-    with pytest.raises(InputError, match="2 columns are called 'y'"):
+    with pytest.raises(InputError, match=r"two columns are named y \(columns 2 and 3\); rename one"):
         molrate.score(frame, "y")
 
 
