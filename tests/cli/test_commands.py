@@ -127,7 +127,7 @@ def test_mistakes_end_with_their_code_and_say_what_to_do(
 ):
     # An address nothing listens on stands for the network that tests must not need.
     monkeypatch.setattr(
-        "molrate.encoders.checkpoints.github_address", lambda source: "http://127.0.0.1:9/none"
+        "molrate.encoders.cards.github_address", lambda source: "http://127.0.0.1:9/none"
     )
     path = tmp_path / "my.csv"
     path.write_text(text)

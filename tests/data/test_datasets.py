@@ -75,9 +75,9 @@ def test_own_table_with_several_targets_and_missing_values(tmp_path):
     ("text", "arguments", "message"),
     [
         ("structure_1,y\nC,1\n", {"target": "y"}, "no SMILES column found; its columns are structure_1, y"),
-        ("smiles,y\nC,1\n", {"target": "z"}, r"no column 'z' \(--target\); its columns are smiles, y"),
-        ("smiles,y\nC,1\n", {"target": "y", "smiles_column": "s"}, r"no column 's' \(--smiles-column\)"),
-        ("smiles,y\nC,1\n", {}, "say which column to predict with --target"),
+        ("smiles,y\nC,1\n", {"target": "z"}, r"no column 'z' \(target=\); its columns are smiles, y"),
+        ("smiles,y\nC,1\n", {"target": "y", "smiles": "s"}, r"no column 's' \(smiles="),
+        ("smiles,y\nC,1\n", {}, "say which column to predict with target="),
     ],
 )
 def test_missing_columns_are_named_with_those_there_are(tmp_path, text, arguments, message):

@@ -39,7 +39,7 @@ def test_every_row_comes_out_once_and_in_order(library, tmp_path):
     assert [Path(source).name for source in table["source"]] == ["a.smi"] * 10 + ["b.csv"] * 13
     assert table["id"].tolist()[:2] == ["a0", "a1"]
     status = table["status"].tolist()
-    expected = ["ok", "ok", "invalid", "ok", "invalid", "ok", "ok", "invalid", "ok", "ok"]
+    expected = ["ok", "ok", "invalid", "ok", "invalid", "ok", "ok", "unsupported", "ok", "ok"]
     assert status[:10] == expected
     assert table["error"][7] == "30 atoms, more than 20 (--max-atoms)"
     assert table["error"][22] == "3 fields where the header has 2"
