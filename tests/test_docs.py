@@ -3,13 +3,14 @@
 import doctest
 import importlib
 import re
+import signal
 from pathlib import Path
 
 import click
 import pytest
 
 from molrate.cli.main import cli
-from molrate.errors import INTERRUPTED_EXIT_CODE, PARTIAL_EXIT_CODE, InputError, UsageError, WeightsError
+from molrate.errors import PARTIAL_EXIT_CODE, InputError, UsageError, WeightsError
 from molrate.measures import MEASURES
 from molrate.ranking.ranking import COLUMNS
 
@@ -62,7 +63,8 @@ def test_exit_codes_are_those_of_the_readme():
         InputError.exit_code,
         WeightsError.exit_code,
         PARTIAL_EXIT_CODE,
-        INTERRUPTED_EXIT_CODE,
+        128 + signal.SIGINT,
+        128 + signal.SIGTERM,
     }
 
 

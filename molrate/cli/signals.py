@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
 
@@ -62,10 +63,45 @@ def stopped_by_signals() -> Iterator[Stop]:
     try:
         for number in taken:
             signal.signal(number, raise_stopped)
-        yield stop
+        with _interrupts_as_sigterm(stop) if len(taken) == 2 else nullcontext():
+            yield stop
     finally:
         for number, handler in taken.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _interrupts_as_sigterm(stop: Stop) -> Iterator[None]:
+    """Take SIGINT in a thread that waits for nothing else, and send this one SIGTERM for it.
+
+    RDKit sets a handler of its own while it matches substructures: an interrupt would end the match, whose
+    result is then incomplete without an error, and never come to Python. No thread but the one that waits,
+    and no process started from here, gets to see it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    ended = threading.Event()
+    main_thread = threading.get_ident()
+
+    def wait() -> None:
+        while True:
+            number = signal.sigwait({signal.SIGINT})
+            if ended.is_set():
+                return
+            stop.number = stop.number or number
+            signal.pthread_kill(main_thread, signal.SIGTERM)
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    watcher = threading.Thread(target=wait, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        signal.pthread_kill(watcher.ident or 0, signal.SIGINT)
+        watcher.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

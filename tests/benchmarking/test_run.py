@@ -56,6 +56,7 @@ def test_a_killed_run_goes_on_after_its_last_whole_row(results, tmp_path):
     lines = (folder / "finetuning.csv").read_text().splitlines(keepends=True)
     half = lines[3][: len(lines[3]) // 2]
     (tmp_path / "finetuning.csv").write_text("".join([*lines[:3], half]))
+    shutil.copyfile(folder / "request.json", tmp_path / "request.json")
     assert len(run(tmp_path)) == 2
     again, before = (pd.read_csv(path / "finetuning.csv") for path in (tmp_path, folder))
     key = ["dataset", "split", "seed", "encoder"]
@@ -143,7 +144,7 @@ def test_scores_say_where_they_come_from(results):
 
 
 def test_mistakes_are_told_before_any_work_and_failures_by_the_exit_code(rare, tmp_path, monkeypatch):
-    with pytest.raises(UsageError, match=r"device= ?nonsense"):
+    with pytest.raises(UsageError, match="device nonsense"):
         list(run_benchmark(["freesolv"], ["ecfp4"], tmp_path, QUICK, device="nonsense"))
     with pytest.raises(UsageError, match="'typo'"):
         list(run_benchmark(["freesolv", "typo"], ["ecfp4"], tmp_path, QUICK))
@@ -172,8 +173,10 @@ def test_a_measure_that_comes_later_is_added_and_nothing_is_done_twice(results, 
 def test_a_file_that_is_not_ours_stays_whole(tmp_path):
     for content in (b"", b"one line", b"a,b\n1,2"):
         (tmp_path / "finetuning.csv").write_bytes(content)
-        with pytest.raises(InputError, match="columns are not those of a benchmark"):
+        with pytest.raises(UsageError, match=r"finetuning\.csv and no request\.json"):
             run(tmp_path)
+        with pytest.raises(InputError, match="columns are not those of a benchmark"):
+            Rows(tmp_path / "finetuning.csv")
         assert (tmp_path / "finetuning.csv").read_bytes() == content
 
 

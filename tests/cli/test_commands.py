@@ -126,9 +126,7 @@ def test_mistakes_end_with_their_code_and_say_what_to_do(
     run, tmp_path, monkeypatch, text, options, code, message
 ):
     # An address nothing listens on stands for the network that tests must not need.
-    monkeypatch.setattr(
-        "molrate.encoders.cards.github_address", lambda source: "http://127.0.0.1:9/none"
-    )
+    monkeypatch.setattr("molrate.encoders.cards.github_address", lambda source: "http://127.0.0.1:9/none")
     path = tmp_path / "my.csv"
     path.write_text(text)
     chosen = () if "-e" in options else FAST

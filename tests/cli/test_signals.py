@@ -159,3 +159,37 @@ def test_a_signal_that_is_ignored_stays_ignored(place):
     process.send_signal(signal.SIGTERM)
     process.communicate()
     assert process.returncode == 0
+
+
+MATCH = """
+import os, sys, threading, time
+from rdkit import Chem
+from molrate.cli.signals import StoppedError, stopped_by_signals
+large, pattern = Chem.MolFromSmiles("C" * 400), Chem.MolFromSmarts("[#6]~[#6]~[#6]~[#6]")
+whole = len(large.GetSubstructMatches(pattern, uniquify=False, maxMatches=10**6))
+def interrupt():
+    time.sleep(float(sys.argv[1]))
+    os.kill(os.getpid(), 2)
+with stopped_by_signals() as stop:
+    threading.Thread(target=interrupt).start()
+    try:
+        while True:
+            assert len(large.GetSubstructMatches(pattern, uniquify=False, maxMatches=10**6)) == whole
+    except StoppedError:
+        sys.exit(stop.exit_code)
+"""
+
+
+def test_an_interrupt_within_rdkit_is_one_and_its_matches_stay_whole():
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", MATCH, str(0.3 + 0.037 * number)],
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        for number in range(8)
+    ]
+    for process in running:
+        _, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (130, "")

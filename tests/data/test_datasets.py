@@ -94,7 +94,7 @@ def test_unknown_names_are_refused_with_the_known_ones():
 
 def test_named_datasets_take_no_smiles_column():
     with pytest.raises(UsageError, match="smiles is for tables"):
-        load_dataset("freesolv", smiles_column="mol")
+        load_dataset("freesolv", smiles="mol")
 
 
 def test_an_altered_shipped_file_is_refused(tmp_path, monkeypatch):
