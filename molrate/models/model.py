@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from molrate.data.frames import FRAME, is_frame, smiles_of, to_pandas
 from molrate.data.molecules import Molecules, standardise
 from molrate.embedding.embed import Progress, embed_one
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.encoders.checkpoints import load_state, load_strictly
 from molrate.errors import InputError, WeightsError
+from molrate.files.columns import find_smiles
 from molrate.files.output import file_digest, write_atomically
+from molrate.models.applicability import Domain
+from molrate.models.calibration import uncertainty_columns
 
 if TYPE_CHECKING:
     from torch import nn
@@ -117,42 +122,76 @@ class TunedModel:
             torch.set_num_threads(n_threads)
         return values
 
+    @cached_property
+    def domain(self) -> Domain:
+        """What the model was trained on, for the similarity of other molecules to it."""
+        return Domain(self.training)
+
     def predict(
-        self, smiles: Sequence[str], device: str = "auto", progress: Progress | None = None
+        self,
+        molecules: Any,
+        smiles: str | None = None,
+        *,
+        coverage: float = 0.9,
+        device: str = "auto",
+        progress: Progress | None = None,
     ) -> pd.DataFrame:
         """Predict molecules.
 
         Parameters
         ----------
-        smiles : sequence of str, length n
+        molecules : data frame, or sequence of str or rdkit.Chem.Mol, length n
+            A frame of pandas, polars or another library keeps its own columns.
+        smiles : str, optional
+            Column of SMILES of a frame, found by its usual names if not given.
+        coverage : float
+            Share of molecules that bounds and label sets are to cover.
         device : str
         progress : callable, optional
 
         Returns
         -------
         pandas.DataFrame
-            One row per SMILES in order: ``smiles``, ``canonical_smiles``, a column for each of
-            :attr:`columns` (values in the target's unit, or the probability of the class in the column's
-            name; NaN where there is none),
-            ``status`` (``ok``, ``invalid`` or ``unsupported``) and ``error``.
+            One row per molecule in order: the frame's columns, or ``smiles``; ``canonical_smiles``; a column
+            for each of :attr:`columns` (values in the target's unit, or the probability of the class in the
+            column's name; NaN where there is none), bounds or label sets, ``similarity`` to the nearest
+            training molecule, ``status`` (``ok``, ``invalid`` or ``unsupported``) and ``error``.
+
+        Raises
+        ------
+        InputError
+            If a frame has no column of SMILES, or one of the name of a prediction.
         """
-        molecules = standardise(smiles, self.record["standardisation"])
-        embedding = self.embed(molecules, device, progress)
-        values = np.full((len(molecules), self.task.n_outputs), np.nan)
+        own, texts = _own_columns(molecules, smiles)
+        standardised = standardise(texts, self.record["standardisation"])
+        embedding = self.embed(standardised, device, progress)
+        values = np.full((len(standardised), self.task.n_outputs), np.nan)
         layer = self.record["encoder"]["layer"]
         if layer in embedding.layers:
             values = self.values(embedding.layers[layer])
-        errors = molecules.errors.copy()
-        status = np.where(molecules.valid, "ok", "invalid").astype(object)
+        errors = standardised.errors.copy()
+        status = np.where(standardised.valid, "ok", "invalid").astype(object)
         for row, reason in embedding.errors.items():
             errors[row], status[row] = reason, "unsupported"
         lost = (status == "ok") & ~np.isfinite(values).all(axis=1)
         errors[lost], status[lost] = "its embedding is not finite", "unsupported"
-        frame = pd.DataFrame({"smiles": molecules.smiles, "canonical_smiles": molecules.canonical})
-        for name, column in self.task.columns(values).items():
-            frame[name] = column
-        frame["status"], frame["error"] = status, errors
-        return frame
+        columns: dict[str, Any] = {"canonical_smiles": standardised.canonical, **self.task.columns(values)}
+        columns |= uncertainty_columns(self.task, values, self.record["calibration"], coverage)
+        columns |= {"similarity": self.domain.nearest(standardised), "status": status, "error": errors}
+        taken = [name for name in columns if name in own]
+        if taken:
+            raise InputError(f"{FRAME}: it has a column {taken[0]!r} already; rename it")
+        return own.assign(**{name: pd.Series(column, own.index) for name, column in columns.items()})
+
+
+def _own_columns(molecules: Any, smiles: str | None) -> tuple[pd.DataFrame, list[str]]:
+    """What a table of predictions begins with, and the SMILES to predict."""
+    if is_frame(molecules) and not isinstance(molecules, pd.Series):
+        own = to_pandas(molecules)
+        place = find_smiles([str(name) for name in own.columns], FRAME, smiles)
+        return own, smiles_of(own.iloc[:, place].tolist())
+    texts = smiles_of(molecules)
+    return pd.DataFrame({"smiles": texts}), texts
 
 
 def load_model(folder: str | Path) -> TunedModel:

@@ -275,3 +275,24 @@ def test_damaged_models_are_refused(table, tmp_path):
     (tmp_path / "m" / "model.json").write_text('{"format": 99}')
     with pytest.raises(WeightsError, match="not a model of format 3"):
         TunedModel.load(tmp_path / "m")
+
+
+def test_python_fits_predicts_frames_and_screens(table, tmp_path):
+    frame = pd.read_csv(table)
+    model = molrate.finetune(
+        frame, "ecfp4", tmp_path / "m", target="y", frozen=True, n_epochs=2, learning_rates=[1e-3]
+    )
+    ours = frame.set_index(pd.Index(range(7, 7 + len(frame))))
+    predicted = molrate.load_model(tmp_path / "m").predict(ours[["smiles", "level"]])
+    assert predicted.index.tolist() == ours.index.tolist()
+    assert predicted.columns.tolist()[:4] == ["smiles", "level", "canonical_smiles", "predicted_y"]
+    assert predicted["status"].tolist() == ["ok"] * 120 + ["invalid"]
+    assert (predicted["low_y"] <= predicted["predicted_y"])[:120].all()
+    of_list = model.predict(frame["smiles"].tolist())
+    np.testing.assert_array_equal(of_list["predicted_y"], predicted["predicted_y"])
+    with pytest.raises(InputError, match="'status' already"):
+        model.predict(frame.assign(status="x"))
+    frame[["smiles"]].to_csv(tmp_path / "l.csv", index=False)
+    hits = molrate.screen(tmp_path / "l.csv", model, tmp_path / "hits", jobs=1)
+    np.testing.assert_allclose(hits.frame["predicted_y"], predicted["predicted_y"], rtol=1e-6)
+    assert hits.top(3)["predicted_y"].is_monotonic_decreasing
