@@ -115,7 +115,7 @@ def test_bounds_are_left_out_or_taken_and_counted(run):
         options = ("--target", "y", "-e", "ecfp4", "--censored", policy, "--format", "json")
         code, out, said = run("score", "t.csv", *options)
         assert code == 0, said
-        assert [row["n"] for row in json.loads(out)["rows"]] == [n]
+        assert [row["n"] for row in json.loads(out)["ranking"]] == [n]
         assert f"4 values that are bounds, the first in row 1 ('>0'), read as {done}" in out
 
 
