@@ -38,10 +38,8 @@ class Disagreement:
                 f"{self.n} of them with another class of {self.target.name}, e.g. rows {first} and {second}"
             )
         largest, median = max(self.differences), float(np.median(self.differences))
-        return (
-            f"{self.n} of them with another value of {self.target.name}, by {median:.3g} in the median and "
-            f"at most {largest:.3g}, in rows {first} and {second}"
-        )
+        size = f"{median:.3g} in the median and at most {largest:.3g}," if self.n > 1 else f"{largest:.3g}"
+        return f"{self.n} of them with another value of {self.target.name}, by {size} in rows {first} and {second}"
 
 
 def find_disagreements(canonical: Sequence[str], targets: Sequence[Target]) -> list[Disagreement]:

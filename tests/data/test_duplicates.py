@@ -21,7 +21,15 @@ def test_differences_of_repeated_measurements():
     target = parse_target("y", [1.0, 5.0, 3.5, 100.0, 1.0, ""], "regression")
     (disagreement,) = find_disagreements(canonical, [target])
     assert (disagreement.n, disagreement.rows, disagreement.differences) == (1, (0, 2), (2.5,))
-    assert "by 2.5 in the median and at most 2.5, in rows 1 and 3" in disagreement.describe()
+    assert "another value of y, by 2.5 in rows 1 and 3" in disagreement.describe()
+
+
+def test_the_median_and_the_largest_difference_of_several_are_said():
+    target = parse_target("y", [1.0, 2.0, 1.5, 6.0, 1.25, 2.0], "regression")
+    (disagreement,) = find_disagreements(["C", "CC"] * 3, [target])
+    assert disagreement.describe() == (
+        "3 of them with another value of y, by 0.5 in the median and at most 4, in rows 2 and 4"
+    )
 
 
 @given(

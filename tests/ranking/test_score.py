@@ -90,7 +90,11 @@ def test_duplicates_are_counted_and_merged_only_on_request():
     assert kept.frame["n"].item() == 62
     assert merged.frame["n"].item() == 60
     assert merged.frame["value"].item() == pytest.approx(expected.frame["value"].item(), rel=1e-12)
-    assert any("2 rows repeat an earlier molecule; kept" in note for note in kept.notes)
+    assert any(
+        "2 rows repeat an earlier molecule, 1 of them with another value of y, by 1 in rows 1 and 61; kept"
+        in note
+        for note in kept.notes
+    )
     labels = (values > np.median(values)).astype(int)
     disagreeing = dataset([*smiles, smiles[0], smiles[1]], y=[*labels, 1 - labels[0], labels[1]])
     assert molrate.score(disagreeing, encoders=["ecfp4"], duplicates="merge").frame["n"].item() == 59
@@ -244,7 +248,7 @@ def test_labels_that_leave_it_to_chance_are_flagged(esol):
     assert frame["note"].item() == "the smallest class has 6 molecules"
     tied = np.where(values > np.median(values), np.round(values), -9.0)
     frame = molrate.score(
-        dataset(smiles, y=tied), encoders=["rdkit-descriptors"], measures=["lfc", "cka"], task="regression"
+        dataset(smiles, y=tied), encoders=["rdkit-descriptors"], measures=["lfc", "cka"]
     ).frame
     notes = frame.set_index("measure")["note"]
     assert notes["lfc"].startswith("equal values left")
