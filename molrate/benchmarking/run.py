@@ -13,6 +13,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import product
@@ -96,10 +97,24 @@ class Failure:
 
 def run_cell(cell: Cell, source: Source, config: FinetuningConfig, device: str) -> Outcome:
     """Fine-tune one encoder on the cell's dataset, read from its source; a failure is an outcome too."""
+    with _own_core(device):
+        return _run_cell(cell, source, config, device)
+
+
+@contextmanager
+def _own_core(device: str) -> Iterator[None]:
+    """Compute on one core, as other cells may run beside this one; the process may be the user's own."""
     import torch
 
-    if device == "cpu":
-        torch.set_num_threads(1)
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1 if device == "cpu" else n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def _run_cell(cell: Cell, source: Source, config: FinetuningConfig, device: str) -> Outcome:
     encoder = load_encoder(cell.encoder, seed=cell.seed)
     frozen = encoder.n_transferable == 0
     settings = replace(config, seed=cell.seed)

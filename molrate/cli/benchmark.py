@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from molrate.cli.main import logging_options, set_up_logging, target_options
+from molrate.cli.options import (
+    device_option,
+    encoder_option,
+    examples,
+    jobs_option,
+    logging_options,
+    output_option,
+    target_options,
+    training_config,
+    training_options,
+)
 from molrate.cli.signals import resumable
 from molrate.errors import PARTIAL_EXIT_CODE
 
-
-@click.command("benchmark", short_help="Fine-tune a grid of encoders and datasets beside their scores.")
-@click.argument("datasets", metavar="DATASET...", nargs=-1, required=True)
-@click.option(
-    "-e",
-    "--encoder",
-    "encoders",
-    multiple=True,
-    metavar="NAME",
-    help="May be given again; by default every encoder available offline.",
+_EXAMPLES = examples(
+    "molrate benchmark freesolv esol -o results/",
+    "molrate benchmark my.csv -t logP -e grover-base-chembl -e ecfp4 -o results/",
+    "molrate benchmark esol --split random --split scaffold -o results/",
 )
-@click.option("--target", multiple=True, metavar="COLUMN", help="Of a table; may be given again.")
-@target_options
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Folder of results, a name without an ending.",
+
+
+@click.command(
+    "benchmark",
+    short_help="Fine-tune a grid of encoders and datasets beside their scores.",
+    epilog=_EXAMPLES,
+)
+@click.argument("datasets", metavar="DATASET...", nargs=-1, required=True)
+@encoder_option("encoders", "Fine-tune this encoder; by default all that need no download", many=True)
+@target_options(task=False)
+@output_option(
+    "Write the results into this folder, named without an ending, or add to those there.", "FOLDER", path=True
 )
 @click.option(
     "--split",
@@ -37,14 +46,15 @@ from molrate.errors import PARTIAL_EXIT_CODE
     type=click.Choice(["random", "scaffold"]),
     default=["random"],
     show_default=True,
-    help="May be given again.",
+    help="Choose the molecules to test on at random, or by their scaffolds. Repeat the option for both.",
 )
 @click.option(
     "--seeds",
     type=click.IntRange(1),
     default=3,
     show_default=True,
-    help="How many; each draws training, and the random split.",
+    metavar="N",
+    help="Repeat all with so many seeds, each of which draws training and the random split.",
 )
 @click.option(
     "--measure",
@@ -53,25 +63,12 @@ from molrate.errors import PARTIAL_EXIT_CODE
     default=["all"],
     show_default=True,
     metavar="NAME",
-    help="See molrate list measures.",
+    help="Score by this measure (see molrate list measures), or by all that need nothing else. Repeat the "
+    "option for more measures.",
 )
-@click.option(
-    "--learning-rate", multiple=True, type=float, default=[3e-4, 1e-3], show_default=True, help="Tried each."
-)
-@click.option(
-    "--weight-decay", multiple=True, type=float, default=[1e-5], show_default=True, help="Likewise."
-)
-@click.option("--epochs", default=30, show_default=True, help="At most.")
-@click.option("--patience", default=8, show_default=True, help="Epochs without a smaller validation loss.")
-@click.option("--batch-size", default=32, show_default=True, help="Molecules.")
-@click.option(
-    "--jobs",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Fine-tunings at a time, a core each.",
-)
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@training_options()
+@jobs_option(1)
+@device_option()
 @logging_options
 def command(
     datasets: tuple[str, ...],
@@ -83,39 +80,24 @@ def command(
     splits: tuple[str, ...],
     seeds: int,
     measures: tuple[str, ...],
-    learning_rate: tuple[float, ...],
-    weight_decay: tuple[float, ...],
-    epochs: int,
-    patience: int,
-    batch_size: int,
+    training: dict[str, Any],
     jobs: int,
     device: str,
-    quiet: bool,
-    verbose: bool,
 ) -> None:
     """Fine-tune every encoder on every DATASET, and score it on the same training molecules.
 
     Rows are written as they finish; the same command given again does only what is missing.
     """
-    set_up_logging(quiet, verbose)
     from molrate.benchmarking.run import run_benchmark
     from molrate.files.output import choose_destination
-    from molrate.finetuning.config import FinetuningConfig
     from molrate.ranking.molecules import default_encoders
 
     choose_destination(output, folder=True)
-    config = FinetuningConfig(
-        learning_rates=learning_rate,
-        weight_decays=weight_decay,
-        n_epochs=epochs,
-        patience=patience,
-        batch_size=batch_size,
-    )
     outcomes = run_benchmark(
         datasets,
         encoders or default_encoders(),
         output,
-        config,
+        training_config(training),
         target=target or None,
         splits=splits,
         seeds=range(seeds),

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import click
 
+from molrate.cli.options import examples
 
-@click.group("cache", short_help="List or clear what molrate keeps on disk.")
+
+@click.group(
+    "cache",
+    short_help="List or clear what molrate keeps on disk.",
+    epilog=examples("molrate cache list", "molrate cache clear embeddings"),
+)
 def command() -> None:
     """List or clear what molrate keeps on disk: embeddings, and downloaded weights and datasets.
 
@@ -13,7 +19,7 @@ def command() -> None:
     """
 
 
-@command.command("list")
+@command.command("list", epilog=examples("molrate cache list", "MOLRATE_CACHE=cache/ molrate cache list"))
 def list_command() -> None:
     """Print kind, number of files, size and folder."""
     from molrate.files.cache import cache_usage, show_bytes
@@ -23,9 +29,11 @@ def list_command() -> None:
         click.echo(f"{usage.kind:<12} {files:>12} {show_bytes(usage.n_bytes):>10}  {usage.folder}")
 
 
-@command.command("clear")
+@command.command(
+    "clear", epilog=examples("molrate cache clear embeddings weights", "molrate cache clear --yes")
+)
 @click.argument("kinds", nargs=-1, metavar="[KIND]...")
-@click.option("--yes", is_flag=True, help="Remove without asking.")
+@click.option("--yes", is_flag=True, help="Remove them without asking.")
 def clear_command(kinds: tuple[str, ...], yes: bool) -> None:
     """Remove kept files of each KIND: embeddings, weights, datasets, moleculenet; all if none is named.
 

@@ -6,28 +6,25 @@ from pathlib import Path
 
 import click
 
-from molrate.cli.main import logging_options, set_up_logging
+from molrate.cli.options import examples, is_quiet, logging_options, output_option
 
-
-@click.command("convert", short_help="Turn a released GROVER checkpoint into safetensors.")
-@click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="FILE.safetensors; its settings go into its metadata.",
+_EXAMPLES = examples(
+    "molrate convert grover_base.pt -o grover_base.safetensors",
+    "molrate score esol -e grover-official-base --weights grover_base.safetensors",
 )
+
+
+@click.command("convert", short_help="Turn a released GROVER checkpoint into safetensors.", epilog=_EXAMPLES)
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@output_option("Write into this .safetensors file; settings go into its metadata.", "FILE", path=True)
 @logging_options
-def command(checkpoint: Path, output: Path, quiet: bool, verbose: bool) -> None:
+def command(checkpoint: Path, output: Path) -> None:
     """Turn CHECKPOINT, a file the released GROVER code saved, into safetensors with its settings in it.
 
     The result holds the encoder alone, without prediction heads and optimiser, and is read with
     --weights FILE.safetensors as the checkpoint itself is. Nothing stored in CHECKPOINT is executed.
     Safetensors of an earlier molrate, with settings in a .json beside them, are CHECKPOINT too.
     """
-    set_up_logging(quiet, verbose)
     if output.suffix != ".safetensors":
         raise click.UsageError(f"-o {output}: name a .safetensors file")
     from molrate.encoders.grover.checkpoint import convert
@@ -37,6 +34,6 @@ def command(checkpoint: Path, output: Path, quiet: bool, verbose: bool) -> None:
     make_folder(output.parent)
     with exclusive_file(output):
         convert(checkpoint, output)
-    if not quiet:
+    if not is_quiet():
         n_megabytes = output.stat().st_size / 1e6
         click.echo(f"{output}: {n_megabytes:.1f} MB", err=True)

@@ -6,7 +6,23 @@ from pathlib import Path
 
 import click
 
-from molrate.cli.main import embedding_options, logging_options, refuse_input_format, set_up_logging
+from molrate.cli.options import (
+    device_option,
+    encoder_option,
+    examples,
+    is_quiet,
+    layer_option,
+    logging_options,
+    on_invalid_option,
+    output_option,
+    pooling_option,
+    precision_option,
+    refuse_input_format,
+    seed_option,
+    smiles_column_option,
+    standardisation_option,
+    weights_option,
+)
 from molrate.cli.streaming import (
     LibraryOptions,
     Streaming,
@@ -15,28 +31,31 @@ from molrate.cli.streaming import (
 )
 from molrate.errors import PARTIAL_EXIT_CODE
 
+_EXAMPLES = examples(
+    "molrate embed library.smi -e grover-base-chembl -o library.parquet",
+    "molrate embed my.csv -e gin-untrained --layer all -o layers.npz",
+    "molrate embed libraries/ -e ecfp4 -o embedded/ --jobs 8",
+)
 
-@click.command("embed", short_help="Embed molecules, one output row per input row.")
+
+@click.command("embed", short_help="Embed molecules, one output row per input row.", epilog=_EXAMPLES)
 @click.argument("library", nargs=-1, required=True)
-@click.option("-e", "--encoder", required=True, metavar="NAME", help="See molrate list encoders.")
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    metavar="OUT",
-    help="FILE.csv, .csv.gz, .parquet or .npz of one file in memory; a folder of parts, named without an "
-    "ending; or - for CSV as it comes.",
+@encoder_option("encoder", "Embed with this encoder", required=True)
+@output_option(
+    "Write one table in memory into FILE.csv, .csv.gz, .parquet or .npz, a library into this folder of "
+    "parts, named without an ending, or CSV as it comes to standard output (-).",
+    "OUT",
 )
-@embedding_options
-@click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint in place of the published one.")
-@click.option(
-    "--on-invalid",
-    type=click.Choice(["keep", "skip", "fail"]),
-    default="keep",
-    show_default=True,
-    help="Invalid SMILES: keep as empty rows with the reason, leave out, or stop.",
-)
+@layer_option(every=True)
+@pooling_option()
+@smiles_column_option()
+@standardisation_option()
+@on_invalid_option(keep=True)
 @library_options
+@weights_option()
+@precision_option()
+@seed_option()
+@device_option()
 @logging_options
 def command(
     library: tuple[str, ...],
@@ -52,8 +71,6 @@ def command(
     weights: Path | None,
     on_invalid: str,
     options: LibraryOptions,
-    quiet: bool,
-    verbose: bool,
 ) -> None:
     """Embed the molecules of LIBRARY: csv, tsv, smi, sdf, also as .gz, .bz2, .zst, .zip; parquet; xlsx; or -.
 
@@ -62,7 +79,6 @@ def command(
     to standard output the library, which may then be folders and globs, is streamed; a run into a folder
     that was stopped goes on with --resume.
     """
-    set_up_logging(quiet, verbose)
     from molrate.embedding.table import WRITABLE, embed_table
     from molrate.files.output import choose_destination
 
@@ -86,7 +102,7 @@ def command(
             choose_device(device),
             options.max_atoms,
         )
-        Streaming(options, output, quiet).run(library_files, stage)
+        Streaming(options, output).run(library_files, stage)
         return
     if len(library) > 1:
         raise click.UsageError(f"-o {output}: one table goes into a file; several go into a folder")
@@ -104,7 +120,7 @@ def command(
             f"-o {path}: {path.suffix} holds one layer; name it with --layer, or write .npz"
         )
     policy = "fail" if on_invalid == "fail" else "keep"
-    with molecule_progress(quiet) as progress:
+    with molecule_progress(is_quiet()) as progress:
         embedded = embed_table(
             table,
             model,
@@ -119,7 +135,7 @@ def command(
             input_format=options.input_format,
             max_atoms=options.max_atoms,
         )
-    if not quiet:
+    if not is_quiet():
         click.echo(f"{path}: {embedded.summary()}", err=True)
     if on_invalid == "skip":
         embedded.only_embedded().write(path)

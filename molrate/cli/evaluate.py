@@ -9,30 +9,55 @@ from typing import TYPE_CHECKING
 
 import click
 
-from molrate.cli.main import logging_options, set_up_logging
+from molrate.cli.options import examples, logging_options, output_option, seed_option
 
 if TYPE_CHECKING:
     from molrate.benchmarking.read import DatasetOutcome
 
 
-@click.command("evaluate", short_help="How well scores predicted fine-tuning, from molrate benchmark.")
+_EXAMPLES = examples(
+    "molrate evaluate",
+    "molrate evaluate results/ -o summary/ --figure figure.png",
+    "molrate evaluate results/ --dataset esol --split scaffold --reference logme",
+)
+
+
+@click.command(
+    "evaluate", short_help="How well scores predicted fine-tuning, from molrate benchmark.", epilog=_EXAMPLES
+)
 @click.argument("results", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--dataset", "datasets", multiple=True, metavar="NAME", help="Of the results; by default all of them."
+    "--dataset",
+    "datasets",
+    multiple=True,
+    metavar="NAME",
+    help="Evaluate this dataset of the results. Repeat the option for more; by default it is all of them.",
 )
 @click.option(
-    "--split", type=click.Choice(["random", "scaffold"]), default="random", show_default=True, help="Which."
+    "--split",
+    type=click.Choice(["random", "scaffold"]),
+    default="random",
+    show_default=True,
+    help="Evaluate the fine-tunings of this split.",
 )
 @click.option(
     "--reference",
     metavar="NAME",
-    help="What others are compared to; transrate, or the first there is.",
+    help="Compare the others with this predictor; by default it is transrate, or the first there is.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for summary.md and table.csv.")
+@output_option("Write summary.md and table.csv into this folder.", "FOLDER", required=False, path=True)
 @click.option(
-    "--figure", type=click.Path(path_type=Path), help="FILE.png or .svg: scores against fine-tuning."
+    "--figure",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Draw scores against fine-tuning into this .png or .svg file.",
 )
-@click.option("--curves", type=click.Path(path_type=Path), help="FILE.png or .svg: fewer molecules.")
+@click.option(
+    "--curves",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Draw agreement with fewer molecules into this .png or .svg file.",
+)
 @click.option(
     "--measure",
     "measures",
@@ -40,9 +65,9 @@ if TYPE_CHECKING:
     default=["transrate", "logme", "ridge"],
     show_default=True,
     metavar="NAME",
-    help="Drawn in the figure.",
+    help="Draw this measure in --figure. Repeat the option for more measures.",
 )
-@click.option("--seed", default=0, show_default=True, help="Draws the bootstrap.")
+@seed_option()
 @logging_options
 def command(
     results: Path | None,
@@ -54,8 +79,6 @@ def command(
     curves: Path | None,
     measures: tuple[str, ...],
     seed: int,
-    quiet: bool,
-    verbose: bool,
 ) -> None:
     """Compare every measure in RESULTS, a folder of molrate benchmark, with what fine-tuning gave.
 
@@ -63,7 +86,6 @@ def command(
     encoders and datasets, Kendall's tau, Pearson's correlation, how many of the three best encoders it
     finds, and what is lost by taking its first.
     """
-    set_up_logging(quiet, verbose)
     from molrate.benchmarking.comparison import DEFAULT_REFERENCE, evaluate
     from molrate.benchmarking.read import read_results
     from molrate.benchmarking.summary import to_markdown

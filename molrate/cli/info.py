@@ -8,12 +8,18 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
+from molrate.cli.options import examples
+
 _PACKAGES = ("molrate", "torch", "torch-geometric", "rdkit", "numpy", "scipy", "scikit-learn", "pandas")
 _OPTIONAL = ("lightning", "ray", "deepchem", "openpyxl")
 _VARIABLES = ("MOLRATE_CACHE", "MOLRATE_DATA", "MOLRATE_WEIGHTS")
 
 
-@click.command("info", short_help="Print versions, devices, caches and encoders.")
+@click.command(
+    "info",
+    short_help="Print versions, devices, caches and encoders.",
+    epilog=examples("molrate info", "molrate info > report.txt"),
+)
 def command() -> None:
     """Print what a report of a problem needs: versions, devices, folders, caches, encoders."""
     import torch

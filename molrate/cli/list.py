@@ -6,22 +6,20 @@ import json
 
 import click
 
+from molrate.cli.options import examples, format_option
+
 _KINDS = ("encoders", "datasets", "measures")
 _WIDTH = 120
 _LONG = ("about", "reference")
 """What a table has no room for."""
 
 
-@click.command("list", short_help="List encoders, datasets or measures.")
+_EXAMPLES = examples("molrate list encoders", "molrate list measures --format json")
+
+
+@click.command("list", short_help="List encoders, datasets or measures.", epilog=_EXAMPLES)
 @click.argument("kind", type=click.Choice(_KINDS))
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Format on standard output.",
-)
+@format_option(["table", "json"])
 def command(kind: str, output_format: str) -> None:
     """List encoders, datasets or measures, and which are available offline without a download."""
     import molrate

@@ -1,16 +1,14 @@
-"""The command group, its exit codes, and the options commands share."""
+"""The command group and its exit codes."""
 
 from __future__ import annotations
 
 import io
-import logging
 import sys
-from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
 
 import click
 
+from molrate.cli.options import examples
 from molrate.cli.signals import Stop, stopped_by_signals
 from molrate.errors import MolrateError
 
@@ -32,6 +30,12 @@ _COMMANDS = (
 _EPILOG = """Exit codes: 0 done; 1 unexpected error; 2 wrong use; 3 bad input; 4 weights missing or corrupt;
 5 partial (some encoders or molecules failed, the rest is written); 130 interrupted, 143 terminated."""
 
+_EXAMPLES = examples(
+    "molrate score freesolv",
+    "molrate finetune my.csv --target logP -e grover-base-chembl -o model/",
+    "molrate screen library.smi.gz -m model/ -o hits/ --top 1000",
+)
+
 
 class _LazyGroup(click.Group):
     """A group whose commands are imported when called, so that ``--help`` is immediate."""
@@ -49,7 +53,7 @@ class _LazyGroup(click.Group):
 @click.group(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=_EPILOG,
+    epilog=f"{_EXAMPLES}\n\n{_EPILOG}",
 )
 @click.version_option(package_name="molrate", prog_name="molrate")
 def cli() -> None:
@@ -96,97 +100,3 @@ def _exit_code(stop: Stop) -> int:
             click.echo(f"Error: {error}", err=True)
             return error.exit_code
         raise
-
-
-def logging_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``-q`` and ``-v``: how much is said on standard error."""
-    function = click.option("-v", "--verbose", is_flag=True, help="Say more on standard error.")(function)
-    return click.option("-q", "--quiet", is_flag=True, help="Only errors on standard error.")(function)
-
-
-def set_up_logging(quiet: bool, verbose: bool) -> None:
-    """Send the log to standard error at the level asked for."""
-    level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr, force=True)
-    logging.getLogger("molrate").setLevel(level)
-
-
-def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of every command that reads rows: how, and which are too large."""
-    function = click.option(
-        "--max-atoms",
-        type=click.IntRange(1),
-        default=1000,
-        show_default=True,
-        help="Larger molecules are reported and not computed.",
-    )(function)
-    return click.option(
-        "--input-format",
-        type=click.Choice(["csv", "tsv", "smi", "sdf"]),
-        default="csv",
-        show_default=True,
-        help="Of standard input; files tell it by their ending.",
-    )(function)
-
-
-def refuse_input_format(names: Sequence[str]) -> None:
-    """Refuse a format of standard input where it is not read.
-
-    Raises
-    ------
-    click.UsageError
-        If one was given.
-    """
-    source = click.get_current_context().get_parameter_source("input_format")
-    if source is click.core.ParameterSource.COMMANDLINE and "-" not in names:
-        raise click.UsageError("--input-format is of standard input (-); files tell it by their ending")
-
-
-def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of every command that reads targets, beside their columns and task."""
-    function = click.option(
-        "--censored",
-        type=click.Choice(["drop", "bound"]),
-        help="Values such as <10: leave them out, or take 10. They are refused by default.",
-    )(function)
-    return click.option(
-        "--positive",
-        metavar="LABEL",
-        help="Class that is sought, where the labels do not say it as active, yes, true, + or 1 do.",
-    )(function)
-
-
-def embedding_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of every command that embeds molecules."""
-    options = (
-        click.option("--layer", default="last", show_default=True, help="last, all or a layer's name."),
-        click.option(
-            "--pooling",
-            type=click.Choice(["mean", "sum", "max"]),
-            default="mean",
-            show_default=True,
-            help="Atoms to molecule.",
-        ),
-        click.option("--smiles-column", metavar="NAME", help="Found by its usual names if not given."),
-        click.option(
-            "--standardisation",
-            type=click.Choice(["largest-fragment", "none"]),
-            default="largest-fragment",
-            show_default=True,
-            help="Keep the largest fragment only, or all of them.",
-        ),
-        click.option(
-            "--seed", default=0, show_default=True, help="Draws untrained weights and permutations."
-        ),
-        click.option(
-            "--precision",
-            type=click.Choice(["fp32", "bf16"]),
-            default="fp32",
-            show_default=True,
-            help="Of GROVER's weights and hidden states; bf16 is faster where the processor has it.",
-        ),
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ..."),
-    )
-    for option in reversed(options):
-        function = option(function)
-    return function

@@ -6,69 +6,79 @@ from pathlib import Path
 
 import click
 
-from molrate.cli.main import logging_options, reading_options, refuse_input_format, set_up_logging
+from molrate.cli.options import (
+    coverage_option,
+    device_option,
+    examples,
+    input_format_option,
+    is_quiet,
+    logging_options,
+    max_atoms_option,
+    model_option,
+    output_option,
+    refuse_input_format,
+    settings_options,
+    smiles_column_option,
+)
 from molrate.errors import PARTIAL_EXIT_CODE
 
+_EXAMPLES = examples(
+    "molrate predict molecules.csv -m model/ -o predictions.csv",
+    "molrate predict molecules.smi -m model/ --coverage 0.8",
+    "molrate predict - --input-format smi -m model/ < molecules.smi",
+)
 
-@click.command("predict", short_help="Predict molecules with a fine-tuned model.")
+
+@click.command("predict", short_help="Predict molecules with a fine-tuned model.", epilog=_EXAMPLES)
 @click.argument("table")
-@click.option(
-    "-m",
-    "--model",
-    "folder",
-    required=True,
-    metavar="FOLDER",
-    type=click.Path(path_type=Path),
-    help="Written by molrate finetune.",
+@model_option(required=True)
+@output_option(
+    "Write the predictions into this file: .csv, .csv.gz or .parquet. By default they go to standard output.",
+    "FILE",
+    required=False,
 )
-@click.option(
-    "-o", "--output", metavar="FILE", help="FILE.csv, .csv.gz or .parquet; - or none is standard output."
-)
-@click.option("--smiles-column", metavar="NAME", help="Found by its usual names if not given.")
-@click.option(
-    "--coverage",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.9,
-    show_default=True,
-    help="Share of true values that bounds are to hold.",
-)
-@reading_options
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
+@smiles_column_option()
+@input_format_option()
+@coverage_option()
+@settings_options(of_model=True, every_layer=False)
+@max_atoms_option()
+@device_option()
 @logging_options
 def command(
     table: str,
-    folder: Path,
+    model: Path,
     output: str | None,
     smiles_column: str | None,
-    coverage: float,
     input_format: str,
+    coverage: float,
+    settings: dict[str, str | None],
     max_atoms: int,
     device: str,
-    quiet: bool,
-    verbose: bool,
 ) -> None:
     """Predict the molecules of TABLE: csv, tsv, smi, sdf, also as .gz, .bz2, .zst, .zip; parquet; xlsx; or -.
 
     The output has one row per input row, in order, with the input's columns first, as they are, then those of
     molrate screen: canonical_smiles, predictions with their bounds or the classes that cannot be excluded,
     similarity to the nearest training molecule, status, the reason of each failure, and a note of what was
-    lost.
+    lost. The settings of molecules are the model's own: --layer, --pooling, --standardisation, --duplicates
+    and --precision are refused if they are others.
     """
-    set_up_logging(quiet, verbose)
     from molrate.cli.progress import molecule_progress
     from molrate.files.locks import exclusive_file
     from molrate.files.output import choose_destination, print_result
     from molrate.models.model import TunedModel
     from molrate.models.prediction import WRITABLE, predict_table
+    from molrate.models.settings import GivenSettings
 
     refuse_input_format([table])
     destination = choose_destination(output or "-", WRITABLE, stdout=True)
     click.get_current_context().with_resource(exclusive_file(destination.path))
-    model = TunedModel.load(folder)
-    with molecule_progress(quiet) as progress:
+    tuned = TunedModel.load(model)
+    tuned.refuse_others(GivenSettings(**settings))
+    with molecule_progress(is_quiet()) as progress:
         predictions = predict_table(
             table,
-            model,
+            tuned,
             smiles_column,
             device,
             progress,
@@ -80,7 +90,7 @@ def command(
         print_result(predictions.to_csv().removesuffix("\n"))
     else:
         predictions.write(destination.path)
-    if not quiet:
+    if not is_quiet():
         click.echo(predictions.summary(), err=True)
     if predictions.n_failed:
         raise click.exceptions.Exit(PARTIAL_EXIT_CODE)

@@ -8,13 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from molrate.cli.main import (
-    embedding_options,
+from molrate.cli.options import (
+    SETTINGS,
+    device_option,
+    duplicates_option,
+    encoder_option,
+    engine_options,
+    examples,
+    format_option,
+    input_format_option,
+    is_quiet,
+    layer_option,
     logging_options,
-    reading_options,
+    max_atoms_option,
+    on_invalid_option,
+    output_option,
+    pooling_option,
+    precision_option,
+    refuse_given,
     refuse_input_format,
-    set_up_logging,
+    seed_option,
+    smiles_column_option,
+    standardisation_option,
     target_options,
+    weights_option,
 )
 from molrate.errors import PARTIAL_EXIT_CODE
 
@@ -23,53 +40,48 @@ if TYPE_CHECKING:
     from molrate.ranking.ranking import Ranking
 
 _FOR_MOLECULES = (
-    "layer",
-    "pooling",
+    *SETTINGS,
     "smiles_column",
-    "standardisation",
     "on_invalid",
-    "duplicates",
     "device",
     "source_molecules",
-    "precision",
     "input_format",
     "max_atoms",
 )
 
+_EXAMPLES = examples(
+    "molrate score freesolv",
+    "molrate score my.csv --target logP --layer all -o ranking.csv",
+    "molrate score my.csv --target logP --measure all",
+    "molrate score --features a.npz --labels labels.csv --measure logme",
+)
 
-@click.command("score", short_help="Rank encoders for a dataset by how well they should transfer.")
+
+@click.command(
+    "score", short_help="Rank encoders for a dataset by how well they should transfer.", epilog=_EXAMPLES
+)
 @click.argument("dataset", required=False)
-@click.option(
-    "-e",
-    "--encoder",
-    "encoders",
-    multiple=True,
-    metavar="NAME",
-    help="Encoder to rank; repeatable. Default: all that need no download, with the baselines.",
+@encoder_option(
+    "encoders", "Rank this encoder; by default all that need no download, with the baselines", many=True
 )
-@click.option("-t", "--target", multiple=True, metavar="COLUMN", help="Column to predict; repeatable.")
+@target_options()
 @click.option(
-    "--task",
-    type=click.Choice(["classification", "regression"]),
-    help="Default: two values or text are classes, other numbers are not.",
-)
-@target_options
-@click.option(
-    "-m",
     "--measure",
     "measures",
     multiple=True,
     default=("transrate",),
     show_default=True,
     metavar="NAME",
-    help="Measure to rank by (molrate list measures); repeatable. all: every one that needs nothing else.",
+    help="Rank by this measure (see molrate list measures), or by all that need nothing else. Repeat the "
+    "option for more measures.",
 )
 @click.option(
     "--rank-by",
     type=click.Choice(["excess", "relative", "z", "value"]),
     default="excess",
     show_default=True,
-    help="Order by value less null, as a share of its largest, in null deviations, or by the raw value.",
+    help="Order by the value less its null, by that as a share of its largest, by that in deviations of the "
+    "null, or by the raw value.",
 )
 @click.option(
     "--common-dimension",
@@ -77,55 +89,54 @@ _FOR_MOLECULES = (
     metavar="K",
     help="Compare all encoders in K leading principal components.",
 )
-@click.option("--sensitivity", is_flag=True, help="Rank again under other settings; say how far it holds.")
+@click.option(
+    "--sensitivity", is_flag=True, help="Rank again under other settings, and say how far the order holds."
+)
 @click.option(
     "--features",
     multiple=True,
     metavar="FILE",
-    help="Rank features (.npz, .npy, .parquet, .csv, a folder of .parquet) in place of DATASET; repeatable.",
+    help="Rank these features (.npz, .npy, .parquet, .csv, or a folder of .parquet) in place of a DATASET. "
+    "Repeat the option for more files.",
 )
 @click.option(
-    "--engine",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="ray: statistics of --features are gathered on a Ray cluster.",
+    "--labels",
+    metavar="FILE",
+    help="Read the labels of --features from this file. By default they are a column of their own file.",
 )
-@click.option("--address", metavar="HOST:PORT", help="Of that cluster; one is started here if not given.")
-@click.option("--labels", metavar="FILE", help="Labels of the features. Default: a column of their file.")
+@engine_options()
 @click.option(
-    "--extra-arrays", "given_file", metavar="FILE.npz", help="Arrays that leep, nce, rsa, depara need."
-)
-@click.option("--source-molecules", metavar="FILE", help="Molecules of pretraining, for the measure ds.")
-@embedding_options
-@reading_options
-@click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint for the one encoder named.")
-@click.option(
-    "--on-invalid",
-    type=click.Choice(["skip", "fail"]),
-    default="skip",
-    show_default=True,
-    help="Invalid SMILES: leave out and say so, or stop.",
+    "--extra-arrays",
+    "given_file",
+    metavar="FILE",
+    help="Read the arrays that leep, nce, rsa and depara need from this .npz file.",
 )
 @click.option(
-    "--duplicates",
-    type=click.Choice(["keep", "merge"]),
-    default="keep",
-    show_default=True,
-    help="Rows of equal molecules: keep all, or make one of them.",
+    "--source-molecules",
+    metavar="FILE",
+    help="Take the molecules of this table for those of pretraining, which the measure ds needs.",
 )
-@click.option("--scale-by-dimension", is_flag=True, help="Multiply by sqrt(d/512), the paper's layer factor.")
+@layer_option(every=True)
+@pooling_option()
+@smiles_column_option()
+@input_format_option()
+@standardisation_option()
+@duplicates_option()
+@on_invalid_option()
+@max_atoms_option()
+@weights_option()
+@precision_option()
+@seed_option()
+@device_option()
 @click.option(
-    "-o", "--output", metavar="FILE", help="Also write FILE.csv, .json, both also .gz, or .parquet."
+    "--scale-by-dimension",
+    is_flag=True,
+    help="Multiply TransRate by sqrt(d/512), the paper's factor for layers.",
 )
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "csv", "json"]),
-    default="table",
-    show_default=True,
-    help="Format on standard output.",
+@output_option(
+    "Write the ranking into this file too: .csv, .json, either with .gz, or .parquet.", "FILE", required=False
 )
+@format_option(["table", "csv", "json"])
 @logging_options
 def command(
     dataset: str | None,
@@ -141,20 +152,13 @@ def command(
     input_format: str,
     output: str | None,
     output_format: str,
-    quiet: bool,
-    verbose: bool,
     **options: Any,
 ) -> None:
-    r"""Rank encoders for DATASET: a name (molrate list datasets), a table such as my.csv with --target,
-    - for CSV from standard input, or moleculenet:NAME.
+    """Rank encoders for DATASET by how well they should transfer to it.
 
-    \b
-    molrate score freesolv
-    molrate score my.csv --target logP --layer all -o ranking.csv
-    molrate score my.csv --target logP --measure all
-    molrate score --features vectors.npz --labels labels.csv --measure logme
+    DATASET is a name (see molrate list datasets), a table such as my.csv with --target, moleculenet:NAME, or
+    - for rows from standard input.
     """
-    set_up_logging(quiet, verbose)
     from molrate.data.datasets import load_dataset
     from molrate.files.formats import STDIN
     from molrate.files.locks import exclusive_file
@@ -186,7 +190,7 @@ def command(
             target = ()
         else:
             source = dataset
-        ranking = _score_molecules(source, target, encoders, weights, quiet, options)
+        ranking = _score_molecules(source, target, encoders, weights, options)
     if destination.kind == "file":
         ranking.save(destination.path)
     if output_format == "table":
@@ -202,7 +206,6 @@ def _score_molecules(
     target: tuple[str, ...],
     encoders: tuple[str, ...],
     weights: Path | None,
-    quiet: bool,
     options: dict[str, Any],
 ) -> Ranking:
     from molrate.cli.progress import molecule_progress
@@ -214,7 +217,7 @@ def _score_molecules(
         if len(chosen) != 1:
             raise click.UsageError("--weights needs exactly one --encoder, whose architecture it has")
         chosen = [load_encoder(chosen[0], weights, options["seed"], options["precision"])]
-    with molecule_progress(quiet) as progress:
+    with molecule_progress(is_quiet()) as progress:
         return score(dataset, target, encoders=chosen or None, progress=progress, **options)
 
 
@@ -223,11 +226,6 @@ def _score_features(
 ) -> Ranking:
     from molrate.ranking.score_features import score_features
 
-    context = click.get_current_context()
-    for name in _FOR_MOLECULES:
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(
-                f"--{name.replace('_', '-')} is for molecules; it means nothing to --features"
-            )
+    refuse_given(_FOR_MOLECULES, "is for molecules; it means nothing to --features")
     kept = {name: value for name, value in options.items() if name not in _FOR_MOLECULES}
     return score_features(features, labels, target, **kept)

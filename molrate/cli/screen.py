@@ -7,41 +7,68 @@ from typing import TYPE_CHECKING
 
 import click
 
-from molrate.cli.main import logging_options, set_up_logging, target_options
+from molrate.cli.options import (
+    coverage_option,
+    device_option,
+    encoder_option,
+    examples,
+    is_quiet,
+    logging_options,
+    model_option,
+    output_option,
+    refuse_given,
+    seed_option,
+    settings_options,
+    smiles_column_option,
+    target_options,
+    weights_option,
+)
 from molrate.cli.streaming import STREAMED, LibraryOptions, Streaming, library_options
 
 if TYPE_CHECKING:
     from molrate.data.datasets import Dataset
+    from molrate.data.policy import RowPolicy
+    from molrate.embedding.settings import EmbeddingSettings
     from molrate.screening.hits import Hits
 
 BEST = "best"
+_FOR_TRAINING = ("target", "task", "censored", "weights", "seed")
+"""Options of the table that a model is fitted to."""
+
+_EXAMPLES = examples(
+    "molrate screen library.smi.gz -m model/ -o hits/ --top 1000",
+    "molrate screen libraries/ --train my.csv -t logP -o hits/",
+    "molrate screen library.smi --train my.csv -t logP -e ecfp4 -o hits/",
+    "molrate screen - --input-format smi -m model/ -o - < library.smi",
+)
 
 
-@click.command("screen", short_help="Predict libraries of any size with a model.")
+@click.command("screen", short_help="Predict libraries of any size with a model.", epilog=_EXAMPLES)
 @click.argument("library", nargs=-1, required=True)
+@model_option(required=False)
 @click.option(
-    "-m", "--model", type=click.Path(path_type=Path), metavar="FOLDER", help="Written by molrate finetune."
+    "--train",
+    metavar="TABLE",
+    help="Fit a linear model to this table on the spot, in place of --model. --target, --task, --censored, "
+    "--encoder, --weights, --seed and the settings from --layer to --precision are about it.",
 )
-@click.option("--train", metavar="TABLE", help="In place of a model: fit one to this table on the spot.")
-@click.option("-t", "--target", multiple=True, metavar="COLUMN", help="Of --train; what to predict.")
-@click.option("--task", type=click.Choice(["classification", "regression"]), help="Of --train.")
-@target_options
-@click.option(
-    "-e",
-    "--encoder",
-    default="best",
+@target_options()
+@encoder_option(
+    "encoder",
+    "Fit the model on this encoder; best ranks all that are available offline for the table first",
+    default=BEST,
     show_default=True,
-    metavar="NAME",
-    help="Of --train; best ranks all that are available offline for the table first.",
+)
+@weights_option()
+@settings_options(of_model=True)
+@output_option(
+    "Write into this folder of parts, named without an ending, into FILE.csv or .csv.gz, or as CSV to "
+    "standard output (-).",
+    "OUT",
 )
 @click.option(
-    "-o",
-    "--output",
-    required=True,
-    metavar="OUT",
-    help="A folder of parts, named without an ending; FILE.csv or .csv.gz; or - for CSV as it comes.",
+    "--top", type=click.IntRange(1), metavar="N", help="Write the N best rows into top.csv as well."
 )
-@click.option("--top", type=click.IntRange(1), metavar="N", help="Also write the N best rows into top.csv.")
 @click.option(
     "--min-similarity",
     type=click.FloatRange(0, 1),
@@ -49,24 +76,19 @@ BEST = "best"
     help="Leave molecules out of --top whose nearest training molecule is less similar (Tanimoto, ECFP4).",
 )
 @click.option(
-    "--lower-is-better", is_flag=True, help="Lower predictions are better, for --top and enrichment."
+    "--lower-is-better", is_flag=True, help="Take lower predictions for better, in --top and enrichment."
 )
 @click.option(
     "--label-column",
     metavar="NAME",
-    help="Known activities in the library (1 or 0): also write enrichment.json and the curves.",
+    help="Read known activities (1 or 0) from this column of the library, and write enrichment.json and the "
+    "curves as well.",
 )
-@click.option(
-    "--coverage",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.9,
-    show_default=True,
-    help="Share of true values that bounds are to hold.",
-)
-@click.option("--smiles-column", metavar="NAME", help="Of the library; found by its usual names.")
-@click.option("--seed", default=0, show_default=True, help="Of --train; draws folds and permutations.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
+@coverage_option()
+@smiles_column_option()
 @library_options
+@seed_option()
+@device_option()
 @logging_options
 def command(
     library: tuple[str, ...],
@@ -77,6 +99,8 @@ def command(
     positive: str | None,
     censored: str | None,
     encoder: str,
+    weights: Path | None,
+    settings: dict[str, str | None],
     output: str,
     top: int | None,
     min_similarity: float | None,
@@ -87,45 +111,46 @@ def command(
     seed: int,
     device: str,
     options: LibraryOptions,
-    quiet: bool,
-    verbose: bool,
 ) -> None:
     """Predict every molecule of LIBRARY: csv, tsv, smi, sdf, also as .gz, .bz2, .zst, .zip; parquet; xlsx;
     folders, globs, or -.
 
     The output has one row per input row, in order: source, row, id, smiles, canonical_smiles, predictions
     with their bounds or the classes that cannot be excluded, similarity to the nearest training molecule,
-    status, error, and a note of what was lost. A run into a folder that was stopped goes on with --resume.
+    status, error, and a note of what was lost. A run into a folder that was stopped goes on with --resume. A
+    model keeps its encoder and settings: they are refused with --model if they are others.
     """
-    set_up_logging(quiet, verbose)
     from molrate.data.datasets import load_dataset
     from molrate.embedding.embed import choose_device
     from molrate.files.locks import exclusive
     from molrate.files.output import choose_destination
+    from molrate.models.settings import GivenSettings
     from molrate.screening.hits import Hits, check_training
     from molrate.screening.parts import check_place
     from molrate.screening.stage import ScreeningStage
 
     destination = choose_destination(output, STREAMED, folder=True, stdout=True)
     into_folder = destination.kind == "folder"
-    _refuse_contradictions(
-        model is None, train is None, censored is None, top is None, min_similarity is None
-    )
+    _refuse_contradictions(model is None, train is None, top is None, min_similarity is None)
     if not into_folder and any(option is not None for option in (train, top, label_column)):
         raise click.UsageError(
             "--train, --top and --label-column write files beside the predictions; name a folder with -o"
         )
     library_files = options.find(library, output, smiles_column=smiles_column, label_column=label_column)
-    streaming = Streaming(options, output, quiet)
+    streaming = Streaming(options, output)
     if into_folder:
         click.get_current_context().with_resource(exclusive(Path(output)))
         check_place(Path(output), options.resume)
     ranks = top is not None or label_column is not None or lower_is_better
+    given = GivenSettings(None if encoder == BEST else encoder, **settings)
     if train is not None:
         dataset = load_dataset(train, target or None, task=task, positive=positive, censored=censored)
         check_training(dataset, positive, ranks)
-        model = _fit(Path(output), quiet, dataset, encoder, seed)
+        policy, embedding = given.complete(seed, device, options.max_atoms)
+        model = _fit(Path(output), dataset, given.encoder, policy, embedding, weights)
     stage = ScreeningStage(str(model), coverage, choose_device(device), options.max_atoms)
+    if train is None:
+        stage.model.refuse_others(given)
     ranking = stage.order_by(positive) if ranks or positive is not None else None
     if not into_folder:
         streaming.run(library_files, stage)
@@ -134,50 +159,55 @@ def command(
     if ranking is not None:
         hits = Hits(parts, ranking, summary)
         if top is not None:
-            _report_top(hits, top, lower_is_better, min_similarity, quiet)
+            _report_top(hits, top, lower_is_better, min_similarity)
         if label_column is not None:
-            _report_enrichment(hits, lower_is_better, quiet)
+            _report_enrichment(hits, lower_is_better)
     streaming.tell(summary)
 
 
-def _refuse_contradictions(
-    no_model: bool, no_train: bool, no_censored: bool, no_top: bool, no_similarity: bool
-) -> None:
+def _refuse_contradictions(no_model: bool, no_train: bool, no_top: bool, no_similarity: bool) -> None:
     if no_model == no_train:
         raise click.UsageError("say what predicts: either --model FOLDER or --train TABLE with --target")
-    if no_train and not no_censored:
-        raise click.UsageError("--censored goes with --train, whose values it is about")
+    if no_train:
+        refuse_given(_FOR_TRAINING, "goes with --train; a model has learned already")
     if no_top and not no_similarity:
         raise click.UsageError("--min-similarity is for --top; every row has its similarity")
 
 
-def _report_top(hits: Hits, n: int, smallest: bool, min_similarity: float | None, quiet: bool) -> None:
+def _report_top(hits: Hits, n: int, smallest: bool, min_similarity: float | None) -> None:
     from molrate.screening.hits import TOP
     from molrate.screening.screen import top_notes
 
     best = hits.write_top(n, smallest, min_similarity)
-    if not quiet:
+    if not is_quiet():
         click.echo(f"{TOP}: {len(best)} rows of {hits.ranking.describe(smallest)}", err=True)
         for line in top_notes(best, n, min_similarity):
             click.echo(f"{TOP}: {line}", err=True)
 
 
-def _report_enrichment(hits: Hits, smallest: bool, quiet: bool) -> None:
+def _report_enrichment(hits: Hits, smallest: bool) -> None:
     enrichment = hits.write_enrichment(smallest)
-    if not quiet:
+    if not is_quiet():
         click.echo(f"{hits.ranking.describe(smallest)}: {enrichment.describe()}", err=True)
 
 
-def _fit(output: Path, quiet: bool, dataset: Dataset, encoder: str, seed: int) -> Path:
+def _fit(
+    output: Path,
+    dataset: Dataset,
+    encoder: str | None,
+    policy: RowPolicy,
+    embedding: EmbeddingSettings,
+    weights: Path | None,
+) -> Path:
     """The folder of a model fitted to a table, by the encoder and layer ranked first if none is named."""
     from molrate.models.linear import describe
     from molrate.screening.hits import fit_on_the_spot
     from molrate.screening.parts import MODEL_FOLDER
 
     folder = output / MODEL_FOLDER
-    record, ranking = fit_on_the_spot(dataset, None if encoder == BEST else encoder, folder, seed)
-    if ranking is not None and not quiet:
+    record, ranking = fit_on_the_spot(dataset, encoder, folder, policy, embedding, weights)
+    if ranking is not None and not is_quiet():
         click.echo(f"{ranking}\n", err=True)
-    if record is not None and not quiet:
+    if record is not None and not is_quiet():
         click.echo(describe(record), err=True)
     return folder

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from molrate.cli.main import reading_options, refuse_input_format
+from molrate.cli.options import (
+    Decorator,
+    engine_options,
+    id_column_option,
+    input_format_option,
+    is_quiet,
+    jobs_option,
+    max_atoms_option,
+    packed,
+    refuse_given,
+    refuse_input_format,
+    several,
+)
 from molrate.cli.signals import at_a_stop, resumable
 from molrate.errors import PARTIAL_EXIT_CODE
 
@@ -58,56 +70,42 @@ class LibraryOptions:
 
 def library_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of reading a library and of working through it, which arrive as `options`."""
-    names = [field.name for field in fields(LibraryOptions)]
 
     @wraps(function)
-    def with_options(**given: Any) -> Any:
-        options = LibraryOptions(**{name: given.pop(name) for name in names})
-        return function(options=options, **given)
+    def with_options(options: dict[str, Any], **given: Any) -> Any:
+        return function(options=LibraryOptions(**options), **given)
 
-    return _add_options(with_options)
+    names = [field.name for field in fields(LibraryOptions)]
+    return packed("options", names, _reading_options(), _working_options())(with_options)
 
 
-def _add_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    options = (
-        click.option("--id-column", metavar="NAME", help="Found by its usual names if not given."),
-        reading_options,
+def _reading_options() -> Decorator:
+    return several(id_column_option(), input_format_option(), max_atoms_option())
+
+
+def _working_options() -> Decorator:
+    return several(
         click.option(
             "--part-format",
             type=click.Choice(["parquet", "csv"]),
             default="parquet",
             show_default=True,
-            help="Of the files in the output folder.",
+            help="Write the files in the output folder in this format.",
         ),
         click.option(
             "--chunk-size",
             type=click.IntRange(1),
+            metavar="N",
             default=10_000,
             show_default=True,
-            help="Rows of a file in the output folder, and in work at a time for each job.",
+            help="Write so many rows into each file of the output folder; each worker has as many at a time.",
         ),
+        jobs_option(),
+        engine_options(),
         click.option(
-            "--jobs",
-            type=click.IntRange(1),
-            help="Workers, each with a model of its own; by default one a core, or one a GPU.",
+            "--resume", is_flag=True, help="Go on with the output folder where the same command was stopped."
         ),
-        click.option(
-            "--engine",
-            type=click.Choice(["local", "ray"]),
-            default="local",
-            show_default=True,
-            help="Processes of this machine, or actors of a Ray cluster.",
-        ),
-        click.option(
-            "--address",
-            metavar="HOST:PORT",
-            help="Of the Ray cluster, or auto; one is started on this machine if not given.",
-        ),
-        click.option("--resume", is_flag=True, help="Go on where the same command was stopped."),
     )
-    for option in reversed(options):
-        function = option(function)
-    return function
 
 
 def refuse_chunk_options(output: str) -> None:
@@ -118,11 +116,8 @@ def refuse_chunk_options(output: str) -> None:
     click.UsageError
         If one was given.
     """
-    context = click.get_current_context()
-    for name in (field.name for field in fields(LibraryOptions) if field.name not in _FOR_ROWS):
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            option = f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{option} is for libraries in chunks; -o {output} is one table in memory")
+    names = [field.name for field in fields(LibraryOptions) if field.name not in _FOR_ROWS]
+    refuse_given(names, f"is for libraries in chunks; -o {output} is one table in memory")
 
 
 @dataclass(frozen=True)
@@ -131,7 +126,6 @@ class Streaming:
 
     options: LibraryOptions
     output: str
-    quiet: bool
 
     def into_stream(self, library: Library, stage: Stage) -> Summary:
         """Write CSV to standard output as it comes."""
@@ -143,7 +137,7 @@ class Streaming:
             raise click.UsageError("--resume needs an output folder (-o), not standard output")
         summary = Summary()
         stopped = at_a_stop("the rows end where it was stopped; the same command begins anew")
-        with stopped, suppress(ReaderGoneError), library_progress(self.quiet) as progress:
+        with stopped, suppress(ReaderGoneError), library_progress(is_quiet()) as progress:
             run_into_stream(
                 library,
                 stage,
@@ -164,7 +158,7 @@ class Streaming:
         if self.options.resume:
             raise click.UsageError("--resume needs an output folder (-o), not a file")
         summary = Summary()
-        with library_progress(self.quiet) as progress, written_atomically(Path(self.output)) as write:
+        with library_progress(is_quiet()) as progress, written_atomically(Path(self.output)) as write:
             run_into_stream(
                 library,
                 stage,
@@ -181,7 +175,7 @@ class Streaming:
         from molrate.cli.progress import library_progress
         from molrate.screening.screen import run_into_folder
 
-        with resumable("--resume"), library_progress(self.quiet) as progress:
+        with resumable("--resume"), library_progress(is_quiet()) as progress:
             return run_into_folder(
                 library,
                 stage,
@@ -216,7 +210,7 @@ class Streaming:
 
     def tell(self, summary: Summary) -> None:
         """Say what was done, and end with the exit code for rows without a result."""
-        if not self.quiet:
+        if not is_quiet():
             where = "" if self.output == STDOUT else f"{self.output}: "
             click.echo(f"{where}{summary.describe()}", err=True)
         if summary.n_failed:

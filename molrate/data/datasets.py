@@ -496,7 +496,8 @@ def _read_moleculenet(name: str) -> tuple[list[str], npt.NDArray[np.float64], li
 
 def _import_deepchem() -> tuple[Any, Any]:
     # deepchem logs a line for every optional package it does not find; none concerns this use.
-    logging.disable(logging.WARNING)
+    disabled = logging.root.manager.disable
+    logging.disable(max(disabled, logging.WARNING))
     try:
         import deepchem
     except ImportError as error:
@@ -505,7 +506,7 @@ def _import_deepchem() -> tuple[Any, Any]:
             "install molrate with its extra, on Python below 3.12: pip install 'molrate[moleculenet]'"
         ) from error
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(disabled)
     return deepchem.molnet, deepchem.feat.DummyFeaturizer()
 
 

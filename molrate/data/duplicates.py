@@ -1,13 +1,20 @@
-"""Rows that repeat a molecule, and whether their measurements agree."""
+"""Rows that repeat a molecule: whether their measurements agree, and how they become one row."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from molrate.data.targets import Target
+
+DONE = {
+    "keep": "kept as they are",
+    "merge": "merged: the mean of their values, or their class where all agree",
+}
+"""What becomes of rows of equal molecules, by policy."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +81,72 @@ def find_disagreements(canonical: Sequence[str], targets: Sequence[Target]) -> l
     return disagreements
 
 
-def measurement_notes(canonical: Sequence[str], targets: Sequence[Target]) -> list[str]:
+def measurement_notes(
+    canonical: Sequence[str], targets: Sequence[Target], duplicates: str = "keep"
+) -> list[str]:
     """Sentences on how targets were read, and where equal molecules contradict each other.
 
     Parameters
     ----------
     canonical, targets
-        As for :func:`find_disagreements`.
+        As for :func:`find_disagreements`; targets as they were read.
+    duplicates : {"keep", "merge"}
+        What becomes of such rows.
     """
     notes = [f"{target.name}: {note}" for target in targets for note in target.notes]
     texts = [smiles for smiles in canonical if smiles]
     n_repeated = len(texts) - len(set(texts))
     return notes + [
-        f"{n_repeated} rows repeat an earlier molecule, {disagreement.describe()}"
+        f"{n_repeated} rows repeat an earlier molecule, {disagreement.describe()}; {DONE[duplicates]}"
         for disagreement in find_disagreements(canonical, targets)
     ]
+
+
+def merge_measurements(canonical: Sequence[str], targets: Sequence[Target]) -> tuple[Target, ...]:
+    """Targets in which the first row of each molecule has what all of its rows say.
+
+    That is the mean of a regression, and the class if all agree; a molecule whose classes differ, and every
+    row that repeats a molecule, is not measured.
+
+    Parameters
+    ----------
+    canonical : sequence of str, length n
+        Canonical SMILES; rows where it is empty stay as they are.
+    targets : sequence of Target
+        Of the n rows.
+
+    Examples
+    --------
+    >>> from molrate.data.targets import parse_target
+    >>> target = parse_target("y", [1.0, 4.0, 3.0], "regression")
+    >>> [merged.values.tolist() for merged in merge_measurements(["C", "CC", "C"], [target])]
+    [[2.0, 4.0, nan]]
+    """
+    rows = np.array([row for row, smiles in enumerate(canonical) if smiles], dtype=np.intp)
+    texts = np.array([canonical[row] for row in rows], dtype=str)
+    _, first, group = np.unique(texts, return_index=True, return_inverse=True)
+    merged = []
+    for target in targets:
+        values = target.values.copy()
+        measurements = values[rows]
+        values[rows] = np.nan
+        values[rows[first]] = _merged(measurements, group, target.task == "classification")
+        merged.append(replace(target, values=values))
+    return tuple(merged)
+
+
+def _merged(
+    values: npt.NDArray[np.float64], group: npt.NDArray[np.intp], classes: bool
+) -> npt.NDArray[np.float64]:
+    """One value for each group, from those that are not NaN."""
+    measured = ~np.isnan(values)
+    values, group, n_groups = values[measured], group[measured], group.max(initial=-1) + 1
+    counts = np.bincount(group, minlength=n_groups)
+    mean = np.full(n_groups, np.nan)
+    np.divide(np.bincount(group, weights=values, minlength=n_groups), counts, out=mean, where=counts > 0)
+    if classes:
+        mean[group[values != mean[group]]] = np.nan
+    return mean
 
 
 def _disagreement(target: Target, pairs: list[tuple[int, int]]) -> Disagreement:

@@ -76,6 +76,11 @@ class Molecules:
         valid = self.canonical[self.valid]
         return len(valid) - len(set(valid))
 
+    def left_out(self) -> list[str]:
+        """A sentence on rows that are not usable, if there are any."""
+        n_invalid = int(np.sum(~self.valid))
+        return [f"{n_invalid} invalid SMILES left out: {self.describe_invalid()}"] if n_invalid else []
+
     def molecule(self, row: int | np.integer[Any]) -> Chem.Mol:
         """Molecule of a valid row, as its canonical SMILES is read.
 

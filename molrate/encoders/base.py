@@ -162,6 +162,19 @@ class Encoder(ABC):
             f"{self.name} has no layer {layer!r} (--layer); it has last, all, {', '.join(self.layers)}"
         )
 
+    def select_layer(self, layer: str) -> str:
+        """Resolve ``last`` or a layer's name where one layer is read.
+
+        Raises
+        ------
+        UsageError
+            If it stands for several, or the encoder has no layer of that name.
+        """
+        layers = self.select_layers(layer)
+        if len(layers) > 1:
+            raise UsageError(f"--layer {layer}: a model reads one layer; {self.name} has {', '.join(layers)}")
+        return layers[0]
+
 
 def encoder_names() -> list[str]:
     """Names of all encoders: first those with a card, then those of other installed packages."""

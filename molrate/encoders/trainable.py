@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import torch
 from rdkit import Chem
 from torch import Tensor, nn
 
 from molrate.encoders.pooling import POOLINGS
 from molrate.errors import UsageError
+from molrate.randomness import seeded
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -94,6 +94,5 @@ def check_layers(name: str, n_layers: int | None, limit: int) -> int:
 
 def draw(build: Callable[[], Network], seed: int) -> Network:
     """Build a network with weights drawn from a seed; the state of torch's generator does not change."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return build()

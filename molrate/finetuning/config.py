@@ -8,6 +8,9 @@ from typing import Any
 
 from molrate.errors import UsageError
 
+CLASS_WEIGHTS = ("none", "balanced")
+TRAINING_PRECISIONS = ("fp32", "bf16", "fp16")
+
 
 @dataclass(frozen=True)
 class FinetuningConfig:
@@ -26,10 +29,10 @@ class FinetuningConfig:
         In the head.
     clipped_norm : float
         Of gradients.
-    balanced : bool
-        Whether every class counts alike in the loss.
-    precision : str
-        Lightning's: ``32-true``, ``bf16-mixed``, ``16-mixed``.
+    class_weights : {"none", "balanced"}
+        Whether every molecule or every class counts alike in the loss.
+    training_precision : {"fp32", "bf16", "fp16"}
+        Of the arithmetic of training; bf16 and fp16 are mixed with fp32.
     seed : int
         Draws the split, the head, layers not transferred, the order of molecules and dropout.
     """
@@ -42,8 +45,8 @@ class FinetuningConfig:
     n_hidden: int = 300
     dropout: float = 0.1
     clipped_norm: float = 1.0
-    balanced: bool = False
-    precision: str = "32-true"
+    class_weights: str = "none"
+    training_precision: str = "fp32"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -52,7 +55,7 @@ class FinetuningConfig:
         Raises
         ------
         UsageError
-            If a number is out of its range.
+            If a number is out of its range, or a word unknown.
         """
         least = {
             "n_epochs": ("--epochs", 1),
@@ -62,6 +65,11 @@ class FinetuningConfig:
         for name, (option, limit) in {**least, "seed": ("--seed", 0)}.items():
             if getattr(self, name) < limit:
                 raise UsageError(f"{option} is to be {limit} or more, not {getattr(self, name)}")
+        known = {"class_weights": CLASS_WEIGHTS, "training_precision": TRAINING_PRECISIONS}
+        for name, choices in known.items():
+            if getattr(self, name) not in choices:
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(f"unknown {option} {getattr(self, name)!r}; known: {', '.join(choices)}")
         if not self.learning_rates or min(self.learning_rates) <= 0:
             raise UsageError("--learning-rate is to be above zero")
         if not self.weight_decays or min(self.weight_decays) < 0:
@@ -90,6 +98,8 @@ class Transfer:
     layer : str
         Whose embeddings a frozen encoder gives.
     pooling : {"mean", "sum", "max"}
+    precision : {"fp32", "bf16"}
+        Of the weights and hidden states of a frozen GROVER encoder.
 
     Raises
     ------
@@ -101,6 +111,7 @@ class Transfer:
     frozen: bool = False
     layer: str = "last"
     pooling: str = "mean"
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant together."""
@@ -111,6 +122,11 @@ class Transfer:
         if not self.frozen and self.layer != "last":
             raise UsageError(
                 "--layer is for --frozen; fine-tuning takes the last layer, and --layers transfers fewer"
+            )
+        if not self.frozen and self.precision != "fp32":
+            raise UsageError(
+                f"--precision {self.precision} is for --frozen; weights that are trained stay fp32, and the "
+                "arithmetic of training has --training-precision"
             )
 
     def record(self) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from molrate.data.datasets import as_dataset
+from molrate.data.policy import RowPolicy
+from molrate.data.structures import MAX_ATOMS
 from molrate.embedding.embed import choose_device
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.errors import InputError
@@ -27,7 +29,7 @@ DEFAULTS = FinetuningConfig()
 logger = logging.getLogger(__name__)
 
 _TRIALS = "trials"
-_FORMAT = 2
+_FORMAT = 3
 _TRACES = (f"{_TRIALS}/*/*.ckpt", RECORD)
 """What a run leaves in its folder."""
 
@@ -42,17 +44,22 @@ def finetune(
     task: str | None = None,
     split: str = "random",
     standardisation: str = "largest-fragment",
+    duplicates: str = "keep",
+    on_invalid: str = "skip",
+    max_atoms: int = MAX_ATOMS,
     n_layers: int | None = None,
     frozen: bool = False,
     layer: str = "last",
     pooling: str = "mean",
+    precision: str = "fp32",
     weights: str | Path | None = None,
     learning_rates: Sequence[float] = DEFAULTS.learning_rates,
     weight_decays: Sequence[float] = DEFAULTS.weight_decays,
     n_epochs: int = DEFAULTS.n_epochs,
     patience: int = DEFAULTS.patience,
     batch_size: int = DEFAULTS.batch_size,
-    balanced: bool = False,
+    class_weights: str = DEFAULTS.class_weights,
+    training_precision: str = DEFAULTS.training_precision,
     seed: int = 0,
     device: str = "auto",
     progress: bool = False,
@@ -76,6 +83,10 @@ def finetune(
     split : {"random", "scaffold"}
         Of molecules into 70 : 10 : 20 to train on, to choose by and to measure on.
     standardisation : {"largest-fragment", "none"}
+    duplicates : {"keep", "merge"}
+    on_invalid : {"skip", "fail"}
+    max_atoms : int
+        As of :func:`molrate.score`.
     n_layers : int, optional
         How many of the encoder's first layers are transferred, the rest drawn anew; all by default.
     frozen : bool
@@ -83,13 +94,17 @@ def finetune(
     layer : str
         Whose embeddings a frozen encoder gives.
     pooling : {"mean", "sum", "max"}
+    precision : {"fp32", "bf16"}
+        Of the weights and hidden states of a frozen GROVER encoder.
     weights : str or pathlib.Path, optional
         A checkpoint in place of the published one.
     learning_rates, weight_decays : sequence of float
         Every pair is tried.
     n_epochs, patience, batch_size : int
-    balanced : bool
-        Whether every class counts alike in the loss.
+    class_weights : {"none", "balanced"}
+        Whether every molecule or every class counts alike in the loss.
+    training_precision : {"fp32", "bf16", "fp16"}
+        Of the arithmetic of training.
     seed : int
         Draws the split and all of training.
     device : str
@@ -124,12 +139,14 @@ def finetune(
         n_epochs=n_epochs,
         patience=patience,
         batch_size=batch_size,
-        balanced=balanced,
+        class_weights=class_weights,
+        training_precision=training_precision,
         seed=seed,
     )
-    transfer = Transfer(n_layers, frozen, layer, pooling)
+    transfer = Transfer(n_layers, frozen, layer, pooling, precision)
     read = as_dataset(dataset, target, smiles, task, positive, censored)
-    data = TrainingData.of(read, split, seed, standardisation)
+    policy = RowPolicy(standardisation, duplicates, on_invalid, max_atoms)
+    data = TrainingData.of(read, split, seed, policy)
     run_finetuning(data, encoder, output, config, transfer, weights=weights, device=device, progress=progress)
     return TunedModel.load(output)
 
@@ -155,8 +172,8 @@ def run_finetuning(
     folder, transfer = Path(folder), transfer or Transfer()
     for note in data.notes:
         logger.warning("%s: %s", data.dataset.name, note)
-    model = load_encoder(encoder, weights, config.seed)
-    settings = {**transfer.record(), **config.record()}
+    model = load_encoder(encoder, weights, config.seed, transfer.precision)
+    settings = {**data.policy.record(), **transfer.record(), **config.record()}
     request = make_request(
         "finetune",
         _FORMAT,
@@ -222,7 +239,7 @@ def describe(record: dict[str, Any], folder: Path) -> str:
     sizes = ", ".join(f"{len(split[part])} {part}" for part in ("train", "validation", "test"))
     lines = [
         f"{record['dataset']['name']}: {', '.join(record['task']['targets'])}, {record['encoder']['name']}"
-        f"{' frozen, ' + record['encoder']['layer'] if record['settings']['frozen'] else ''}",
+        f"{' frozen, ' + record['settings']['layer'] if record['settings']['frozen'] else ''}",
         *_positive_lines(record["task"]),
         f"{split['method']} split: {sizes} molecules",
         f"best of {len(record['trials'])}: learning rate {best['learning_rate']:g}, weight decay "
@@ -262,7 +279,7 @@ def write_model(
         As it was before fine-tuning.
     tuned : FinetuneResult
     settings : dict
-        Of the run: ``frozen``, ``n_layers``, ``layer``, ``pooling`` and those of its configuration.
+        Of the run: those of rows (:class:`molrate.data.policy.RowPolicy`), of transfer, and of training.
 
     Returns
     -------
@@ -287,9 +304,8 @@ def write_model(
 def _record(
     data: TrainingData, encoder: Encoder, tuned: FinetuneResult, settings: dict[str, Any]
 ) -> dict[str, Any]:
-    standardisation = data.molecules.standardisation
     return {
-        **common_record(data.dataset, data.task, standardisation, encoder, settings),
+        **common_record(data.dataset, data.task, encoder, settings),
         "trials": [_finite(trial.record()) for trial in tuned.trials],
         "best": tuned.best.record(),
         "metrics": _finite(tuned.metrics),

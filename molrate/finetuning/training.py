@@ -28,10 +28,13 @@ from molrate.files.output import write_atomically
 from molrate.finetuning.config import FinetuningConfig
 from molrate.models.head import Head, MaskedLoss
 from molrate.quiet_lightning import interruptible, quiet_lightning
+from molrate.randomness import generators_kept, reseed
 
 logger = logging.getLogger(__name__)
 
 _CHECKPOINT, _CURVE = "last.ckpt", "curve.csv"
+_PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+"""Lightning's words."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ class FinetuningRun(LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Draw dropout from seed and step."""
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        reseed(self.seed * 1_000_003 + self.global_step, self.device)
 
     def training_step(self, batch: tuple[Any, Tensor], _: int) -> Tensor:
         """Loss of one batch."""
@@ -315,8 +318,9 @@ def _fit(
     checkpoint: Path | None,
 ) -> None:
     """Train, with Lightning's bar on standard error."""
+    on_gpu = trainer.strategy.root_device.type == "cuda"
     try:
-        with redirect_stdout(sys.stderr), interruptible(trainer):
+        with redirect_stdout(sys.stderr), generators_kept(on_gpu), interruptible(trainer):
             trainer.fit(run, training, validation, ckpt_path=checkpoint)
     except OSError as error:
         raise InputError(f"checkpoints cannot be written: {error}") from error
@@ -339,7 +343,7 @@ def _trainer(
         accelerator="gpu" if device.startswith("cuda") else "cpu",
         devices=[int(device.removeprefix("cuda:"))] if ":" in device else 1,
         max_epochs=config.n_epochs,
-        precision=config.precision,  # type: ignore[arg-type]
+        precision=_PRECISIONS[config.training_precision],  # type: ignore[arg-type]
         gradient_clip_val=config.clipped_norm,
         callbacks=callbacks,
         logger=False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ import torch
 from torch import nn
 
 from molrate.data.datasets import Dataset
-from molrate.data.duplicates import measurement_notes
-from molrate.data.molecules import Molecules, standardise
+from molrate.data.duplicates import measurement_notes, merge_measurements
+from molrate.data.molecules import Molecules
+from molrate.data.policy import RowPolicy
 from molrate.data.splits import Split, check_training, part_notes, split_molecules
 from molrate.data.targets import Target, check_targets
 from molrate.embedding.embed import choose_device, embed_one
@@ -29,6 +30,8 @@ from molrate.finetuning.training import Examples, FinetuningRun, GridPoint, embe
 from molrate.models.calibration import Calibration, calibrate
 from molrate.models.head import Head, MaskedLoss, Task, balanced_weights, target_scaling
 from molrate.models.metrics import metrics_by_target
+from molrate.randomness import seeded
+from molrate.ranking.molecules import standardise_dataset
 
 logger = logging.getLogger(__name__)
 
@@ -51,12 +54,14 @@ class TrainingData:
     dataset : Dataset
     molecules : Molecules
     targets : tuple of Target
-        Of all rows.
+        Of all rows, merged where the policy says so.
     task : Task
     split : Split
         Of the rows that are valid and have a measured target.
     method : str
         How it was split.
+    policy : RowPolicy
+        How rows became molecules.
     """
 
     dataset: Dataset
@@ -65,6 +70,7 @@ class TrainingData:
     task: Task
     split: Split
     method: str
+    policy: RowPolicy = field(default_factory=RowPolicy)
 
     @property
     def values(self) -> npt.NDArray[np.float64]:
@@ -74,9 +80,10 @@ class TrainingData:
     @property
     def notes(self) -> list[str]:
         """What is to be said of the measurements and of the parts."""
-        canonical = self.molecules.canonical.tolist()
+        molecules = self.molecules
         return [
-            *measurement_notes(canonical, self.targets),
+            *molecules.left_out(),
+            *measurement_notes(molecules.canonical.tolist(), self.dataset.targets, self.policy.duplicates),
             *self.task.notes(),
             *part_notes([target.where(self.molecules.valid) for target in self.targets], self.split),
         ]
@@ -87,23 +94,28 @@ class TrainingData:
         dataset: Dataset,
         split: str = "random",
         seed: int = 0,
-        standardisation: str = "largest-fragment",
+        policy: RowPolicy | None = None,
     ) -> TrainingData:
-        """Standardise and split a dataset.
+        """Standardise, merge if asked to, and split a dataset.
 
         Raises
         ------
         InputError
-            If a target cannot be learned from, or too few molecules are valid and measured.
+            If a target cannot be learned from, too few molecules are valid and measured, or one is invalid
+            and the policy is to fail.
         """
-        molecules = standardise(dataset.smiles.tolist(), standardisation)
-        check_targets([target.take(np.flatnonzero(molecules.valid)) for target in dataset.targets])
-        measured = np.any([target.labelled for target in dataset.targets], axis=0)
+        policy = policy or RowPolicy()
+        molecules = standardise_dataset(dataset, policy)
+        targets = dataset.targets
+        if policy.duplicates == "merge":
+            targets = merge_measurements(molecules.canonical.tolist(), targets)
+        check_targets([target.take(np.flatnonzero(molecules.valid)) for target in targets])
+        measured = np.any([target.labelled for target in targets], axis=0)
         usable = np.where(measured & molecules.valid, molecules.canonical, "")
         # An invalid row is in no part; its class is not one that a part could lack.
-        targets = [target.where(molecules.valid) for target in dataset.targets]
-        parts = split_molecules(usable.tolist(), split, seed, targets)
-        return cls(dataset, molecules, dataset.targets, Task.of(dataset.targets), parts, split)
+        usable_targets = [target.where(molecules.valid) for target in targets]
+        parts = split_molecules(usable.tolist(), split, seed, usable_targets)
+        return cls(dataset, molecules, targets, Task.of(targets), parts, split, policy)
 
 
 @dataclass(frozen=True)
@@ -167,7 +179,7 @@ class _Tuning:
         return self.encoder.trainable(self.transfer.n_layers, self.transfer.pooling, self.config.seed)
 
     def _embed(self, layer: str) -> npt.NDArray[np.float32]:
-        (name,) = self.encoder.select_layers(layer)
+        name = self.encoder.select_layer(layer)
         embedding = embed_one(self.data.molecules, self.encoder, [name], self.transfer.pooling, self.device)
         if name not in embedding.layers:
             raise InputError(f"{self.encoder.name} does not support any molecule of {self.data.dataset.name}")
@@ -231,8 +243,7 @@ class _Tuning:
         """Encoder and head as they are before training, the same for every trial."""
         config, task = self.config, self.data.task
         rows = self.rows("train")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
+        with seeded(config.seed):
             encoder: nn.Module = nn.Identity()
             width = 0 if self.features is None else self.features.shape[1]
             if self.trainable is not None:
@@ -242,7 +253,9 @@ class _Tuning:
         head.scale_features(self.before if self.features is None else self.features[rows])
         if task.kind == "regression":
             head.scale_targets(self.data.values[rows])
-        weights = balanced_weights(task, self.data.values[rows]) if config.balanced else None
+        weights = (
+            balanced_weights(task, self.data.values[rows]) if config.class_weights == "balanced" else None
+        )
         loss = MaskedLoss(task.kind, weights)
         return FinetuningRun(encoder, head, loss, learning_rate, weight_decay, config.seed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
 from torch import nn
 
 from molrate.data.datasets import Dataset
-from molrate.data.duplicates import measurement_notes
-from molrate.data.molecules import standardise
+from molrate.data.duplicates import measurement_notes, merge_measurements
+from molrate.data.policy import RowPolicy
 from molrate.data.splits import fold_molecules
 from molrate.data.targets import Target, check_targets
 from molrate.embedding.embed import embed_one
+from molrate.embedding.settings import EmbeddingSettings
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.errors import InputError, UsageError
 from molrate.files.requests import REQUEST, Request, make_request, note_request, read_request, refuse_another
@@ -36,6 +38,7 @@ from molrate.models.model import (
     common_record,
     save_model,
 )
+from molrate.ranking.molecules import standardise_dataset
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +49,7 @@ _PENALTIES = np.logspace(-2, 5, 15)
 _STRENGTHS = np.logspace(-4, 2, 7)
 _INNER_FOLDS = 3
 _MAX_STEPS = 2000
-_COMMAND, _FORMAT = "screen --train", 1
+_COMMAND, _FORMAT = "screen --train", 2
 
 
 def fit_model(
@@ -54,12 +57,9 @@ def fit_model(
     encoder: Encoder,
     folder: Path,
     *,
-    layer: str = "last",
-    pooling: str = "mean",
-    standardisation: str = "largest-fragment",
-    seed: int = 0,
-    device: str = "auto",
-    ranked: bool = False,
+    policy: RowPolicy | None = None,
+    embedding: EmbeddingSettings | None = None,
+    ranked: str | None = None,
 ) -> dict[str, Any]:
     """Fit ridge or logistic regression to a dataset and write the model.
 
@@ -71,12 +71,12 @@ def fit_model(
     dataset : Dataset
     encoder : Encoder
     folder : pathlib.Path
-    layer, pooling, standardisation : str
-    seed : int
-        Draws the folds.
-    device : str
-    ranked : bool
-        Whether the encoder and its layer were ranked first, not named.
+    policy : RowPolicy, optional
+        How rows become molecules.
+    embedding : EmbeddingSettings, optional
+        How molecules become vectors; of one layer. Its seed draws the folds too.
+    ranked : str, optional
+        Layers that were ranked, ``last`` or ``all``, where encoder and layer were ranked first and not named.
 
     Returns
     -------
@@ -88,39 +88,48 @@ def fit_model(
     InputError
         If a target cannot be learned from, or too few molecules are valid and measured.
     """
+    policy, embedding = policy or RowPolicy(), embedding or EmbeddingSettings()
     check_targets(dataset.targets)
     task = Task.of(dataset.targets)
-    molecules = standardise(dataset.smiles.tolist(), standardisation)
-    (name,) = encoder.select_layers(layer)
-    embedding = embed_one(molecules, encoder, [name], pooling, device)
-    if name not in embedding.layers:
-        raise InputError(f"{encoder.name} does not support any molecule of {dataset.name}")
-    values = np.column_stack([target.values for target in dataset.targets])
-    rows = np.flatnonzero(np.isfinite(embedding.layers[name]).all(axis=1) & ~np.isnan(values).all(axis=1))
-    features, values = embedding.layers[name][rows], values[rows]
-    targets = [target.take(rows) for target in dataset.targets]
-    check_targets(targets)
-    for note in [*measurement_notes(molecules.canonical.tolist(), dataset.targets), *task.notes()]:
+    molecules = standardise_dataset(dataset, policy)
+    canonical = molecules.canonical.tolist()
+    for note in [
+        *molecules.left_out(),
+        *measurement_notes(canonical, dataset.targets, policy.duplicates),
+        *task.notes(),
+    ]:
         logger.warning("%s: %s", dataset.name, note)
-    predicted = _predict_folds(targets, features, molecules.canonical[rows], seed)
+    targets = dataset.targets
+    if policy.duplicates == "merge":
+        targets = merge_measurements(canonical, targets)
+    layer = encoder.select_layer(embedding.layer)
+    vectors = embed_one(molecules, encoder, [layer], embedding.pooling, embedding.device).layers.get(layer)
+    if vectors is None:
+        raise InputError(f"{encoder.name} does not support any molecule of {dataset.name}")
+    values = np.column_stack([target.values for target in targets])
+    rows = np.flatnonzero(np.isfinite(vectors).all(axis=1) & ~np.isnan(values).all(axis=1))
+    features, values = vectors[rows], values[rows]
+    targets = tuple(target.take(rows) for target in targets)
+    check_targets(targets)
+    predicted = _predict_folds(targets, features, molecules.canonical[rows], embedding.seed)
     head = _fit_head(task, features, values)
     settings = {
+        **policy.record(),
+        **embedding.record(),
+        "layer": layer,
         "frozen": True,
         "n_layers": None,
-        "layer": name,
-        "pooling": pooling,
         "n_hidden": 0,
         "dropout": 0.0,
-        "seed": seed,
     }
     calibration: Calibration = calibrate(task, values, predicted)
     record = {
-        **common_record(dataset, task, standardisation, encoder, settings),
+        **common_record(dataset, task, encoder, settings),
         "metrics": {"folds": metrics_by_target(targets, task.kind, predicted)},
         "calibration": calibration,
     }
     network = encoder.trainable().network if encoder.n_transferable else None
-    note_request(folder, _request(dataset, encoder, ranked, name, pooling, standardisation, seed))
+    note_request(folder, _request(dataset, encoder, policy, embedding, ranked))
     save_model(folder, encoder, network, head, record, molecules.canonical[rows].tolist())
     return record
 
@@ -128,11 +137,9 @@ def fit_model(
 def _request(
     dataset: Dataset,
     encoder: Encoder,
-    ranked: bool,
-    layer: str = "last",
-    pooling: str = "mean",
-    standardisation: str = "largest-fragment",
-    seed: int = 0,
+    policy: RowPolicy,
+    embedding: EmbeddingSettings,
+    ranked: str | None,
 ) -> Request:
     """All that changes a model that is fitted on the spot."""
     values = np.column_stack([target.values for target in dataset.targets])
@@ -145,15 +152,21 @@ def _request(
         ranked=ranked,
         encoder={"name": encoder.name, **encoder.identity()},
         settings={
-            "layer": encoder.select_layers(layer)[0],
-            "pooling": pooling,
-            "standardisation": standardisation,
-            "seed": seed,
+            **policy.record(),
+            **embedding.record(),
+            "layer": encoder.select_layer(embedding.layer),
         },
     )
 
 
-def fitted_before(folder: Path, dataset: Dataset, encoder: str | None, seed: int) -> bool:
+def fitted_before(
+    folder: Path,
+    dataset: Dataset,
+    encoder: str | None,
+    policy: RowPolicy | None = None,
+    embedding: EmbeddingSettings | None = None,
+    weights: str | Path | None = None,
+) -> bool:
     """Whether a folder has the model that the same call wrote before.
 
     Parameters
@@ -162,7 +175,10 @@ def fitted_before(folder: Path, dataset: Dataset, encoder: str | None, seed: int
     dataset : Dataset
     encoder : str, optional
         None for whichever was ranked first.
-    seed : int
+    policy, embedding
+        As of :func:`fit_model`; of whichever was ranked first, the layers that were ranked.
+    weights : str or pathlib.Path, optional
+        Of the encoder.
 
     Raises
     ------
@@ -180,8 +196,12 @@ def fitted_before(folder: Path, dataset: Dataset, encoder: str | None, seed: int
         raise UsageError(f"{folder}: it is no model of screen --train; name another folder (-o)")
     # The encoder ranked first, and its layer, are what they were; that its weights are is compared.
     chosen = encoder or earlier["encoder"]["name"]
-    layer = "last" if encoder else earlier["settings"]["layer"]
-    now = _request(dataset, load_encoder(chosen, seed=seed), encoder is None, layer, seed=seed)
+    policy, embedding = policy or RowPolicy(), embedding or EmbeddingSettings()
+    ranked = embedding.layer if encoder is None else None
+    if ranked is not None:
+        embedding = replace(embedding, layer=earlier["settings"]["layer"])
+    loaded = load_encoder(chosen, weights, embedding.seed, embedding.precision)
+    now = _request(dataset, loaded, policy, embedding, ranked)
     refuse_another(f"-o {folder}", earlier, now)
     TunedModel.load(folder)
     return True
@@ -194,7 +214,7 @@ def describe(record: dict[str, Any]) -> str:
     encoder = record["encoder"]
     return (
         f"{record['dataset']['name']}: {', '.join(record['task']['targets'])} by a linear model on "
-        f"{encoder['name']}, {encoder['layer']}; {FOLDS} folds: {shown}"
+        f"{encoder['name']}, {record['settings']['layer']}; {FOLDS} folds: {shown}"
     )
 
 

@@ -19,11 +19,12 @@ from molrate.data.molecules import Molecules, standardise
 from molrate.embedding.embed import Progress, embed_one
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.encoders.checkpoints import load_state, load_strictly
-from molrate.errors import InputError, WeightsError
+from molrate.errors import InputError, UsageError, WeightsError
 from molrate.files.columns import find_smiles
 from molrate.files.output import file_digest, write_atomically
 from molrate.models.applicability import Domain
 from molrate.models.calibration import uncertainty_columns
+from molrate.models.settings import GivenSettings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 RECORD, ENCODER, HEAD = "model.json", "encoder.safetensors", "head.safetensors"
 TRAINING = "training.smi"
-_FORMAT = 3
+_FORMAT = 4
 
 
 class TunedModel:
@@ -45,7 +46,8 @@ class TunedModel:
         With its fine-tuned weights.
     head : Head
     record : dict
-        All that ``model.json`` holds: encoder, layer, pooling, task, split, settings, metrics, versions.
+        All that ``model.json`` holds: encoder, task, settings (standardisation, duplicates, layer, pooling,
+        precision, weights, positive class and those of training), split, metrics, versions.
     training : list of str
         Canonical SMILES of the molecules it was trained on.
     folder : pathlib.Path, optional
@@ -90,7 +92,8 @@ class TunedModel:
         record = _read_record(folder / RECORD)
         _check_files(folder, record["files"])
         weights = folder / ENCODER if record["encoder"]["weights"] else None
-        encoder = load_encoder(record["encoder"]["name"], weights)
+        precision = record["settings"]["precision"]
+        encoder = load_encoder(record["encoder"]["name"], weights, precision=precision)
         state = load_state(folder / HEAD)
         try:
             width, n_outputs = len(state["feature_mean"]), len(state["target_mean"])
@@ -100,9 +103,36 @@ class TunedModel:
         load_strictly(head, state, folder / HEAD)
         return cls(encoder, head.eval(), record, _read_training(folder / TRAINING), folder)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How rows became molecules and molecules vectors, and how it was trained, as plain values."""
+        settings: dict[str, Any] = self.record["settings"]
+        return settings
+
+    def refuse_others(self, given: GivenSettings) -> None:
+        """Make sure that settings that are given again are those the model was made with.
+
+        Parameters
+        ----------
+        given : GivenSettings
+
+        Raises
+        ------
+        UsageError
+            If one is another; it names both.
+        """
+        kept = {**self.settings, "encoder": self.encoder.name}
+        for name, value in given.record().items():
+            named = self.encoder.select_layer(value) if name == "layer" else value
+            if named != kept[name]:
+                raise UsageError(
+                    f"--{name} {value}: the model was made with {kept[name]} and predicts with nothing else; "
+                    "leave the option out, or make another model"
+                )
+
     def embed(self, molecules: Molecules, device: str = "auto", progress: Progress | None = None) -> Any:
         """Embeddings the head reads, with errors by row; see :func:`molrate.embedding.embed.embed_one`."""
-        layer, pooling = self.record["encoder"]["layer"], self.record["encoder"]["pooling"]
+        layer, pooling = self.settings["layer"], self.settings["pooling"]
         return embed_one(molecules, self.encoder, [layer], pooling, device, progress=progress)
 
     def values(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -163,10 +193,10 @@ class TunedModel:
             If a frame has no column of SMILES, or one of the name of a prediction.
         """
         own, texts = _own_columns(molecules, smiles)
-        standardised = standardise(texts, self.record["standardisation"])
+        standardised = standardise(texts, self.settings["standardisation"])
         embedding = self.embed(standardised, device, progress)
         values = np.full((len(standardised), self.task.n_outputs), np.nan)
-        layer = self.record["encoder"]["layer"]
+        layer = self.settings["layer"]
         if layer in embedding.layers:
             values = self.values(embedding.layers[layer])
         errors = standardised.errors.copy()
@@ -296,23 +326,34 @@ def save_model(
         raise InputError(f"{folder} cannot be written: {error}") from error
 
 
-def common_record(
-    dataset: Dataset, task: Task, standardisation: str, encoder: Encoder, settings: dict[str, Any]
-) -> dict[str, Any]:
-    """What the record of every model holds."""
+def common_record(dataset: Dataset, task: Task, encoder: Encoder, settings: dict[str, Any]) -> dict[str, Any]:
+    """What the record of every model holds.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    task : Task
+    encoder : Encoder
+        As it was given.
+    settings : dict
+        Those of rows (:class:`molrate.data.policy.RowPolicy`), of the embedding (layer, pooling, precision),
+        and of training.
+    """
+    resolved = {
+        "layer": encoder.select_layer(settings["layer"]),
+        "weights": encoder.identity().get("weights"),
+        "positive": dict(zip(task.targets, task.positives, strict=False)),
+    }
     return {
         "format": _FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: version(name) for name in ("molrate", "torch", "rdkit")},
         "dataset": {"name": dataset.name, "source": dataset.source},
-        "standardisation": standardisation,
         "encoder": {
             "name": encoder.name,
             "before": encoder.identity(),
             "weights": encoder.n_transferable > 0,
-            "layer": encoder.select_layers(settings["layer"])[0],
-            "pooling": settings["pooling"],
         },
         "task": task.record(),
-        "settings": settings,
+        "settings": {**settings, **resolved},
     }

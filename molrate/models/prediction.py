@@ -58,7 +58,7 @@ class Predictor:
     @property
     def standardisation(self) -> str:
         """Form that molecules are brought into."""
-        return str(self.model.record["standardisation"])
+        return str(self.model.settings["standardisation"])
 
     def prepare(self) -> None:
         """Read weights and the fingerprints of training molecules.
@@ -74,7 +74,7 @@ class Predictor:
     def columns(self, molecules: Molecules) -> tuple[Columns, dict[int, str]]:
         """Predictions, their bounds or label sets, ``similarity``, and why there are none, by row."""
         model, record = self.model, self.model.record
-        layer, pooling = record["encoder"]["layer"], record["encoder"]["pooling"]
+        layer, pooling = model.settings["layer"], model.settings["pooling"]
         embedding = embed_one(molecules, model.encoder, [layer], pooling, self.device, cache=False)
         values = np.full((len(molecules), model.task.n_outputs), np.nan)
         if layer in embedding.layers:
@@ -220,7 +220,7 @@ def predict_table(
     cells = _own_cells(table)
     if table.structures:
         cells[0] = whole["smiles"].tolist()
-    record = {key: model.record[key] for key in ("dataset", "encoder", "task", "versions")}
+    record = {key: model.record[key] for key in ("dataset", "encoder", "task", "settings", "versions")}
     arguments = {"coverage": level, "max_atoms": max_atoms}
     return PredictedTable(
         table, cells, results, {"model": record, "table": str(path), "arguments": arguments}

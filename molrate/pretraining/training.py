@@ -7,7 +7,8 @@ import hashlib
 import logging
 import os
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from molrate.pretraining.corpus import CorpusBatches, LabelledBatch, parse, read
 from molrate.pretraining.labels import Vocabularies
 from molrate.pretraining.objective import Losses, Pretraining, unigram_losses
 from molrate.quiet_lightning import interruptible, quiet_lightning
+from molrate.randomness import generators_kept, reseed, seeded
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +67,9 @@ class PretrainingRun(LightningModule):
     def __init__(self, config: PretrainingConfig, vocabularies: Vocabularies, train: list[str]) -> None:
         super().__init__()
         self.config, self.vocabularies, self.train_smiles = config, vocabularies, train
-        torch.manual_seed(config.seed)
         sizes = len(vocabularies.atoms), len(vocabularies.bonds)
-        self.objective = Pretraining(Grover(**config.encoder), *sizes)
+        with seeded(config.seed):
+            self.objective = Pretraining(Grover(**config.encoder), *sizes)
 
     def batches(self, smiles: list[str], **numbers: int) -> CorpusBatches:
         """Batches of some molecules, with labels of this run."""
@@ -95,7 +97,7 @@ class PretrainingRun(LightningModule):
 
     def on_train_batch_start(self, batch: LabelledBatch, batch_idx: int) -> None:
         """Draw dropout from seed and step, so that a resumed run equals a straight one."""
-        torch.manual_seed(self.config.seed * 1_000_003 + self.global_step)
+        reseed(self.config.seed * 1_000_003 + self.global_step, self.device)
 
     def training_step(self, batch: LabelledBatch, _: int) -> torch.Tensor:
         """What is minimised, of one batch."""
@@ -225,13 +227,21 @@ def _fit(
         enable_model_summary=False,
         plugins=[PlainCheckpoints()],
     )
-    # Vanishing gradients are many, and arithmetic on denormal numbers is slow.
+    on_gpu = trainer.strategy.root_device.type == "cuda"
+    with _denormals_flushed(), generators_kept(on_gpu), interruptible(trainer):
+        trainer.fit(run, ckpt_path=checkpoint)
+
+
+@contextmanager
+def _denormals_flushed() -> Iterator[None]:
+    """Take numbers too small for full precision as zero: vanishing gradients are many, and slow otherwise."""
+    smallest = torch.tensor([1e-310], dtype=torch.float64)
+    flushed = (smallest * 1).item() == 0
     torch.set_flush_denormal(True)
     try:
-        with interruptible(trainer):
-            trainer.fit(run, ckpt_path=checkpoint)
+        yield
     finally:
-        torch.set_flush_denormal(False)
+        torch.set_flush_denormal(flushed)
 
 
 def pretrain(corpus: Path, config: PretrainingConfig, folder: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.data.datasets import Dataset
+from molrate.data.duplicates import merge_measurements
 from molrate.data.molecules import Molecules, standardise
 from molrate.data.policy import RowPolicy
 from molrate.data.structures import limit_atoms, smiles_of_rows
@@ -306,16 +307,8 @@ def _labelled_rows(
     target: Target, molecules: Molecules, common: npt.NDArray[np.bool_], duplicates: str
 ) -> tuple[Target, npt.NDArray[np.intp]]:
     """The target on the rows to score, and those rows."""
-    rows = np.flatnonzero(common & target.labelled)
-    if duplicates == "keep":
-        return target.take(rows), rows
-    _, first, group = np.unique(molecules.canonical[rows], return_index=True, return_inverse=True)
-    values = target.values[rows]
-    mean = np.bincount(group, weights=values) / np.bincount(group)
-    if target.task == "classification":
-        disagree = np.bincount(group, weights=np.abs(values - mean[group])) > 0
-        mean[disagree] = np.nan
-    order = np.argsort(first)
-    merged = replace(target, values=mean[order])
-    keep = np.flatnonzero(merged.labelled)
-    return merged.take(keep), rows[first[order]][keep]
+    target = target.where(common)
+    if duplicates == "merge":
+        (target,) = merge_measurements(molecules.canonical.tolist(), [target])
+    rows = np.flatnonzero(target.labelled)
+    return target.take(rows), rows

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from molrate.data.duplicates import find_disagreements
+from molrate.data.duplicates import DONE, find_disagreements
 from molrate.encoders.cards import BASELINES
 from molrate.statistics.resampling import FEW_MOLECULES, default_bins
 
@@ -37,23 +37,20 @@ def molecule_notes(
     """What was left out of a table of molecules, and where equal molecules contradict each other."""
     valid = molecules.valid
     notes = [f"{len(molecules)} rows, {valid.sum()} valid molecules."]
-    if not valid.all():
-        notes.append(f"{np.sum(~valid)} invalid SMILES left out: {molecules.describe_invalid()}.")
+    notes += [f"{sentence}." for sentence in molecules.left_out()]
     if molecules.notes:
         row, lost = min(molecules.notes.items())
         notes.append(f"{len(molecules.notes)} rows lost something, the first row {row + 1}: {lost}.")
     if molecules.n_stripped:
         notes.append(f"{molecules.n_stripped} molecules reduced to their largest fragment.")
     if molecules.n_duplicates:
-        done = {
-            "keep": "kept as they are",
-            "merge": "merged: the mean of their values, or their class where all agree",
-        }[duplicates]
         contradictions = "".join(
             f", {disagreement.describe()}"
             for disagreement in find_disagreements(molecules.canonical.tolist(), targets)
         )
-        notes.append(f"{molecules.n_duplicates} rows repeat an earlier molecule{contradictions}; {done}.")
+        notes.append(
+            f"{molecules.n_duplicates} rows repeat an earlier molecule{contradictions}; {DONE[duplicates]}."
+        )
     unsupported = {row: reason for embedding in embeddings for row, reason in embedding.errors.items()}
     if unsupported:
         row, reason = min(unsupported.items())

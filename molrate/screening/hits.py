@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from molrate.data.datasets import Dataset, as_dataset
+from molrate.data.policy import RowPolicy
 from molrate.data.targets import check_targets
 from molrate.embedding.embed import choose_device
+from molrate.embedding.settings import EmbeddingSettings
 from molrate.encoders.base import load_encoder
 from molrate.errors import UsageError
 from molrate.files.library import Library
@@ -21,7 +23,9 @@ from molrate.files.output import write_atomically
 from molrate.models.head import RankingColumn, Task
 from molrate.models.linear import fit_model, fitted_before
 from molrate.models.model import TunedModel
-from molrate.ranking.score import score
+from molrate.models.settings import GivenSettings
+from molrate.ranking.score import rank_dataset
+from molrate.ranking.settings import MeasureSettings
 from molrate.screening.enrichment import Enrichment, curves, known_activities, measure_enrichment
 from molrate.screening.local_workers import default_jobs, run_locally
 from molrate.screening.parts import MODEL_FOLDER, PartFolder, check_place
@@ -119,7 +123,12 @@ def check_training(dataset: Dataset, positive: str | None, ranks: bool) -> None:
 
 
 def fit_on_the_spot(
-    dataset: Dataset, encoder: str | None, folder: Path, seed: int = 0
+    dataset: Dataset,
+    encoder: str | None,
+    folder: Path,
+    policy: RowPolicy | None = None,
+    embedding: EmbeddingSettings | None = None,
+    weights: str | Path | None = None,
 ) -> tuple[dict[str, Any] | None, Ranking | None]:
     """Fit a linear model on an encoder's embedding, unless the folder has it.
 
@@ -129,7 +138,12 @@ def fit_on_the_spot(
     encoder : str, optional
         The one ranked first, by its layer ranked first, if not given.
     folder : pathlib.Path
-    seed : int
+    policy : RowPolicy, optional
+        How rows of the table become molecules.
+    embedding : EmbeddingSettings, optional
+        How molecules become vectors; ``all`` layers are for an encoder that is ranked first.
+    weights : str or pathlib.Path, optional
+        Checkpoint of the encoder that is named.
 
     Returns
     -------
@@ -141,16 +155,21 @@ def fit_on_the_spot(
     Raises
     ------
     UsageError
-        If the folder holds another model.
+        If the folder holds another model, or weights are given and no encoder.
     """
-    if fitted_before(folder, dataset, encoder, seed):
+    policy, embedding = policy or RowPolicy(), embedding or EmbeddingSettings()
+    if encoder is None and weights is not None:
+        raise UsageError("--weights needs the --encoder whose architecture it has")
+    if fitted_before(folder, dataset, encoder, policy, embedding, weights):
         return None, None
-    ranking, layer, ranked = None, "last", encoder is None
+    ranking, ranked = None, None
     if encoder is None:
-        ranking = score(dataset, seed=seed)
-        encoder, layer = str(ranking.best["encoder"]), str(ranking.best["layer"])
-    loaded = load_encoder(encoder, seed=seed)
-    return fit_model(dataset, loaded, folder, layer=layer, seed=seed, ranked=ranked), ranking
+        ranking, ranked = rank_dataset(dataset, None, policy, embedding, MeasureSettings()), embedding.layer
+        encoder = str(ranking.best["encoder"])
+        embedding = replace(embedding, layer=str(ranking.best["layer"]))
+    loaded = load_encoder(encoder, weights, embedding.seed, embedding.precision)
+    record = fit_model(dataset, loaded, folder, policy=policy, embedding=embedding, ranked=ranked)
+    return record, ranking
 
 
 def screen(
@@ -161,8 +180,16 @@ def screen(
     train: Any = None,
     target: Any = None,
     smiles: str | None = None,
-    encoder: str | None = None,
+    task: str | None = None,
     positive: str | None = None,
+    censored: str | None = None,
+    encoder: str | None = None,
+    weights: str | Path | None = None,
+    layer: str | None = None,
+    pooling: str | None = None,
+    standardisation: str | None = None,
+    duplicates: str | None = None,
+    precision: str | None = None,
     coverage: float = 0.9,
     label_column: str | None = None,
     id_column: str | None = None,
@@ -184,12 +211,16 @@ def screen(
         A model of :func:`molrate.finetune`, or its folder; or give `train`.
     output : str or pathlib.Path
         Folder that receives the parts.
-    train, target, smiles
+    train, target, smiles, task, censored
         A table to fit a linear model to, as for :func:`molrate.score`, in place of `model`.
-    encoder : str, optional
-        For `train`; the one ranked first if not given.
     positive : str, optional
         The class that is sought.
+    encoder : str, optional
+        For `train`; the one ranked first if not given.
+    weights : str or pathlib.Path, optional
+        For `train` and `encoder`.
+    layer, pooling, standardisation, duplicates, precision : str, optional
+        For `train`, as for :func:`molrate.score`. A model keeps its own; others are refused.
     coverage : float
         Share of molecules that bounds and label sets are to cover.
     label_column, id_column, smiles_column : str, optional
@@ -225,6 +256,7 @@ def screen(
     """
     if (model is None) == (train is None):
         raise UsageError("say what predicts: either --model, or --train with --target")
+    given = GivenSettings(encoder, layer, pooling, standardisation, duplicates, precision)
     names = [str(name) for name in ([library] if isinstance(library, str | Path) else library)]
     folder = Path(output)
     files = Library.find(
@@ -233,15 +265,18 @@ def screen(
     with exclusive(folder):
         check_place(folder, resume)
         if train is not None:
-            dataset = as_dataset(train, target, smiles, positive=positive)
+            dataset = as_dataset(train, target, smiles, task, positive, censored)
             check_training(dataset, positive, ranks=True)
             model = folder / MODEL_FOLDER
-            fit_on_the_spot(dataset, encoder, model, seed)
+            policy, embedding = given.complete(seed, device, max_atoms)
+            fit_on_the_spot(dataset, encoder, model, policy, embedding, weights)
         elif isinstance(model, TunedModel):
             if model.folder is None:
                 raise UsageError("this model is in memory only; give its folder (--model)")
             model = model.folder
         stage = ScreeningStage(str(model), coverage, choose_device(device), max_atoms)
+        if train is None:
+            stage.model.refuse_others(given)
         ranking = stage.order_by(positive)
         n_jobs = jobs or (default_jobs() if stage.device == "cpu" else 1)
         parts, summary = run_into_folder(

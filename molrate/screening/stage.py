@@ -164,6 +164,11 @@ class ScreeningStage(Stage):
         return Predictor(TunedModel.load(self.folder), self.level, self.device)
 
     @property
+    def model(self) -> TunedModel:
+        """The model that predicts."""
+        return self._predictor.model
+
+    @property
     def predicted(self) -> list[str]:
         """Columns of predictions, the first target's first."""
         return self._predictor.model.columns

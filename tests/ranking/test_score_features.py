@@ -201,7 +201,17 @@ def test_features_of_unequal_length_are_an_error(arrays):
 
 
 def test_the_command_ranks_files_without_torch_or_rdkit(files):
-    arguments = ["score", "--features", "both.npz", "--labels", "labels.csv", "-t", "active", "-m", "all"]
+    arguments = [
+        "score",
+        "--features",
+        "both.npz",
+        "--labels",
+        "labels.csv",
+        "-t",
+        "active",
+        "--measure",
+        "all",
+    ]
     code = f"""
 import sys
 sys.argv = ["molrate", *{arguments!r}, "--format", "csv"]
@@ -226,7 +236,7 @@ finally:
         (["--features", "both.npz", "--labels", "labels.csv", "--layer", "all"], "--layer is for molecules"),
         (["--labels", "labels.csv", "freesolv"], "--labels goes with --features"),
         ([], "name a DATASET"),
-        (["freesolv", "-e", "ecfp4", "-m", "magic"], "unknown measure 'magic'"),
+        (["freesolv", "-e", "ecfp4", "--measure", "magic"], "unknown measure 'magic'"),
     ],
 )
 def test_options_that_exclude_each_other(files, arguments, message):

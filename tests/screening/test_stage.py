@@ -8,6 +8,7 @@ from rdkit import Chem
 from rdkit.Chem import AllChem
 
 import molrate
+from molrate.embedding.settings import EmbeddingSettings
 from molrate.encoders.base import load_encoder
 from molrate.errors import UsageError, WeightsError
 from molrate.files.library import Chunk, Row
@@ -136,16 +137,16 @@ def test_classes(tmp_path, dataset, target):
 
 def test_a_model_fitted_before_is_taken_up_only_for_the_same_call(fitted, tmp_path):
     folder, _, dataset = fitted
-    assert fitted_before(folder, dataset, "rdkit-descriptors", 0)
-    assert not fitted_before(tmp_path, dataset, None, 0)
-    with pytest.raises(UsageError, match=r"ranked \(false before, true now\)"):
-        fitted_before(folder, dataset, None, 0)
+    assert fitted_before(folder, dataset, "rdkit-descriptors")
+    assert not fitted_before(tmp_path, dataset, None)
+    with pytest.raises(UsageError, match=r"ranked \(none before, last now\)"):
+        fitted_before(folder, dataset, None)
     with pytest.raises(UsageError, match=r"encoder\.name \(rdkit-descriptors before, ecfp4 now\)"):
-        fitted_before(folder, dataset, "ecfp4", 0)
+        fitted_before(folder, dataset, "ecfp4")
     with pytest.raises(UsageError, match=r"table.*task\.targets"):
-        fitted_before(folder, molrate.load_dataset("esol"), "rdkit-descriptors", 0)
+        fitted_before(folder, molrate.load_dataset("esol"), "rdkit-descriptors")
     with pytest.raises(UsageError, match=r"settings\.seed \(0 before, 1 now\)"):
-        fitted_before(folder, dataset, "rdkit-descriptors", 1)
+        fitted_before(folder, dataset, "rdkit-descriptors", embedding=EmbeddingSettings(seed=1))
 
 
 def test_a_model_is_not_taken_up_for_another_task_other_weights_or_versions(fitted, tmp_path, monkeypatch):
@@ -153,10 +154,11 @@ def test_a_model_is_not_taken_up_for_another_task_other_weights_or_versions(fitt
     frame.to_csv(tmp_path / "t.csv", index=False)
     tables = {task: molrate.load_dataset(tmp_path / "t.csv", "y", task=task) for task in TASKS}
     folder = tmp_path / "m"
-    fit_model(tables["regression"], load_encoder("gcn-untrained"), folder, ranked=True, layer="layer-3")
-    assert fitted_before(folder, tables["regression"], None, 0)
+    layer = EmbeddingSettings(layer="layer-3")
+    fit_model(tables["regression"], load_encoder("gcn-untrained"), folder, ranked="last", embedding=layer)
+    assert fitted_before(folder, tables["regression"], None)
     with pytest.raises(UsageError, match=r"task\.kind \(regression before, binary now\)"):
-        fitted_before(folder, tables["classification"], None, 0)
+        fitted_before(folder, tables["classification"], None)
     for name, changed in (("torch", r"encoder\.weights.*versions\.torch"), ("rdkit", r"versions\.rdkit")):
         with monkeypatch.context() as patched:
             for module in ("molrate.files.requests", "molrate.encoders.checkpoints"):
@@ -165,12 +167,12 @@ def test_a_model_is_not_taken_up_for_another_task_other_weights_or_versions(fitt
                     lambda package, name=name: "0.1" if package == name else metadata.version(package),
                 )
             with pytest.raises(UsageError, match=changed):
-                fitted_before(folder, tables["regression"], None, 0)
+                fitted_before(folder, tables["regression"], None)
     weights = bytearray((folder / "encoder.safetensors").read_bytes())
     weights[-1] ^= 1
     (folder / "encoder.safetensors").write_bytes(weights)
     with pytest.raises(WeightsError, match=r"encoder\.safetensors: it is not the file that model\.json was"):
-        fitted_before(folder, tables["regression"], None, 0)
+        fitted_before(folder, tables["regression"], None)
 
 
 def test_identities_tell_models_apart_and_settings_travel_alone(fitted, tmp_path):

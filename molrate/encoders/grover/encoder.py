@@ -20,6 +20,7 @@ from molrate.encoders.cards import EncoderCard
 from molrate.encoders.checkpoints import check_settings, choose_weights, load_strictly, weights_digest
 from molrate.encoders.grover.checkpoint import complete, read_config, read_weights, write_weights
 from molrate.errors import UsageError
+from molrate.randomness import seeded
 
 if TYPE_CHECKING:
     import torch
@@ -142,10 +143,7 @@ class GroverEncoder(Encoder):
         return Grover(**{key: value for key, value in config.items() if key != "output"})
 
     def _untrained(self) -> Grover:
-        import torch
-
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             return self._network(self.config)
 
     def _trained(self, weights: Path) -> Grover:

@@ -22,6 +22,7 @@ from molrate.encoders.checkpoints import (
     weights_digest,
     write_state,
 )
+from molrate.randomness import seeded
 
 if TYPE_CHECKING:
     from rdkit import Chem
@@ -75,13 +76,10 @@ class PretrainGNNEncoder(Encoder):
         It is in float64: the released networks amplify rounding, in float32 up to 1e-3 of a node
         embedding, and the rest of a batch decides how sums round.
         """
-        import torch
-
         from molrate.encoders.pretrain_gnns.network import PretrainGNN
 
         if self.weights is None:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(self.seed)
+            with seeded(self.seed):
                 return PretrainGNN(**self.card.config).double().eval()
         if self.weights.suffix == ".safetensors":
             # Other files have no place for it; names and shapes of tensors tell all of this architecture.
