@@ -46,7 +46,8 @@ class Disagreement:
             )
         largest, median = max(self.differences), float(np.median(self.differences))
         size = f"{median:.3g} in the median and at most {largest:.3g}," if self.n > 1 else f"{largest:.3g}"
-        return f"{self.n} of them with another value of {self.target.name}, by {size} in rows {first} and {second}"
+        name = self.target.name
+        return f"{self.n} of them with another value of {name}, by {size} in rows {first} and {second}"
 
 
 def find_disagreements(canonical: Sequence[str], targets: Sequence[Target]) -> list[Disagreement]:
