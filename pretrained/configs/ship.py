@@ -1,6 +1,6 @@
 """Put a finished run of ``molrate pretrain`` into ``pretrained/`` as an encoder that ships.
 
-    python pretrained/configs/ship.py RUN SIZE CORPUS      # such as run/ small chembl
+    python pretrained/configs/ship.py RUN SIZE CORPUS CONFIG DEVICE  # run/ small chembl grover-small.toml 'one CPU core'
 
 Copies weights, vocabularies and learning curve, and writes the card from what the run recorded.
 """
@@ -22,7 +22,7 @@ CITATION = (
 
 
 def main():
-    run, size, corpus = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    run, (size, corpus, config, device) = Path(sys.argv[1]), sys.argv[2:6]
     name = f"grover-{size}-{corpus}"
     folder = Path(__file__).resolve().parents[1] / name
     folder.mkdir(exist_ok=True)
@@ -37,8 +37,8 @@ def main():
         "description": (
             f"GROVER-style encoder of {settings['n_blocks']} blocks and width "
             f"{settings['width']}, pretrained by molrate on {int(last['molecules']):,} "
-            f"{CORPORA[corpus]} molecules ({last['step']} steps, one CPU core) with the settings of "
-            f"pretrained/configs/grover-{size}.toml. See curve.csv for its held-out losses."
+            f"{CORPORA[corpus]} molecules ({last['step']} steps, {device}) with the settings of "
+            f"pretrained/configs/{config}. See curve.csv for its held-out losses."
         ),
         "family": "grover",
         "kind": "pretrained",
