@@ -42,7 +42,7 @@ def test_every_row_comes_out_once_and_in_order(library, tmp_path):
     expected = ["ok", "ok", "invalid", "ok", "invalid", "ok", "ok", "unsupported", "ok", "ok"]
     assert status[:10] == expected
     assert table["error"][7] == "30 atoms, more than 20 (--max-atoms)"
-    assert table["error"][22] == "3 fields where the header has 2"
+    assert table["error"][22] == "3 fields where the header has 2 (line 14)"
     assert table["canonical_smiles"][6] == "[Cl-]"
     assert table["length"].isna().tolist() == [one != "ok" for one in status]
     assert summary.n_rows == 23
@@ -107,12 +107,12 @@ def test_what_is_not_the_same_run_is_refused(library, tmp_path):
     before = contents(out)
     with pytest.raises(UsageError, match="it holds a run; go on with it by resume="):
         run(library, out)
-    with pytest.raises(UsageError, match="another chunk_size"):
+    with pytest.raises(UsageError, match=r"another request: chunk_size \(4 before, 5 now\)"):
         run(library, out, size=5, resume=True)
-    with pytest.raises(UsageError, match="another factor"):
+    with pytest.raises(UsageError, match=r"another request: factor \(1 before, 2 now\)"):
         run_into_folder(library, Lengths(factor=2), out, chunk_size=4, resume=True)
     other = Library.find(library.sources[:1])
-    with pytest.raises(UsageError, match="another sources"):
+    with pytest.raises(UsageError, match="another request: sources"):
         run(other, out, resume=True)
     assert contents(out) == before
     (tmp_path / "foreign").mkdir()
