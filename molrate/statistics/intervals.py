@@ -135,8 +135,11 @@ class Replicates:
         variance = by_chance + by_signal
         if variance == 0:
             return 0.0, blocks - 1.0
-        # Satterthwaite: both parts are estimated, each with its own degrees of freedom.
-        scatter = by_chance**2 / (len(values) - 1) + by_signal**2 / (blocks - 1)
+        # Satterthwaite: both parts are estimated. What the signal adds scatters as all that the jackknife
+        # finds, of which it is a difference.
+        scatter = by_chance**2 / (len(values) - 1)
+        if by_signal > 0:
+            scatter += true**2 / (blocks - 1)
         return variance, variance**2 / scatter
 
     @property
