@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from molrate.benchmarking.cells import Rows
 from molrate.benchmarking.run import run_benchmark, training_part
 from molrate.cli.main import cli
 from molrate.data.datasets import load_dataset
