@@ -288,7 +288,7 @@ def run_benchmark(
     seeds: Iterable[int] = (0, 1, 2),
     measures: Sequence[str] = ("all",),
     n_jobs: int = 1,
-    device: str = "cpu",
+    device: str = "auto",
     positive: str | None = None,
     censored: str | None = None,
 ) -> Iterator[Outcome | Failure]:
@@ -329,7 +329,7 @@ def run_benchmark(
     names = [dataset_name(source) for source in datasets]
     if len(set(names)) < len(names):
         raise UsageError(f"two datasets have one name in the results: {', '.join(sorted(names))}")
-    choose_device(device)
+    device = choose_device(device)
     wanted = None if target is None else tuple(target)
     sources, failures = _usable_sources([Source(path, wanted, positive, censored) for path in datasets])
     request = make_request(

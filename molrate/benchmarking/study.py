@@ -19,6 +19,7 @@ from molrate.benchmarking.comparison import evaluate as evaluate_outcomes
 from molrate.benchmarking.curves import time_table
 from molrate.benchmarking.read import DatasetOutcome, read_results
 from molrate.errors import UsageError
+from molrate.finetuning.config import DEFAULTS, FinetuningConfig
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -132,13 +133,15 @@ def benchmark(
     splits: Sequence[str] = ("random",),
     seeds: Iterable[int] = (0, 1, 2),
     measures: Sequence[str] = ("all",),
-    learning_rates: Sequence[float] = (3e-4, 1e-3),
-    weight_decays: Sequence[float] = (1e-5,),
-    n_epochs: int = 30,
-    patience: int = 8,
-    batch_size: int = 32,
+    learning_rates: Sequence[float] = DEFAULTS.learning_rates,
+    weight_decays: Sequence[float] = DEFAULTS.weight_decays,
+    n_epochs: int = DEFAULTS.n_epochs,
+    patience: int = DEFAULTS.patience,
+    batch_size: int = DEFAULTS.batch_size,
+    class_weights: str = DEFAULTS.class_weights,
+    training_precision: str = DEFAULTS.training_precision,
     jobs: int = 1,
-    device: str = "cpu",
+    device: str = "auto",
     positive: str | None = None,
     censored: str | None = None,
 ) -> pd.DataFrame:
@@ -157,6 +160,9 @@ def benchmark(
     learning_rates, weight_decays : sequence of float
         Every pair is tried.
     n_epochs, patience, batch_size : int
+    class_weights : {"none", "balanced"}
+    training_precision : {"fp32", "bf16", "fp16"}
+        As for :func:`molrate.finetune`, by default too.
     jobs : int
         Fine-tunings at a time, each on one core.
     device : str
@@ -185,7 +191,6 @@ def benchmark(
     """
     from molrate.benchmarking.cells import FINETUNING, Rows
     from molrate.benchmarking.run import run_benchmark
-    from molrate.finetuning.config import FinetuningConfig
 
     if isinstance(datasets, str) or isinstance(encoders, str):
         raise UsageError("datasets and encoders take a sequence of names; put the one name into a list")
@@ -195,6 +200,8 @@ def benchmark(
         n_epochs=n_epochs,
         patience=patience,
         batch_size=batch_size,
+        class_weights=class_weights,
+        training_precision=training_precision,
     )
     for _ in run_benchmark(
         datasets,

@@ -84,6 +84,9 @@ class FinetuningConfig:
         return asdict(self)
 
 
+DEFAULTS = FinetuningConfig()
+
+
 @dataclass(frozen=True)
 class Transfer:
     """What of an encoder is transferred, and what the head reads.

@@ -20,12 +20,11 @@ from molrate.encoders.base import Encoder, load_encoder
 from molrate.errors import InputError
 from molrate.files.locks import exclusive
 from molrate.files.requests import make_request, note_request, take_up
-from molrate.finetuning.config import FinetuningConfig, Transfer
+from molrate.finetuning.config import DEFAULTS, FinetuningConfig, Transfer
 from molrate.finetuning.tuning import FinetuneResult, TrainingData, tune
 from molrate.models.metrics import MAIN_METRIC
 from molrate.models.model import RECORD, TunedModel, common_record, save_model
 
-DEFAULTS = FinetuningConfig()
 logger = logging.getLogger(__name__)
 
 _TRIALS = "trials"
