@@ -1,6 +1,8 @@
 """Put a finished run of ``molrate pretrain`` into ``pretrained/`` as an encoder that ships.
 
-    python pretrained/configs/ship.py RUN SIZE CORPUS CONFIG DEVICE  # run/ small chembl grover-small.toml 'one CPU core'
+    python pretrained/configs/ship.py RUN SIZE CORPUS CONFIG DEVICE
+
+such as ``run/ small chembl grover-small.toml 'one CPU core'``.
 
 Copies weights, vocabularies and learning curve, and writes the card from what the run recorded.
 """
