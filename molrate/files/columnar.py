@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -34,22 +34,27 @@ def open_parquet(path: str) -> pq.ParquetFile:
 def parquet_records(path: str, tell_share: Callable[[Callable[[], float]], None] | None) -> Records:
     """Header and records; columns that are not chosen are not read."""
     file = open_parquet(path)
-    header = tuple(file.schema_arrow.names)
+    names = file.schema_arrow.names
+    ranges = index_ranges(file.schema_arrow, file.metadata.num_rows)
+    header = (*names, *ranges)
     position, n_rows = [0], max(1, file.metadata.num_rows)
     if tell_share is not None:
         tell_share(lambda: position[0] / n_rows)
-    index = tuple(name for name in pandas_index(file.schema_arrow) if isinstance(name, str))
     chosen: list[int] = list(range(len(header)))
 
     def rows() -> Iterator[Fields]:
-        number, names = 0, [header[place] for place in chosen]
+        number = 0
+        # Without a column of the file a batch would not tell how many rows it has.
+        wanted = [place for place in chosen if place < len(names)] or [0]
+        everything = len(wanted) == len(names)
         try:
-            for batch in file.iter_batches(columns=names if len(chosen) < len(header) else None):
-                columns: list[Sequence[str]] = [[""] * len(batch)] * len(header)
-                for place in chosen:
-                    columns[place] = texts(
-                        batch.column(place if len(chosen) == len(header) else header[place])
-                    )
+            for batch in file.iter_batches(
+                columns=None if everything else [names[place] for place in wanted]
+            ):
+                columns: list[Sequence[str]] = [[""] * len(batch)] * len(names)
+                for place in wanted:
+                    columns[place] = texts(batch.column(place if everything else names[place]))
+                columns += [list(map(str, span[number : number + len(batch)])) for span in ranges.values()]
                 for cells in zip(*columns, strict=True):
                     number += 1
                     yield number, 0, cells, "", ""
@@ -60,7 +65,27 @@ def parquet_records(path: str, tell_share: Callable[[Callable[[], float]], None]
     def choose(places: Sequence[int]) -> None:
         chosen[:] = sorted(set(places))
 
-    return Records(path, header, rows(), index, choose=choose)
+    return Records(path, header, rows(), index_names(file.schema_arrow, ranges), choose=choose)
+
+
+def index_ranges(schema: pa.Schema, n_rows: int) -> dict[str, range]:
+    """Index of a pandas frame that is a range and no column of the file, by name.
+
+    An index that has a name was set, and one that does not count rows from 0 was filtered: other data may be
+    joined by either.
+    """
+    ranges = {}
+    for level in pandas_index(schema):
+        if isinstance(level, dict) and level.get("kind") == "range":
+            span, name = range(level["start"], level["stop"], level["step"]), level.get("name")
+            if len(span) == n_rows and (name is not None or (span.start, span.step) != (0, 1)):
+                ranges[POSITIONS if name is None else str(name)] = span
+    return {name: span for name, span in ranges.items() if name not in schema.names}
+
+
+def index_names(schema: pa.Schema, ranges: Mapping[str, range]) -> tuple[str, ...]:
+    """Names of the columns that were the index of a pandas frame."""
+    return (*(level for level in pandas_index(schema) if isinstance(level, str)), *ranges)
 
 
 def pandas_index(schema: pa.Schema) -> list[Any]:

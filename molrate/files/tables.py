@@ -166,10 +166,10 @@ def _read_records(path: str, form: Format) -> Table:
 
 
 def _read_columns(path: str) -> Table:
-    """A Parquet file with the types of its columns; a filtered positional index is a column, too."""
+    """A Parquet file with the types of its columns; an index that pandas set or filtered is a column, too."""
     import pyarrow as pa
 
-    from molrate.files.columnar import POSITIONS, open_parquet, pandas_index, texts
+    from molrate.files.columnar import index_names, index_ranges, open_parquet, texts
 
     try:
         arrow = open_parquet(path).read()
@@ -177,17 +177,13 @@ def _read_columns(path: str) -> Table:
         raise InputError(f"{path}: no such file") from error
     except (pa.ArrowException, OSError) as error:
         raise damaged(path, 0, error) from error
-    header, columns = list(arrow.column_names), [texts(column) for column in arrow.columns]
-    index = pandas_index(arrow.schema)
-    for level in index:
-        if isinstance(level, dict) and (level.get("start"), level.get("step")) != (0, 1):
-            # Positions that were filtered are what the rows are joined by elsewhere.
-            header.append(POSITIONS)
-            columns.append(list(map(str, range(level["start"], level["stop"], level["step"]))))
+    ranges = index_ranges(arrow.schema, arrow.num_rows)
+    columns = [texts(column) for column in arrow.columns]
+    columns += [list(map(str, span)) for span in ranges.values()]
     rows = zip(*columns, strict=True) if columns else ()
     records: list[Fields] = [(number, 0, cells, "", "") for number, cells in enumerate(rows, start=1)]
-    names = tuple(name if isinstance(name, str) else POSITIONS for name in index)
-    return Table(path, tuple(header), records, index=names, arrow=arrow)
+    header = (*arrow.column_names, *ranges)
+    return Table(path, header, records, index=index_names(arrow.schema, ranges), arrow=arrow)
 
 
 def check_records(source: str, records: Sequence[Fields]) -> None:

@@ -4,6 +4,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from molrate.errors import InputError
+from molrate.files.library import Library
+from molrate.files.matrices import table_keys
 from molrate.files.tables import Table, read_table
 
 
@@ -38,6 +40,18 @@ def test_positions_that_were_filtered_are_a_column(tmp_path, rows):
     whole = pd.DataFrame({"smiles": ["C", "CC"]})
     whole.to_parquet(tmp_path / "whole.parquet")
     assert read_table(tmp_path / "whole.parquet").header == ("smiles",)
+
+
+@pytest.mark.parametrize("start", [0, 7])
+def test_an_index_that_was_set_is_a_column_where_pandas_stores_it_as_a_range(tmp_path, start):
+    frame = pd.DataFrame({"smiles": ["C", "CC", "CCC"]})
+    frame.index = pd.RangeIndex(start, start + 3, name="id")
+    frame.to_parquet(tmp_path / "t.parquet", row_group_size=2)
+    ids = [str(start + n) for n in range(3)]
+    assert pq.read_schema(tmp_path / "t.parquet").names == ["smiles"]
+    assert read_table(tmp_path / "t.parquet").column("id") == ids
+    assert [row.id for row in Library([str(tmp_path / "t.parquet")]).rows()] == ids
+    assert table_keys(tmp_path / "t.parquet")["id"] == ids
 
 
 def test_cells_of_parquet_keep_all_their_digits(tmp_path):
