@@ -38,6 +38,7 @@ from molrate.models.model import (
     common_record,
     save_model,
 )
+from molrate.randomness import seeded
 from molrate.ranking.molecules import standardise_dataset
 
 logger = logging.getLogger(__name__)
@@ -249,7 +250,9 @@ def _folds(
 
 
 def _fit_head(task: Task, features: npt.NDArray[np.float32], values: _Floats) -> Head:
-    head = Head(features.shape[1], task.n_outputs, 0, 0.0).eval()
+    # What is drawn is replaced by what is fitted.
+    with seeded(0):
+        head = Head(features.shape[1], task.n_outputs, 0, 0.0).eval()
     head.scale_features(features)
     scaled = head.scaled(torch.from_numpy(features)).double().numpy()
     if task.kind == "regression":

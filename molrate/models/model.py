@@ -25,6 +25,7 @@ from molrate.files.output import file_digest, write_atomically
 from molrate.models.applicability import Domain
 from molrate.models.calibration import uncertainty_columns
 from molrate.models.settings import GivenSettings
+from molrate.randomness import seeded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -99,7 +100,9 @@ class TunedModel:
             width, n_outputs = len(state["feature_mean"]), len(state["target_mean"])
         except KeyError as error:
             raise WeightsError(f"{folder / HEAD}: it is no head of a fine-tuned model") from error
-        head = Head(width, n_outputs, record["settings"]["n_hidden"], record["settings"]["dropout"])
+        # What is drawn is replaced by what is read.
+        with seeded(0):
+            head = Head(width, n_outputs, record["settings"]["n_hidden"], record["settings"]["dropout"])
         load_strictly(head, state, folder / HEAD)
         return cls(encoder, head.eval(), record, _read_training(folder / TRAINING), folder)
 

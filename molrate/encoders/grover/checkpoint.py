@@ -13,6 +13,7 @@ import numpy as np
 
 from molrate.encoders.checkpoints import load_state, load_strictly, read_pickle, read_settings, write_state
 from molrate.errors import WeightsError
+from molrate.randomness import seeded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -144,7 +145,9 @@ def convert(checkpoint: Path, output: Path) -> None:
         tensors, config = load_state(checkpoint), _config_beside(beside)
     else:
         tensors, config = read_weights(checkpoint)
-    network = Grover(**{key: value for key, value in config.items() if key != "output"})
+    # What is drawn is replaced by what is read.
+    with seeded(0):
+        network = Grover(**{key: value for key, value in config.items() if key != "output"})
     load_strictly(network, tensors, checkpoint)
     digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     write_weights(output, tensors, config, converted_from={"file": checkpoint.name, "sha256": digest})

@@ -149,7 +149,9 @@ class GroverEncoder(Encoder):
     def _trained(self, weights: Path) -> Grover:
         state, config = read_weights(weights)
         check_settings(weights, config, self.config, self.name)
-        module = self._network(config)
+        # What is drawn is replaced by what is read.
+        with seeded(0):
+            module = self._network(config)
         load_strictly(module, state, weights)
         return module
 

@@ -85,7 +85,9 @@ class PretrainGNNEncoder(Encoder):
             # Other files have no place for it; names and shapes of tensors tell all of this architecture.
             settings = read_settings(self.weights, self.card.family)
             check_settings(self.weights, settings or self.card.config, self.card.config, self.name)
-        module = PretrainGNN(**self.card.config)
+        # What is drawn is replaced by what is read.
+        with seeded(0):
+            module = PretrainGNN(**self.card.config)
         load_strictly(module, load_state(self.weights), self.weights)
         return module.double().eval()
 
