@@ -46,13 +46,8 @@ class Disagreement:
             )
         largest, median = max(self.differences), float(np.median(self.differences))
         size = f"{median:.3g} in the median and at most {largest:.3g}," if self.n > 1 else f"{largest:.3g}"
-<<<<<<< Updated upstream
         name = self.target.name
         return f"{self.n} of them with another value of {name}, by {size} in rows {first} and {second}"
-=======
-        where = f"rows {first} and {second}"
-        return f"{self.n} of them with another value of {self.target.name}, by {size} in {where}"
->>>>>>> Stashed changes
 
 
 def find_disagreements(canonical: Sequence[str], targets: Sequence[Target]) -> list[Disagreement]:
