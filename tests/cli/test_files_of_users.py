@@ -101,7 +101,7 @@ def test_predict_keeps_types_and_index_of_parquet(run, model, tmp_path):
         file.write(b"old")
     assert run("predict", "named.parquet", "-m", model, "-o", "p.csv.gz").exit_code == 0
     assert gzip.decompress((tmp_path / "p.csv.gz").read_bytes()).startswith(
-        b"key,smiles,canonical_smiles,predicted_y"
+        b"smiles,key,canonical_smiles,predicted_y"
     )
 
 

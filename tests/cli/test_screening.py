@@ -99,13 +99,13 @@ def test_workers_end_with_a_killed_command(tmp_path):
 
 
 def test_options_of_libraries_mean_nothing_to_one_table(library, tmp_path):
-    refused = invoke("embed", library, "-e", "ecfp4", "-o", tmp_path / "f.csv", "--max-atoms", 5)
+    refused = invoke("embed", library, "-e", "ecfp4", "-o", tmp_path / "f.csv", "--chunk-size", 5)
     assert refused.exit_code == 2
-    assert "--max-atoms is for libraries in chunks" in refused.output
+    assert "--chunk-size is for libraries in chunks" in refused.output
 
 
 def test_best_ranks_first(library, tmp_path, monkeypatch):
-    monkeypatch.setattr("molrate.ranking.molecules.default_encoders", lambda: ["ecfp4", "rdkit-descriptors"])
+    monkeypatch.setattr("molrate.ranking.score.default_encoders", lambda: ["ecfp4", "rdkit-descriptors"])
     done = invoke("screen", library, "--train", "freesolv", "-o", tmp_path / "out", "--jobs", 1)
     assert "freesolv: freesolv (regression), transrate, 642 molecules" in done.output
     assert "by a linear model on ecfp4, bits" in done.output
@@ -242,4 +242,4 @@ def test_enrichment_of_a_labelled_library(tmp_path):
         "--jobs",
         1,
     )
-    assert "no column 'none' (--label-column)" in str(missing.exception)
+    assert "no column 'none' (label_column=)" in str(missing.exception)
