@@ -273,7 +273,7 @@ def test_damaged_models_are_refused(table, tmp_path):
     with pytest.raises(WeightsError, match=r"head\.safetensors: .*damaged"):
         TunedModel.load(tmp_path / "m")
     (tmp_path / "m" / "model.json").write_text('{"format": 99}')
-    with pytest.raises(WeightsError, match="not a model of format 3"):
+    with pytest.raises(WeightsError, match="not a model of format 4"):
         TunedModel.load(tmp_path / "m")
 
 
