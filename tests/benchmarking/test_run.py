@@ -199,7 +199,7 @@ def test_errors(tmp_path):
     with pytest.raises(UsageError, match="unknown encoder 'nobody'"):
         run(tmp_path, ["nobody"])
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be (used|made)"):
+    with pytest.raises(InputError, match=r"cannot be (used|made)"):
         run(tmp_path / "file")
 
 
