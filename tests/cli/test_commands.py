@@ -53,7 +53,7 @@ def test_score_prints_a_ranking_and_nothing_else(run):
     assert code == 0
     lines = out.splitlines()
     assert lines[0] == "freesolv: freesolv (regression), transrate, 642 molecules"
-    assert lines[1].split() == ["#", "g", "encoder", "layer", "d", "value", "null", "excess", "+-"]
+    assert lines[1].split() == ["#", "t", "encoder", "layer", "d", "value", "null", "excess", "+-"]
     assert [line.split()[0] for line in lines[2:4]] == ["1", "2"]
 
 
