@@ -72,7 +72,7 @@ def command(
 
     refuse_input_format([table])
     destination = choose_destination(output or "-", WRITABLE, stdout=True)
-    click.get_current_context().with_resource(exclusive_file(destination.path))
+    click.get_current_context().with_resource(exclusive_file(destination.file))
     tuned = TunedModel.load(model)
     tuned.refuse_others(GivenSettings(**settings))
     with molecule_progress(is_quiet()) as progress:

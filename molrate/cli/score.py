@@ -167,7 +167,7 @@ def command(
     from molrate.ranking.report import WRITABLE
 
     destination = choose_destination(output or "-", WRITABLE, stdout=True)
-    click.get_current_context().with_resource(exclusive_file(destination.path))
+    click.get_current_context().with_resource(exclusive_file(destination.file))
     options["extra_arrays"] = read_arrays(given_file, "--extra-arrays") if given_file else None
     if features:
         if dataset is not None or encoders or weights is not None:

@@ -16,9 +16,10 @@ from rdkit.Chem import rdmolops
 
 from molrate.data.cxsmiles import dropped_extension, split_extension, unsupported_extension
 from molrate.errors import InputError, UsageError
+from molrate.files.columns import SMILES_NAMES
 
 STANDARDISATIONS = ("largest-fragment", "none")
-STANDARDISATION = "standardisation/1"
+STANDARDISATION = "standardisation/2"
 """Version of :func:`standardise`, raised with every change of what it gives: it is part of the key of cached
 embeddings."""
 
@@ -115,7 +116,8 @@ def standardise(
     standardisation : {"largest-fragment", "none"}
         ``largest-fragment`` keeps the fragment with most heavy atoms (then the heaviest, then the
         first by canonical SMILES, whatever the order they are written in) and so drops counter-ions;
-        ``none`` keeps all. Charges, tautomers and stereo marks are left as written under both.
+        ``none`` keeps all. Charges, tautomers and stereo marks are left as written under both, and atom
+        map numbers are left out.
     keep : bool
         Whether molecules are kept, so that each is parsed once: for no more than some thousands.
 
@@ -143,6 +145,9 @@ def standardise(
                 continue
             if _is_extended(text) and (lost := dropped_extension(text)):
                 notes[row] = lost
+            if _is_mapped(text, molecule):
+                molecule = _unmapped(molecule)
+                notes[row] = "; ".join(filter(None, [notes.get(row, ""), "atom map numbers left out"]))
             if standardisation == "largest-fragment" and "." in text:
                 largest = _largest_fragment(molecule)
                 n_stripped += largest.GetNumAtoms() < molecule.GetNumAtoms()
@@ -200,13 +205,36 @@ def explain_failure(text: object) -> str:
     with rdBase.BlockLogs():
         unchecked = Chem.MolFromSmiles(smiles, sanitize=False)
         if unchecked is None:
-            return "SMILES syntax error"
+            return _explain_syntax(smiles)
         if not unchecked.GetNumAtoms():
             return "SMILES has no atoms"
         problems = rdmolops.DetectChemistryProblems(unchecked)
     if not problems and block:
         return "RDKit cannot read the extension of this CXSMILES"
     return problems[0].Message() if problems else "RDKit cannot sanitise this molecule"
+
+
+def _explain_syntax(smiles: str) -> str:
+    """Say what text is that has not the form of a SMILES."""
+    if smiles.casefold() in SMILES_NAMES:
+        return "the name of a column, not a SMILES (a .smi file has no header line)"
+    if smiles[0] in "\"'" and smiles[-1] == smiles[0]:
+        return "SMILES in quotation marks, which belong to cells of csv only"
+    return "SMILES syntax error"
+
+
+def _is_mapped(text: str, molecule: Chem.Mol) -> bool:
+    """Whether atoms have map numbers, which say nothing of the molecule."""
+    return ":" in text and any(atom.GetAtomMapNum() for atom in atoms_of(molecule))
+
+
+def _unmapped(molecule: Chem.Mol) -> Chem.Mol:
+    """The molecule as if read without map numbers, for which RDKit keeps hydrogens and descriptors differ."""
+    copy = Chem.Mol(molecule)
+    for atom in atoms_of(copy):
+        atom.SetAtomMapNum(0)
+    plain = Chem.MolFromSmiles(Chem.MolToSmiles(copy))
+    return copy if plain is None else plain
 
 
 def _is_extended(text: object) -> bool:

@@ -20,6 +20,8 @@ TASKS = ("classification", "regression")
 CENSORED = ("drop", "bound")
 MIN_LABELLED = 20
 _MAX_CLASSES, _SHOWN = 20, 3
+_FEW_VALUES = 5
+"""Up to so many whole numbers may be classes."""
 _LARGEST_CODE = 2**64
 
 
@@ -200,6 +202,7 @@ def parse_target(
         task = "regression" if note else task
         if not failed and np.isnan(numbers).all():
             raise InputError(f"target {name!r} has bounds only; with --censored drop no value is left")
+    inferred = task is None
     if task is None:
         task = _infer_task(name, texts, numbers, failed, n_measured)
     if task == "classification":
@@ -210,6 +213,8 @@ def parse_target(
         return target if positive is None else target.with_positive(positive)
     if failed:
         raise InputError(_not_numeric(name, texts, failed, n_measured))
+    if inferred and (note := _few_values_note(numbers)):
+        notes.append(note)
     target = Target(name, "regression", numbers, notes=tuple(notes))
     return target if positive is None else target.with_positive(positive)
 
@@ -302,6 +307,15 @@ def _read_censored(
     done = "read as not measured" if policy == "drop" else "read as their bound"
     some = "1 value that is a bound" if len(censored) == 1 else f"{len(censored)} values that are bounds"
     return left, f"{some}, the first in row {censored[0] + 1} ({texts[censored[0]]!r}), {done}"
+
+
+def _few_values_note(numbers: npt.NDArray[np.float64]) -> str:
+    """Say that numbers may stand for classes, where they are few and whole."""
+    values = np.unique(numbers[~np.isnan(numbers)])
+    if len(values) > _FEW_VALUES or (values % 1).any():
+        return ""
+    shown = ", ".join(f"{value:g}" for value in values)
+    return f"its values are {shown}: read as numbers; --task classification makes classes of them"
 
 
 def _infer_task(

@@ -78,6 +78,11 @@ class Destination:
     kind: str
     path: Path
 
+    @property
+    def file(self) -> Path | None:
+        """The path where the result is one file."""
+        return self.path if self.kind == "file" else None
+
 
 def choose_destination(
     output: str | Path, endings: Sequence[str] = (), *, folder: bool = False, stdout: bool = False

@@ -124,7 +124,9 @@ def _agreement(ranks: np.ndarray) -> float:
     """Mean Kendall's tau between the columns of ranks (candidates x votes)."""
     from scipy.stats import kendalltau
 
-    votes = ranks.shape[1]
+    n_candidates, votes = ranks.shape
+    if n_candidates < 2:
+        return float("nan")
     taus = [kendalltau(ranks[:, i], ranks[:, j]).statistic for i in range(votes) for j in range(i)]
     finite = [tau for tau in taus if np.isfinite(tau)]
     return float(np.mean(finite)) if finite else float("nan")

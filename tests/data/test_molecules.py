@@ -93,3 +93,25 @@ def test_molecules_that_are_kept_are_those_their_canonical_smiles_gives(smiles):
 
 def test_only_molecules_written_canonically_are_kept_at_once():
     assert list(standardise(["CCO", "OCC", "bad(", "[Na+].CC(=O)[O-]", "NC"], keep=True).parsed) == ["CCO"]
+
+
+@pytest.mark.parametrize(
+    ("mapped", "plain"),
+    [
+        ("[CH3:1][CH2:2][OH:3]", "CCO"),
+        ("[H:1][C:6]([O:2][H:7])([C:8]([H:3])([H:4])[H:5])[H:9]", "CCO"),
+        ("[CH3:7][C@H:2]([NH2:9])[C:1](=[O:4])[OH:5]", "C[C@H](N)C(=O)O"),
+        ("[cH:1]1[cH:2][cH:3][cH:4][cH:5][cH:6]1.[Cl-:7]", "c1ccccc1.[Cl-]"),
+    ],
+)
+def test_map_numbers_are_no_part_of_a_molecule(mapped, plain):
+    found = standardise([mapped, plain])
+    assert found.canonical[0] == found.canonical[1]
+    assert found.n_duplicates == 1
+    assert found.notes == {0: "atom map numbers left out"}
+
+
+def test_what_is_no_smiles_is_named():
+    found = standardise(["SMILES", '"CCO"', "C(("])
+    assert ["name of a column" in found.errors[0], "quotation marks" in found.errors[1]] == [True, True]
+    assert found.errors[2] == "SMILES syntax error"

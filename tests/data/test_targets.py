@@ -274,3 +274,13 @@ def test_a_target_that_is_too_short_or_constant_is_refused():
         check_target(short)
     with pytest.raises(InputError, match="one value only"):
         check_target(Target("y", "regression", np.ones(MIN_LABELLED)))
+
+
+def test_few_whole_numbers_are_said_to_be_read_as_numbers():
+    target = parse_target("y", ["1", "2", "3"] * 10)
+    assert target.task == "regression"
+    assert target.notes == (
+        "its values are 1, 2, 3: read as numbers; --task classification makes classes of them",
+    )
+    assert parse_target("y", ["1", "2", "3"] * 10, "regression").notes == ()
+    assert parse_target("y", [str(n / 2) for n in range(5)] * 6).notes == ()

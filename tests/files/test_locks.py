@@ -136,3 +136,14 @@ def test_what_cannot_be_locked_is_said(tmp_path):
         pass
     with pytest.raises(OSError, match="exists"), waiting(tmp_path / "file" / "a"):
         pass
+
+
+def test_commands_that_write_no_file_lock_none(tmp_path):
+    command = [sys.executable, "-m", "molrate", "score", "freesolv", "-e", "ecfp4", "-q"]
+    running = [
+        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    outcomes = [process.communicate() for process in running]
+    assert [process.returncode for process in running] == [0, 0], outcomes
+    assert list(tmp_path.iterdir()) == []
