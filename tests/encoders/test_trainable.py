@@ -87,7 +87,7 @@ def test_weights_written_are_weights_read(name, tmp_path):
 
 
 def test_errors():
-    with pytest.raises(UsageError, match=r"layers= ?6: gin-untrained has 0 to 5 layers"):
+    with pytest.raises(UsageError, match=r"n_layers 6: gin-untrained has 0 to 5 layers"):
         load_encoder("gin-untrained").trainable(6)
     with pytest.raises(UsageError, match=r"ecfp4 has nothing to train.*frozen="):
         load_encoder("ecfp4").trainable()
