@@ -56,7 +56,7 @@ class EncoderCard:
             aliases=tuple(self.weights.get("aliases", ())),
             sha256=self.weights.get("sha256"),
             git_blob=self.weights.get("git_blob"),
-            urls=() if source is None else tuple(source.get("urls") or [github_address(source)]),
+            urls=() if source is None else _addresses(source),
             folder=shipped("pretrained") / self.name if source is None else None,
         )
 
@@ -64,6 +64,13 @@ class EncoderCard:
     def available_offline(self) -> bool:
         """Whether the encoder can run without a download."""
         return self.artifact is None or bool(self.artifact.find())
+
+
+def _addresses(source: dict[str, Any]) -> tuple[str, ...]:
+    """Where a file is downloaded from; one in a wheel has no address of its own."""
+    if "package" in source:
+        return ()
+    return tuple(source.get("urls") or [github_address(source)])
 
 
 @cache
