@@ -135,8 +135,9 @@ def benchmark(
     measures: Sequence[str] = ("all",),
     learning_rates: Sequence[float] = DEFAULTS.learning_rates,
     weight_decays: Sequence[float] = DEFAULTS.weight_decays,
-    n_epochs: int = DEFAULTS.n_epochs,
+    n_epochs: int | None = DEFAULTS.n_epochs,
     patience: int = DEFAULTS.patience,
+    metric: str | None = DEFAULTS.metric,
     batch_size: int = DEFAULTS.batch_size,
     class_weights: str = DEFAULTS.class_weights,
     training_precision: str = DEFAULTS.training_precision,
@@ -159,7 +160,13 @@ def benchmark(
     measures : sequence of str
     learning_rates, weight_decays : sequence of float
         Every pair is tried.
-    n_epochs, patience, batch_size : int
+    n_epochs : int, optional
+        By default as many as the size of the training part asks for, see docs/finetuning.md.
+    patience : int
+    metric : str, optional
+        What validation chooses by in place of the loss: rmse, mae, r2, auroc, auprc, mcc, balanced_accuracy
+        or accuracy.
+    batch_size : int
     class_weights : {"none", "balanced"}
     training_precision : {"fp32", "bf16", "fp16"}
         As for :func:`molrate.finetune`, by default too.
@@ -199,6 +206,7 @@ def benchmark(
         weight_decays=tuple(weight_decays),
         n_epochs=n_epochs,
         patience=patience,
+        metric=metric,
         batch_size=batch_size,
         class_weights=class_weights,
         training_precision=training_precision,

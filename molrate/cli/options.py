@@ -14,7 +14,7 @@ import click
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-LEARNING_RATES, WEIGHT_DECAYS, EPOCHS, PATIENCE, BATCH_SIZE = (1e-4, 3e-4, 1e-3), (1e-5,), 50, 10, 32
+LEARNING_RATES, WEIGHT_DECAYS, PATIENCE, BATCH_SIZE = (3e-4, 1e-3), (1e-5,), 10, 32
 """Those of :class:`molrate.finetuning.config.FinetuningConfig`, which would take long to import here."""
 
 SETTINGS = ("layer", "pooling", "standardisation", "duplicates", "precision")
@@ -331,10 +331,14 @@ _TRAINING = (
     "weight_decay",
     "epochs",
     "patience",
+    "metric",
     "batch_size",
     "class_weights",
     "training_precision",
 )
+
+
+_METRICS = ("rmse", "mae", "r2", "auroc", "auprc", "mcc", "balanced_accuracy", "accuracy")
 
 
 def training_options() -> Decorator:
@@ -349,8 +353,8 @@ def training_options() -> Decorator:
             default=LEARNING_RATES,
             show_default=True,
             metavar="RATE",
-            help="Train with this learning rate. Repeat the option to try several; the one that validates "
-            "best is kept.",
+            help="Train the encoder with this learning rate. Repeat the option to try several; the one that "
+            "validates best is kept.",
         ),
         click.option(
             "--weight-decay",
@@ -365,9 +369,8 @@ def training_options() -> Decorator:
             "--epochs",
             type=click.IntRange(1),
             metavar="N",
-            default=EPOCHS,
-            show_default=True,
-            help="Pass over the training molecules at most so many times.",
+            help="Pass over the training molecules at most so many times; by default 20,000 through their "
+            "number, 10 at least and 30 at most.",
         ),
         click.option(
             "--patience",
@@ -375,7 +378,14 @@ def training_options() -> Decorator:
             metavar="N",
             default=PATIENCE,
             show_default=True,
-            help="Stop after so many epochs without a smaller validation loss.",
+            help="Stop after so many epochs without a better validation.",
+        ),
+        click.option(
+            "--metric",
+            type=click.Choice(_METRICS, case_sensitive=False),
+            metavar="METRIC",
+            help=f"Choose epoch and rate by this metric of the validation part ({', '.join(_METRICS)}), not "
+            "by the loss. All are reported.",
         ),
         click.option(
             "--batch-size",
@@ -411,6 +421,7 @@ def training_config(training: dict[str, Any], seed: int = 0) -> Any:
         weight_decays=training["weight_decay"],
         n_epochs=training["epochs"],
         patience=training["patience"],
+        metric=training["metric"],
         batch_size=training["batch_size"],
         class_weights=training["class_weights"],
         training_precision=training["training_precision"],

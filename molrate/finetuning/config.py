@@ -6,10 +6,14 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
+import numpy as np
+
 from molrate.errors import UsageError
 
 CLASS_WEIGHTS = ("none", "balanced")
 TRAINING_PRECISIONS = ("fp32", "bf16", "fp16")
+_MOLECULES_SEEN, _FEWEST_PASSES, _MOST_PASSES = 20_000, 10, 30
+"""How often all molecules together are to be seen, and the bounds of passes; see docs/finetuning.md."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +23,18 @@ class FinetuningConfig:
     Attributes
     ----------
     learning_rates, weight_decays : tuple of float
-        Every pair is tried, and the one of the smallest validation loss kept (the paper's section 4.1).
-    n_epochs, patience : int
-        Most passes over the training part, and how many without a smaller validation loss end a trial.
+        Of the encoder. Every pair is tried, and the one that validates best kept (the paper's section 4.1).
+    head_rate : float
+        Learning rate of the head, which begins where a closed form has fitted it.
+    n_epochs : int, optional
+        Most passes over the training part; by default as many as its size asks for (:meth:`passes`).
+    patience : int
+        How many passes without a better validation end a trial.
+    warm_up : float
+        Share of steps over which learning rates rise; afterwards they fall to zero as a cosine.
+    metric : str, optional
+        What validation chooses by, a name of :data:`molrate.models.metrics.HIGHER_IS_BETTER`; by default the
+        loss.
     batch_size : int
     n_hidden : int
         Width of the head's hidden layer.
@@ -37,10 +50,13 @@ class FinetuningConfig:
         Draws the split, the head, layers not transferred, the order of molecules and dropout.
     """
 
-    learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
+    learning_rates: tuple[float, ...] = (3e-4, 1e-3)
     weight_decays: tuple[float, ...] = (1e-5,)
-    n_epochs: int = 50
+    head_rate: float = 1e-3
+    n_epochs: int | None = None
     patience: int = 10
+    warm_up: float = 0.1
+    metric: str | None = None
     batch_size: int = 32
     n_hidden: int = 300
     dropout: float = 0.1
@@ -61,9 +77,10 @@ class FinetuningConfig:
             "n_epochs": ("--epochs", 1),
             "patience": ("--patience", 1),
             "batch_size": ("--batch-size", 2),
+            "seed": ("--seed", 0),
         }
-        for name, (option, limit) in {**least, "seed": ("--seed", 0)}.items():
-            if getattr(self, name) < limit:
+        for name, (option, limit) in least.items():
+            if getattr(self, name) is not None and getattr(self, name) < limit:
                 raise UsageError(f"{option} is to be {limit} or more, not {getattr(self, name)}")
         known = {"class_weights": CLASS_WEIGHTS, "training_precision": TRAINING_PRECISIONS}
         for name, choices in known.items():
@@ -75,9 +92,22 @@ class FinetuningConfig:
         if not self.weight_decays or min(self.weight_decays) < 0:
             raise UsageError("--weight-decay is to be zero or above")
 
-    def trials(self) -> list[tuple[float, float]]:
-        """Every learning rate with every weight decay."""
-        return list(dict.fromkeys(product(self.learning_rates, self.weight_decays)))
+    def trials(self, frozen: bool = False) -> list[tuple[float, float]]:
+        """Every learning rate with every weight decay; an encoder that is frozen learns at rate zero."""
+        rates = (0.0,) if frozen else self.learning_rates
+        return list(dict.fromkeys(product(rates, self.weight_decays)))
+
+    def passes(self, n_molecules: int) -> int:
+        """How many epochs a training part of some size gets.
+
+        Examples
+        --------
+        >>> [FinetuningConfig().passes(n) for n in (100, 1000, 5000)]
+        [30, 20, 10]
+        """
+        if self.n_epochs is not None:
+            return self.n_epochs
+        return int(np.clip(_MOLECULES_SEEN // n_molecules, _FEWEST_PASSES, _MOST_PASSES))
 
     def record(self) -> dict[str, Any]:
         """All settings, as plain values."""

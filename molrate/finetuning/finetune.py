@@ -28,7 +28,7 @@ from molrate.models.model import RECORD, TunedModel, common_record, save_model
 logger = logging.getLogger(__name__)
 
 _TRIALS = "trials"
-_FORMAT = 3
+_FORMAT = 4
 _TRACES = (f"{_TRIALS}/*/*.ckpt", RECORD)
 """What a run leaves in its folder."""
 
@@ -54,8 +54,9 @@ def finetune(
     weights: str | Path | None = None,
     learning_rates: Sequence[float] = DEFAULTS.learning_rates,
     weight_decays: Sequence[float] = DEFAULTS.weight_decays,
-    n_epochs: int = DEFAULTS.n_epochs,
+    n_epochs: int | None = DEFAULTS.n_epochs,
     patience: int = DEFAULTS.patience,
+    metric: str | None = DEFAULTS.metric,
     batch_size: int = DEFAULTS.batch_size,
     class_weights: str = DEFAULTS.class_weights,
     training_precision: str = DEFAULTS.training_precision,
@@ -99,7 +100,13 @@ def finetune(
         A checkpoint in place of the published one.
     learning_rates, weight_decays : sequence of float
         Every pair is tried.
-    n_epochs, patience, batch_size : int
+    n_epochs : int, optional
+        By default as many as the size of the training part asks for, see docs/finetuning.md.
+    patience : int
+    metric : str, optional
+        What validation chooses by in place of the loss: rmse, mae, r2, auroc, auprc, mcc, balanced_accuracy
+        or accuracy.
+    batch_size : int
     class_weights : {"none", "balanced"}
         Whether every molecule or every class counts alike in the loss.
     training_precision : {"fp32", "bf16", "fp16"}
@@ -137,6 +144,7 @@ def finetune(
         weight_decays=tuple(weight_decays),
         n_epochs=n_epochs,
         patience=patience,
+        metric=metric,
         batch_size=batch_size,
         class_weights=class_weights,
         training_precision=training_precision,
@@ -241,8 +249,7 @@ def describe(record: dict[str, Any], folder: Path) -> str:
         f"{' frozen, ' + record['settings']['layer'] if record['settings']['frozen'] else ''}",
         *_positive_lines(record["task"]),
         f"{split['method']} split: {sizes} molecules",
-        f"best of {len(record['trials'])}: learning rate {best['learning_rate']:g}, weight decay "
-        f"{best['weight_decay']:g}, epoch {best['best_epoch'] + 1} of {best['n_epochs']}",
+        _best_line(record, best),
     ]
     for part in ("validation", "test"):
         metrics = record["metrics"][part]["mean"]
@@ -253,6 +260,15 @@ def describe(record: dict[str, Any], folder: Path) -> str:
     lines += [f"note: {note}" for note in record["notes"]]
     lines.append(f"model: {folder}")
     return "\n".join(lines)
+
+
+def _best_line(record: dict[str, Any], best: dict[str, Any]) -> str:
+    """Which trial and which epoch were kept."""
+    tried = f"best of {len(record['trials'])}: weight decay {best['weight_decay']:g}"
+    if not record["settings"]["frozen"]:
+        tried += f", learning rate {best['learning_rate']:g}"
+    epoch = f"epoch {best['best_epoch']} of {best['n_epochs']}"
+    return f"{tried}, {epoch}{' (the encoder as it was)' if best['best_epoch'] == 0 else ''}"
 
 
 def _positive_lines(task: dict[str, Any]) -> list[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,9 @@ import numpy.typing as npt
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, Sampler
 
 from molrate.encoders.checkpoints import DamagedWeightsError
@@ -97,7 +101,10 @@ class Batches(Sampler[list[int]]):
 
 
 class FinetuningRun(LightningModule):
-    """Encoder, head and loss under AdamW.
+    """Encoder, head and loss under AdamW, whose rates rise over a warm-up and fall as a cosine.
+
+    Batch norms keep the statistics they were pretrained with: those of a batch of a few molecules, one of
+    them far outside, would throw all others off.
 
     Parameters
     ----------
@@ -105,9 +112,13 @@ class FinetuningRun(LightningModule):
         Batches to embeddings (n, d); an identity where embeddings do not change.
     head : Head
     loss : MaskedLoss
-    learning_rate, weight_decay : float
-    seed : int
-        Each step's dropout is drawn from it, so that a resumed run equals a straight one.
+    learning_rate : float
+        Of the encoder.
+    weight_decay : float
+    config : FinetuningConfig
+        Its seed draws each step's dropout, so that a resumed run equals a straight one.
+    criterion : callable, optional
+        Scaled outputs of the validation part (n, n_outputs) to what is to be small; the loss if not given.
     """
 
     def __init__(
@@ -117,20 +128,25 @@ class FinetuningRun(LightningModule):
         loss: MaskedLoss,
         learning_rate: float,
         weight_decay: float,
-        seed: int,
+        config: FinetuningConfig,
+        criterion: Callable[[Tensor], float] | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.head, self.loss = encoder, head, loss
-        self.learning_rate, self.weight_decay, self.seed = learning_rate, weight_decay, seed
-        self._validated: list[tuple[Tensor, Tensor]] = []
+        self.learning_rate, self.weight_decay, self.config = learning_rate, weight_decay, config
+        self.criterion = criterion
+        self._norms = [module for module in encoder.modules() if isinstance(module, _BatchNorm)]
+        self._validated: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Draw dropout from seed and step."""
-        reseed(self.seed * 1_000_003 + self.global_step, self.device)
+        """Draw dropout from seed and step, and let batch norms be as they were."""
+        for norm in self._norms:
+            norm.eval()
+        reseed(self.config.seed * 1_000_003 + self.global_step, self.device)
 
     def training_step(self, batch: tuple[Any, Tensor], _: int) -> Tensor:
         """Loss of one batch."""
-        loss, _outputs = self._loss(batch)
+        loss = self._loss(batch)[1]
         # Batches weigh by what was measured in them, as rows may have been measured for some targets only.
         measured = int((~batch[1].isnan()).sum())
         self.log("train_loss", loss, batch_size=measured, on_step=False, on_epoch=True)
@@ -142,27 +158,49 @@ class FinetuningRun(LightningModule):
 
     def validation_step(self, batch: tuple[Any, Tensor], _: int) -> Tensor:
         """Loss of one batch, nothing learned."""
-        loss, share = self._loss(batch)
-        self._validated.append((loss.detach() * share, share))
+        outputs, loss, share = self._loss(batch)
+        self._validated.append((outputs.detach(), loss.detach() * share, share))
         return loss
 
     def on_validation_epoch_end(self) -> None:
-        """The loss of all validation rows together, whatever the batches."""
-        losses, shares = (torch.stack(parts).sum() for parts in zip(*self._validated, strict=True))
-        self.log("validation_loss", losses / shares)
+        """The loss of all validation rows together, whatever the batches, and what is chosen by."""
+        outputs, losses, shares = zip(*self._validated, strict=True)
+        loss = torch.stack(losses).sum() / torch.stack(shares).sum()
+        self.log("validation_loss", loss)
+        if self.criterion is not None:
+            self.log("validation_criterion", self.criterion(torch.cat(outputs)))
 
-    def _loss(self, batch: tuple[Any, Tensor]) -> tuple[Tensor, Tensor]:
-        """Mean loss of a batch, and what it is a mean over."""
+    def _loss(self, batch: tuple[Any, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Outputs for a batch, their mean loss, and what it is a mean over."""
         molecules, targets = batch
-        return self.loss(self.head(self.encoder(molecules)), targets), self.loss.share(targets)
+        outputs = self.head(self.encoder(molecules))
+        return outputs, self.loss(outputs, targets), self.loss.share(targets)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW over encoder and head."""
-        return torch.optim.AdamW(self.parameters(), self.learning_rate, weight_decay=self.weight_decay)
+    def configure_optimizers(self) -> Any:
+        """AdamW over encoder and head, each at its own rate, and the schedule of both."""
+        groups = [{"params": list(self.head.parameters()), "lr": self.config.head_rate}]
+        encoder = list(self.encoder.parameters())
+        if encoder and self.learning_rate > 0:
+            groups.append({"params": encoder, "lr": self.learning_rate})
+        optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay, fused=True)
+        n_steps = int(self.trainer.estimated_stepping_batches)
+        schedule = partial(_share_of_rate, n_steps=n_steps, warm_up=self.config.warm_up)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)
+        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+
+
+def _share_of_rate(step: int, n_steps: int, warm_up: float) -> float:
+    """What a learning rate is multiplied by: it rises linearly, and falls as half a cosine."""
+    n_rising = max(1, round(warm_up * n_steps))
+    if step < n_rising:
+        return (step + 1) / n_rising
+    return (1 + math.cos(math.pi * (step - n_rising) / max(1, n_steps - n_rising))) / 2
 
 
 class BestEpoch(Callback):
     """Losses of every epoch, the state of the best one, and the end when it is long past.
+
+    Epoch 0 is the model before training, a head fitted to the encoder as it is.
 
     Parameters
     ----------
@@ -171,13 +209,13 @@ class BestEpoch(Callback):
         CSV file that is written anew with each epoch.
     """
 
-    _kept = ("rows", "best", "best_loss", "best_epoch", "ended")
+    _kept = ("rows", "best", "best_value", "best_epoch", "ended")
 
     def __init__(self, patience: int, curve: Path | None = None) -> None:
         self.patience, self.curve = patience, curve
         self.rows: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
-        self.best_loss, self.best_epoch, self.ended = float("inf"), -1, False
+        self.best_value, self.best_epoch, self.ended = float("inf"), 0, False
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs."""
@@ -189,28 +227,37 @@ class BestEpoch(Callback):
             setattr(self, name, state_dict[name])
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the weights where the loss is smallest so far; stop after `patience` epochs without."""
-        if trainer.sanity_checking:
-            return
-        loss = float(trainer.callback_metrics["validation_loss"])
-        if loss < self.best_loss:
-            self.best_loss, self.best_epoch = loss, trainer.current_epoch
-            self.best = {name: value.detach().clone() for name, value in pl_module.state_dict().items()}
-        last = trainer.current_epoch + 1 == trainer.max_epochs
-        late = trainer.current_epoch - self.best_epoch >= self.patience
-        self.ended = last or late or not np.isfinite(loss)
+        """Keep the weights where validation is best so far; stop after `patience` epochs without."""
+        losses = trainer.callback_metrics
+        value = float(losses.get("validation_criterion", losses["validation_loss"]))
+        epoch = trainer.current_epoch + 1 if _is_fitting(trainer) else 0
+        if value < self.best_value:
+            self.best_value, self.best_epoch = value, epoch
+            self.best = {name: kept.detach().clone() for name, kept in pl_module.state_dict().items()}
+        last, late = epoch == trainer.max_epochs, epoch - self.best_epoch >= self.patience
+        self.ended = last or late or not np.isfinite(float(losses["validation_loss"]))
         trainer.should_stop = self.ended
+        if epoch == 0:
+            self._note(0, trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the epoch's losses."""
+        self._note(trainer.current_epoch + 1, trainer)
+
+    def _note(self, epoch: int, trainer: Trainer) -> None:
         losses = {name: round(float(value), 6) for name, value in trainer.callback_metrics.items()}
-        self.rows.append({"epoch": trainer.current_epoch, **losses})
+        self.rows.append({"epoch": epoch, **losses})
         if self.curve is not None:
             table = StringIO()
-            writer = csv.DictWriter(table, fieldnames=list(self.rows[0]), lineterminator="\n")
+            writer = csv.DictWriter(table, fieldnames=list(self.rows[-1]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.rows)
             write_atomically(self.curve, table.getvalue().encode())
+
+
+def _is_fitting(trainer: Trainer) -> bool:
+    """Whether validation follows an epoch of training; it comes before the first one, too."""
+    return trainer.state.fn == TrainerFn.FITTING
 
 
 @dataclass(frozen=True)
@@ -220,10 +267,10 @@ class GridPoint:
     Attributes
     ----------
     learning_rate, weight_decay : float
-    validation_loss : float
-        Smallest; infinite where training diverged at once.
+    validation : float
+        Smallest loss, or what else is chosen by; infinite where even the start has none.
     n_epochs, best_epoch : int
-        Epochs run, and the one whose weights are kept, from 0.
+        Epochs run, and the one whose weights are kept; 0 is the frozen encoder.
     seconds : float
     state : dict of str to Tensor
         Weights of the best epoch.
@@ -231,7 +278,7 @@ class GridPoint:
 
     learning_rate: float
     weight_decay: float
-    validation_loss: float
+    validation: float
     n_epochs: int
     best_epoch: int
     seconds: float
@@ -274,13 +321,13 @@ def train(
             folder.mkdir(parents=True, exist_ok=True)
         training, validation = _loader(parts[0], config, config.seed), _loader(parts[1], config, None)
         with quiet_lightning():
-            trainer = _trainer(config, device, best, folder, progress)
-            _fit(trainer, run, training, validation, checkpoint)
+            trainer = _trainer(config, len(parts[0]), device, best, folder, progress)
+            _fit(trainer, run, training, validation, checkpoint, best)
     return GridPoint(
         run.learning_rate,
         run.weight_decay,
-        best.best_loss,
-        len(best.rows),
+        best.best_value,
+        max(0, len(best.rows) - 1),
         best.best_epoch,
         round(time.perf_counter() - started, 2),
         best.best,
@@ -316,12 +363,16 @@ def _fit(
     training: DataLoader[Any],
     validation: DataLoader[Any],
     checkpoint: Path | None,
+    best: BestEpoch,
 ) -> None:
     """Train, with Lightning's bar on standard error."""
     on_gpu = trainer.strategy.root_device.type == "cuda"
     try:
         with redirect_stdout(sys.stderr), generators_kept(on_gpu), interruptible(trainer):
-            trainer.fit(run, training, validation, ckpt_path=checkpoint)
+            if checkpoint is None:
+                trainer.validate(run, validation, verbose=False)
+            if not best.ended:
+                trainer.fit(run, training, validation, ckpt_path=checkpoint)
     except OSError as error:
         raise InputError(f"checkpoints cannot be written: {error}") from error
 
@@ -333,7 +384,12 @@ def _loader(part: Examples, config: FinetuningConfig, seed: int | None) -> DataL
 
 
 def _trainer(
-    config: FinetuningConfig, device: str, best: BestEpoch, folder: Path | None, progress: bool
+    config: FinetuningConfig,
+    n_molecules: int,
+    device: str,
+    best: BestEpoch,
+    folder: Path | None,
+    progress: bool,
 ) -> Trainer:
     callbacks: list[Callback] = [best]
     if folder is not None:
@@ -342,7 +398,7 @@ def _trainer(
     return Trainer(
         accelerator="gpu" if device.startswith("cuda") else "cpu",
         devices=[int(device.removeprefix("cuda:"))] if ":" in device else 1,
-        max_epochs=config.n_epochs,
+        max_epochs=config.passes(n_molecules),
         precision=_PRECISIONS[config.training_precision],  # type: ignore[arg-type]
         gradient_clip_val=config.clipped_norm,
         callbacks=callbacks,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,8 +29,9 @@ from molrate.errors import InputError, UnsupportedMoleculeError
 from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.training import Examples, FinetuningRun, GridPoint, embed_examples, predict, train
 from molrate.models.calibration import Calibration, calibrate
+from molrate.models.closed_form import fit_linear
 from molrate.models.head import Head, MaskedLoss, Task, balanced_weights, target_scaling
-from molrate.models.metrics import metrics_by_target
+from molrate.models.metrics import HIGHER_IS_BETTER, check_metric, metrics_by_target
 from molrate.randomness import seeded
 from molrate.ranking.molecules import standardise_dataset
 
@@ -201,6 +203,17 @@ class _Tuning:
                 self.unsupported[int(row)] = str(error)
         return encoded
 
+    def check_metric(self) -> None:
+        """Make sure that the metric to choose by is one of the task's.
+
+        Raises
+        ------
+        UsageError
+            If it is not.
+        """
+        if self.config.metric is not None:
+            check_metric(self.config.metric, self.data.task.kind)
+
     def rows(self, part: str) -> list[int]:
         """Rows of a part the encoder has code for.
 
@@ -231,33 +244,42 @@ class _Tuning:
 
     @cached_property
     def before(self) -> npt.NDArray[np.float32]:
-        """Embeddings of the training part before fine-tuning, which the head's input is scaled by.
-
-        Without that, a molecule unlike any in training can have an embedding, and so a prediction, hundreds
-        of times too large: hydrogen sulphide does in some published networks.
-        """
+        """Embeddings of the training part before fine-tuning, which the head is fitted to."""
+        if self.features is not None:
+            return self.features[self.rows("train")]
         assert self.trainable is not None
         return embed_examples(self.trainable, self.examples("train"), _BATCH_SIZE)
+
+    @cached_property
+    def head(self) -> Head:
+        """The head that every trial begins with, fitted to embeddings before fine-tuning."""
+        config, task = self.config, self.data.task
+        with seeded(config.seed):
+            head = Head(self.before.shape[1], task.n_outputs, config.n_hidden, config.dropout)
+        balanced = config.class_weights == "balanced"
+        fit_linear(head, task, self.before, self.data.values[self.rows("train")], balanced)
+        return head
 
     def run(self, learning_rate: float, weight_decay: float) -> FinetuningRun:
         """Encoder and head as they are before training, the same for every trial."""
         config, task = self.config, self.data.task
-        rows = self.rows("train")
-        with seeded(config.seed):
-            encoder: nn.Module = nn.Identity()
-            width = 0 if self.features is None else self.features.shape[1]
-            if self.trainable is not None:
-                encoder = self._trainable()
-                width = self.trainable.width
-            head = Head(width, task.n_outputs, config.n_hidden, config.dropout)
-        head.scale_features(self.before if self.features is None else self.features[rows])
-        if task.kind == "regression":
-            head.scale_targets(self.data.values[rows])
-        weights = (
-            balanced_weights(task, self.data.values[rows]) if config.class_weights == "balanced" else None
-        )
+        encoder = nn.Identity() if self.trainable is None else self._trainable()
+        weights = None
+        if config.class_weights == "balanced":
+            weights = balanced_weights(task, self.data.values[self.rows("train")])
         loss = MaskedLoss(task.kind, weights)
-        return FinetuningRun(encoder, head, loss, learning_rate, weight_decay, config.seed)
+        criterion = None if config.metric is None else self._criterion
+        return FinetuningRun(
+            encoder, deepcopy(self.head), loss, learning_rate, weight_decay, config, criterion
+        )
+
+    def _criterion(self, outputs: torch.Tensor) -> float:
+        """The metric that validation chooses by, small where predictions are good."""
+        metric = self.config.metric
+        assert metric is not None
+        predicted = self.head.in_unit(outputs.float().cpu(), self.data.task.kind).double().numpy()
+        value = self.metrics(predicted, "validation")["mean"][metric]
+        return -value if HIGHER_IS_BETTER[metric] else value
 
     def predictions(self, run: FinetuningRun, part: str) -> npt.NDArray[np.float64]:
         """Predictions for a part, shape (n, n_outputs)."""
@@ -309,18 +331,20 @@ def tune(
         If a part has no molecule the encoder has code for, or training diverged under every setting.
     """
     device = choose_device(device)
-    tuning = _Tuning(data, encoder, config, transfer or Transfer(), device)
+    transfer = transfer or Transfer()
+    tuning = _Tuning(data, encoder, config, transfer, device)
     parts = tuning.examples("train"), tuning.examples("validation")
-    tuning.run(*config.trials()[0])
+    tuning.check_metric()
+    assert tuning.head
     if started is not None:
         started()
     trials = []
-    for learning_rate, weight_decay in config.trials():
+    for learning_rate, weight_decay in config.trials(transfer.frozen):
         run = tuning.run(learning_rate, weight_decay)
         trial_folder = folder and folder / f"rate-{learning_rate!r}-decay-{weight_decay!r}"
         trials.append(train(run, parts, config, device, trial_folder, progress))
         logger.info("%s: %s", encoder.name, trials[-1].record())
-    best = min(trials, key=lambda trial: trial.validation_loss)
+    best = min(trials, key=lambda trial: trial.validation)
     if not best.state:
         if folder is not None:
             shutil.rmtree(folder)

@@ -19,7 +19,9 @@ from molrate.errors import InputError, UsageError
 
 _ROUNDING = 1e-6
 _LIMIT = 10.0
-"""Standard deviations beyond which an embedding says no more."""
+"""Standard deviations beyond which a dimension of an embedding says no more."""
+_NORM_LIMIT = 2.5
+"""Norms of a median training molecule beyond which an embedding says no more."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,10 @@ def target_scaling(values: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.floa
 
 
 class Head(nn.Module):
-    """A perceptron of one hidden layer between scaled embeddings and scaled targets.
+    """A linear map of scaled embeddings to scaled targets, corrected by a perceptron of one hidden layer.
+
+    The perceptron's output is zero until it is trained, so that a head begins as the linear map that
+    :func:`molrate.models.closed_form.fit_linear` fits.
 
     Parameters
     ----------
@@ -191,13 +196,15 @@ class Head(nn.Module):
         Dimension d of embeddings.
     n_outputs : int
     n_hidden : int
-        0 makes it a linear map.
+        0 leaves the perceptron out.
     dropout : float
+        In the perceptron.
     """
 
     feature_mean: Tensor
     feature_scale: Tensor
     feature_limit: Tensor
+    norm_limit: Tensor
     target_mean: Tensor
     target_scale: Tensor
 
@@ -206,13 +213,18 @@ class Head(nn.Module):
         self.register_buffer("feature_mean", torch.zeros(width))
         self.register_buffer("feature_scale", torch.ones(width))
         self.register_buffer("feature_limit", torch.tensor(torch.inf))
+        self.register_buffer("norm_limit", torch.tensor(torch.inf))
         self.register_buffer("target_mean", torch.zeros(n_outputs))
         self.register_buffer("target_scale", torch.ones(n_outputs))
-        hidden = [nn.Linear(width, n_hidden), nn.ReLU(), nn.Dropout(dropout)] if n_hidden else []
-        self.layers = nn.Sequential(nn.Dropout(dropout), *hidden, nn.Linear(n_hidden or width, n_outputs))
+        self.linear = nn.Linear(width, n_outputs)
+        self.perceptron = _perceptron(width, n_outputs, n_hidden, dropout) if n_hidden else None
 
     def scale_features(self, features: npt.NDArray[np.float32]) -> None:
-        """Standardise embeddings by those of the training molecules, and cut what is far outside them."""
+        """Standardise embeddings by those of the training molecules, and bound what is far outside them.
+
+        A molecule unlike all others, as hydrogen sulphide is in some published networks, can have an
+        embedding, and so a prediction, hundreds of times too large.
+        """
         wide = features.astype(np.float64)
         mean, scale = wide.mean(axis=0), wide.std(axis=0)
         # What varies by rounding alone is constant.
@@ -220,6 +232,8 @@ class Head(nn.Module):
         self.feature_mean.copy_(torch.from_numpy(mean.astype(np.float32)))
         self.feature_scale.copy_(torch.from_numpy(scale.astype(np.float32)))
         self.feature_limit.fill_(_LIMIT)
+        norms = np.linalg.norm(np.clip((wide - mean) / scale, -_LIMIT, _LIMIT), axis=1)
+        self.norm_limit.fill_(_NORM_LIMIT * float(np.median(norms)) or torch.inf)
 
     def scale_targets(self, values: npt.NDArray[np.float64]) -> None:
         """Standardise targets by the values measured in training, shape (n, n_outputs)."""
@@ -230,16 +244,23 @@ class Head(nn.Module):
     def scaled(self, embeddings: Tensor) -> Tensor:
         """Embeddings as the layers read them, shape (n, d)."""
         scaled = (embeddings - self.feature_mean) / self.feature_scale
-        return scaled.clamp(-self.feature_limit, self.feature_limit)
+        scaled = scaled.clamp(-self.feature_limit, self.feature_limit)
+        # The norm is bounded away from zero, where its derivative does not exist.
+        norms = scaled.square().sum(dim=1, keepdim=True).clamp_min(_ROUNDING).sqrt()
+        return scaled * (self.norm_limit / norms).clamp_max(1)
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Embeddings (n, d) to scaled values or logits (n, n_outputs)."""
-        outputs: Tensor = self.layers(self.scaled(embeddings))
-        return outputs
+        scaled = self.scaled(embeddings)
+        outputs: Tensor = self.linear(scaled)
+        return outputs if self.perceptron is None else outputs + self.perceptron(scaled)
 
     def predict(self, embeddings: Tensor, kind: str) -> Tensor:
         """Embeddings (n, d) to values in the target's unit, or probabilities."""
-        outputs = self(embeddings)
+        return self.in_unit(self(embeddings), kind)
+
+    def in_unit(self, outputs: Tensor, kind: str) -> Tensor:
+        """Scaled values or logits to values in the target's unit, or probabilities."""
         if kind == "binary":
             return outputs.sigmoid()
         return (
@@ -247,6 +268,16 @@ class Head(nn.Module):
             if kind == "multiclass"
             else outputs * self.target_scale + self.target_mean
         )
+
+
+def _perceptron(width: int, n_outputs: int, n_hidden: int, dropout: float) -> nn.Sequential:
+    """One hidden layer, whose output is zero as long as it is not trained."""
+    last = nn.Linear(n_hidden, n_outputs)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(
+        nn.Dropout(dropout), nn.Linear(width, n_hidden), nn.ReLU(), nn.Dropout(dropout), last
+    )
 
 
 class MaskedLoss(nn.Module):

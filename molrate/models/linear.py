@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
-from torch import nn
+from sklearn.model_selection import GroupKFold
 
 from molrate.data.datasets import Dataset
 from molrate.data.duplicates import measurement_notes, merge_measurements
@@ -27,6 +25,7 @@ from molrate.encoders.base import Encoder, load_encoder
 from molrate.errors import InputError, UsageError
 from molrate.files.requests import REQUEST, Request, make_request, note_request, read_request, refuse_another
 from molrate.models.calibration import Calibration, calibrate
+from molrate.models.closed_form import fit_linear
 from molrate.models.head import Head, Task
 from molrate.models.metrics import metrics_by_target
 from molrate.models.model import (
@@ -46,11 +45,7 @@ logger = logging.getLogger(__name__)
 _Floats = npt.NDArray[np.float64]
 
 FOLDS = 5
-_PENALTIES = np.logspace(-2, 5, 15)
-_STRENGTHS = np.logspace(-4, 2, 7)
-_INNER_FOLDS = 3
-_MAX_STEPS = 2000
-_COMMAND, _FORMAT = "screen --train", 2
+_COMMAND, _FORMAT = "screen --train", 3
 
 
 def fit_model(
@@ -253,35 +248,5 @@ def _fit_head(task: Task, features: npt.NDArray[np.float32], values: _Floats) ->
     # What is drawn is replaced by what is fitted.
     with seeded(0):
         head = Head(features.shape[1], task.n_outputs, 0, 0.0).eval()
-    head.scale_features(features)
-    scaled = head.scaled(torch.from_numpy(features)).double().numpy()
-    if task.kind == "regression":
-        head.scale_targets(values)
-    fits = [_fit_target(task, scaled, values[:, column], column, head) for column in range(len(task.targets))]
-    linear = head.layers[-1]
-    assert isinstance(linear, nn.Linear)
-    with torch.no_grad():
-        linear.weight.copy_(torch.from_numpy(np.vstack([weight for weight, _ in fits])))
-        linear.bias.copy_(torch.from_numpy(np.concatenate([bias for _, bias in fits])))
+    fit_linear(head, task, features, values)
     return head
-
-
-def _fit_target(
-    task: Task, scaled: _Floats, values: _Floats, column: int, head: Head
-) -> tuple[_Floats, _Floats]:
-    """Weights (n_outputs of the target, d) and biases of one target."""
-    measured = ~np.isnan(values)
-    known, name = values[measured], task.targets[column]
-    if task.kind == "regression":
-        mean, scale = float(head.target_mean[column]), float(head.target_scale[column])
-        ridge = RidgeCV(_PENALTIES).fit(scaled[measured], (known - mean) / scale)
-        return ridge.coef_[None], np.array([ridge.intercept_])
-    classes, counts = np.unique(known, return_counts=True)
-    if len(classes) < len(task.classes[column]) or counts.min() < 2:
-        raise InputError(f"target {name!r}: a class has too few molecules to fit and check a model on")
-    folds = StratifiedKFold(min(_INNER_FOLDS, int(counts.min())))
-    search = GridSearchCV(
-        LogisticRegression(max_iter=_MAX_STEPS), {"C": _STRENGTHS}, scoring="neg_log_loss", cv=folds
-    )
-    model = search.fit(scaled[measured], known).best_estimator_
-    return model.coef_, model.intercept_

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
+    matthews_corrcoef,
     mean_absolute_error,
     r2_score,
     roc_auc_score,
@@ -16,11 +17,35 @@ from sklearn.metrics import (
 )
 
 from molrate.data.targets import Target
+from molrate.errors import UsageError
 
 _Floats = npt.NDArray[np.float64]
 
 MAIN_METRIC = {"classification": "auroc", "regression": "rmse"}
-HIGHER_IS_BETTER = {"auroc": True, "auprc": True, "accuracy": True, "rmse": False, "mae": False, "r2": True}
+METRICS = {
+    "classification": ("auroc", "auprc", "mcc", "balanced_accuracy", "accuracy"),
+    "regression": ("rmse", "mae", "r2"),
+}
+HIGHER_IS_BETTER = {name: name not in ("rmse", "mae") for names in METRICS.values() for name in names}
+
+
+def check_metric(name: str, kind: str) -> None:
+    """Make sure that a metric is one of a task.
+
+    Parameters
+    ----------
+    name : str
+    kind : str
+        Of :class:`molrate.models.head.Task`.
+
+    Raises
+    ------
+    UsageError
+        If it is not.
+    """
+    known = METRICS["regression" if kind == "regression" else "classification"]
+    if name not in known:
+        raise UsageError(f"--metric {name}: the task is {kind}, whose metrics are {', '.join(known)}")
 
 
 def target_metrics(target: Target, predicted: _Floats) -> dict[str, float]:
@@ -36,7 +61,7 @@ def target_metrics(target: Target, predicted: _Floats) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        ``auroc``, ``auprc``, ``accuracy`` or ``rmse``, ``mae``, ``r2``; NaN where one does not exist, as an
+        Those of :data:`METRICS`; NaN where one does not exist, as an
         area under a curve does not without both classes. ``auprc`` is that of the positive class, or the
         mean over classes where there are more than two or none is known to be positive.
     """
@@ -74,7 +99,15 @@ def _classification(truth: npt.NDArray[np.int_], predicted: _Floats, target: Tar
             "auprc": float(average_precision_score(np.eye(n_classes)[truth], predicted)),
         }
     chosen = predicted.argmax(axis=1) if n_classes > 2 else (predicted >= 0.5).astype(int)
-    return {**metrics, "accuracy": float(accuracy_score(truth, chosen)) if len(truth) else np.nan}
+    if not len(truth):
+        return {**metrics, **dict.fromkeys(("mcc", "balanced_accuracy", "accuracy"), np.nan)}
+    recalls = [np.mean(chosen[truth == code] == code) for code in np.unique(truth)]
+    return {
+        **metrics,
+        "mcc": float(matthews_corrcoef(truth, chosen)),
+        "balanced_accuracy": float(np.mean(recalls)),
+        "accuracy": float(accuracy_score(truth, chosen)),
+    }
 
 
 def metrics_by_target(

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 RECORD, ENCODER, HEAD = "model.json", "encoder.safetensors", "head.safetensors"
 TRAINING = "training.smi"
-_FORMAT = 4
+_FORMAT = 5
 
 
 class TunedModel:

@@ -68,7 +68,40 @@ def test_training_learns(table):
     config = FinetuningConfig(learning_rates=(1e-4, 3e-3), n_epochs=60)
     tuned = tune(data, load_encoder("rdkit-descriptors"), config, Transfer(frozen=True), device="cpu")
     assert tuned.metrics["test"]["y"]["r2"] > 0.5
-    assert tuned.best.validation_loss == min(trial.validation_loss for trial in tuned.trials)
+    assert tuned.best.validation == min(trial.validation for trial in tuned.trials)
+
+
+def test_the_frozen_encoder_is_epoch_zero(table, tmp_path):
+    """Where training only does harm, the model is the closed form's, and the record says so."""
+    harmful = FinetuningConfig(learning_rates=(10.0,), head_rate=10.0, n_epochs=2, patience=2, n_hidden=8)
+    record = finetune(table, "gcn-untrained", tmp_path / "m", harmful, target="y")
+    assert record["best"]["best_epoch"] == 0
+    kept = TunedModel.load(tmp_path / "m").encoder.trainable().network.state_dict()
+    for name, value in load_encoder("gcn-untrained").trainable().network.state_dict().items():
+        assert torch.equal(kept[name], value)
+    curve = pd.read_csv(next((tmp_path / "m").glob("rate-*.csv")))
+    assert curve["epoch"].tolist() == [0, 1, 2]
+    assert curve["validation_loss"].idxmin() == 0
+
+
+def test_validation_chooses_by_the_metric_that_is_named(table):
+    data = TrainingData.of(molrate.load_dataset(table, "soluble"))
+    config = replace(QUICK, metric="auroc")
+    tuned = tune(data, load_encoder("gcn-untrained"), config, device="cpu")
+    assert -tuned.best.validation == pytest.approx(tuned.metrics["validation"]["soluble"]["auroc"], abs=1e-6)
+    with pytest.raises(UsageError, match=r"metric rmse: the task is binary, whose metrics are auroc"):
+        tune(data, load_encoder("gcn-untrained"), replace(QUICK, metric="rmse"), device="cpu")
+
+
+def test_batch_norms_keep_their_statistics(table):
+    encoder = load_encoder("gin-untrained")
+    data = TrainingData.of(molrate.load_dataset(table, "y"))
+    tuned = tune(data, encoder, replace(QUICK, n_epochs=5), device="cpu")
+    before = encoder.trainable().state_dict()
+    after = tuned.run.encoder.state_dict()
+    statistics = [name for name in before if "running_" in name]
+    assert statistics
+    assert all(torch.equal(before[name], after[name]) for name in statistics)
 
 
 def test_every_epoch_has_an_order_of_its_own(table, monkeypatch):
@@ -97,17 +130,20 @@ def test_a_molecule_unlike_any_in_training_gets_a_prediction_within_reach(table)
     assert torch.equal(head(far), head(10 * far))
     typical = head.feature_mean[None]
     spread = float(head.target_scale)
-    reach = abs(float(head.predict(far, "regression") - head.predict(typical, "regression")))
+    with torch.no_grad():
+        reach = abs(float(head.predict(far, "regression") - head.predict(typical, "regression")))
     assert reach < 30 * spread
 
 
 def test_frozen_encoders_stay_and_tuned_ones_move(table, tmp_path):
-    before = load_encoder("gcn-untrained").trainable().network.state_dict()
+    before = load_encoder("grover-small-chembl").trainable().network.state_dict()
+    longer = replace(QUICK, learning_rates=(3e-4,), n_epochs=15, patience=15)
     for frozen in (True, False):
-        finetune(table, "gcn-untrained", tmp_path / f"{frozen}", QUICK, target="y", frozen=frozen)
+        record = finetune(table, "grover-small-chembl", tmp_path / f"{frozen}", longer, "y", frozen=frozen)
         after = TunedModel.load(tmp_path / f"{frozen}").encoder.trainable().network.state_dict()
-        same = torch.equal(before["gnns.0.linear.weight"], after["gnns.0.linear.weight"])
-        assert same is frozen
+        same = all(torch.equal(value, after[name]) for name, value in before.items())
+        assert same is (frozen or record["best"]["best_epoch"] == 0)
+        assert frozen or record["best"]["best_epoch"] > 0
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(table, tmp_path, monkeypatch):
@@ -150,7 +186,7 @@ def test_a_trial_that_had_ended_trains_no_further(table, tmp_path, monkeypatch):
     ended = [len(path.read_text().splitlines()) for path in sorted(tmp_path.glob("m/trials/*/curve.csv"))]
     monkeypatch.setattr("molrate.finetuning.training._fit", None)
     record = finetune(table, "ecfp4", tmp_path / "m", config, target="y", frozen=True)
-    assert sorted(trial["n_epochs"] + 1 for trial in record["trials"]) == sorted(ended)
+    assert sorted(trial["n_epochs"] + 2 for trial in record["trials"]) == sorted(ended)
     assert not (tmp_path / "m" / "trials").exists()
 
 
@@ -273,7 +309,7 @@ def test_damaged_models_are_refused(table, tmp_path):
     with pytest.raises(WeightsError, match=r"head\.safetensors: .*damaged"):
         TunedModel.load(tmp_path / "m")
     (tmp_path / "m" / "model.json").write_text('{"format": 99}')
-    with pytest.raises(WeightsError, match="not a model of format 4"):
+    with pytest.raises(WeightsError, match="not a model of format 5"):
         TunedModel.load(tmp_path / "m")
 
 

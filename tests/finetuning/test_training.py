@@ -7,6 +7,7 @@ from lightning.pytorch import Trainer
 from torch import nn
 from torch.utils.data import DataLoader
 
+from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.training import FinetuningRun
 from molrate.models.head import MaskedLoss
 
@@ -30,7 +31,7 @@ def losses(kind, targets, batch_size, weights=None):
     torch.manual_seed(0)
     features, head = torch.randn(len(targets), 4), nn.Linear(4, n_outputs)
     loss = MaskedLoss(kind, weights)
-    run = FinetuningRun(nn.Identity(), head, loss, learning_rate=0.0, weight_decay=0.0, seed=0)
+    run = FinetuningRun(nn.Identity(), head, loss, 0.0, 0.0, FinetuningConfig(head_rate=0.0))
     loader = DataLoader(Drawn(features, targets), batch_size)
     trainer = Trainer(
         max_epochs=1,

@@ -55,7 +55,7 @@ def test_predictions_are_in_the_targets_unit():
     head.scale_targets(values)
     rows = torch.from_numpy(features)
     scaled = (features - features.mean(0)) / features.std(0)
-    by_hand = head.layers(torch.from_numpy(scaled)) * torch.tensor([1.0, 10.0]) + torch.tensor([2.0, 20.0])
+    by_hand = head.linear(torch.from_numpy(scaled)) * torch.tensor([1.0, 10.0]) + torch.tensor([2.0, 20.0])
     assert torch.allclose(head.predict(rows, "regression"), by_hand, atol=1e-4)
     assert torch.allclose(head.predict(rows, "multiclass").sum(dim=1), torch.ones(50))
     assert torch.allclose(head.predict(rows, "binary"), head(rows).sigmoid())
@@ -70,6 +70,25 @@ def test_what_hardly_varied_in_training_cannot_explode():
     far = torch.tensor([[5.0, 5.0], [50.0, 5.0]])
     assert torch.equal(head(far[:1]), head(far[1:]))
     assert head.feature_scale[1] == 1
+
+
+def test_a_row_far_outside_in_every_dimension_is_drawn_in():
+    features = np.random.default_rng(0).normal(size=(100, 50)).astype(np.float32)
+    head = Head(50, 1, 4, 0.0).eval()
+    head.scale_features(features)
+    lengths = head.scaled(torch.from_numpy(np.vstack([features[:1], np.full((1, 50), 9.0)]))).norm(dim=1)
+    ordinary = np.linalg.norm((features - features.mean(0)) / features.std(0), axis=1)
+    assert np.isclose(lengths[0].item(), ordinary[0], rtol=1e-4)
+    assert np.isclose(lengths[1].item(), 2.5 * np.median(ordinary), rtol=1e-4)
+    single = torch.zeros(1, 50, requires_grad=True)
+    head.scaled(single + head.feature_mean).sum().backward()
+    assert torch.isfinite(single.grad).all()
+
+
+def test_a_new_perceptron_changes_nothing():
+    head = Head(4, 2, 8, 0.5)
+    rows = torch.randn(5, 4)
+    assert torch.equal(head.train()(rows), head.linear(rows))
 
 
 def test_constant_features_and_targets_do_not_divide_by_zero():

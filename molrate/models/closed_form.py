@@ -1,0 +1,83 @@
+"""The linear map of a head, fitted to embeddings that stay as they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.linear_model import LogisticRegression, RidgeCV
+
+from molrate.errors import InputError
+from molrate.models.head import Head, Task
+
+_Floats = npt.NDArray[np.float64]
+
+_PENALTIES = np.logspace(-2, 5, 15)
+_MAX_STEPS = 2000
+
+
+def fit_linear(
+    head: Head, task: Task, features: npt.NDArray[np.float32], values: _Floats, balanced: bool = False
+) -> None:
+    """Scale a head by training molecules, and fit its linear map by ridge or logistic regression.
+
+    The penalty is that of the smallest leave-one-out error of ridge regression, which has a closed form; for
+    classes it is the ridge on +1 and -1 whose quadratic loss touches the logistic loss at zero.
+
+    Parameters
+    ----------
+    head : Head
+        Is changed in place.
+    task : Task
+    features : ndarray, shape (n, d)
+        Finite embeddings of the training molecules.
+    values : ndarray, shape (n, n_targets)
+        Values or class codes, NaN where not measured.
+    balanced : bool
+        Whether every class, and not every molecule, counts alike.
+
+    Raises
+    ------
+    InputError
+        If a class has no molecule.
+
+    Examples
+    --------
+    >>> head = Head(2, 1, 0, 0.0)
+    >>> features = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    >>> fit_linear(head, Task("regression", ("y",)), features, 3 * features[:, :1].astype(float))
+    >>> bool(abs(head.predict(torch.tensor([[1.0, 0.0]]), "regression") - 3) < 0.1)
+    True
+    """
+    head.scale_features(features)
+    if task.kind == "regression":
+        head.scale_targets(values)
+    with torch.no_grad():
+        scaled = head.scaled(torch.from_numpy(features)).double().numpy()
+        fits = [
+            _fit_target(task, scaled, values[:, column], column, head, balanced)
+            for column in range(len(task.targets))
+        ]
+        head.linear.weight.copy_(torch.from_numpy(np.vstack([weight for weight, _ in fits])))
+        head.linear.bias.copy_(torch.from_numpy(np.concatenate([bias for _, bias in fits])))
+
+
+def _fit_target(
+    task: Task, scaled: _Floats, values: _Floats, column: int, head: Head, balanced: bool
+) -> tuple[_Floats, _Floats]:
+    """Weights (n_outputs of the target, d) and biases of one target."""
+    measured = ~np.isnan(values)
+    features, known = scaled[measured], values[measured]
+    if task.kind == "regression":
+        mean, scale = float(head.target_mean[column]), float(head.target_scale[column])
+        ridge = RidgeCV(_PENALTIES).fit(features, (known - mean) / scale)
+        return ridge.coef_[None], np.array([ridge.intercept_])
+    n_classes = len(task.classes[column])
+    if len(np.unique(known)) < n_classes:
+        raise InputError(f"target {task.targets[column]!r}: a class has no molecule to fit a model on")
+    signs = 2.0 * (known[:, None] == np.arange(n_classes)) - 1
+    penalty = RidgeCV(_PENALTIES).fit(features, signs if n_classes > 2 else signs[:, 1]).alpha_
+    weight = "balanced" if balanced else None
+    model = LogisticRegression(C=4 / penalty, max_iter=_MAX_STEPS, class_weight=weight)
+    model.fit(features, known)
+    return model.coef_, model.intercept_

@@ -1,0 +1,67 @@
+"""A head's linear map against scikit-learn's own estimators, and gaps, classes and outliers."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import RidgeCV
+from sklearn.preprocessing import StandardScaler
+
+from molrate.errors import InputError
+from molrate.models.closed_form import fit_linear
+from molrate.models.head import Head, Task
+
+NUMBERS = Task("regression", ("a", "b"))
+
+
+@pytest.fixture
+def features():
+    return np.random.default_rng(0).normal(2, 3, (120, 6)).astype(np.float32)
+
+
+def test_regression_is_ridge_with_the_penalty_of_the_smallest_leave_one_out_error(features):
+    rng = np.random.default_rng(1)
+    values = features[:, :2] * [2.0, -1.0] + rng.normal(size=(120, 2))
+    values[:30, 0] = np.nan
+    head = Head(6, 2, 0, 0.0).eval()
+    fit_linear(head, NUMBERS, features, values)
+    predicted = head.predict(torch.from_numpy(features), "regression").detach().numpy()
+    scaled = StandardScaler().fit_transform(features)
+    for column in range(2):
+        known = ~np.isnan(values[:, column])
+        theirs = RidgeCV(np.logspace(-2, 5, 15)).fit(scaled[known], values[known, column])
+        assert np.allclose(predicted[:, column], theirs.predict(scaled), atol=0.05)
+
+
+def test_classes_with_gaps_are_separated_and_a_missing_class_is_named(features):
+    task = Task("binary", ("a", "b"), (("no", "yes"), ("no", "yes")), ("yes", "yes"))
+    values = (features[:, :2] > 2).astype(float)
+    values[::7, 1] = np.nan
+    head = Head(6, 2, 0, 0.0).eval()
+    fit_linear(head, task, features, values)
+    predicted = head.predict(torch.from_numpy(features), "binary").detach().numpy()
+    known = ~np.isnan(values)
+    assert ((predicted > 0.5) == (values == 1))[known].mean() > 0.95
+    with pytest.raises(InputError, match="'b': a class has no molecule"):
+        fit_linear(head, task, features, np.column_stack([values[:, 0], np.zeros(120)]))
+
+
+def test_of_several_classes_each_has_its_own_weights(features):
+    task = Task("multiclass", ("a",), (("x", "y", "z"),), (None,))
+    codes = np.digitize(features[:, 0], [1, 3]).astype(float)[:, None]
+    head = Head(6, 3, 0, 0.0).eval()
+    fit_linear(head, task, features, codes)
+    predicted = head.predict(torch.from_numpy(features), "multiclass").detach().numpy()
+    assert (predicted.argmax(axis=1) == codes[:, 0]).mean() > 0.85
+
+
+def test_balanced_classes_move_the_boundary_to_the_rare_one(features):
+    task = Task("binary", ("a",), (("no", "yes"),), ("yes",))
+    rng = np.random.default_rng(2)
+    values = (features[:, :1] + rng.normal(0, 3, (120, 1)) > 7).astype(float)
+    means = []
+    for balanced in (False, True):
+        head = Head(6, 1, 0, 0.0).eval()
+        fit_linear(head, task, features, values, balanced)
+        means.append(float(head.predict(torch.from_numpy(features), "binary").mean()))
+    assert np.isclose(means[0], values.mean(), atol=0.05)
+    assert means[1] > means[0] + 0.1
