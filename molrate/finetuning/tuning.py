@@ -133,6 +133,8 @@ class FinetuneResult:
     best : GridPoint
     metrics : dict
         ``validation`` and ``test``, each ``mean`` and by target.
+    frozen : dict
+        Metrics of the test part by the head fitted to the encoder as it was, likewise.
     unsupported : dict of int to str
         Rows the encoder does not support, and why; they are in no part.
     calibration : dict
@@ -143,6 +145,7 @@ class FinetuneResult:
     trials: list[GridPoint]
     best: GridPoint
     metrics: dict[str, dict[str, dict[str, float]]]
+    frozen: dict[str, dict[str, float]]
     unsupported: dict[int, str]
     calibration: Calibration
 
@@ -350,8 +353,9 @@ def tune(
             shutil.rmtree(folder)
         raise InputError(f"{encoder.name}: training diverged under every setting; lower --learning-rate")
     run = tuning.run(best.learning_rate, best.weight_decay)
+    frozen = tuning.metrics(tuning.predictions(run, "test"), "test")
     run.load_state_dict(best.state)
     found = {part: tuning.predictions(run, part) for part in ("validation", "test")}
     metrics = {part: tuning.metrics(predicted, part) for part, predicted in found.items()}
     calibration = tuning.calibration(found["validation"])
-    return FinetuneResult(run, trials, best, metrics, tuning.unsupported, calibration)
+    return FinetuneResult(run, trials, best, metrics, frozen, tuning.unsupported, calibration)
