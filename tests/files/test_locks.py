@@ -88,7 +88,8 @@ def test_of_eight_processes_one_writes_and_seven_are_refused(tmp_path):
     said = sorted(process.communicate()[0].strip() for process in claims)
     assert said[-1] == "wrote"
     assert all("another molrate process" in text for text in said[:-1])
-    assert not (tmp_path / "out").exists()
+    # Whose folder it is depends on who came first; nothing is left in it.
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_eight_processes_take_turns_at_a_cache(tmp_path):
