@@ -27,6 +27,7 @@ FAMILIES = Registry(
     {
         "pretrain-gnns": "molrate.encoders.pretrain_gnns.encoder:PretrainGNNEncoder",
         "grover": "molrate.encoders.grover.encoder:GroverEncoder",
+        "chemprop": "molrate.encoders.dmpnn.encoder:DMPNNEncoder",
         "ecfp": "molrate.encoders.baselines:ECFPEncoder",
         "rdkit-descriptors": "molrate.encoders.baselines:DescriptorEncoder",
     },
