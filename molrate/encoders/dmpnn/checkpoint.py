@@ -1,7 +1,8 @@
 """Models of Chemprop v2, CheMeleon's file, and safetensors: settings and tensors of the message passing.
 
-Chemprop pickles its models with the classes of its loss, metrics and transforms. Nothing of that is imported or
-run here: torch's reader for tensors alone reads the file, and each class it finds named is an empty stand-in.
+Chemprop pickles its models with the classes of its loss, metrics and transforms. Nothing of that is imported
+or run here: torch's reader for tensors alone reads the file, and each class it finds named is an empty
+stand-in.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ def _config(passing: dict[str, Any], aggregation: dict[str, Any], path: Path) ->
     if n_atom not in SCHEME_OF_WIDTH or n_bond != _n_bond_features():
         raise WeightsError(
             f"{path}: it reads {n_atom} atom and {n_bond} bond features. Chemprop's own of v2 (72), v1 (133) "
-            "and organic (44) with 14 of bonds are supported; extra features of atoms or bonds and RIGR are not"
+            "and organic (44) with 14 of bonds are supported; extra features and RIGR are not"
         )
     config = {
         "width": int(width),

@@ -1,9 +1,10 @@
-"""Molecular graphs as Chemprop reads them: what its atom and bond features are made from, and directed bonds."""
+"""Molecular graphs as Chemprop reads them: what its features are made from, and bonds in both directions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ them all are one value, which no feature knows."""
 
 _Columns = tuple[list[int] | list[float], ...]
 
-_ATOM_READERS = (
+_ATOM_READERS: tuple[Callable[[Chem.Atom], Any], ...] = (
     Chem.Atom.GetAtomicNum,
     Chem.Atom.GetTotalDegree,
     Chem.Atom.GetFormalCharge,
@@ -29,7 +30,7 @@ _ATOM_READERS = (
     Chem.Atom.GetHybridization,
     Chem.Atom.GetIsAromatic,
 )
-_BOND_READERS = (
+_BOND_READERS: tuple[Callable[[Chem.Bond], Any], ...] = (
     Chem.Bond.GetBeginAtomIdx,
     Chem.Bond.GetEndAtomIdx,
     Chem.Bond.GetBondType,
@@ -65,8 +66,8 @@ def batch_molecules(molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
     MoleculeBatch
         Its content is a PyG ``Data``: ``x`` (n_atoms, 7), the values of :data:`N_VALUES` and whether the atom
         is aromatic; ``mass`` (n_atoms,); ``edge_index`` (2, n_edges), source and target, sorted by target,
-        then source; ``reverse`` (n_edges,), the edge of the other direction; ``edge_attr`` (n_edges, 4), RDKit's
-        bond type, conjugated, in a ring, and stereo; ``batch`` (n_atoms,); ``num_graphs``.
+        then source; ``reverse`` (n_edges,), the edge of the other direction; ``edge_attr`` (n_edges, 4),
+        RDKit's bond type, conjugated, in a ring, and stereo; ``batch`` (n_atoms,); ``num_graphs``.
     """
     return MoleculeBatch.of(molecules, encode, collate)
 

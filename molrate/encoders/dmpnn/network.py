@@ -1,8 +1,8 @@
 """The directed message passing network (D-MPNN) of Chemprop.
 
 Sources: K. Yang et al., Analyzing Learned Molecular Representations for Property Prediction, J. Chem. Inf.
-Model. 2019, for the equations; Chemprop v2 for the features and for names and shapes of parameters, so that its
-models load as they are.
+Model. 2019, for the equations; Chemprop v2 for the features and for names and shapes of parameters, so that
+its models load as they are.
 """
 
 from __future__ import annotations
