@@ -217,9 +217,9 @@ def test_untrained_weights_follow_the_seed():
 
 def test_cards_build_the_networks_they_describe():
     cards = [card for card in encoder_cards().values() if card.family == "chemprop"]
-    assert len(cards) == 11
+    assert len(cards) == 12
     for card in cards:
-        assert "MIT" in card.licence
+        assert "MIT" in card.licence or card.weights is None
         config = {key: value for key, value in card.config.items() if key != "aggregation"}
         with torch.device("meta"):
             network = DMPNN(**config)
