@@ -67,6 +67,10 @@ class WeightsError(MolrateError):
     exit_code = 4
 
 
+class UnreachableError(WeightsError):
+    """Weights that cannot be downloaded because nothing answers where they are published."""
+
+
 class UnsupportedMoleculeError(MolrateError):
     """A valid molecule that an encoder's input featurisation does not support."""
 

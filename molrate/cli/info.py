@@ -12,7 +12,7 @@ from molrate.cli.options import examples
 
 _PACKAGES = ("molrate", "torch", "torch-geometric", "rdkit", "numpy", "scipy", "scikit-learn", "pandas")
 _OPTIONAL = ("lightning", "ray", "deepchem", "openpyxl")
-_VARIABLES = ("MOLRATE_CACHE", "MOLRATE_DATA", "MOLRATE_WEIGHTS")
+_VARIABLES = ("MOLRATE_CACHE", "MOLRATE_DATA", "MOLRATE_WEIGHTS", "MOLRATE_OFFLINE")
 
 
 @click.command(

@@ -20,6 +20,7 @@ _COMMANDS = (
     "evaluate",
     "embed",
     "screen",
+    "download",
     "convert",
     "pretrain",
     "list",

