@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import secrets
 from contextlib import suppress
 from importlib.metadata import version
@@ -23,6 +24,7 @@ from molrate.paths import cache_folder
 logger = logging.getLogger(__name__)
 
 _FORMAT = 2
+_LONGEST_NAME = 80
 
 
 def layer_path(encoder: Encoder, layer: str, pooling: str, molecules: Molecules, device: str) -> Path:
@@ -49,7 +51,9 @@ def layer_path(encoder: Encoder, layer: str, pooling: str, molecules: Molecules,
     if encoder.level == "node":
         key |= {"pooling": [POOLING, pooling], "device": _numerics(device), "torch": version("torch")}
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    return cache_folder("embeddings") / f"{encoder.name}-{layer}-{digest[:24]}.safetensors"
+    # An encoder may be named by the path of its file.
+    readable = re.sub(r"[^\w.-]+", "-", encoder.name)[-_LONGEST_NAME:]
+    return cache_folder("embeddings") / f"{readable}-{layer}-{digest[:24]}.safetensors"
 
 
 def _numerics(device: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from molrate.encoders.batch import MoleculeBatch
 from molrate.encoders.cards import EncoderCard, encoder_cards
-from molrate.errors import UsageError
+from molrate.errors import UsageError, WeightsError
 from molrate.registry import Registry
 
 if TYPE_CHECKING:
@@ -61,6 +61,22 @@ class Encoder(ABC):
     def name(self) -> str:
         """Name under which the encoder is registered."""
         return self.card.name
+
+    @classmethod
+    def file_config(cls, weights: Path) -> dict[str, Any]:
+        """Config of the card of an encoder that is nothing but a file, named ``FAMILY:FILE``.
+
+        Raises
+        ------
+        UsageError
+            If the family does not read files that no card describes.
+        WeightsError
+            If the file is not one of the family's.
+        """
+        raise UsageError(
+            f"{weights}: files of this family do not tell their settings; name an encoder of the family and "
+            "give the file with --weights"
+        )
 
     @abstractmethod
     def identity(self) -> dict[str, str]:
@@ -223,7 +239,8 @@ def load_encoder(
     Parameters
     ----------
     name : str
-        Name that ``molrate list encoders`` prints.
+        Name that ``molrate list encoders`` prints; or ``FAMILY:FILE`` for a checkpoint that tells its own
+        settings, such as ``chemprop:model.pt``.
     weights : str or pathlib.Path, optional
         A checkpoint of the same architecture to use in place of the published one. Its digest goes
         into the record but is not compared with the card's.
@@ -241,9 +258,12 @@ def load_encoder(
     WeightsError
         If the weights are missing and cannot be downloaded, or are not the published ones.
     """
-    cards = encoder_cards()
-    if name in cards:
-        card = cards[name]
+    card = encoder_cards().get(name)
+    family_name, _, file = name.partition(":")
+    if card is None and file and family_name in FAMILIES:
+        weights = Path(weights or file)
+        card = _card_of_file(name, family_name, weights)
+    if card is not None:
         family = FAMILIES[card.family]
         unknown = sorted(set(options) - set(family.options))
         if unknown:
@@ -255,3 +275,17 @@ def load_encoder(
     if name in plugins:
         return plugins[name].load()(weights=weights, seed=seed, **options)
     raise UsageError(f"unknown encoder {name!r} (--encoder); known: {', '.join(encoder_names())}")
+
+
+def _card_of_file(name: str, family: str, weights: Path) -> EncoderCard:
+    """Card of an encoder that is nothing but a file."""
+    if not weights.is_file():
+        raise WeightsError(f"{weights}: no such file (--encoder {name})")
+    return EncoderCard(
+        name=name,
+        title=f"{weights.name}, read as {family}",
+        description=f"The {family} encoder in the file {weights}.",
+        family=family,
+        kind="pretrained",
+        config=FAMILIES[family].file_config(weights),
+    )
