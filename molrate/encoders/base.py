@@ -26,6 +26,7 @@ FAMILIES = Registry(
     "molrate.encoder_families",
     {
         "pretrain-gnns": "molrate.encoders.pretrain_gnns.encoder:PretrainGNNEncoder",
+        "hf": "molrate.encoders.huggingface.encoder:LanguageModelEncoder",
         "grover": "molrate.encoders.grover.encoder:GroverEncoder",
         "ecfp": "molrate.encoders.baselines:ECFPEncoder",
         "rdkit-descriptors": "molrate.encoders.baselines:DescriptorEncoder",
@@ -63,6 +64,20 @@ class Encoder(ABC):
         return self.card.name
 
     @classmethod
+    def find_file(cls, source: str) -> Path:
+        """Weights that the second half of ``FAMILY:FILE`` stands for.
+
+        Raises
+        ------
+        WeightsError
+            If there are none.
+        """
+        path = Path(source)
+        if not path.is_file():
+            raise WeightsError(f"{source}: no such file (--encoder)")
+        return path
+
+    @classmethod
     def file_config(cls, weights: Path) -> dict[str, Any]:
         """Config of the card of an encoder that is nothing but a file, named ``FAMILY:FILE``.
 
@@ -90,6 +105,10 @@ class Encoder(ABC):
         WeightsError
             If the weights cannot be read.
         """
+
+    def remarks(self) -> list[str]:
+        """Sentences on what the molecules read so far lost in the encoder's input form."""
+        return []
 
     @abstractmethod
     def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
@@ -240,7 +259,8 @@ def load_encoder(
     ----------
     name : str
         Name that ``molrate list encoders`` prints; or ``FAMILY:FILE`` for a checkpoint that tells its own
-        settings, such as ``chemprop:model.pt``.
+        settings, such as ``chemprop:model.pt``; or ``hf:FOLDER`` or ``hf:OWNER/NAME@REVISION`` for a
+        language model.
     weights : str or pathlib.Path, optional
         A checkpoint of the same architecture to use in place of the published one. Its digest goes
         into the record but is not compared with the card's.
@@ -261,7 +281,7 @@ def load_encoder(
     card = encoder_cards().get(name)
     family_name, _, file = name.partition(":")
     if card is None and file and family_name in FAMILIES:
-        weights = Path(weights or file)
+        weights = _file_of(family_name, file, options) if weights is None else Path(weights)
         card = _card_of_file(name, family_name, weights)
     if card is not None:
         family = FAMILIES[card.family]
@@ -275,6 +295,13 @@ def load_encoder(
     if name in plugins:
         return plugins[name].load()(weights=weights, seed=seed, **options)
     raise UsageError(f"unknown encoder {name!r} (--encoder); known: {', '.join(encoder_names())}")
+
+
+def _file_of(family: str, source: str, options: dict[str, Any]) -> Path:
+    """Weights that an encoder's name stands for; families of a hub fetch them where that is asked for."""
+    asked = {"download": True} if options.get("download") else {}
+    found: Path = FAMILIES[family].find_file(source, **asked)
+    return found
 
 
 def _card_of_file(name: str, family: str, weights: Path) -> EncoderCard:

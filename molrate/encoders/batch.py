@@ -20,6 +20,12 @@ the graphs or the network that changes embeddings: the version is part of the ke
 GROVER = "grover/1"
 """Featurisation of :mod:`molrate.encoders.grover.graphs`; the same rule holds for its version."""
 
+HUGGINGFACE = "huggingface/1"
+"""Featurisation of :mod:`molrate.encoders.huggingface`, likewise; each tokeniser adds its digest."""
+
+MOLCLR = "molclr/1"
+"""Featurisation of :mod:`molrate.encoders.molclr.graphs`, likewise."""
+
 POOLING = "pooling/1"
 """Version of :mod:`molrate.encoders.pooling`, likewise."""
 
