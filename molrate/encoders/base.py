@@ -27,6 +27,7 @@ FAMILIES = Registry(
     {
         "pretrain-gnns": "molrate.encoders.pretrain_gnns.encoder:PretrainGNNEncoder",
         "hf": "molrate.encoders.huggingface.encoder:LanguageModelEncoder",
+        "molclr": "molrate.encoders.molclr.encoder:MolCLREncoder",
         "grover": "molrate.encoders.grover.encoder:GroverEncoder",
         "ecfp": "molrate.encoders.baselines:ECFPEncoder",
         "rdkit-descriptors": "molrate.encoders.baselines:DescriptorEncoder",
