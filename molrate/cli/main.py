@@ -23,6 +23,7 @@ _COMMANDS = (
     "convert",
     "pretrain",
     "list",
+    "show",
     "info",
     "cache",
 )

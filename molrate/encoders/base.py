@@ -219,13 +219,34 @@ def encoder_names() -> list[str]:
     return [*cards, *sorted(plugins - set(cards))]
 
 
-def list_encoders() -> list[dict[str, str]]:
+def list_encoders(
+    family: str | None = None,
+    offline: bool = False,
+    task: str | None = None,
+    licence: str | None = None,
+) -> list[dict[str, str]]:
     """List the encoders that molrate knows, including plugins.
+
+    Parameters
+    ----------
+    family : str, optional
+        Only those of this family, one of :data:`FAMILIES`.
+    offline : bool
+        Only those that can run without a download.
+    task : str, optional
+        Only those that were pretrained to do this, such as ``attribute-masking`` or ``supervised``.
+    licence : str, optional
+        Only those of this licence; ``permissive`` for all that allow every use.
 
     Returns
     -------
     list of dict
-        Name, kind, availability offline and title of each encoder.
+        Name, family, kind, availability offline, title, licence and pretraining tasks of each encoder.
+
+    Raises
+    ------
+    UsageError
+        If the family or the task is unknown.
 
     Examples
     --------
@@ -233,18 +254,86 @@ def list_encoders() -> list[dict[str, str]]:
     True
     """
     cards = encoder_cards()
-    rows = []
-    for name in encoder_names():
-        card = cards.get(name)
-        rows.append(
-            {
-                "encoder": name,
-                "kind": card.kind if card else "plugin",
-                "available offline": "yes" if card is None or card.available_offline else "download",
-                "what": card.title if card else "",
-            }
-        )
+    _check_known("family", family, {card.family for card in cards.values()})
+    _check_known("task", task, {name for card in cards.values() for name in card.tasks})
+    plugins = [name for name in encoder_names() if name not in cards]
+    rows = [
+        _row_of(card)
+        for card in cards.values()
+        if family in (None, card.family)
+        and (task is None or task in card.tasks)
+        and (licence in (None, card.licence) or (licence == "permissive" and card.permissive))
+        and (not offline or card.available_offline)
+    ]
+    if family is None and task is None and licence is None:
+        rows += [
+            {"encoder": name, "family": "", "kind": "plugin", "available offline": "yes"}
+            | {"what": "", "licence": "", "tasks": ""}
+            for name in plugins
+        ]
     return rows
+
+
+def _check_known(noun: str, name: str | None, known: set[str]) -> None:
+    if name is not None and name not in known:
+        raise UsageError(f"unknown {noun} {name!r} (--{noun}); known: {', '.join(sorted(known))}")
+
+
+def _row_of(card: EncoderCard) -> dict[str, str]:
+    available = "yes" if card.available_offline else "download"
+    if card.missing_extra is not None:
+        available = f"needs molrate[{card.missing_extra}]"
+    return {
+        "encoder": card.name,
+        "family": card.family,
+        "kind": card.kind,
+        "available offline": available,
+        "what": card.title,
+        "licence": card.licence,
+        "tasks": ", ".join(card.tasks),
+    }
+
+
+def describe_encoder(name: str) -> dict[str, Any]:
+    """What is known of an encoder, from its card.
+
+    Parameters
+    ----------
+    name : str
+        As of :func:`load_encoder`.
+
+    Returns
+    -------
+    dict
+        Plain values by name: layers with their dimensions, pretraining, labels seen, licence, source, ...
+
+    Raises
+    ------
+    UsageError, WeightsError
+        If no encoder has that name.
+    """
+    card = encoder_cards().get(name) or load_encoder(name).card
+    return {
+        "encoder": card.name,
+        "title": card.title,
+        "family": card.family,
+        "kind": card.kind,
+        "description": card.description,
+        "input": card.input,
+        "layers": card.layers,
+        "parameters": card.parameters,
+        "trainable": card.trainable,
+        "pretraining": card.pretraining,
+        "tasks": card.tasks,
+        "labels seen": card.labels_seen,
+        "licence": card.licence or ("not stated" if card.weights else "no weights"),
+        "licence of code": card.code_licence or "as of the weights",
+        "permissive": card.permissive,
+        "source": card.source,
+        "bytes": card.size,
+        "available offline": _row_of(card)["available offline"],
+        "citation": card.citation,
+    }
 
 
 def load_encoder(

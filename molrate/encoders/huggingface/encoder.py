@@ -56,7 +56,7 @@ class LanguageModelEncoder(Encoder):
     Parameters
     ----------
     card : EncoderCard
-        With ``architecture`` and ``tokeniser`` in its config, or the ``repository`` of the hub that has them.
+        With ``architecture`` and ``tokeniser`` in its config, or a source in the hub that has them.
     weights : pathlib.Path, optional
         Used in place of the card's, without comparing digests. A file that molrate wrote brings its own
         settings.
@@ -86,9 +86,8 @@ class LanguageModelEncoder(Encoder):
     ) -> None:
         self.card = card
         self.seed = seed
-        if weights is None and "repository" in card.config:
-            source = "{repository}@{revision}".format(**card.config)
-            weights = find_weights(source, download)
+        if weights is None and card.hub_source is not None:
+            weights = find_weights(card.hub_source, download)
         self.weights = choose_weights(card, weights)
         self.settings = dict(self._find_settings(card, weights))
         chosen = tokens or self.settings.get("tokens", "molecule")
