@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import parse_qsl
 
 from molrate.encoders.batch import MoleculeBatch
 from molrate.encoders.cards import EncoderCard, encoder_cards
@@ -350,7 +352,7 @@ def load_encoder(
     name : str
         Name that ``molrate list encoders`` prints; or ``FAMILY:FILE`` for a checkpoint that tells its own
         settings, such as ``chemprop:model.pt``; or ``hf:FOLDER`` or ``hf:OWNER/NAME@REVISION`` for a
-        language model.
+        language model. Options of the family may follow: ``grover-small-zinc?padding=batch``.
     weights : str or pathlib.Path, optional
         A checkpoint of the same architecture to use in place of the published one. Its digest goes
         into the record but is not compared with the card's.
@@ -359,7 +361,8 @@ def load_encoder(
     precision : {"fp32", "bf16"}
         Precision of weights and hidden states, for families that offer the choice (GROVER).
     **options
-        Other options of the encoder's family; GROVER has ``padding``.
+        Other options of the encoder's family; GROVER has ``padding``, language models have ``tokens``,
+        ``tokeniser`` and ``download``.
 
     Raises
     ------
@@ -368,8 +371,10 @@ def load_encoder(
     WeightsError
         If the weights are missing and cannot be downloaded, or are not the published ones.
     """
-    card = encoder_cards().get(name)
-    family_name, _, file = name.partition(":")
+    base, given = _split_options(name)
+    options = {**given, **options}
+    card = encoder_cards().get(base)
+    family_name, _, file = base.partition(":")
     if card is None and file and family_name in FAMILIES:
         weights = _file_of(family_name, file, options) if weights is None else Path(weights)
         card = _card_of_file(name, family_name, weights)
@@ -380,11 +385,24 @@ def load_encoder(
             raise UsageError(f"{name} has no option {', '.join(unknown)}")
         if "precision" in family.options:
             options["precision"] = precision
+        # Variants of an encoder stand beside one another in a ranking, and a model remembers its own.
+        card = replace(card, name=name)
         return family(card, weights=Path(weights) if weights else None, seed=seed, **options)
     plugins = {point.name: point for point in entry_points(group=_PLUGIN_GROUP)}
     if name in plugins:
         return plugins[name].load()(weights=weights, seed=seed, **options)
     raise UsageError(f"unknown encoder {name!r} (--encoder); known: {', '.join(encoder_names())}")
+
+
+def _split_options(name: str) -> tuple[str, dict[str, Any]]:
+    """The name of an encoder before ``?``, and the options behind it."""
+    base, _, query = name.partition("?")
+    words: dict[str, Any] = {"yes": True, "no": False}
+    try:
+        pairs = parse_qsl(query, strict_parsing=bool(query))
+    except ValueError as error:
+        raise UsageError(f"{name}: options are written NAME?option=value&option=value (--encoder)") from error
+    return base, {key: int(value) if value.isdigit() else words.get(value, value) for key, value in pairs}
 
 
 def _file_of(family: str, source: str, options: dict[str, Any]) -> Path:

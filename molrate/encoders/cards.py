@@ -92,7 +92,8 @@ class EncoderCard:
             sha256=self.weights.get("sha256"),
             git_blob=self.weights.get("git_blob"),
             urls=() if source is None else _addresses(source),
-            folder=shipped("pretrained") / self.name if source is None else None,
+            # Options behind a name make a variant of the encoder, with the same weights.
+            folder=shipped("pretrained") / self.name.partition("?")[0] if source is None else None,
         )
 
     @property

@@ -275,6 +275,12 @@ def test_a_shipped_encoder_with_the_names_of_kermt_gives_its_numbers(tmp_path):
     assert np.array_equal(vectors(found), vectors(shipped))
 
 
+def test_an_option_behind_the_name_is_that_option():
+    encoder = load_encoder("grover-small-zinc?padding=5")
+    assert encoder.identity() == load_encoder("grover-small-zinc", padding=5).identity()
+    assert encoder.name == "grover-small-zinc?padding=5"
+
+
 class Payload:
     def __init__(self, target):
         self.target = target

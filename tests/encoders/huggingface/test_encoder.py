@@ -212,6 +212,19 @@ def test_a_tokeniser_can_be_chosen(bert):
     assert rule.identity()["tokeniser"] == "smiles"
 
 
+def test_options_may_stand_in_the_name_and_are_remembered(bert, tmp_path):
+    name = f"hf:{bert}?tokens=all"
+    encoder = load_encoder(name)
+    assert (encoder.name, encoder.settings["tokens"]) == (name, "all")
+    assert encoder.identity() == load_encoder(f"hf:{bert}", tokens="all").identity()
+    encoder.write_weights(encoder.module, tmp_path / "tuned.safetensors")
+    assert load_encoder(name, tmp_path / "tuned.safetensors").settings == encoder.settings
+    with pytest.raises(UsageError, match="has no option padding"):
+        load_encoder(f"hf:{bert}?padding=4")
+    with pytest.raises(UsageError, match="option=value"):
+        load_encoder(f"hf:{bert}?all")
+
+
 def change_config(folder, name="config.json", **changes):
     path = folder / name
     config = json.loads(path.read_text()) if path.is_file() else {}
