@@ -26,7 +26,7 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
-	$(BIN)/pip install -q -c constraints.txt -e ".[dev,moleculenet,ray,train]"
+	$(BIN)/pip install -q -c constraints.txt -e ".[dev,hf,moleculenet,ray,train]"
 	touch $@ $(VENV)/installed
 
 # The example workflow is run by the engine it is for, whose dependencies do not go with those above.

@@ -24,6 +24,7 @@ _COMMANDS = (
     "convert",
     "pretrain",
     "list",
+    "show",
     "info",
     "cache",
 )

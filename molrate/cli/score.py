@@ -47,6 +47,7 @@ _FOR_MOLECULES = (
     "source_molecules",
     "input_format",
     "max_atoms",
+    "exclude_contaminated",
 )
 
 _EXAMPLES = examples(
@@ -128,6 +129,12 @@ _EXAMPLES = examples(
 @precision_option()
 @seed_option()
 @device_option()
+@click.option(
+    "--exclude-contaminated",
+    is_flag=True,
+    help="Leave out encoders that were trained on labels of DATASET, or on any measurements where DATASET "
+    "is not public.",
+)
 @click.option(
     "--scale-by-dimension",
     is_flag=True,

@@ -156,6 +156,9 @@ class _Task:
         if self.embedding.failure is not None:
             self.embedding.layers.clear()
             return
+        self.embedding.remarks = self.encoder.remarks()
+        for remark in self.embedding.remarks:
+            logger.warning("%s", remark)
         for layer, path in self.paths.items():
             if cache and layer in self.embedding.layers:
                 write_layer(path, self.embedding.layers[layer], self.embedding.errors)

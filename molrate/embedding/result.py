@@ -27,6 +27,8 @@ class Embedding:
         Where layers were computed; ``cache`` if none had to be.
     failure : MolrateError or None
         Why the encoder could not run; its layers are then missing.
+    remarks : list of str
+        What molecules lost in the encoder's input form, said where it was computed anew.
     """
 
     layers: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
@@ -34,3 +36,4 @@ class Embedding:
     seconds: float = 0.0
     device: str = "cache"
     failure: MolrateError | None = None
+    remarks: list[str] = field(default_factory=list)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import parse_qsl
 
 from molrate.encoders.batch import MoleculeBatch
 from molrate.encoders.cards import EncoderCard, encoder_cards
@@ -26,6 +28,8 @@ FAMILIES = Registry(
     "molrate.encoder_families",
     {
         "pretrain-gnns": "molrate.encoders.pretrain_gnns.encoder:PretrainGNNEncoder",
+        "hf": "molrate.encoders.huggingface.encoder:LanguageModelEncoder",
+        "molclr": "molrate.encoders.molclr.encoder:MolCLREncoder",
         "grover": "molrate.encoders.grover.encoder:GroverEncoder",
         "chemprop": "molrate.encoders.dmpnn.encoder:DMPNNEncoder",
         "ecfp": "molrate.encoders.baselines:ECFPEncoder",
@@ -64,6 +68,20 @@ class Encoder(ABC):
         return self.card.name
 
     @classmethod
+    def find_file(cls, source: str) -> Path:
+        """Weights that the second half of ``FAMILY:FILE`` stands for.
+
+        Raises
+        ------
+        WeightsError
+            If there are none.
+        """
+        path = Path(source)
+        if not path.is_file():
+            raise WeightsError(f"{source}: no such file (--encoder)")
+        return path
+
+    @classmethod
     def file_config(cls, weights: Path) -> dict[str, Any]:
         """Config of the card of an encoder that is nothing but a file, named ``FAMILY:FILE``.
 
@@ -91,6 +109,10 @@ class Encoder(ABC):
         WeightsError
             If the weights cannot be read.
         """
+
+    def remarks(self) -> list[str]:
+        """Sentences on what the molecules read so far lost in the encoder's input form."""
+        return []
 
     @abstractmethod
     def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
@@ -200,13 +222,34 @@ def encoder_names() -> list[str]:
     return [*cards, *sorted(plugins - set(cards))]
 
 
-def list_encoders() -> list[dict[str, str]]:
+def list_encoders(
+    family: str | None = None,
+    offline: bool = False,
+    task: str | None = None,
+    licence: str | None = None,
+) -> list[dict[str, str]]:
     """List the encoders that molrate knows, including plugins.
+
+    Parameters
+    ----------
+    family : str, optional
+        Only those of this family, one of :data:`FAMILIES`.
+    offline : bool
+        Only those that can run without a download.
+    task : str, optional
+        Only those that were pretrained to do this, such as ``attribute-masking`` or ``supervised``.
+    licence : str, optional
+        Only those of this licence; ``permissive`` for all that allow every use.
 
     Returns
     -------
     list of dict
-        Name, kind, availability offline and title of each encoder.
+        Name, family, kind, availability offline, title, licence and pretraining tasks of each encoder.
+
+    Raises
+    ------
+    UsageError
+        If the family or the task is unknown.
 
     Examples
     --------
@@ -214,18 +257,86 @@ def list_encoders() -> list[dict[str, str]]:
     True
     """
     cards = encoder_cards()
-    rows = []
-    for name in encoder_names():
-        card = cards.get(name)
-        rows.append(
-            {
-                "encoder": name,
-                "kind": card.kind if card else "plugin",
-                "available offline": "yes" if card is None or card.available_offline else "download",
-                "what": card.title if card else "",
-            }
-        )
+    _check_known("family", family, {card.family for card in cards.values()})
+    _check_known("task", task, {name for card in cards.values() for name in card.tasks})
+    plugins = [name for name in encoder_names() if name not in cards]
+    rows = [
+        _row_of(card)
+        for card in cards.values()
+        if family in (None, card.family)
+        and (task is None or task in card.tasks)
+        and (licence in (None, card.licence) or (licence == "permissive" and card.permissive))
+        and (not offline or card.available_offline)
+    ]
+    if family is None and task is None and licence is None:
+        rows += [
+            {"encoder": name, "family": "", "kind": "plugin", "available offline": "yes"}
+            | {"what": "", "licence": "", "tasks": ""}
+            for name in plugins
+        ]
     return rows
+
+
+def _check_known(noun: str, name: str | None, known: set[str]) -> None:
+    if name is not None and name not in known:
+        raise UsageError(f"unknown {noun} {name!r} (--{noun}); known: {', '.join(sorted(known))}")
+
+
+def _row_of(card: EncoderCard) -> dict[str, str]:
+    available = "yes" if card.available_offline else "download"
+    if card.missing_extra is not None:
+        available = f"needs molrate[{card.missing_extra}]"
+    return {
+        "encoder": card.name,
+        "family": card.family,
+        "kind": card.kind,
+        "available offline": available,
+        "what": card.title,
+        "licence": card.licence,
+        "tasks": ", ".join(card.tasks),
+    }
+
+
+def describe_encoder(name: str) -> dict[str, Any]:
+    """What is known of an encoder, from its card.
+
+    Parameters
+    ----------
+    name : str
+        As of :func:`load_encoder`.
+
+    Returns
+    -------
+    dict
+        Plain values by name: layers with their dimensions, pretraining, labels seen, licence, source, ...
+
+    Raises
+    ------
+    UsageError, WeightsError
+        If no encoder has that name.
+    """
+    card = encoder_cards().get(name) or load_encoder(name).card
+    return {
+        "encoder": card.name,
+        "title": card.title,
+        "family": card.family,
+        "kind": card.kind,
+        "description": card.description,
+        "input": card.input,
+        "layers": card.layers,
+        "parameters": card.parameters,
+        "trainable": card.trainable,
+        "pretraining": card.pretraining,
+        "tasks": card.tasks,
+        "labels seen": card.labels_seen,
+        "licence": card.licence or ("not stated" if card.weights else "no weights"),
+        "licence of code": card.code_licence or "as of the weights",
+        "permissive": card.permissive,
+        "source": card.source,
+        "bytes": card.size,
+        "available offline": _row_of(card)["available offline"],
+        "citation": card.citation,
+    }
 
 
 def load_encoder(
@@ -241,7 +352,8 @@ def load_encoder(
     ----------
     name : str
         Name that ``molrate list encoders`` prints; or ``FAMILY:FILE`` for a checkpoint that tells its own
-        settings, such as ``chemprop:model.pt``.
+        settings, such as ``chemprop:model.pt``; or ``hf:FOLDER`` or ``hf:OWNER/NAME@REVISION`` for a
+        language model. Options of the family may follow: ``grover-small-zinc?padding=batch``.
     weights : str or pathlib.Path, optional
         A checkpoint of the same architecture to use in place of the published one. Its digest goes
         into the record but is not compared with the card's.
@@ -250,7 +362,8 @@ def load_encoder(
     precision : {"fp32", "bf16"}
         Precision of weights and hidden states, for families that offer the choice (GROVER).
     **options
-        Other options of the encoder's family; GROVER has ``padding``.
+        Other options of the encoder's family; GROVER has ``padding``, language models have ``tokens``,
+        ``tokeniser`` and ``download``.
 
     Raises
     ------
@@ -259,10 +372,12 @@ def load_encoder(
     WeightsError
         If the weights are missing and cannot be downloaded, or are not the published ones.
     """
-    card = encoder_cards().get(name)
-    family_name, _, file = name.partition(":")
+    base, given = _split_options(name)
+    options = {**given, **options}
+    card = encoder_cards().get(base)
+    family_name, _, file = base.partition(":")
     if card is None and file and family_name in FAMILIES:
-        weights = Path(weights or file)
+        weights = _file_of(family_name, file, options) if weights is None else Path(weights)
         card = _card_of_file(name, family_name, weights)
     if card is not None:
         family = FAMILIES[card.family]
@@ -271,11 +386,31 @@ def load_encoder(
             raise UsageError(f"{name} has no option {', '.join(unknown)}")
         if "precision" in family.options:
             options["precision"] = precision
+        # Variants of an encoder stand beside one another in a ranking, and a model remembers its own.
+        card = replace(card, name=name)
         return family(card, weights=Path(weights) if weights else None, seed=seed, **options)
     plugins = {point.name: point for point in entry_points(group=_PLUGIN_GROUP)}
     if name in plugins:
         return plugins[name].load()(weights=weights, seed=seed, **options)
     raise UsageError(f"unknown encoder {name!r} (--encoder); known: {', '.join(encoder_names())}")
+
+
+def _split_options(name: str) -> tuple[str, dict[str, Any]]:
+    """The name of an encoder before ``?``, and the options behind it."""
+    base, _, query = name.partition("?")
+    words: dict[str, Any] = {"yes": True, "no": False}
+    try:
+        pairs = parse_qsl(query, strict_parsing=bool(query))
+    except ValueError as error:
+        raise UsageError(f"{name}: options are written NAME?option=value&option=value (--encoder)") from error
+    return base, {key: int(value) if value.isdigit() else words.get(value, value) for key, value in pairs}
+
+
+def _file_of(family: str, source: str, options: dict[str, Any]) -> Path:
+    """Weights that an encoder's name stands for; families of a hub fetch them where that is asked for."""
+    asked = {"download": True} if options.get("download") else {}
+    found: Path = FAMILIES[family].find_file(source, **asked)
+    return found
 
 
 def _card_of_file(name: str, family: str, weights: Path) -> EncoderCard:

@@ -23,6 +23,12 @@ GROVER = "grover/1"
 DMPNN = "chemprop/1"
 """Featurisation of :mod:`molrate.encoders.dmpnn.graphs`; the same rule holds for its version."""
 
+HUGGINGFACE = "huggingface/1"
+"""Featurisation of :mod:`molrate.encoders.huggingface`, likewise; each tokeniser adds its digest."""
+
+MOLCLR = "molclr/1"
+"""Featurisation of :mod:`molrate.encoders.molclr.graphs`, likewise."""
+
 POOLING = "pooling/1"
 """Version of :mod:`molrate.encoders.pooling`, likewise."""
 

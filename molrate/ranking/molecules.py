@@ -26,6 +26,7 @@ from molrate.errors import InputError, MolrateError, UsageError
 from molrate.files.library import Library
 from molrate.measures.given import GivenArrays
 from molrate.ranking.candidates import Candidate, ScoredTarget
+from molrate.ranking.contamination import is_suspect
 from molrate.statistics.resampling import make_resampling
 
 logger = logging.getLogger(__name__)
@@ -240,6 +241,24 @@ def load_encoders(
     for _, reason in failures:
         logger.error("%s", reason)
     return [(encoder, _layers(encoder, settings.layer, loaded)) for encoder in loaded], failures
+
+
+def without_contaminated(
+    loaded: tuple[list[Request], list[Failure]], dataset: str
+) -> tuple[tuple[list[Request], list[Failure]], list[str]]:
+    """Encoders that have not seen labels of a dataset, and the names of the others.
+
+    Raises
+    ------
+    UsageError
+        If none is left.
+    """
+    requests, failures = loaded
+    kept = [request for request in requests if not is_suspect(request[0].card, dataset)]
+    excluded = [encoder.name for encoder, _ in requests if is_suspect(encoder.card, dataset)]
+    if not kept:
+        raise UsageError(f"every encoder may have seen the labels of {dataset} (--exclude-contaminated)")
+    return (kept, failures), excluded
 
 
 def _layers(encoder: Encoder, layer: str, ranked: Sequence[Encoder]) -> tuple[str, ...]:

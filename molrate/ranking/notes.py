@@ -51,6 +51,7 @@ def molecule_notes(
         notes.append(
             f"{molecules.n_duplicates} rows repeat an earlier molecule{contradictions}; {DONE[duplicates]}."
         )
+    notes += [f"{remark}." for embedding in embeddings for remark in embedding.remarks]
     unsupported = {row: reason for embedding in embeddings for row, reason in embedding.errors.items()}
     if unsupported:
         row, reason = min(unsupported.items())

@@ -25,6 +25,7 @@ from molrate.measures.base import Measure
 from molrate.measures.given import inputs_met, read_given
 from molrate.ranking.candidates import Candidate, ScoredTarget, choose_measures
 from molrate.ranking.consensus import consensus_table
+from molrate.ranking.contamination import contamination_notes
 from molrate.ranking.evidence import evidence_notes
 from molrate.ranking.molecules import (
     EncoderPool,
@@ -34,6 +35,7 @@ from molrate.ranking.molecules import (
     load_encoders,
     standardise_dataset,
     targets_to_score,
+    without_contaminated,
 )
 from molrate.ranking.notes import baseline_notes, molecule_notes, target_notes
 from molrate.ranking.ranking import Ranking, failed_row, rank_targets, ranking_frame
@@ -81,6 +83,7 @@ def score(
     progress: Progress | None = None,
     positive: str | None = None,
     censored: str | None = None,
+    exclude_contaminated: bool = False,
 ) -> Ranking:
     """Rank encoders, and their layers, by how well they should transfer to a dataset.
 
@@ -140,6 +143,9 @@ def score(
         Called with the number of molecules embedded since the last call.
     positive, censored : str, optional
         See :func:`molrate.load_dataset`.
+    exclude_contaminated : bool
+        Leave out encoders that were trained on labels of the dataset; of a dataset that is not public, those
+        that were trained on any measurements. See :mod:`molrate.ranking.contamination`.
 
     Returns
     -------
@@ -175,6 +181,7 @@ def score(
             source_molecules,
         ),
         progress,
+        exclude_contaminated=exclude_contaminated,
     )
 
 
@@ -185,6 +192,8 @@ def rank_dataset(
     embedding: EmbeddingSettings,
     measuring: MeasureSettings,
     progress: Progress | None = None,
+    *,
+    exclude_contaminated: bool = False,
 ) -> Ranking:
     """Rank encoders for a dataset; see :func:`score`."""
     extra = read_given(measuring.extra_arrays, len(dataset))
@@ -194,6 +203,9 @@ def rank_dataset(
     )
     molecules = standardise_dataset(dataset, policy)
     loaded = load_encoders(default_encoders() if encoders is None else encoders, embedding)
+    excluded: list[str] = []
+    if exclude_contaminated:
+        loaded, excluded = without_contaminated(loaded, dataset.name)
     pool = embed_pool(dataset, molecules, loaded, embedding, progress)
     if measuring.source_molecules is not None:
         add_source_features(extra, pool, measuring.source_molecules, policy)
@@ -213,9 +225,12 @@ def rank_dataset(
         **measuring.record(),
         **embedding.record(),
         **policy.record(),
+        "exclude_contaminated": exclude_contaminated,
     }
     frame = ranking_frame(dataset.name, rows)
     ranking = Ranking(frame, run=_run_record(arguments, pool), replicates=replicates)
+    if excluded:
+        ranking.notes.append(f"Left out, as they may have seen the labels: {', '.join(excluded)}.")
     ranking.notes.extend(_notes(ranking, pool, scored_targets, policy, notes, default=encoders is None))
     votes = frame.dropna(subset="rank").groupby(["target", "measure"]).ngroups
     sensitivity = None
@@ -243,6 +258,7 @@ def _notes(
     for scored_target in scored_targets:
         notes += target_notes(scored_target, len(pool.dataset))
     notes += baseline_notes(ranking)
+    notes += contamination_notes([encoder.card for encoder, _ in pool.requests], pool.dataset.name)
     notes += evidence_notes(arguments["measures"], arguments["rank_by"], _untried(arguments))
     if default and not (kinds == "pretrained").any():
         notes.append(_NO_PRETRAINED)

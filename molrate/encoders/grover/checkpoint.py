@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from molrate.encoders.checkpoints import load_state, load_strictly, read_pickle, read_settings, write_state
+from molrate.encoders.checkpoints import (
+    load_state,
+    load_strictly,
+    read_about,
+    read_pickle,
+    read_settings,
+    write_state,
+)
 from molrate.errors import WeightsError
 from molrate.randomness import seeded
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_PREFIX = "grover.encoders."
+_PREFIXES = ("grover.encoders.", "kermt.encoders.", "latent_dist.kermt.encoders.")
+"""Under which encoders are kept: by the released code, and by KERMT, which is GROVER with other names."""
 
 # Stored by the released code in its optimiser's settings, under either of NumPy's module names.
 _SCALAR = np.float64(0).__reduce__()[0]
@@ -78,16 +86,41 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     stored = read_pickle(path, _ALLOWED)
     if not isinstance(stored, dict) or not isinstance(stored.get("args"), Namespace):
         raise WeightsError(f"{path}: no checkpoint of the released GROVER code: it has no args")
-    tensors = {
-        name.removeprefix(_PREFIX): value
-        for name, value in stored.get("state_dict", {}).items()
-        if name.startswith(_PREFIX) and not _UNUSED.match(name.removeprefix(_PREFIX))
-    }
+    tensors = _encoder_tensors(stored.get("state_dict", {}), path)
     config = _config(stored["args"], path)
     for view, n_features in (("node", N_ATOM_FEATURES), ("edge", N_ATOM_FEATURES + N_BOND_FEATURES)):
         if config["width"] == n_features:
             tensors = {name: value for name, value in tensors.items() if not _is_projection(name, view)}
     return tensors, complete(config)
+
+
+def _encoder_tensors(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Tensors of the encoder by the names of the network, without those that no output depends on."""
+    used = [prefix for prefix in _PREFIXES if any(name.startswith(prefix) for name in state)]
+    if len(used) > 1:
+        raise WeightsError(f"{path}: holds several encoders, under {' and '.join(used)}")
+    return {
+        name.removeprefix(prefix): value
+        for prefix in used
+        for name, value in state.items()
+        if name.startswith(prefix) and not _UNUSED.match(name.removeprefix(prefix))
+    }
+
+
+def file_config(path: Path) -> dict[str, Any]:
+    """Settings of an encoder that is nothing but a file, with the padding of the code that trained it.
+
+    Raises
+    ------
+    WeightsError
+        As :func:`read_weights`.
+    """
+    config = read_config(path)
+    if path.suffix != ".safetensors":
+        return {**config, "padding": "official"}
+    about, settings = read_about(path) or {}, read_settings(path, FAMILY) or {}
+    padding = "official" if "converted_from" in about else settings.get("padding", "none")
+    return {**config, "padding": padding}
 
 
 def _is_projection(name: str, view: str) -> bool:

@@ -18,7 +18,7 @@ from molrate.encoders.base import Encoder
 from molrate.encoders.batch import GROVER, MoleculeBatch
 from molrate.encoders.cards import EncoderCard
 from molrate.encoders.checkpoints import check_settings, choose_weights, load_strictly, weights_digest
-from molrate.encoders.grover.checkpoint import complete, read_config, read_weights, write_weights
+from molrate.encoders.grover.checkpoint import complete, file_config, read_config, read_weights, write_weights
 from molrate.errors import UsageError
 from molrate.randomness import seeded
 
@@ -85,6 +85,11 @@ class GroverEncoder(Encoder):
         self.weights = choose_weights(card, weights)
         self.config = complete(config) if weights is None else read_config(weights)
         self.layers = _layers(self.config["n_blocks"], self.config["output"])
+
+    @classmethod
+    def file_config(cls, weights: Path) -> dict[str, Any]:
+        """Settings of a file; see :func:`molrate.encoders.grover.checkpoint.file_config`."""
+        return file_config(weights)
 
     @cached_property
     def _digest(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from molrate.encoders.base import Encoder
 from molrate.encoders.batch import PRETRAIN_GNNS, MoleculeBatch
@@ -16,12 +16,12 @@ from molrate.encoders.cards import EncoderCard
 from molrate.encoders.checkpoints import (
     check_settings,
     choose_weights,
-    load_state,
     load_strictly,
     read_settings,
     weights_digest,
     write_state,
 )
+from molrate.encoders.pretrain_gnns.checkpoint import read_config, read_network
 from molrate.randomness import seeded
 
 if TYPE_CHECKING:
@@ -56,6 +56,11 @@ class PretrainGNNEncoder(Encoder):
         self.layers = ("input", *(f"layer-{depth + 1}" for depth in range(card.config["n_layers"])))
         self.weights = choose_weights(card, weights)
 
+    @classmethod
+    def file_config(cls, weights: Path) -> dict[str, Any]:
+        """Architecture of a file; see :func:`molrate.encoders.pretrain_gnns.checkpoint.read_config`."""
+        return read_config(weights)
+
     @cached_property
     def _digest(self) -> str:
         return weights_digest(self.weights, self.seed)
@@ -88,7 +93,7 @@ class PretrainGNNEncoder(Encoder):
         # What is drawn is replaced by what is read.
         with seeded(0):
             module = PretrainGNN(**self.card.config)
-        load_strictly(module, load_state(self.weights), self.weights)
+        load_strictly(module, read_network(self.weights), self.weights)
         return module.double().eval()
 
     @property

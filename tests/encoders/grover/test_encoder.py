@@ -248,6 +248,39 @@ def test_missing_encoder_parameters_are_an_error(tmp_path):
         _ = load_encoder("grover-official-base", tmp_path / "a.pt").module
 
 
+@pytest.mark.parametrize("prefix", ["kermt.encoders.", "latent_dist.kermt.encoders."])
+def test_kermt_is_grover_under_other_names(tmp_path, prefix):
+    state = released_checkpoint(tmp_path / "grover.pt")
+    renamed = {name.replace("grover.encoders.", prefix): value for name, value in state.items()}
+    released_checkpoint(tmp_path / "kermt.pt", state_dict=renamed)
+    expected, found = (load_encoder(f"grover:{tmp_path / name}.pt") for name in ("grover", "kermt"))
+    for name, value in expected.module.state_dict().items():
+        assert torch.equal(found.module.state_dict()[name], value)
+    assert found.padding == 4
+    assert np.array_equal(vectors(found), vectors(expected))
+    released_checkpoint(tmp_path / "both.pt", state_dict={**state, **renamed})
+    with pytest.raises(WeightsError, match="holds several encoders"):
+        load_encoder(f"grover:{tmp_path / 'both.pt'}")
+
+
+def test_a_shipped_encoder_with_the_names_of_kermt_gives_its_numbers(tmp_path):
+    shipped = load_encoder("grover-small-zinc")
+    names = {"width": "hidden_size", "n_heads": "num_attn_head", "n_blocks": "num_mt_block"}
+    names |= {"output": "embedding_output_type"}
+    args = Namespace(**{names.get(key, key): value for key, value in shipped.config.items()})
+    state = {f"kermt.encoders.{name}": value for name, value in shipped._plain().state_dict().items()}
+    torch.save({"args": args, "state_dict": state}, tmp_path / "kermt.pt")
+    found = load_encoder(f"grover:{tmp_path / 'kermt.pt'}", padding="none")
+    assert found.config == shipped.config
+    assert np.array_equal(vectors(found), vectors(shipped))
+
+
+def test_an_option_behind_the_name_is_that_option():
+    encoder = load_encoder("grover-small-zinc?padding=5")
+    assert encoder.identity() == load_encoder("grover-small-zinc", padding=5).identity()
+    assert encoder.name == "grover-small-zinc?padding=5"
+
+
 class Payload:
     def __init__(self, target):
         self.target = target

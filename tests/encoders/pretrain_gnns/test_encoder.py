@@ -185,6 +185,45 @@ def test_weights_of_another_architecture_are_refused_with_their_names(tmp_path):
         load_encoder("gin-masking", weights=path).module  # noqa: B018
 
 
+@pytest.mark.parametrize("prefix", ["", "gnn.", "encoder.", "module.", "module.gnn."])
+@pytest.mark.parametrize("architecture", ["gin", "gat"])
+def test_a_file_of_the_layout_is_an_encoder(tmp_path, architecture, prefix):
+    state = state_of(f"{architecture}-untrained")
+    heads = {"projection_head.0.weight": torch.ones(300, 300)} if prefix else {}
+    path = tmp_path / "graphcl.pth"
+    torch.save({f"{prefix}{name}": value for name, value in state.items()} | heads, path)
+    encoder = load_encoder(f"pretrain-gnns:{path}")
+    assert encoder.card.config == {"architecture": architecture, "n_layers": 5, "width": 300}
+    assert all(torch.equal(encoder.module.state_dict()[name].float(), state[name].float()) for name in state)
+
+
+def test_a_network_in_a_checkpoint_of_a_trainer_is_found(tmp_path):
+    state = state_of("gin-untrained")
+    torch.save({"epoch": 3, "model": state, "optimizer": {"a": torch.ones(1)}}, tmp_path / "a.pth")
+    load_encoder(f"pretrain-gnns:{tmp_path / 'a.pth'}").prepare()
+
+
+def test_files_that_do_not_say_what_they_are_are_refused(tmp_path):
+    path = tmp_path / "a.pth"
+    state = state_of("gin-untrained")
+    torch.save({f"{part}.{name}": value for part in ("a", "b") for name, value in state.items()}, path)
+    with pytest.raises(WeightsError, match=r"several networks, under 'a\.', 'b\.'"):
+        load_encoder(f"pretrain-gnns:{path}")
+    torch.save(state_of("gcn-untrained"), path)
+    with pytest.raises(WeightsError, match=r"GCN and GraphSAGE have the same tensors.*gcn-untrained"):
+        load_encoder(f"pretrain-gnns:{path}")
+    load_encoder("graphsage-untrained", weights=path).prepare()
+    torch.save({**state, "x_embedding1.weight": torch.ones(119, 300)}, path)
+    with pytest.raises(WeightsError, match="119 atoms and 6 bonds, not the 120 and 6"):
+        load_encoder(f"pretrain-gnns:{path}")
+    torch.save({**state, "extra": torch.ones(1)}, path)
+    with pytest.raises(WeightsError, match=r"Unexpected key.*extra"):
+        load_encoder(f"pretrain-gnns:{path}").prepare()
+    torch.save({"weight": torch.ones(1)}, path)
+    with pytest.raises(WeightsError, match="not of the pretrain-gnns layout"):
+        load_encoder(f"pretrain-gnns:{path}")
+
+
 def test_a_published_file_that_was_altered_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "gcn_contextpred.pth"
     torch.save(state_of("gcn-untrained"), path)

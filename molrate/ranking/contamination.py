@@ -1,0 +1,72 @@
+"""Encoders that have seen the answers: those whose pretraining used the labels they are ranked by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from molrate.encoders.cards import EncoderCard
+
+LABEL_SOURCES: dict[str, tuple[str, ...]] = {
+    "b3db": ("b3db", "bbb-martins"),
+    "bace": ("bace",),
+    "bbbp": ("bbb-martins",),
+    "clintox": ("clintox",),
+    "esol": ("esol", "aqsoldb"),
+    "freesolv": ("freesolv",),
+    "hiv": ("hiv",),
+    "lipo": ("lipophilicity-astrazeneca",),
+    "lipophilicity": ("lipophilicity-astrazeneca",),
+    "muv": ("muv", "pcba"),
+    "pcba": ("pcba",),
+    "sider": ("sider",),
+    "tox21": ("tox21",),
+    "toxcast": ("toxcast",),
+}
+"""Labelled sets that the molecules of a public dataset are in, by the names that cards use."""
+
+
+def seen_labels(card: EncoderCard, dataset: str) -> list[str] | None:
+    """Labelled sets of a dataset that an encoder was trained on.
+
+    Parameters
+    ----------
+    card : EncoderCard
+    dataset : str
+        Its name.
+
+    Returns
+    -------
+    list of str or None
+        None if nobody can say: the encoder was trained on labels, and where those of the dataset come from is
+        not known.
+    """
+    if dataset in LABEL_SOURCES:
+        return [name for name in card.labels_seen if name in LABEL_SOURCES[dataset]]
+    return None if card.labels_seen else []
+
+
+def is_suspect(card: EncoderCard, dataset: str) -> bool:
+    """Whether an encoder has seen labels of the dataset, or nobody can say."""
+    return seen_labels(card, dataset) != []
+
+
+def contamination_notes(cards: Sequence[EncoderCard], dataset: str) -> list[str]:
+    """Say which of the ranked encoders were trained on labels they are ranked by."""
+    notes, unknown = [], []
+    for card in cards:
+        seen = seen_labels(card, dataset)
+        if seen:
+            notes.append(
+                f"{card.name} was trained on labels of {dataset} ({', '.join(seen)}): its rank is too good "
+                "(--exclude-contaminated leaves it out)."
+            )
+        elif seen is None:
+            unknown.append(card)
+    if unknown:
+        names = ", ".join(card.name for card in unknown)
+        sets = ", ".join(sorted({name for card in unknown for name in card.labels_seen}))
+        notes.append(
+            f"Trained on measurements ({sets}): {names}. If those of {dataset} are among them, their "
+            "ranks are too good (--exclude-contaminated leaves them out)."
+        )
+    return notes
