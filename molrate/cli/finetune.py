@@ -95,8 +95,8 @@ def command(
     from molrate.data.policy import RowPolicy
     from molrate.files.output import choose_destination
     from molrate.finetuning.config import Transfer
+    from molrate.finetuning.data import TrainingData
     from molrate.finetuning.finetune import describe, run_finetuning
-    from molrate.finetuning.tuning import TrainingData
 
     choose_destination(output, folder=True)
     transfer = Transfer(n_layers, frozen, settings["layer"], settings["pooling"], settings["precision"])

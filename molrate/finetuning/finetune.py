@@ -21,7 +21,9 @@ from molrate.errors import InputError
 from molrate.files.locks import exclusive
 from molrate.files.requests import make_request, note_request, take_up
 from molrate.finetuning.config import DEFAULTS, FinetuningConfig, Transfer
-from molrate.finetuning.tuning import FinetuneResult, TrainingData, tune
+from molrate.finetuning.data import TrainingData
+from molrate.finetuning.tuning import FinetuneResult, tune
+from molrate.models.estimators import EstimatorHead
 from molrate.models.metrics import MAIN_METRIC
 from molrate.models.model import RECORD, TunedModel, common_record, save_model
 
@@ -29,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 _TRIALS = "trials"
 _FORMAT = 4
-_TRACES = (f"{_TRIALS}/*/*.ckpt", RECORD)
+_TRACES = (f"{_TRIALS}/**/*.ckpt", RECORD)
 """What a run leaves in its folder."""
 
 
@@ -233,14 +235,15 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _tidy(folder: Path) -> None:
     """Keep the losses of each trial and drop its checkpoint."""
-    for curve in sorted((folder / _TRIALS).glob("*/curve.csv")):
-        curve.replace(folder / f"{curve.parent.name}.csv")
+    trials = folder / _TRIALS
+    for curve in sorted(trials.glob("**/curve.csv")):
+        curve.replace(folder / f"{'-'.join(curve.parent.relative_to(trials).parts)}.csv")
     shutil.rmtree(folder / _TRIALS, ignore_errors=True)
 
 
 def describe(record: dict[str, Any], folder: Path) -> str:
     """What a run gave, in a few lines."""
-    best, split = record["best"], record["split"]
+    split = record["split"]
     regression = record["task"]["kind"] == "regression"
     main = MAIN_METRIC["regression" if regression else "classification"]
     sizes = ", ".join(f"{len(split[part])} {part}" for part in ("train", "validation", "test"))
@@ -249,10 +252,10 @@ def describe(record: dict[str, Any], folder: Path) -> str:
         f"{' frozen, ' + record['settings']['layer'] if record['settings']['frozen'] else ''}",
         *_positive_lines(record["task"]),
         f"{split['method']} split: {sizes} molecules",
-        _best_line(record, best),
+        _best_line(record),
     ]
-    for part in ("validation", "test"):
-        metrics = record["metrics"][part]["mean"]
+    for part, by_target in record["metrics"].items():
+        metrics = by_target["mean"]
         ordered = sorted(metrics, key=lambda name: name != main)
         lines.append(f"{part}: " + ", ".join(f"{name} {_number(metrics[name])}" for name in ordered))
     if record["unsupported"]:
@@ -262,13 +265,18 @@ def describe(record: dict[str, Any], folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _best_line(record: dict[str, Any], best: dict[str, Any]) -> str:
-    """Which trial and which epoch were kept."""
-    tried = f"best of {len(record['trials'])}: weight decay {best['weight_decay']:g}"
-    if not record["settings"]["frozen"]:
-        tried += f", learning rate {best['learning_rate']:g}"
+def _best_line(record: dict[str, Any]) -> str:
+    """What was kept of what was tried."""
+    settings = record["settings"]
+    folds = f", {settings['ensemble']} models, each without one fold" if settings["ensemble"] > 1 else ""
+    if record["estimators"] is not None:
+        kinds = sorted({kind for member in record["estimators"] for kind in member})
+        return f"nothing to train: {', '.join(kinds)} by cross-validation{folds}"
+    best = record["best"]
+    rate = "" if settings["frozen"] else f"learning rate {best['learning_rate']:g}, "
     epoch = f"epoch {best['best_epoch']} of {best['n_epochs']}"
-    return f"{tried}, {epoch}{' (the encoder as it was)' if best['best_epoch'] == 0 else ''}"
+    as_it_was = " (the encoder as it was)" if best["best_epoch"] == 0 else ""
+    return f"best of {len(record['trials'])}{folds}: {rate}{epoch}{as_it_was}"
 
 
 def _positive_lines(task: dict[str, Any]) -> list[str]:
@@ -306,13 +314,15 @@ def write_model(
     InputError
         If the folder cannot be written.
     """
-    network = encoder.trainable().network if settings["frozen"] and encoder.n_transferable else None
-    if not settings["frozen"]:
-        network = tuned.run.encoder.network  # type: ignore[assignment]
+    shared = encoder.trainable().network if encoder.n_transferable else None
+    members = [
+        (shared if member.network is None else member.network, member.head) for member in tuned.members
+    ]
     record = _record(data, encoder, tuned, settings)
-    known = [row for row in data.split.train.tolist() if row not in tuned.unsupported]
-    training = data.molecules.canonical[known].tolist()
-    save_model(folder, encoder, network, tuned.run.head, record, training)
+    parts = ("train",) if settings["ensemble"] == 1 else ("train", "validation")
+    known = np.sort(np.concatenate([getattr(data.split, part) for part in parts]))
+    supported = [row for row in known.tolist() if row not in tuned.unsupported]
+    save_model(folder, encoder, members, record, data.molecules.canonical[supported].tolist())
     return record
 
 
@@ -322,13 +332,21 @@ def _record(
     return {
         **common_record(data.dataset, data.task, encoder, settings),
         "trials": [_finite(trial.record()) for trial in tuned.trials],
-        "best": tuned.best.record(),
+        "best": None if tuned.best is None else tuned.best.record(),
+        "estimators": _estimators(tuned),
         "metrics": _finite(tuned.metrics),
+        "by_fold": [_finite(metrics) for metrics in tuned.by_fold],
         "calibration": tuned.calibration,
         "split": {"method": data.method, **data.split.record()},
         "unsupported": tuned.unsupported,
         "notes": data.notes,
     }
+
+
+def _estimators(tuned: FinetuneResult) -> list[list[str]] | None:
+    """Kinds of estimator of each member and target; None where heads were trained."""
+    kinds = [member.head.kinds for member in tuned.members if isinstance(member.head, EstimatorHead)]
+    return kinds or None
 
 
 def _finite(metrics: Any) -> Any:
