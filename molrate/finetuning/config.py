@@ -35,6 +35,8 @@ class FinetuningConfig:
     ensemble : int
         How many models are trained, each without one of so many folds of the training molecules; their mean
         predicts. With 1, one model is trained.
+    estimators : tuple of str
+        Kinds that cross-validation chooses among for encoders that have nothing to train.
     metric : str, optional
         What validation chooses by, a name of :data:`molrate.models.metrics.HIGHER_IS_BETTER`; by default the
         loss.
@@ -60,6 +62,7 @@ class FinetuningConfig:
     patience: int = 10
     warm_up: float = 0.1
     ensemble: int = 1
+    estimators: tuple[str, ...] = ("forest", "boosting", "linear")
     metric: str | None = None
     batch_size: int = 32
     n_hidden: int = 300

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from molrate.data.datasets import Dataset
 from molrate.data.duplicates import measurement_notes, merge_measurements
 from molrate.data.molecules import Molecules
+from molrate.data.parts import Assignment, split_as_assigned
 from molrate.data.policy import RowPolicy
 from molrate.data.splits import Split, check_training, fold_molecules, part_notes, split_molecules
 from molrate.data.targets import Target, check_targets
@@ -37,6 +38,8 @@ class TrainingData:
         How it was split.
     policy : RowPolicy
         How rows became molecules.
+    split_notes : tuple of str
+        What is to be said of parts that the table named.
     """
 
     dataset: Dataset
@@ -46,6 +49,7 @@ class TrainingData:
     split: Split
     method: str
     policy: RowPolicy = field(default_factory=RowPolicy)
+    split_notes: tuple[str, ...] = ()
 
     @property
     def values(self) -> npt.NDArray[np.float64]:
@@ -60,6 +64,7 @@ class TrainingData:
             *molecules.left_out(),
             *measurement_notes(molecules.canonical.tolist(), self.dataset.targets, self.policy.duplicates),
             *self.task.notes(),
+            *self.split_notes,
             *part_notes([target.where(self.molecules.valid) for target in self.targets], self.split),
         ]
 
@@ -70,8 +75,18 @@ class TrainingData:
         split: str = "random",
         seed: int = 0,
         policy: RowPolicy | None = None,
+        assignment: Assignment | None = None,
     ) -> TrainingData:
         """Standardise, merge if asked to, and split a dataset.
+
+        Parameters
+        ----------
+        dataset : Dataset
+        split : {"random", "scaffold"}
+        seed : int
+        policy : RowPolicy, optional
+        assignment : Assignment, optional
+            Parts that the table names, in place of `split`.
 
         Raises
         ------
@@ -89,8 +104,12 @@ class TrainingData:
         usable = np.where(measured & molecules.valid, molecules.canonical, "")
         # An invalid row is in no part; its class is not one that a part could lack.
         usable_targets = [target.where(molecules.valid) for target in targets]
-        parts = split_molecules(usable.tolist(), split, seed, usable_targets)
-        return cls(dataset, molecules, targets, Task.of(targets), parts, split, policy)
+        task = Task.of(targets)
+        if assignment is None:
+            parts = split_molecules(usable.tolist(), split, seed, usable_targets)
+            return cls(dataset, molecules, targets, task, parts, split, policy)
+        parts, notes = split_as_assigned(usable.tolist(), assignment, seed, usable_targets)
+        return cls(dataset, molecules, targets, task, parts, assignment.method, policy, tuple(notes))
 
     def folds(self, n_folds: int, seed: int) -> list[Split]:
         """A split for each member of an ensemble; the test part is in none.

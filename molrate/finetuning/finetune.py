@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from molrate.data.datasets import as_dataset
+from molrate.data.parts import assign
 from molrate.data.policy import RowPolicy
 from molrate.data.structures import MAX_ATOMS
 from molrate.embedding.embed import choose_device
@@ -20,6 +21,7 @@ from molrate.encoders.base import Encoder, load_encoder
 from molrate.errors import InputError
 from molrate.files.locks import exclusive
 from molrate.files.requests import make_request, note_request, take_up
+from molrate.finetuning.comparison import compare, describe_comparison
 from molrate.finetuning.config import DEFAULTS, FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.tuning import FinetuneResult, tune
@@ -44,6 +46,9 @@ def finetune(
     smiles: str | None = None,
     task: str | None = None,
     split: str = "random",
+    split_column: str | None = None,
+    date_column: str | None = None,
+    test: Any = None,
     standardisation: str = "largest-fragment",
     duplicates: str = "keep",
     on_invalid: str = "skip",
@@ -53,12 +58,14 @@ def finetune(
     layer: str = "last",
     pooling: str = "mean",
     precision: str = "fp32",
+    descriptors: bool = False,
     weights: str | Path | None = None,
     learning_rates: Sequence[float] = DEFAULTS.learning_rates,
     weight_decays: Sequence[float] = DEFAULTS.weight_decays,
     n_epochs: int | None = DEFAULTS.n_epochs,
     patience: int = DEFAULTS.patience,
     metric: str | None = DEFAULTS.metric,
+    ensemble: int = DEFAULTS.ensemble,
     batch_size: int = DEFAULTS.batch_size,
     class_weights: str = DEFAULTS.class_weights,
     training_precision: str = DEFAULTS.training_precision,
@@ -84,6 +91,12 @@ def finetune(
     task : {"classification", "regression"}, optional
     split : {"random", "scaffold"}
         Of molecules into 70 : 10 : 20 to train on, to choose by and to measure on.
+    split_column : str, optional
+        Column of the table that holds train, validation and test.
+    date_column : str, optional
+        Column of the table by which the newest fifth is measured on, and the tenth before it chosen by.
+    test : as `dataset`, optional
+        Another table, to measure on.
     standardisation : {"largest-fragment", "none"}
     duplicates : {"keep", "merge"}
     on_invalid : {"skip", "fail"}
@@ -98,6 +111,8 @@ def finetune(
     pooling : {"mean", "sum", "max"}
     precision : {"fp32", "bf16"}
         Of the weights and hidden states of a frozen GROVER encoder.
+    descriptors : bool
+        Whether the head reads RDKit's descriptors beside the embedding.
     weights : str or pathlib.Path, optional
         A checkpoint in place of the published one.
     learning_rates, weight_decays : sequence of float
@@ -108,6 +123,9 @@ def finetune(
     metric : str, optional
         What validation chooses by in place of the loss: rmse, mae, r2, auroc, auprc, mcc, balanced_accuracy
         or accuracy.
+    ensemble : int
+        Train so many models, each without one fold of the training molecules; their mean predicts, and
+        intervals come from molecules that neither trained nor chose.
     batch_size : int
     class_weights : {"none", "balanced"}
         Whether every molecule or every class counts alike in the loss.
@@ -146,16 +164,19 @@ def finetune(
         weight_decays=tuple(weight_decays),
         n_epochs=n_epochs,
         patience=patience,
+        ensemble=ensemble,
         metric=metric,
         batch_size=batch_size,
         class_weights=class_weights,
         training_precision=training_precision,
         seed=seed,
     )
-    transfer = Transfer(n_layers, frozen, layer, pooling, precision)
+    transfer = Transfer(n_layers, frozen, layer, pooling, precision, descriptors)
     read = as_dataset(dataset, target, smiles, task, positive, censored)
+    unseen = None if test is None else as_dataset(test, target, smiles, task, positive, censored)
+    read, assignment = assign(dataset, read, split_column, date_column, unseen)
     policy = RowPolicy(standardisation, duplicates, on_invalid, max_atoms)
-    data = TrainingData.of(read, split, seed, policy)
+    data = TrainingData.of(read, split, seed, policy, assignment)
     run_finetuning(data, encoder, output, config, transfer, weights=weights, device=device, progress=progress)
     return TunedModel.load(output)
 
@@ -207,7 +228,8 @@ def run_finetuning(
             started=lambda: note_request(folder, request),
             progress=progress,
         )
-        record = write_model(folder, data, model, tuned, settings)
+        comparison = compare(data, model.name, tuned, config)
+        record = write_model(folder, data, model, tuned, settings, comparison)
         _tidy(folder)
     return record
 
@@ -258,6 +280,7 @@ def describe(record: dict[str, Any], folder: Path) -> str:
         metrics = by_target["mean"]
         ordered = sorted(metrics, key=lambda name: name != main)
         lines.append(f"{part}: " + ", ".join(f"{name} {_number(metrics[name])}" for name in ordered))
+    lines.append(describe_comparison(record["comparison"]))
     if record["unsupported"]:
         lines.append(f"left out: {len(record['unsupported'])} molecules the encoder does not support")
     lines += [f"note: {note}" for note in record["notes"]]
@@ -290,7 +313,12 @@ def _number(value: float | None) -> str:
 
 
 def write_model(
-    folder: Path, data: TrainingData, encoder: Encoder, tuned: FinetuneResult, settings: dict[str, Any]
+    folder: Path,
+    data: TrainingData,
+    encoder: Encoder,
+    tuned: FinetuneResult,
+    settings: dict[str, Any],
+    comparison: dict[str, Any],
 ) -> dict[str, Any]:
     """Write a fine-tuned model.
 
@@ -303,6 +331,8 @@ def write_model(
     tuned : FinetuneResult
     settings : dict
         Of the run: those of rows (:class:`molrate.data.policy.RowPolicy`), of transfer, and of training.
+    comparison : dict
+        Of :func:`molrate.finetuning.comparison.compare`.
 
     Returns
     -------
@@ -318,7 +348,7 @@ def write_model(
     members = [
         (shared if member.network is None else member.network, member.head) for member in tuned.members
     ]
-    record = _record(data, encoder, tuned, settings)
+    record = _record(data, encoder, tuned, settings) | {"comparison": _finite(comparison)}
     parts = ("train",) if settings["ensemble"] == 1 else ("train", "validation")
     known = np.sort(np.concatenate([getattr(data.split, part) for part in parts]))
     supported = [row for row in known.tolist() if row not in tuned.unsupported]
@@ -353,4 +383,6 @@ def _finite(metrics: Any) -> Any:
     """Metrics with None in place of NaN, which JSON has not."""
     if isinstance(metrics, dict):
         return {name: _finite(value) for name, value in metrics.items()}
-    return metrics if np.isfinite(metrics) else None
+    if isinstance(metrics, list):
+        return [_finite(value) for value in metrics]
+    return metrics if isinstance(metrics, str) or np.isfinite(metrics) else None

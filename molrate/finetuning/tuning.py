@@ -84,6 +84,8 @@ class FinetuneResult:
         Of an ensemble, the metrics of each fold, likewise.
     frozen : dict, optional
         Metrics of the test part by heads fitted to the encoder as it was; None for an estimator.
+    frozen_predicted : ndarray, shape (n_test, n_outputs), optional
+        Their predictions.
     unsupported : dict of int to str
         Rows the encoder does not support, and why; they are in no part.
     calibration : dict
@@ -98,6 +100,7 @@ class FinetuneResult:
     metrics: dict[str, _Metrics]
     by_fold: list[_Metrics]
     frozen: _Metrics | None
+    frozen_predicted: _Floats | None
     unsupported: dict[int, str]
     calibration: Calibration
     predicted: _Floats
@@ -358,9 +361,13 @@ class _Tuning:
                 self.task, features[rows], values, self.config.seed, balanced=balanced, **kinds
             )
 
-        first = fit(self.rows("train"))
+        first = fit(self.rows("train"), kinds=self.config.estimators)
         both = np.concatenate([self.rows("train"), self.rows("validation")])
-        last = fit(both, kinds=first.kinds[:1]) if len(set(first.kinds)) == 1 else fit(both)
+        last = (
+            fit(both, kinds=first.kinds[:1])
+            if len(set(first.kinds)) == 1
+            else fit(both, kinds=self.config.estimators)
+        )
         kind = self.task.kind
         predicted = [first.values(features[rows], kind) for rows in wanted[:-1]]
         predicted.append(last.values(features[wanted[-1]], kind))
@@ -464,6 +471,7 @@ def _result(
     rows, unseen = np.concatenate(left_out), np.concatenate(apart)
     predicted = np.mean([member.predicted[-1] for member in fitted], axis=0)
     frozen = [member.frozen for member in fitted if member.frozen is not None]
+    before = np.mean(frozen, axis=0) if frozen else None
     single = len(fitted) == 1
     return FinetuneResult(
         members=tuple(one.member for one in fitted),
@@ -472,7 +480,8 @@ def _result(
             "test": metrics_of(data, test, predicted),
         },
         by_fold=[] if single else [metrics_of(data, *fold) for fold in zip(left_out, apart, strict=True)],
-        frozen=metrics_of(data, test, np.mean(frozen, axis=0)) if frozen else None,
+        frozen=None if before is None else metrics_of(data, test, before),
+        frozen_predicted=before,
         unsupported=encoded.unsupported,
         calibration=calibrate(data.task, data.values[rows], unseen),
         predicted=predicted,
