@@ -8,7 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from io import StringIO
@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 _CHECKPOINT, _CURVE = "last.ckpt", "curve.csv"
 _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 """Lightning's words."""
+_FEW_PARAMETERS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -253,6 +254,22 @@ class BestEpoch(Callback):
             writer.writeheader()
             writer.writerows(self.rows)
             write_atomically(self.curve, table.getvalue().encode())
+
+
+@contextmanager
+def threads_for(encoder: nn.Module) -> Iterator[None]:
+    """One thread for the small networks that most encoders are, torch's own number for larger ones.
+
+    Steps on a few molecules gain nothing from a second thread, lose much where another process wants the
+    same core, and with one thread their numbers do not depend on how many cores there are.
+    """
+    n_threads = torch.get_num_threads()
+    small = sum(value.numel() for value in encoder.parameters()) < _FEW_PARAMETERS
+    torch.set_num_threads(1 if small else n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def _is_fitting(trainer: Trainer) -> bool:

@@ -23,7 +23,15 @@ from molrate.encoders.trainable import Trainable
 from molrate.errors import InputError, UnsupportedMoleculeError
 from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
-from molrate.finetuning.training import Examples, FinetuningRun, GridPoint, embed_examples, predict, train
+from molrate.finetuning.training import (
+    Examples,
+    FinetuningRun,
+    GridPoint,
+    embed_examples,
+    predict,
+    threads_for,
+    train,
+)
 from molrate.models.calibration import Calibration, calibrate
 from molrate.models.closed_form import fit_linear
 from molrate.models.estimators import EstimatorHead
@@ -455,7 +463,8 @@ def tune(
             fitted.append(tuning.estimate([unseen, test]))
         else:
             own = folder if single else folder and folder / f"member-{number}"
-            fitted.append(tuning.train([unseen, test], own, progress))
+            with threads_for(encoded.module()):
+                fitted.append(tuning.train([unseen, test], own, progress))
     return _result(encoded, fitted, left_out, test)
 
 
