@@ -2,14 +2,18 @@
 
     python benchmarks/finetuning.py run ROWS.csv --datasets freesolv,bace --encoders grover-small-chembl \
         --recipes default,rate-1e-3,frozen --seeds 0,1,2
+    python benchmarks/finetuning.py peer ROWS.csv --chemprop VENV/bin/chemprop --datasets freesolv --seeds 0,1
     python benchmarks/finetuning.py table ROWS.csv
 
-A dataset is a name, or a table with the columns smiles and y. Rows are appended as they come, and a row that
-is there is not run again. Seconds are CPU seconds of one process on one core, featurisation included.
+`peer` runs chemprop, in an environment of its own, with its defaults on the same splits. A dataset is a name, or
+a table with the columns smiles and y. Rows are appended as they come, and one that is there is not run again.
+Seconds are CPU seconds of one process on one core, featurisation included.
 """
 
 import argparse
 import csv
+import os
+import subprocess
 import tempfile
 import time
 from itertools import product
@@ -23,7 +27,7 @@ from molrate.data.datasets import dataset_name, load_dataset
 from molrate.encoders.base import load_encoder
 from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
-from molrate.finetuning.tuning import tune
+from molrate.finetuning.tuning import metrics_of, tune
 from molrate.models.metrics import MAIN_METRIC
 
 COLUMNS = [
@@ -58,21 +62,10 @@ RECIPES = {
 def run(path, datasets, encoders, recipes, seeds):
     """Run what has no row yet."""
     torch.set_num_threads(1)
-    done = set()
-    if path.is_file():
-        rows = pd.read_csv(path)
-        done = set(zip(rows["dataset"], rows["encoder"], rows["seed"], rows["recipe"], strict=True))
+    done = rows_there(path)
     for seed, source, encoder, recipe in product(seeds, datasets, encoders, recipes):
-        if (dataset_name(source), encoder, seed, recipe) in done:
-            continue
-        row = fine_tune(source, encoder, seed, recipe)
-        new = not path.is_file()
-        with path.open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, COLUMNS)
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
-        print(*row.values(), flush=True)
+        if (dataset_name(source), encoder, seed, recipe) not in done:
+            append(path, fine_tune(source, encoder, seed, recipe))
 
 
 def fine_tune(source, name, seed, recipe):
@@ -105,6 +98,72 @@ def fine_tune(source, name, seed, recipe):
     }
 
 
+def peer(path, chemprop, datasets, seeds, descriptors):
+    """Run chemprop with its defaults on the splits of :func:`run`."""
+    recipe = "chemprop-descriptors" if descriptors else "chemprop"
+    for seed, source in product(seeds, datasets):
+        if (dataset_name(source), "chemprop", seed, recipe) not in rows_there(path):
+            append(path, train_chemprop(chemprop, source, seed, recipe))
+
+
+def train_chemprop(chemprop, source, seed, recipe):
+    """One row."""
+    target = None if dataset_name(source) == str(source) else "y"
+    data = TrainingData.of(load_dataset(source, target), "random", seed)
+    words = np.full(len(data.molecules), "", dtype=object)
+    for word, rows in (
+        ("train", data.split.train),
+        ("val", data.split.validation),
+        ("test", data.split.test),
+    ):
+        words[rows] = word
+    used = words != ""
+    frame = pd.DataFrame({"smiles": data.molecules.canonical, "y": data.values[:, 0], "split": words})[used]
+    regression = data.task.kind == "regression"
+    with tempfile.TemporaryDirectory() as folder:
+        frame.to_csv(Path(folder) / "table.csv", index=False)
+        command = [chemprop, "train", "--data-path", "table.csv", "--splits-column", "split", "-o", "out"]
+        command += ["--task-type", "regression" if regression else "classification", "--num-workers", "0"]
+        command += ["--target-columns", "y", "--data-seed", str(seed), "--pytorch-seed", str(seed)]
+        if recipe == "chemprop-descriptors":
+            command += ["--molecule-featurizers", "v1_rdkit_2d_normalized", "--no-descriptor-scaling"]
+        before = os.times()
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+        after = os.times()
+        predicted = pd.read_csv(Path(folder) / "out/model_0/test_predictions.csv")
+    metric = MAIN_METRIC["regression" if regression else "classification"]
+    values = predicted["y"].to_numpy(dtype=float)[:, None]
+    return {
+        "dataset": dataset_name(source),
+        "encoder": "chemprop",
+        "seed": seed,
+        "recipe": recipe,
+        "metric": metric,
+        "test": round(metrics_of(data, np.sort(data.split.test), values)["mean"][metric], 5),
+        "seconds": round(after.children_user - before.children_user, 1),
+    }
+
+
+def rows_there(path):
+    """Cells that have a row."""
+    if not path.is_file():
+        return set()
+    rows = pd.read_csv(path)
+    return set(zip(rows["dataset"], rows["encoder"], rows["seed"], rows["recipe"], strict=True))
+
+
+def append(path, row):
+    """Write a row behind the others, and print it."""
+    new = not path.is_file()
+    with path.open("a", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, COLUMNS)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+    print(*row.values(), flush=True)
+
+
 def table(path):
     """Means over seeds, gains over the frozen encoder with their standard errors, and seconds."""
     rows = pd.read_csv(path)
@@ -127,19 +186,25 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    running = commands.add_parser("run")
-    for command in (running, commands.add_parser("table")):
+    running, peering = commands.add_parser("run"), commands.add_parser("peer")
+    for command in (running, peering, commands.add_parser("table")):
         command.add_argument("rows", type=Path)
-    running.add_argument("--datasets", required=True)
+    for command in (running, peering):
+        command.add_argument("--datasets", required=True)
+        command.add_argument("--seeds", default="0,1,2,3,4")
     running.add_argument("--encoders", required=True)
     running.add_argument("--recipes", default="default,frozen")
-    running.add_argument("--seeds", default="0,1,2,3,4")
+    peering.add_argument("--chemprop", required=True)
+    peering.add_argument("--descriptors", action="store_true")
     given = parser.parse_args()
     if given.command == "table":
         table(given.rows)
         return
-    lists = (getattr(given, name).split(",") for name in ("datasets", "encoders", "recipes"))
-    run(given.rows, *lists, [int(seed) for seed in given.seeds.split(",")])
+    datasets, seeds = given.datasets.split(","), [int(seed) for seed in given.seeds.split(",")]
+    if given.command == "peer":
+        peer(given.rows, given.chemprop, datasets, seeds, given.descriptors)
+    else:
+        run(given.rows, datasets, given.encoders.split(","), given.recipes.split(","), seeds)
 
 
 if __name__ == "__main__":
