@@ -5,9 +5,9 @@
     python benchmarks/finetuning.py peer ROWS.csv --chemprop VENV/bin/chemprop --datasets freesolv --seeds 0,1
     python benchmarks/finetuning.py table ROWS.csv
 
-`peer` runs chemprop, in an environment of its own, with its defaults on the same splits. A dataset is a name, or
-a table with the columns smiles and y. Rows are appended as they come, and one that is there is not run again.
-Seconds are CPU seconds of one process on one core, featurisation included.
+`peer` runs chemprop, in an environment of its own, with its defaults on the same splits. A dataset is a name,
+or a table with the columns smiles and y. Rows are appended as they come, and one that is there is not run
+again. Seconds are CPU seconds of one process on one core, featurisation included.
 """
 
 import argparse
