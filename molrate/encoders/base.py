@@ -27,6 +27,8 @@ FAMILIES = Registry(
     {
         "pretrain-gnns": "molrate.encoders.pretrain_gnns.encoder:PretrainGNNEncoder",
         "grover": "molrate.encoders.grover.encoder:GroverEncoder",
+        "minimol": "molrate.encoders.minimol.encoder:MiniMolEncoder",
+        "chemnet": "molrate.encoders.chemnet.encoder:ChemNetEncoder",
         "ecfp": "molrate.encoders.baselines:ECFPEncoder",
         "rdkit-descriptors": "molrate.encoders.baselines:DescriptorEncoder",
     },

@@ -20,6 +20,12 @@ the graphs or the network that changes embeddings: the version is part of the ke
 GROVER = "grover/1"
 """Featurisation of :mod:`molrate.encoders.grover.graphs`; the same rule holds for its version."""
 
+MINIMOL = "minimol/1"
+"""Featurisation of :mod:`molrate.encoders.minimol.graphs`; the same rule holds for its version."""
+
+CHEMNET = "chemnet/1"
+"""Featurisation of :mod:`molrate.encoders.chemnet.text`; the same rule holds for its version."""
+
 POOLING = "pooling/1"
 """Version of :mod:`molrate.encoders.pooling`, likewise."""
 
