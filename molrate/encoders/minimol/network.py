@@ -7,6 +7,7 @@ arXiv:2404.14986, and the checkpoint released with it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -181,14 +182,13 @@ class MiniMol(nn.Module):
 
     def __init__(self, n_layers: int, width: int, width_out: int) -> None:
         super().__init__()
+        self.width_out = width_out
         self.eigenvectors = EigenvectorEncoder()
         self.walks = WalkEncoder()
         self.atoms = Perceptron(POSITION_WIDTH + N_ATOM_FEATURES, _HIDDEN_ATOM, ATOM_WIDTH)
         self.bonds = Perceptron(N_BOND_FEATURES, _HIDDEN_BOND, BOND_WIDTH)
         widths = [ATOM_WIDTH, *[width] * (n_layers - 1), width_out]
-        self.convolutions = nn.ModuleList(
-            Convolution(before, after) for before, after in zip(widths, widths[1:], strict=False)
-        )
+        self.convolutions = nn.ModuleList(Convolution(before, after) for before, after in pairwise(widths))
         self.virtual_nodes = nn.ModuleList(VirtualNode(width) for _ in range(n_layers - 1))
         self.register_buffer("kinds_of_bonds", bond_table(), persistent=False)
 
@@ -214,7 +214,7 @@ class MiniMol(nn.Module):
 
 
 def layer_number(name: str) -> int:
-    """Layer that a parameter belongs to: convolutions count from 1; embeddings of the input go with the first."""
+    """Layer that a parameter belongs to: convolutions count from 1; what is before them goes with the first."""
     part, *rest = name.split(".")
     return int(rest[0]) + 1 if part in ("convolutions", "virtual_nodes") else 1
 
@@ -222,10 +222,12 @@ def layer_number(name: str) -> int:
 class TrainableMiniMol(Trainable):
     """A MiniMol network with its last layer pooled; it is trained without dropout."""
 
+    network: MiniMol
+
     def __init__(self, network: MiniMol, pooling: str) -> None:
         super().__init__(pooling)
         self.network = network
-        self.width = network.convolutions[-1].norm.normalized_shape[0]  # type: ignore[union-attr, index, assignment]
+        self.width = network.width_out
 
     def encode(self, molecule: Chem.Mol) -> Any:
         """See :func:`molrate.encoders.minimol.graphs.encode`."""
