@@ -19,19 +19,12 @@ _CONVOLUTION = {
     "bias": False,
     "activation": "selu",
 }
+_LSTM = {"batch_first": True, "reverse": True}
 _LAYERS = (
     ("Conv1d", {**_CONVOLUTION, "in_channels": 35, "out_channels": 32}, "same"),
     ("Conv1d", {**_CONVOLUTION, "in_channels": 32, "out_channels": 32}, "same"),
-    (
-        "LSTM",
-        {"input_size": 32, "hidden_size": 128, "batch_first": True, "reverse": True, "last": False},
-        None,
-    ),
-    (
-        "LSTM",
-        {"input_size": 128, "hidden_size": 512, "batch_first": True, "reverse": True, "last": True},
-        None,
-    ),
+    ("LSTM", {**_LSTM, "input_size": 32, "hidden_size": 128, "last": False}, None),
+    ("LSTM", {**_LSTM, "input_size": 128, "hidden_size": 512, "last": True}, None),
 )
 """Kind, settings and padding of the layers that the released weights are of."""
 

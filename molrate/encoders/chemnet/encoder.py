@@ -111,7 +111,7 @@ class ChemNetEncoder(Encoder):
         return batch_molecules(molecules)
 
     def forward(self, content: Tensor, device: str = "cpu") -> dict[str, Tensor]:
-        """Compute the states of every layer, (n_molecules, n_positions, d), and the last, (n_molecules, d)."""
+        """Compute states of all layers, (n_molecules, n_positions, d), and the last, (n_molecules, d)."""
         import torch
 
         module = self.module.to(device)

@@ -60,8 +60,8 @@ class ChemNet(nn.Module):
             embedding, (n_molecules, width_out).
         """
         # Training saw the one-hot symbols divided by their number.
-        one_hot = functional.one_hot(text, PADDING + 1)[..., :PADDING] / len(SYMBOLS)
-        hidden = one_hot.to(self.convolutions[0].weight.dtype).transpose(1, 2)
+        one_hot = functional.one_hot(text, PADDING + 1)[..., :PADDING].float() / len(SYMBOLS)
+        hidden = one_hot.transpose(1, 2)
         layers = []
         for convolution, padding in zip(self.convolutions, _PADDINGS, strict=True):
             hidden = functional.selu(convolution(functional.pad(hidden, padding)))
@@ -73,7 +73,7 @@ class ChemNet(nn.Module):
 
 
 def stands_for_symbols(text: Tensor, n_positions: int) -> Tensor:
-    """Which of a layer's positions stand for symbols and not for padding, shape (n_molecules, n_positions)."""
+    """Mask of a layer's positions that stand for symbols, shape (n_molecules, n_positions)."""
     step = -(-text.shape[1] // n_positions)
     symbols = functional.pad(text, (0, n_positions * step - text.shape[1]), value=PADDING) != PADDING
     return symbols.view(len(text), n_positions, step).any(dim=2)

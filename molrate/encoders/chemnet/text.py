@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +17,7 @@ SYMBOLS = (
     *("C", "N", "O", "H", "F", "Cl", "P", "B", "Br", "S", "I", "Si", "#", "(", ")", "+", "-"),
     *("1", "2", "3", "4", "5", "6", "7", "8", "=", "[", "]", "@", "c", "n", "o", "s", "X", "."),
 )
-"""Symbols by their code; X stands for every other one, and a dot ends the text."""
+"""Symbols by their code; X stands for every other one, and a dot ends the text as well."""
 LENGTH = 350
 """Positions of a text with its end."""
 PADDING = len(SYMBOLS)
@@ -24,25 +25,20 @@ PADDING = len(SYMBOLS)
 
 _CODE = {symbol: code for code, symbol in enumerate(SYMBOLS)}
 _UNKNOWN, _END = _CODE["X"], _CODE["."]
-_SECOND_LETTERS = frozenset("ril")
-"""One of these belongs to the character before it, whichever that is."""
+_SYMBOL = re.compile("Br|Cl|Si|.")
 
 
 def symbols_of(smiles: str) -> list[int]:
     """Codes of the symbols of a SMILES, without its end.
 
+    As in the authors' package fcd, elements with two letters other than Br, Cl and Si are read as two symbols.
+
     Examples
     --------
     >>> [SYMBOLS[code] for code in symbols_of("ClC[Zr]")]
-    ['Cl', 'C', '[', 'X', ']']
+    ['Cl', 'C', '[', 'X', 'X', ']']
     """
-    codes = []
-    position = 0
-    while position < len(smiles):
-        size = 2 if smiles[position + 1 : position + 2] in _SECOND_LETTERS else 1
-        codes.append(_CODE.get(smiles[position : position + size], _UNKNOWN))
-        position += size
-    return codes
+    return [_CODE.get(symbol, _UNKNOWN) for symbol in _SYMBOL.findall(smiles)]
 
 
 def encode(molecule: Chem.Mol) -> npt.NDArray[np.int64]:
@@ -51,17 +47,13 @@ def encode(molecule: Chem.Mol) -> npt.NDArray[np.int64]:
     Raises
     ------
     UnsupportedMoleculeError
-        If the molecule has several fragments, of which the released code reads the first only, or its SMILES
-        is too long.
+        If its SMILES is too long.
     """
-    smiles = Chem.MolToSmiles(molecule)
-    if "." in smiles:
-        raise UnsupportedMoleculeError("ChemNet does not support several fragments, it would read the first")
-    return read_text(smiles)
+    return read_text(Chem.MolToSmiles(molecule))
 
 
 def read_text(smiles: str) -> npt.NDArray[np.int64]:
-    """Codes of a SMILES of one fragment as it is written; see :func:`encode`."""
+    """Codes of a SMILES as it is written; see :func:`encode`."""
     codes = symbols_of(smiles)
     if len(codes) >= LENGTH:
         raise UnsupportedMoleculeError(

@@ -214,7 +214,7 @@ class MiniMol(nn.Module):
 
 
 def layer_number(name: str) -> int:
-    """Layer that a parameter belongs to: convolutions count from 1; what is before them goes with the first."""
+    """Layer that a parameter belongs to: convolutions count from 1; what is before goes with the first."""
     part, *rest = name.split(".")
     return int(rest[0]) + 1 if part in ("convolutions", "virtual_nodes") else 1
 
