@@ -1,7 +1,7 @@
 """The network of ChemNet: two convolutions and two LSTMs over the symbols of a SMILES.
 
 Source: Preuer et al., Fréchet ChemNet Distance, Journal of Chemical Information and Modeling 58(9), 2018, and
-the weights in the package fcd-torch, which were converted from the authors' own.
+the weights that the packages fcd and fcd-torch ship.
 """
 
 from __future__ import annotations

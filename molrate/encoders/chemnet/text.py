@@ -31,7 +31,7 @@ _SYMBOL = re.compile("Br|Cl|Si|.")
 def symbols_of(smiles: str) -> list[int]:
     """Codes of the symbols of a SMILES, without its end.
 
-    As in the authors' package fcd, elements with two letters other than Br, Cl and Si are read as two symbols.
+    As in the authors' package fcd, elements of two letters other than Br, Cl and Si are two symbols.
 
     Examples
     --------
