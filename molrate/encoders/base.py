@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -36,6 +36,9 @@ FAMILIES = Registry(
 
 _PLUGIN_GROUP = "molrate.encoders"
 
+_REGISTERED: dict[str, tuple[EncoderCard, Callable[..., Encoder]]] = {}
+"""Encoders of :func:`molrate.register_encoder`: the card of each, and what builds it."""
+
 
 class Encoder(ABC):
     """A fixed function from molecules to embeddings, with one matrix for each of its layers.
@@ -49,6 +52,8 @@ class Encoder(ABC):
         Whether :meth:`forward` returns one row per atom, which is then pooled, or one per molecule.
     featurisation : str
         Name and version of the input featurisation. Encoders with the same featurisation share batches.
+    reads_text : bool
+        Whether the numbers depend on how a molecule's SMILES is written, because a network reads it.
     options : tuple of str
         Names of the options that :func:`load_encoder` accepts in addition to weights and seed.
     """
@@ -57,6 +62,7 @@ class Encoder(ABC):
     layers: tuple[str, ...]
     level: str
     featurisation: str
+    reads_text: ClassVar[bool] = False
     options: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -178,11 +184,31 @@ class Encoder(ABC):
         return layers[0]
 
 
+def add_encoder(name: str, card: EncoderCard, build: Callable[..., Encoder]) -> None:
+    """Let a name stand for an encoder in this process.
+
+    Parameters
+    ----------
+    name : str
+    card : EncoderCard
+    build : callable
+        Takes ``weights`` and ``seed`` by keyword.
+
+    Raises
+    ------
+    UsageError
+        If a shipped or installed encoder has the name.
+    """
+    if name in encoder_names() and name not in _REGISTERED:
+        raise UsageError(f"{name}: an encoder of that name is installed; choose another name")
+    _REGISTERED[name] = card, build
+
+
 def encoder_names() -> list[str]:
-    """Names of all encoders: first those with a card, then those of other installed packages."""
+    """Names of all encoders: with a card, then of other installed packages, then registered ones."""
     cards = encoder_cards()
     plugins = {point.name for point in entry_points(group=_PLUGIN_GROUP)}
-    return [*cards, *sorted(plugins - set(cards))]
+    return [*cards, *sorted(plugins - set(cards)), *_REGISTERED]
 
 
 def list_encoders() -> list[dict[str, str]]:
@@ -198,7 +224,7 @@ def list_encoders() -> list[dict[str, str]]:
     >>> "ecfp4" in [row["encoder"] for row in list_encoders()]
     True
     """
-    cards = encoder_cards()
+    cards = encoder_cards() | {name: card for name, (card, _) in _REGISTERED.items()}
     rows = []
     for name in encoder_names():
         card = cards.get(name)
@@ -253,6 +279,8 @@ def load_encoder(
         if "precision" in family.options:
             options["precision"] = precision
         return family(card, weights=Path(weights) if weights else None, seed=seed, **options)
+    if name in _REGISTERED:
+        return _REGISTERED[name][1](weights=weights, seed=seed, **options)
     plugins = {point.name: point for point in entry_points(group=_PLUGIN_GROUP)}
     if name in plugins:
         return plugins[name].load()(weights=weights, seed=seed, **options)

@@ -67,3 +67,11 @@ class MoleculeBatch:
             else:
                 rows.append(row)
         return cls(collate(encoded), rows, errors)
+
+
+class Texts(list[str]):
+    """SMILES, which are the same on every device."""
+
+    def to(self, device: Any) -> Texts:
+        """Return the SMILES."""
+        return self
