@@ -50,7 +50,7 @@ def test_a_function_is_an_encoder_by_name_and_as_an_object():
 def test_a_registered_encoder_is_ranked_among_others():
     molrate.register_encoder("counts", counts, kind="baseline")
     ranking = molrate.score("freesolv", encoders=["counts", "ecfp4"], measures=["transrate"])
-    assert set(ranking.rows["encoder"]) == {"counts", "ecfp4"}
+    assert set(ranking.frame["encoder"]) == {"counts", "ecfp4"}
 
 
 def test_rows_without_numbers_are_molecules_that_are_not_supported():
