@@ -263,5 +263,5 @@ def test_chemprop_v1_is_refused_with_the_way_out(examples):
 def test_chemprop_v2_models_and_checkpoints_are_read(examples, name):
     read = load_encoder(f"chemprop:{examples / name}")
     read.prepare()
-    assert read.layers == ("step-1", "step-2", "step-3", "output")
+    assert read.layers == ("step-1", "step-2", "step-3")
     assert read.card.config["aggregation"] == "mean"
