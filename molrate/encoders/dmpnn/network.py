@@ -147,7 +147,7 @@ class DMPNN(nn.Module):
         bias: bool = False,
     ) -> None:
         super().__init__()
-        self.width, self.depth = width, depth
+        self.depth = depth
         self.atom_features = AtomFeatures(features)
         n_atom = self.atom_features.width
         self.W_i = nn.Linear(n_atom + N_BOND_FEATURES, width, bias=bias)
@@ -162,7 +162,8 @@ class DMPNN(nn.Module):
         to each atom's own features the sum of the messages to it.
         """
         atoms = self.atom_features(graph, self.W_o.weight.dtype)
-        of_atoms, of_messages = self.W_o.weight.split([self.atom_features.width, self.width], dim=1)
+        n_features = self.atom_features.width
+        of_atoms, of_messages = self.W_o.weight[:, :n_features], self.W_o.weight[:, n_features:]
         own = linear(atoms, of_atoms, self.W_o.bias)
         return [self.tau(own + linear(arrived, of_messages)) for arrived in self.messages(graph, atoms)]
 
@@ -177,7 +178,8 @@ class DMPNN(nn.Module):
         source, target = graph.edge_index
         bonds = bond_features(graph.edge_attr, atoms.dtype)
         # Of a bond's features, those of its first atom are multiplied once for each atom, not for each bond.
-        of_atoms, of_bonds = self.W_i.weight.split([self.atom_features.width, N_BOND_FEATURES], dim=1)
+        n_features = self.atom_features.width
+        of_atoms, of_bonds = self.W_i.weight[:, :n_features], self.W_i.weight[:, n_features:]
         inputs = linear(atoms, of_atoms)[source] + linear(bonds, of_bonds, self.W_i.bias)
         messages = self.tau(inputs)
         steps = [sum_pooling(messages, target, len(atoms))]
