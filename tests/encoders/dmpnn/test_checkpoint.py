@@ -96,7 +96,7 @@ def test_settings_and_tensors_of_the_message_passing_are_read(model):
     assert config == {**NETWORK, "aggregation": "mean"}
     assert sorted(tensors) == ["W_h.weight", "W_i.weight", "W_o.bias", "W_o.weight"]
     assert not {name for name in set(sys.modules) - before if name.startswith(("chemprop", "lightning"))}
-    assert load_encoder(f"chemprop:{path}").layers == ("step-1", "step-2", "output")
+    assert load_encoder(f"chemprop:{path}").layers == ("step-1", "step-2")
 
 
 @pytest.mark.parametrize(
