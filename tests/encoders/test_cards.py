@@ -63,7 +63,7 @@ def test_encoders_are_listed_by_what_they_are():
     assert "chemberta2-77m-mlm" not in names(licence="permissive")
     assert "ecfp4" in names(offline=True, licence="permissive")
     assert "gin-masking" not in names(offline=True)
-    with pytest.raises(UsageError, match=r"known: ecfp, "):
+    with pytest.raises(UsageError, match=r"known: chemnet, chemprop, ecfp, "):
         names(family="nothing")
     with pytest.raises(UsageError, match="attribute-masking"):
         names(task="nothing")

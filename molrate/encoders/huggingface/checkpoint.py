@@ -93,7 +93,7 @@ def _snapshot(source: str, download: bool) -> Path:
         # The library raises dozens of kinds, its own and those of the network.
         if download:
             raise WeightsError(f"{source}: not to be had from the Hugging Face hub: {error}") from error
-        pinned = f" --revision {revision}" if revision else ""
+        pinned = f", revision {revision}" if revision else ""
         asked = "MOLRATE_OFFLINE is set" if offline() else "nothing is downloaded unasked"
         raise WeightsError(
             f"{source}: neither a folder nor in the cache of the Hugging Face hub, and {asked}; get it with: "
