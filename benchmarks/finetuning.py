@@ -22,7 +22,8 @@ import torch
 from molrate.data.datasets import dataset_name, load_dataset
 from molrate.encoders.base import load_encoder
 from molrate.finetuning.config import FinetuningConfig, Transfer
-from molrate.finetuning.tuning import TrainingData, tune
+from molrate.finetuning.data import TrainingData
+from molrate.finetuning.tuning import tune
 from molrate.models.metrics import MAIN_METRIC
 
 COLUMNS = [

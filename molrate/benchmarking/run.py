@@ -36,7 +36,8 @@ from molrate.files.locks import exclusive
 from molrate.files.output import write_atomically, write_record
 from molrate.files.requests import extend_request, make_request
 from molrate.finetuning.config import FinetuningConfig, Transfer
-from molrate.finetuning.tuning import TrainingData, tune
+from molrate.finetuning.data import TrainingData
+from molrate.finetuning.tuning import tune
 from molrate.models.metrics import MAIN_METRIC
 from molrate.ranking.candidates import choose_measures
 from molrate.ranking.molecules import make_candidates, standardise_dataset, usable_targets
@@ -145,17 +146,17 @@ def _run_cell(cell: Cell, source: Source, config: FinetuningConfig, device: str)
         known |= dict.fromkeys(("validation", "test", "learning_rate", "weight_decay"), np.nan)
         known |= dict.fromkeys(("n_parameters", "dimension", "n_epochs"), 0)
         return Outcome(**known, seconds=0.0, status=str(error))
-    run = tuned.run
+    member, best = tuned.members[0], tuned.best
     metrics = {part: tuned.metrics[part]["mean"][metric] for part in ("validation", "test")}
     undefined = [part for part, value in metrics.items() if not np.isfinite(value)]
     return Outcome(
         **known,
         validation=metrics["validation"],
         test=metrics["test"],
-        n_parameters=sum(value.numel() for value in run.encoder.parameters()),
-        dimension=len(run.head.feature_mean),
-        learning_rate=tuned.best.learning_rate,
-        weight_decay=tuned.best.weight_decay,
+        n_parameters=member.n_parameters,
+        dimension=member.width,
+        learning_rate=np.nan if best is None else best.learning_rate,
+        weight_decay=np.nan if best is None else best.weight_decay,
         n_epochs=sum(trial.n_epochs for trial in tuned.trials),
         seconds=round(time.perf_counter() - started, 2),
         status=f"no {metric} of the {' and '.join(undefined)} part: it has one class" if undefined else "ok",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ from molrate.cli.signals import resumable
 _EXAMPLES = examples(
     "molrate finetune esol -e gin-untrained -o model/",
     "molrate finetune my.csv -t logP -e grover-base-chembl -o model/",
-    "molrate finetune my.csv -t active -e ecfp4 --frozen -o model/",
+    "molrate finetune my.csv -t active -e minimol --ensemble 5 -o model/",
+    "molrate finetune my.csv -t active -e rdkit-descriptors -o model/",
 )
 
 
@@ -50,6 +52,18 @@ _EXAMPLES = examples(
 @click.option(
     "--frozen", is_flag=True, help="Train the head alone, on embeddings that stay as they are; see --layer."
 )
+@click.option(
+    "--descriptors", is_flag=True, help="Let the head read RDKit's descriptors beside the embedding."
+)
+@click.option(
+    "--ensemble",
+    type=click.IntRange(1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Train so many models, each without one fold of the training molecules; their mean predicts, and "
+    "intervals come from molecules that neither trained nor chose.",
+)
 @settings_options(every_layer=False)
 @on_invalid_option()
 @max_atoms_option()
@@ -59,6 +73,21 @@ _EXAMPLES = examples(
     default="random",
     show_default=True,
     help="Choose the molecules to test on at random, or by their scaffolds.",
+)
+@click.option(
+    "--split-column",
+    metavar="COLUMN",
+    help="Take the parts from this column of the table, which holds train, validation and test.",
+)
+@click.option(
+    "--date-column",
+    metavar="COLUMN",
+    help="Test on the newest fifth of the rows by this column of dates or years.",
+)
+@click.option(
+    "--test-file",
+    metavar="FILE",
+    help="Test on the rows of this table, which has the same columns.",
 )
 @training_options()
 @weights_option()
@@ -76,10 +105,15 @@ def command(
     smiles_column: str | None,
     n_layers: int | None,
     frozen: bool,
+    descriptors: bool,
+    ensemble: int,
     settings: dict[str, str],
     on_invalid: str,
     max_atoms: int,
     split: str,
+    split_column: str | None,
+    date_column: str | None,
+    test_file: str | None,
     training: dict[str, Any],
     weights: Path | None,
     seed: int,
@@ -87,25 +121,33 @@ def command(
 ) -> None:
     """Fine-tune an encoder on DATASET, a name (see molrate list datasets) or a table with --target.
 
-    Molecules are split 70 : 10 : 20 to train on, to stop early and choose settings by, and to measure on. The
-    model keeps its settings, and molrate predict and screen use them. A run that was stopped goes on where it
-    was when the same command is given again.
+    A head is fitted to the encoder as it is; then both are trained, and validation keeps whichever is best.
+    Molecules are split 70 : 10 : 20 to train on, to stop early and choose settings by, and to measure on.
+    To an encoder with nothing to train, such as ecfp4, a forest, gradient boosting or a linear model is
+    fitted. The model keeps its settings, and molrate predict and screen use them. A run that was stopped
+    goes on where it was when the same command is given again.
     """
     from molrate.data.datasets import load_dataset
+    from molrate.data.parts import assign
     from molrate.data.policy import RowPolicy
     from molrate.files.output import choose_destination
     from molrate.finetuning.config import Transfer
+    from molrate.finetuning.data import TrainingData
     from molrate.finetuning.finetune import describe, run_finetuning
-    from molrate.finetuning.tuning import TrainingData
 
     choose_destination(output, folder=True)
-    transfer = Transfer(n_layers, frozen, settings["layer"], settings["pooling"], settings["precision"])
+    read = (smiles_column, task, positive, censored)
+    transfer = Transfer(
+        n_layers, frozen, settings["layer"], settings["pooling"], settings["precision"], descriptors
+    )
     policy = RowPolicy(settings["standardisation"], settings["duplicates"], on_invalid, max_atoms)
-    config = training_config(training, seed)
+    config = replace(training_config(training, seed), ensemble=ensemble)
     with resumable("the same command"):
-        dataset = load_dataset(source, target, smiles_column, task, positive, censored)
+        dataset = load_dataset(source, target, *read)
+        test = None if test_file is None else load_dataset(test_file, target, *read)
+        dataset, assignment = assign(source, dataset, split_column, date_column, test)
         record = run_finetuning(
-            TrainingData.of(dataset, split, seed, policy),
+            TrainingData.of(dataset, split, seed, policy, assignment),
             encoder,
             output,
             config,

@@ -32,6 +32,11 @@ class FinetuningConfig:
         How many passes without a better validation end a trial.
     warm_up : float
         Share of steps over which learning rates rise; afterwards they fall to zero as a cosine.
+    ensemble : int
+        How many models are trained, each without one of so many folds of the training molecules; their mean
+        predicts. With 1, one model is trained.
+    estimators : tuple of str
+        Kinds that cross-validation chooses among for encoders that have nothing to train.
     metric : str, optional
         What validation chooses by, a name of :data:`molrate.models.metrics.HIGHER_IS_BETTER`; by default the
         loss.
@@ -56,6 +61,8 @@ class FinetuningConfig:
     n_epochs: int | None = None
     patience: int = 10
     warm_up: float = 0.1
+    ensemble: int = 1
+    estimators: tuple[str, ...] = ("forest", "boosting", "linear")
     metric: str | None = None
     batch_size: int = 32
     n_hidden: int = 300
@@ -77,6 +84,7 @@ class FinetuningConfig:
             "n_epochs": ("--epochs", 1),
             "patience": ("--patience", 1),
             "batch_size": ("--batch-size", 2),
+            "ensemble": ("--ensemble", 1),
             "seed": ("--seed", 0),
         }
         for name, (option, limit) in least.items():
@@ -133,6 +141,8 @@ class Transfer:
     pooling : {"mean", "sum", "max"}
     precision : {"fp32", "bf16"}
         Of the weights and hidden states of a frozen GROVER encoder.
+    descriptors : bool
+        Whether the head reads RDKit's descriptors beside the embedding.
 
     Raises
     ------
@@ -145,6 +155,7 @@ class Transfer:
     layer: str = "last"
     pooling: str = "mean"
     precision: str = "fp32"
+    descriptors: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant together."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from molrate.data.datasets import as_dataset
+from molrate.data.parts import assign
 from molrate.data.policy import RowPolicy
 from molrate.data.structures import MAX_ATOMS
 from molrate.embedding.embed import choose_device
@@ -20,8 +21,11 @@ from molrate.encoders.base import Encoder, load_encoder
 from molrate.errors import InputError
 from molrate.files.locks import exclusive
 from molrate.files.requests import make_request, note_request, take_up
+from molrate.finetuning.comparison import compare, describe_comparison
 from molrate.finetuning.config import DEFAULTS, FinetuningConfig, Transfer
-from molrate.finetuning.tuning import FinetuneResult, TrainingData, tune
+from molrate.finetuning.data import TrainingData
+from molrate.finetuning.tuning import FinetuneResult, tune
+from molrate.models.estimators import EstimatorHead
 from molrate.models.metrics import MAIN_METRIC
 from molrate.models.model import RECORD, TunedModel, common_record, save_model
 
@@ -29,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 _TRIALS = "trials"
 _FORMAT = 4
-_TRACES = (f"{_TRIALS}/*/*.ckpt", RECORD)
+_TRACES = (f"{_TRIALS}/**/*.ckpt", RECORD)
 """What a run leaves in its folder."""
 
 
@@ -42,6 +46,9 @@ def finetune(
     smiles: str | None = None,
     task: str | None = None,
     split: str = "random",
+    split_column: str | None = None,
+    date_column: str | None = None,
+    test: Any = None,
     standardisation: str = "largest-fragment",
     duplicates: str = "keep",
     on_invalid: str = "skip",
@@ -51,12 +58,14 @@ def finetune(
     layer: str = "last",
     pooling: str = "mean",
     precision: str = "fp32",
+    descriptors: bool = False,
     weights: str | Path | None = None,
     learning_rates: Sequence[float] = DEFAULTS.learning_rates,
     weight_decays: Sequence[float] = DEFAULTS.weight_decays,
     n_epochs: int | None = DEFAULTS.n_epochs,
     patience: int = DEFAULTS.patience,
     metric: str | None = DEFAULTS.metric,
+    ensemble: int = DEFAULTS.ensemble,
     batch_size: int = DEFAULTS.batch_size,
     class_weights: str = DEFAULTS.class_weights,
     training_precision: str = DEFAULTS.training_precision,
@@ -82,6 +91,12 @@ def finetune(
     task : {"classification", "regression"}, optional
     split : {"random", "scaffold"}
         Of molecules into 70 : 10 : 20 to train on, to choose by and to measure on.
+    split_column : str, optional
+        Column of the table that holds train, validation and test.
+    date_column : str, optional
+        Column of the table by which the newest fifth is measured on, and the tenth before it chosen by.
+    test : as `dataset`, optional
+        Another table, to measure on.
     standardisation : {"largest-fragment", "none"}
     duplicates : {"keep", "merge"}
     on_invalid : {"skip", "fail"}
@@ -96,6 +111,8 @@ def finetune(
     pooling : {"mean", "sum", "max"}
     precision : {"fp32", "bf16"}
         Of the weights and hidden states of a frozen GROVER encoder.
+    descriptors : bool
+        Whether the head reads RDKit's descriptors beside the embedding.
     weights : str or pathlib.Path, optional
         A checkpoint in place of the published one.
     learning_rates, weight_decays : sequence of float
@@ -106,6 +123,9 @@ def finetune(
     metric : str, optional
         What validation chooses by in place of the loss: rmse, mae, r2, auroc, auprc, mcc, balanced_accuracy
         or accuracy.
+    ensemble : int
+        Train so many models, each without one fold of the training molecules; their mean predicts, and
+        intervals come from molecules that neither trained nor chose.
     batch_size : int
     class_weights : {"none", "balanced"}
         Whether every molecule or every class counts alike in the loss.
@@ -144,16 +164,19 @@ def finetune(
         weight_decays=tuple(weight_decays),
         n_epochs=n_epochs,
         patience=patience,
+        ensemble=ensemble,
         metric=metric,
         batch_size=batch_size,
         class_weights=class_weights,
         training_precision=training_precision,
         seed=seed,
     )
-    transfer = Transfer(n_layers, frozen, layer, pooling, precision)
+    transfer = Transfer(n_layers, frozen, layer, pooling, precision, descriptors)
     read = as_dataset(dataset, target, smiles, task, positive, censored)
+    unseen = None if test is None else as_dataset(test, target, smiles, task, positive, censored)
+    read, assignment = assign(dataset, read, split_column, date_column, unseen)
     policy = RowPolicy(standardisation, duplicates, on_invalid, max_atoms)
-    data = TrainingData.of(read, split, seed, policy)
+    data = TrainingData.of(read, split, seed, policy, assignment)
     run_finetuning(data, encoder, output, config, transfer, weights=weights, device=device, progress=progress)
     return TunedModel.load(output)
 
@@ -205,7 +228,8 @@ def run_finetuning(
             started=lambda: note_request(folder, request),
             progress=progress,
         )
-        record = write_model(folder, data, model, tuned, settings)
+        comparison = compare(data, model.name, tuned, config)
+        record = write_model(folder, data, model, tuned, settings, comparison)
         _tidy(folder)
     return record
 
@@ -233,14 +257,15 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _tidy(folder: Path) -> None:
     """Keep the losses of each trial and drop its checkpoint."""
-    for curve in sorted((folder / _TRIALS).glob("*/curve.csv")):
-        curve.replace(folder / f"{curve.parent.name}.csv")
+    trials = folder / _TRIALS
+    for curve in sorted(trials.glob("**/curve.csv")):
+        curve.replace(folder / f"{'-'.join(curve.parent.relative_to(trials).parts)}.csv")
     shutil.rmtree(folder / _TRIALS, ignore_errors=True)
 
 
 def describe(record: dict[str, Any], folder: Path) -> str:
     """What a run gave, in a few lines."""
-    best, split = record["best"], record["split"]
+    split = record["split"]
     regression = record["task"]["kind"] == "regression"
     main = MAIN_METRIC["regression" if regression else "classification"]
     sizes = ", ".join(f"{len(split[part])} {part}" for part in ("train", "validation", "test"))
@@ -249,12 +274,13 @@ def describe(record: dict[str, Any], folder: Path) -> str:
         f"{' frozen, ' + record['settings']['layer'] if record['settings']['frozen'] else ''}",
         *_positive_lines(record["task"]),
         f"{split['method']} split: {sizes} molecules",
-        _best_line(record, best),
+        _best_line(record),
     ]
-    for part in ("validation", "test"):
-        metrics = record["metrics"][part]["mean"]
+    for part, by_target in record["metrics"].items():
+        metrics = by_target["mean"]
         ordered = sorted(metrics, key=lambda name: name != main)
         lines.append(f"{part}: " + ", ".join(f"{name} {_number(metrics[name])}" for name in ordered))
+    lines.append(describe_comparison(record["comparison"]))
     if record["unsupported"]:
         lines.append(f"left out: {len(record['unsupported'])} molecules the encoder does not support")
     lines += [f"note: {note}" for note in record["notes"]]
@@ -262,13 +288,18 @@ def describe(record: dict[str, Any], folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _best_line(record: dict[str, Any], best: dict[str, Any]) -> str:
-    """Which trial and which epoch were kept."""
-    tried = f"best of {len(record['trials'])}: weight decay {best['weight_decay']:g}"
-    if not record["settings"]["frozen"]:
-        tried += f", learning rate {best['learning_rate']:g}"
+def _best_line(record: dict[str, Any]) -> str:
+    """What was kept of what was tried."""
+    settings = record["settings"]
+    folds = f", {settings['ensemble']} models, each without one fold" if settings["ensemble"] > 1 else ""
+    if record["estimators"] is not None:
+        kinds = sorted({kind for member in record["estimators"] for kind in member})
+        return f"nothing to train: {', '.join(kinds)} by cross-validation{folds}"
+    best = record["best"]
+    rate = "" if settings["frozen"] else f"learning rate {best['learning_rate']:g}, "
     epoch = f"epoch {best['best_epoch']} of {best['n_epochs']}"
-    return f"{tried}, {epoch}{' (the encoder as it was)' if best['best_epoch'] == 0 else ''}"
+    as_it_was = " (the encoder as it was)" if best["best_epoch"] == 0 else ""
+    return f"best of {len(record['trials'])}{folds}: {rate}{epoch}{as_it_was}"
 
 
 def _positive_lines(task: dict[str, Any]) -> list[str]:
@@ -282,7 +313,12 @@ def _number(value: float | None) -> str:
 
 
 def write_model(
-    folder: Path, data: TrainingData, encoder: Encoder, tuned: FinetuneResult, settings: dict[str, Any]
+    folder: Path,
+    data: TrainingData,
+    encoder: Encoder,
+    tuned: FinetuneResult,
+    settings: dict[str, Any],
+    comparison: dict[str, Any],
 ) -> dict[str, Any]:
     """Write a fine-tuned model.
 
@@ -295,6 +331,8 @@ def write_model(
     tuned : FinetuneResult
     settings : dict
         Of the run: those of rows (:class:`molrate.data.policy.RowPolicy`), of transfer, and of training.
+    comparison : dict
+        Of :func:`molrate.finetuning.comparison.compare`.
 
     Returns
     -------
@@ -306,13 +344,15 @@ def write_model(
     InputError
         If the folder cannot be written.
     """
-    network = encoder.trainable().network if settings["frozen"] and encoder.n_transferable else None
-    if not settings["frozen"]:
-        network = tuned.run.encoder.network  # type: ignore[assignment]
-    record = _record(data, encoder, tuned, settings)
-    known = [row for row in data.split.train.tolist() if row not in tuned.unsupported]
-    training = data.molecules.canonical[known].tolist()
-    save_model(folder, encoder, network, tuned.run.head, record, training)
+    shared = encoder.trainable().network if encoder.n_transferable else None
+    members = [
+        (shared if member.network is None else member.network, member.head) for member in tuned.members
+    ]
+    record = _record(data, encoder, tuned, settings) | {"comparison": _finite(comparison)}
+    parts = ("train",) if settings["ensemble"] == 1 else ("train", "validation")
+    known = np.sort(np.concatenate([getattr(data.split, part) for part in parts]))
+    supported = [row for row in known.tolist() if row not in tuned.unsupported]
+    save_model(folder, encoder, members, record, data.molecules.canonical[supported].tolist())
     return record
 
 
@@ -322,8 +362,10 @@ def _record(
     return {
         **common_record(data.dataset, data.task, encoder, settings),
         "trials": [_finite(trial.record()) for trial in tuned.trials],
-        "best": tuned.best.record(),
+        "best": None if tuned.best is None else tuned.best.record(),
+        "estimators": _estimators(tuned),
         "metrics": _finite(tuned.metrics),
+        "by_fold": [_finite(metrics) for metrics in tuned.by_fold],
         "calibration": tuned.calibration,
         "split": {"method": data.method, **data.split.record()},
         "unsupported": tuned.unsupported,
@@ -331,8 +373,16 @@ def _record(
     }
 
 
+def _estimators(tuned: FinetuneResult) -> list[list[str]] | None:
+    """Kinds of estimator of each member and target; None where heads were trained."""
+    kinds = [member.head.kinds for member in tuned.members if isinstance(member.head, EstimatorHead)]
+    return kinds or None
+
+
 def _finite(metrics: Any) -> Any:
     """Metrics with None in place of NaN, which JSON has not."""
     if isinstance(metrics, dict):
         return {name: _finite(value) for name, value in metrics.items()}
-    return metrics if np.isfinite(metrics) else None
+    if isinstance(metrics, list):
+        return [_finite(value) for value in metrics]
+    return metrics if isinstance(metrics, str) or np.isfinite(metrics) else None

@@ -429,4 +429,5 @@ def predict(run: FinetuningRun, kind: str, part: Examples, batch_size: int) -> n
 
 
 def _to(batch: Any, run: FinetuningRun) -> Any:
-    return batch.to(next(run.head.parameters()).device)
+    device = next(run.head.parameters()).device
+    return tuple(part.to(device) for part in batch) if isinstance(batch, tuple) else batch.to(device)

@@ -1,4 +1,4 @@
-"""A dataset and an encoder to a fine-tuned model: what is trained on, the trials, and what they gave."""
+"""A dataset and an encoder to fitted models: the trials, the folds of an ensemble, and what they gave."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,108 +16,57 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from molrate.data.datasets import Dataset
-from molrate.data.duplicates import measurement_notes, merge_measurements
-from molrate.data.molecules import Molecules
-from molrate.data.policy import RowPolicy
-from molrate.data.splits import Split, check_training, part_notes, split_molecules
-from molrate.data.targets import Target, check_targets
+from molrate.data.splits import Split, check_training
 from molrate.embedding.embed import choose_device, embed_one
-from molrate.encoders.base import Encoder
+from molrate.encoders.base import Encoder, load_encoder
 from molrate.encoders.trainable import Trainable
 from molrate.errors import InputError, UnsupportedMoleculeError
 from molrate.finetuning.config import FinetuningConfig, Transfer
+from molrate.finetuning.data import TrainingData
 from molrate.finetuning.training import Examples, FinetuningRun, GridPoint, embed_examples, predict, train
 from molrate.models.calibration import Calibration, calibrate
 from molrate.models.closed_form import fit_linear
-from molrate.models.head import Head, MaskedLoss, Task, balanced_weights, target_scaling
+from molrate.models.estimators import EstimatorHead
+from molrate.models.head import Head, MaskedLoss, balanced_weights, target_scaling
 from molrate.models.metrics import HIGHER_IS_BETTER, check_metric, metrics_by_target
+from molrate.models.model import DESCRIPTORS
 from molrate.randomness import seeded
-from molrate.ranking.molecules import standardise_dataset
 
 logger = logging.getLogger(__name__)
 
 _BATCH_SIZE = 256
 """Molecules at a time where nothing is learned."""
 
-Collate = Callable[[Sequence[Any]], Any]
-
-
-def _stack(rows: Sequence[torch.Tensor]) -> torch.Tensor:
-    return torch.stack(list(rows))
+_Floats = npt.NDArray[np.float64]
+_Metrics = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
-class TrainingData:
-    """What every encoder is fine-tuned on alike.
+class Member:
+    """One fitted model.
 
     Attributes
     ----------
-    dataset : Dataset
-    molecules : Molecules
-    targets : tuple of Target
-        Of all rows, merged where the policy says so.
-    task : Task
-    split : Split
-        Of the rows that are valid and have a measured target.
-    method : str
-        How it was split.
-    policy : RowPolicy
-        How rows became molecules.
+    network : torch.nn.Module, optional
+        Of the encoder, as it was trained; None where embeddings stay as they are.
+    head : Head or EstimatorHead
+    trials : tuple of GridPoint
+        All; `best` is among them. Empty for an estimator, which has none.
+    best : GridPoint, optional
+    n_parameters : int
+        Weights of the encoder.
     """
 
-    dataset: Dataset
-    molecules: Molecules
-    targets: tuple[Target, ...]
-    task: Task
-    split: Split
-    method: str
-    policy: RowPolicy = field(default_factory=RowPolicy)
+    network: nn.Module | None
+    head: Head | EstimatorHead
+    trials: tuple[GridPoint, ...]
+    best: GridPoint | None
+    n_parameters: int = 0
 
     @property
-    def values(self) -> npt.NDArray[np.float64]:
-        """Targets side by side, shape (n, n_targets)."""
-        return np.column_stack([target.values for target in self.targets])
-
-    @property
-    def notes(self) -> list[str]:
-        """What is to be said of the measurements and of the parts."""
-        molecules = self.molecules
-        return [
-            *molecules.left_out(),
-            *measurement_notes(molecules.canonical.tolist(), self.dataset.targets, self.policy.duplicates),
-            *self.task.notes(),
-            *part_notes([target.where(self.molecules.valid) for target in self.targets], self.split),
-        ]
-
-    @classmethod
-    def of(
-        cls,
-        dataset: Dataset,
-        split: str = "random",
-        seed: int = 0,
-        policy: RowPolicy | None = None,
-    ) -> TrainingData:
-        """Standardise, merge if asked to, and split a dataset.
-
-        Raises
-        ------
-        InputError
-            If a target cannot be learned from, too few molecules are valid and measured, or one is invalid
-            and the policy is to fail.
-        """
-        policy = policy or RowPolicy()
-        molecules = standardise_dataset(dataset, policy)
-        targets = dataset.targets
-        if policy.duplicates == "merge":
-            targets = merge_measurements(molecules.canonical.tolist(), targets)
-        check_targets([target.take(np.flatnonzero(molecules.valid)) for target in targets])
-        measured = np.any([target.labelled for target in targets], axis=0)
-        usable = np.where(measured & molecules.valid, molecules.canonical, "")
-        # An invalid row is in no part; its class is not one that a part could lack.
-        usable_targets = [target.where(molecules.valid) for target in targets]
-        parts = split_molecules(usable.tolist(), split, seed, usable_targets)
-        return cls(dataset, molecules, targets, Task.of(targets), parts, split, policy)
+    def width(self) -> int:
+        """Dimension d that the head reads."""
+        return self.head.width
 
 
 @dataclass(frozen=True)
@@ -126,72 +75,139 @@ class FinetuneResult:
 
     Attributes
     ----------
-    run : FinetuningRun
-        With the weights of the best epoch of the best trial.
-    trials : list of GridPoint
-        All; `best` is among them.
-    best : GridPoint
+    members : tuple of Member
+        One, or those of an ensemble, whose predictions are averaged.
     metrics : dict
-        ``validation`` and ``test``, each ``mean`` and by target.
-    frozen : dict
-        Metrics of the test part by the head fitted to the encoder as it was, likewise.
+        ``validation`` (of one model) or ``folds`` (of an ensemble, each molecule by the member that left it
+        out), and ``test``; each ``mean`` and by target.
+    by_fold : list of dict
+        Of an ensemble, the metrics of each fold, likewise.
+    frozen : dict, optional
+        Metrics of the test part by heads fitted to the encoder as it was; None for an estimator.
+    frozen_predicted : ndarray, shape (n_test, n_outputs), optional
+        Their predictions.
     unsupported : dict of int to str
         Rows the encoder does not support, and why; they are in no part.
     calibration : dict
-        Nonconformity of the validation part (:mod:`molrate.models.calibration`).
+        Nonconformity of molecules not trained on (:mod:`molrate.models.calibration`).
+    predicted : ndarray, shape (n_test, n_outputs)
+        Of the test part.
+    test : ndarray of int
+        Its rows.
     """
 
-    run: FinetuningRun
-    trials: list[GridPoint]
-    best: GridPoint
-    metrics: dict[str, dict[str, dict[str, float]]]
-    frozen: dict[str, dict[str, float]]
+    members: tuple[Member, ...]
+    metrics: dict[str, _Metrics]
+    by_fold: list[_Metrics]
+    frozen: _Metrics | None
+    frozen_predicted: _Floats | None
     unsupported: dict[int, str]
     calibration: Calibration
+    predicted: _Floats
+    test: npt.NDArray[np.intp]
+
+    @property
+    def trials(self) -> list[GridPoint]:
+        """All trials of all members."""
+        return [trial for member in self.members for trial in member.trials]
+
+    @property
+    def best(self) -> GridPoint | None:
+        """The trial that was kept, of the first member."""
+        return self.members[0].best
 
 
-class _Tuning:
-    """One encoder with one dataset: encoded molecules, and runs on them.
+class WithDescriptors(nn.Module):
+    """A network whose embedding has a molecule's descriptors beside it.
+
+    Parameters
+    ----------
+    trainable : Trainable
+    """
+
+    def __init__(self, trainable: Trainable) -> None:
+        super().__init__()
+        self.trainable = trainable
+
+    @property
+    def network(self) -> nn.Module:
+        """The encoder's."""
+        return self.trainable.network
+
+    def forward(self, batch: tuple[Any, torch.Tensor]) -> torch.Tensor:
+        """Embeddings with descriptors, shape (n_molecules, d + n_descriptors)."""
+        molecules, described = batch
+        return torch.cat([self.trainable(molecules), described.to(next(self.parameters()).device)], dim=1)
+
+
+class Encoded:
+    """The molecules of a dataset in the form that fine-tuning reads, made once for all trials and folds.
 
     Parameters
     ----------
     data : TrainingData
     encoder : Encoder
-    config : FinetuningConfig
     transfer : Transfer
+    seed : int
+        Draws layers that are not transferred.
     device : str
+
+    Attributes
+    ----------
+    is_estimated : bool
+        Whether the encoder has nothing to train, so that an estimator is fitted to it.
+    features : ndarray, shape (n, d), optional
+        What heads read, where embeddings stay as they are.
+    rows : dict of int to object
+        Each supported molecule, encoded or embedded.
+    unsupported : dict of int to str
     """
 
     def __init__(
-        self,
-        data: TrainingData,
-        encoder: Encoder,
-        config: FinetuningConfig,
-        transfer: Transfer,
-        device: str,
+        self, data: TrainingData, encoder: Encoder, transfer: Transfer, seed: int, device: str
     ) -> None:
-        self.data, self.encoder, self.config = data, encoder, config
-        self.transfer, self.device = transfer, device
+        self.data, self.encoder, self.transfer = data, encoder, transfer
+        self.seed, self.device = seed, device
+        self.is_estimated = encoder.n_transferable == 0 and transfer.n_layers is None
         self.unsupported: dict[int, str] = {}
-        self.features = self._embed(transfer.layer) if transfer.frozen else None
-        self.trainable = None if transfer.frozen else self._trainable()
-        self.encoded: dict[int, Any] = self._rows() if transfer.frozen else self._encode()
-        # Again, as molecules that the encoder does not support are left out now.
-        check_training(data.targets, np.array(self.rows("train")), data.method)
-        self.scaled = self._scaled_targets()
+        described = self._embed(load_encoder(DESCRIPTORS), "last") if transfer.descriptors else None
+        frozen = transfer.frozen or self.is_estimated
+        self.trainable = None if frozen else self.build()
+        self.features: npt.NDArray[np.float32] | None = None
+        if frozen:
+            embedded = self._embed(encoder, transfer.layer)
+            self.features = embedded if described is None else np.hstack([embedded, described])
+        self.described = described
+        self.rows: dict[int, Any] = self._embedded_rows() if frozen else self._encode()
 
-    def _trainable(self) -> Trainable:
-        return self.encoder.trainable(self.transfer.n_layers, self.transfer.pooling, self.config.seed)
+    def build(self) -> Trainable:
+        """The network as it is before training."""
+        return self.encoder.trainable(self.transfer.n_layers, self.transfer.pooling, self.seed)
 
-    def _embed(self, layer: str) -> npt.NDArray[np.float32]:
-        name = self.encoder.select_layer(layer)
-        embedding = embed_one(self.data.molecules, self.encoder, [name], self.transfer.pooling, self.device)
+    def module(self) -> nn.Module:
+        """What batches go through before the head."""
+        if self.features is not None:
+            return nn.Identity()
+        return self.build() if self.described is None else WithDescriptors(self.build())
+
+    def collate(self, rows: Sequence[Any]) -> Any:
+        """Join encoded molecules into a batch."""
+        if self.trainable is None:
+            return torch.stack(list(rows))
+        if self.described is None:
+            return self.trainable.collate(rows)
+        molecules, described = zip(*rows, strict=True)
+        return self.trainable.collate(molecules), torch.stack(described)
+
+    def _embed(self, encoder: Encoder, layer: str) -> npt.NDArray[np.float32]:
+        name = encoder.select_layer(layer)
+        embedding = embed_one(self.data.molecules, encoder, [name], self.transfer.pooling, self.device)
         if name not in embedding.layers:
-            raise InputError(f"{self.encoder.name} does not support any molecule of {self.data.dataset.name}")
-        self.unsupported = dict(embedding.errors)
+            raise InputError(f"{encoder.name} does not support any molecule of {self.data.dataset.name}")
+        self.unsupported |= embedding.errors
         return embedding.layers[name]
 
-    def _rows(self) -> dict[int, Any]:
+    def _embedded_rows(self) -> dict[int, Any]:
         assert self.features is not None
         usable = np.flatnonzero(np.isfinite(self.features).all(axis=1))
         return {int(row): torch.from_numpy(self.features[row]) for row in usable}
@@ -200,24 +216,37 @@ class _Tuning:
         assert self.trainable is not None
         encoded = {}
         for row in np.flatnonzero(self.data.molecules.valid):
+            if row in self.unsupported:
+                continue
             try:
                 encoded[int(row)] = self.trainable.encode(self.data.molecules.molecule(row))
             except (UnsupportedMoleculeError, InputError) as error:
                 self.unsupported[int(row)] = str(error)
-        return encoded
+        if self.described is None:
+            return encoded
+        return {row: (molecule, torch.from_numpy(self.described[row])) for row, molecule in encoded.items()}
 
-    def check_metric(self) -> None:
-        """Make sure that the metric to choose by is one of the task's.
 
-        Raises
-        ------
-        UsageError
-            If it is not.
-        """
-        if self.config.metric is not None:
-            check_metric(self.config.metric, self.data.task.kind)
+class _Tuning:
+    """Encoded molecules with one split of them, and the models fitted to it.
 
-    def rows(self, part: str) -> list[int]:
+    Parameters
+    ----------
+    encoded : Encoded
+    split : Split
+    config : FinetuningConfig
+    """
+
+    def __init__(self, encoded: Encoded, split: Split, config: FinetuningConfig) -> None:
+        self.encoded, self.split, self.config = encoded, split, config
+        self.data, self.task = encoded.data, encoded.data.task
+        if config.metric is not None:
+            check_metric(config.metric, self.task.kind)
+        # Again, as molecules that the encoder does not support are left out now.
+        check_training(self.data.targets, self.rows("train"), self.data.method)
+        self.rows("validation")
+
+    def rows(self, part: str) -> npt.NDArray[np.intp]:
         """Rows of a part the encoder has code for.
 
         Raises
@@ -225,78 +254,153 @@ class _Tuning:
         InputError
             If there is none.
         """
-        rows = [row for row in getattr(self.data.split, part).tolist() if row in self.encoded]
-        if not rows:
-            name = self.encoder.name
-            raise InputError(f"{name} does not support any molecule of the {part} part ({self.data.method})")
-        return rows
+        return _supported(self.encoded, getattr(self.split, part), part)
 
-    def _scaled_targets(self) -> npt.NDArray[np.float64]:
+    @cached_property
+    def scaled(self) -> _Floats:
+        """Targets as the loss reads them."""
         values = self.data.values
-        if self.data.task.kind == "regression":
+        if self.task.kind == "regression":
             mean, scale = target_scaling(values[self.rows("train")])
             values = (values - mean) / scale
         return values
 
-    def examples(self, part: str) -> Examples:
-        """The molecules of a part."""
-        rows = self.rows(part)
-        collate: Collate = _stack if self.trainable is None else self.trainable.collate
+    def examples(self, rows: npt.NDArray[np.intp]) -> Examples:
+        """Some molecules, ready to be batched."""
         targets = torch.from_numpy(self.scaled[rows].astype(np.float32))
-        return Examples([self.encoded[row] for row in rows], targets, collate)
+        return Examples([self.encoded.rows[row] for row in rows.tolist()], targets, self.encoded.collate)
 
     @cached_property
     def before(self) -> npt.NDArray[np.float32]:
         """Embeddings of the training part before fine-tuning, which the head is fitted to."""
-        if self.features is not None:
-            return self.features[self.rows("train")]
-        assert self.trainable is not None
-        return embed_examples(self.trainable, self.examples("train"), _BATCH_SIZE)
+        rows = self.rows("train")
+        if self.encoded.features is not None:
+            return self.encoded.features[rows]
+        return embed_examples(self.encoded.module(), self.examples(rows), _BATCH_SIZE)
 
     @cached_property
     def head(self) -> Head:
         """The head that every trial begins with, fitted to embeddings before fine-tuning."""
-        config, task = self.config, self.data.task
+        config = self.config
         with seeded(config.seed):
-            head = Head(self.before.shape[1], task.n_outputs, config.n_hidden, config.dropout)
-        balanced = config.class_weights == "balanced"
-        fit_linear(head, task, self.before, self.data.values[self.rows("train")], balanced)
+            head = Head(self.before.shape[1], self.task.n_outputs, config.n_hidden, config.dropout)
+        values = self.data.values[self.rows("train")]
+        fit_linear(head, self.task, self.before, values, config.class_weights == "balanced")
         return head
 
     def run(self, learning_rate: float, weight_decay: float) -> FinetuningRun:
         """Encoder and head as they are before training, the same for every trial."""
-        config, task = self.config, self.data.task
-        encoder = nn.Identity() if self.trainable is None else self._trainable()
-        weights = None
+        config, weights = self.config, None
         if config.class_weights == "balanced":
-            weights = balanced_weights(task, self.data.values[self.rows("train")])
-        loss = MaskedLoss(task.kind, weights)
+            weights = balanced_weights(self.task, self.data.values[self.rows("train")])
+        loss = MaskedLoss(self.task.kind, weights)
         criterion = None if config.metric is None else self._criterion
+        head = deepcopy(self.head)
         return FinetuningRun(
-            encoder, deepcopy(self.head), loss, learning_rate, weight_decay, config, criterion
+            self.encoded.module(), head, loss, learning_rate, weight_decay, config, criterion
         )
 
     def _criterion(self, outputs: torch.Tensor) -> float:
         """The metric that validation chooses by, small where predictions are good."""
         metric = self.config.metric
         assert metric is not None
-        predicted = self.head.in_unit(outputs.float().cpu(), self.data.task.kind).double().numpy()
-        value = self.metrics(predicted, "validation")["mean"][metric]
+        predicted = self.head.in_unit(outputs.float().cpu(), self.task.kind).double().numpy()
+        value = metrics_of(self.data, self.rows("validation"), predicted)["mean"][metric]
         return -value if HIGHER_IS_BETTER[metric] else value
 
-    def predictions(self, run: FinetuningRun, part: str) -> npt.NDArray[np.float64]:
-        """Predictions for a part, shape (n, n_outputs)."""
-        return predict(run, self.data.task.kind, self.examples(part), _BATCH_SIZE)
+    def predictions(self, run: FinetuningRun, rows: npt.NDArray[np.intp]) -> _Floats:
+        """Predictions for some molecules, shape (n, n_outputs)."""
+        return predict(run, self.task.kind, self.examples(rows), _BATCH_SIZE)
 
-    def calibration(self, predicted: npt.NDArray[np.float64]) -> Calibration:
-        """Nonconformity of predictions for the validation part."""
-        return calibrate(self.data.task, self.data.values[self.rows("validation")], predicted)
+    def train(self, wanted: Sequence[npt.NDArray[np.intp]], folder: Path | None, progress: bool) -> _Fitted:
+        """Train with every setting of the grid, and keep the one that validates best.
 
-    def metrics(self, predicted: npt.NDArray[np.float64], part: str) -> dict[str, dict[str, float]]:
-        """Metrics of predictions for a part by target, and their mean."""
-        rows = np.array(self.rows(part))
-        targets = [target.take(rows) for target in self.data.targets]
-        return metrics_by_target(targets, self.data.task.kind, predicted)
+        Parameters
+        ----------
+        wanted : sequence of ndarray of int
+            Rows to predict.
+        folder : pathlib.Path, optional
+            Keeps checkpoints.
+        progress : bool
+        """
+        config, device = self.config, self.encoded.device
+        parts = self.examples(self.rows("train")), self.examples(self.rows("validation"))
+        trials = []
+        for learning_rate, weight_decay in config.trials(self.encoded.transfer.frozen):
+            run = self.run(learning_rate, weight_decay)
+            trial_folder = folder and folder / f"rate-{learning_rate!r}-decay-{weight_decay!r}"
+            trials.append(train(run, parts, config, device, trial_folder, progress))
+            logger.info("%s: %s", self.encoded.encoder.name, trials[-1].record())
+        best = min(trials, key=lambda trial: trial.validation)
+        if not best.state:
+            if folder is not None:
+                shutil.rmtree(folder)
+            name = self.encoded.encoder.name
+            raise InputError(f"{name}: training diverged under every setting; lower --learning-rate")
+        run = self.run(best.learning_rate, best.weight_decay)
+        frozen = self.predictions(run, wanted[-1])
+        run.load_state_dict(best.state)
+        network = None if self.encoded.features is not None else run.encoder.network
+        n_parameters = sum(value.numel() for value in run.encoder.parameters())
+        member = Member(network, run.head, tuple(trials), best, n_parameters)  # type: ignore[arg-type]
+        return _Fitted(member, [self.predictions(run, rows) for rows in wanted], frozen)
+
+    def estimate(self, wanted: Sequence[npt.NDArray[np.intp]]) -> _Fitted:
+        """Fit an estimator; `wanted` as of :meth:`train`.
+
+        The kind is chosen, and molecules left out are predicted, by models of the training part; the last
+        rows wanted, which nothing was chosen by, are predicted by the model of training and validation.
+        """
+        features = self.encoded.features
+        assert features is not None
+        balanced = self.config.class_weights == "balanced"
+
+        def fit(rows: npt.NDArray[np.intp], **kinds: Any) -> EstimatorHead:
+            values = self.data.values[rows]
+            return EstimatorHead.fit(
+                self.task, features[rows], values, self.config.seed, balanced=balanced, **kinds
+            )
+
+        first = fit(self.rows("train"), kinds=self.config.estimators)
+        both = np.concatenate([self.rows("train"), self.rows("validation")])
+        last = (
+            fit(both, kinds=first.kinds[:1])
+            if len(set(first.kinds)) == 1
+            else fit(both, kinds=self.config.estimators)
+        )
+        kind = self.task.kind
+        predicted = [first.values(features[rows], kind) for rows in wanted[:-1]]
+        predicted.append(last.values(features[wanted[-1]], kind))
+        return _Fitted(Member(None, last, (), None), predicted, None)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A member, its predictions of the rows wanted, and the frozen encoder's of the last of them."""
+
+    member: Member
+    predicted: list[_Floats]
+    frozen: _Floats | None
+
+
+def _supported(encoded: Encoded, rows: npt.NDArray[np.intp], part: str) -> npt.NDArray[np.intp]:
+    found = [row for row in rows.tolist() if row in encoded.rows]
+    if not found:
+        name, method = encoded.encoder.name, encoded.data.method
+        raise InputError(f"{name} does not support any molecule of the {part} part ({method})")
+    return np.array(found)
+
+
+def metrics_of(data: TrainingData, rows: npt.NDArray[np.intp], predicted: _Floats) -> _Metrics:
+    """Metrics of predictions for some rows by target, and their mean.
+
+    Parameters
+    ----------
+    data : TrainingData
+    rows : ndarray of int, shape (n,)
+    predicted : ndarray, shape (n, n_outputs)
+    """
+    return metrics_by_target([target.take(rows) for target in data.targets], data.task.kind, predicted)
 
 
 def tune(
@@ -311,6 +415,8 @@ def tune(
     progress: bool = False,
 ) -> FinetuneResult:
     """Fine-tune an encoder with every setting of the grid, and keep the one that validates best.
+
+    To an encoder that has nothing to train, estimators of scikit-learn are fitted instead.
 
     Parameters
     ----------
@@ -329,33 +435,55 @@ def tune(
     Raises
     ------
     UsageError
-        If the encoder has nothing to train, or fewer layers.
+        If the encoder has fewer layers than are to be transferred, or the metric is not one of the task.
     InputError
         If a part has no molecule the encoder has code for, or training diverged under every setting.
     """
-    device = choose_device(device)
-    transfer = transfer or Transfer()
-    tuning = _Tuning(data, encoder, config, transfer, device)
-    parts = tuning.examples("train"), tuning.examples("validation")
-    tuning.check_metric()
-    assert tuning.head
+    encoded = Encoded(data, encoder, transfer or Transfer(), config.seed, choose_device(device))
+    single = config.ensemble == 1
+    splits = [data.split] if single else data.folds(config.ensemble, config.seed)
+    tunings = [_Tuning(encoded, split, config) for split in splits]
+    test = _supported(encoded, data.split.test, "test")
+    if not encoded.is_estimated:
+        assert tunings[0].head
     if started is not None:
         started()
-    trials = []
-    for learning_rate, weight_decay in config.trials(transfer.frozen):
-        run = tuning.run(learning_rate, weight_decay)
-        trial_folder = folder and folder / f"rate-{learning_rate!r}-decay-{weight_decay!r}"
-        trials.append(train(run, parts, config, device, trial_folder, progress))
-        logger.info("%s: %s", encoder.name, trials[-1].record())
-    best = min(trials, key=lambda trial: trial.validation)
-    if not best.state:
-        if folder is not None:
-            shutil.rmtree(folder)
-        raise InputError(f"{encoder.name}: training diverged under every setting; lower --learning-rate")
-    run = tuning.run(best.learning_rate, best.weight_decay)
-    frozen = tuning.metrics(tuning.predictions(run, "test"), "test")
-    run.load_state_dict(best.state)
-    found = {part: tuning.predictions(run, part) for part in ("validation", "test")}
-    metrics = {part: tuning.metrics(predicted, part) for part, predicted in found.items()}
-    calibration = tuning.calibration(found["validation"])
-    return FinetuneResult(run, trials, best, metrics, frozen, tuning.unsupported, calibration)
+    left_out = [tuning.rows("validation" if single else "test") for tuning in tunings]
+    fitted = []
+    for number, (tuning, unseen) in enumerate(zip(tunings, left_out, strict=True)):
+        if encoded.is_estimated:
+            fitted.append(tuning.estimate([unseen, test]))
+        else:
+            own = folder if single else folder and folder / f"member-{number}"
+            fitted.append(tuning.train([unseen, test], own, progress))
+    return _result(encoded, fitted, left_out, test)
+
+
+def _result(
+    encoded: Encoded,
+    fitted: Sequence[_Fitted],
+    left_out: Sequence[npt.NDArray[np.intp]],
+    test: npt.NDArray[np.intp],
+) -> FinetuneResult:
+    """What members gave together; `left_out` are the rows that each did not train on."""
+    data = encoded.data
+    apart = [member.predicted[0] for member in fitted]
+    rows, unseen = np.concatenate(left_out), np.concatenate(apart)
+    predicted = np.mean([member.predicted[-1] for member in fitted], axis=0)
+    frozen = [member.frozen for member in fitted if member.frozen is not None]
+    before = np.mean(frozen, axis=0) if frozen else None
+    single = len(fitted) == 1
+    return FinetuneResult(
+        members=tuple(one.member for one in fitted),
+        metrics={
+            "validation" if single else "folds": metrics_of(data, rows, unseen),
+            "test": metrics_of(data, test, predicted),
+        },
+        by_fold=[] if single else [metrics_of(data, *fold) for fold in zip(left_out, apart, strict=True)],
+        frozen=None if before is None else metrics_of(data, test, before),
+        frozen_predicted=before,
+        unsupported=encoded.unsupported,
+        calibration=calibrate(data.task, data.values[rows], unseen),
+        predicted=predicted,
+        test=test,
+    )

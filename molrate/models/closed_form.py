@@ -12,8 +12,10 @@ from molrate.models.head import Head, Task
 
 _Floats = npt.NDArray[np.float64]
 
-_PENALTIES = np.logspace(-2, 5, 15)
-_MAX_STEPS = 2000
+PENALTIES = np.logspace(-2, 5, 15)
+"""Of ridge regression, among which leave-one-out errors choose."""
+MAX_STEPS = 2000
+"""Of logistic regression."""
 
 
 def fit_linear(
@@ -70,14 +72,34 @@ def _fit_target(
     features, known = scaled[measured], values[measured]
     if task.kind == "regression":
         mean, scale = float(head.target_mean[column]), float(head.target_scale[column])
-        ridge = RidgeCV(_PENALTIES).fit(features, (known - mean) / scale)
+        ridge = RidgeCV(PENALTIES).fit(features, (known - mean) / scale)
         return ridge.coef_[None], np.array([ridge.intercept_])
     n_classes = len(task.classes[column])
     if len(np.unique(known)) < n_classes:
         raise InputError(f"target {task.targets[column]!r}: a class has no molecule to fit a model on")
-    signs = 2.0 * (known[:, None] == np.arange(n_classes)) - 1
-    penalty = RidgeCV(_PENALTIES).fit(features, signs if n_classes > 2 else signs[:, 1]).alpha_
-    weight = "balanced" if balanced else None
-    model = LogisticRegression(C=4 / penalty, max_iter=_MAX_STEPS, class_weight=weight)
+    model = LogisticRegression(
+        C=logistic_strength(features, known),
+        max_iter=MAX_STEPS,
+        class_weight="balanced" if balanced else None,
+    )
     model.fit(features, known)
     return model.coef_, model.intercept_
+
+
+def logistic_strength(features: _Floats, codes: _Floats) -> float:
+    """Inverse penalty of logistic regression, from the ridge of the smallest leave-one-out error.
+
+    Near zero, the logistic loss of f is (f - 2 y)^2 / 8 and a constant for y = +1 or -1, so that a ridge
+    penalty a on squared errors is one of 4 / a as scikit-learn counts.
+
+    Parameters
+    ----------
+    features : ndarray, shape (n, d)
+        Standardised.
+    codes : ndarray, shape (n,)
+        Of classes.
+    """
+    classes = np.unique(codes)
+    signs = 2.0 * (codes[:, None] == classes) - 1
+    ridge = RidgeCV(PENALTIES).fit(features, signs if len(classes) > 2 else signs[:, 1])
+    return float(4 / ridge.alpha_)

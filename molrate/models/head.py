@@ -210,6 +210,7 @@ class Head(nn.Module):
 
     def __init__(self, width: int, n_outputs: int, n_hidden: int, dropout: float) -> None:
         super().__init__()
+        self.width = width
         self.register_buffer("feature_mean", torch.zeros(width))
         self.register_buffer("feature_scale", torch.ones(width))
         self.register_buffer("feature_limit", torch.tensor(torch.inf))
@@ -258,6 +259,17 @@ class Head(nn.Module):
     def predict(self, embeddings: Tensor, kind: str) -> Tensor:
         """Embeddings (n, d) to values in the target's unit, or probabilities."""
         return self.in_unit(self(embeddings), kind)
+
+    def values(self, features: npt.NDArray[np.float32], kind: str) -> npt.NDArray[np.float64]:
+        """Values in the target's unit, or probabilities, for embeddings (n, d), shape (n, n_outputs)."""
+        n_threads = torch.get_num_threads()
+        # Sums of a few rows differ in their last digit with the number of threads.
+        torch.set_num_threads(1)
+        try:
+            with torch.inference_mode():
+                return self.predict(torch.from_numpy(features), kind).double().numpy()
+        finally:
+            torch.set_num_threads(n_threads)
 
     def in_unit(self, outputs: Tensor, kind: str) -> Tensor:
         """Scaled values or logits to values in the target's unit, or probabilities."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from sklearn.model_selection import GroupKFold
 
 from molrate.data.datasets import Dataset
@@ -29,8 +28,6 @@ from molrate.models.closed_form import fit_linear
 from molrate.models.head import Head, Task
 from molrate.models.metrics import metrics_by_target
 from molrate.models.model import (
-    ENCODER,
-    HEAD,
     RECORD,
     TRAINING,
     TunedModel,
@@ -45,6 +42,8 @@ logger = logging.getLogger(__name__)
 _Floats = npt.NDArray[np.float64]
 
 FOLDS = 5
+_OWN = ("encoder.safetensors", "head.safetensors", TRAINING, REQUEST)
+"""What a run that was stopped leaves in its folder."""
 _COMMAND, _FORMAT = "screen --train", 3
 
 
@@ -126,7 +125,7 @@ def fit_model(
     }
     network = encoder.trainable().network if encoder.n_transferable else None
     note_request(folder, _request(dataset, encoder, policy, embedding, ranked))
-    save_model(folder, encoder, network, head, record, molecules.canonical[rows].tolist())
+    save_model(folder, encoder, [(network, head)], record, molecules.canonical[rows].tolist())
     return record
 
 
@@ -181,9 +180,8 @@ def fitted_before(
     UsageError
         If it has another one, or other files.
     """
-    own = (ENCODER, HEAD, TRAINING, REQUEST)
     if not (folder / RECORD).is_file():
-        if folder.is_dir() and any(path.name not in own for path in folder.iterdir()):
+        if folder.is_dir() and any(path.name not in _OWN for path in folder.iterdir()):
             raise UsageError(f"{folder}: it holds other files; name a new folder (-o)")
         return False
     earlier = read_request(folder, [RECORD])
@@ -226,8 +224,7 @@ def _predict_folds(
     for new in _folds(targets, canonical, seed):
         known = np.setdiff1d(np.arange(len(values)), new)
         head = _fit_head(task, features[known], values[known])
-        with torch.inference_mode():
-            predicted[new] = head.predict(torch.from_numpy(features[new]), task.kind).numpy()
+        predicted[new] = head.values(features[new], task.kind)
     return predicted
 
 

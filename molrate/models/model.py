@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -31,21 +32,45 @@ if TYPE_CHECKING:
     from torch import nn
 
     from molrate.data.datasets import Dataset
+    from molrate.models.estimators import EstimatorHead
     from molrate.models.head import Head, Task
 
-RECORD, ENCODER, HEAD = "model.json", "encoder.safetensors", "head.safetensors"
-TRAINING = "training.smi"
+RECORD, TRAINING = "model.json", "training.smi"
+DESCRIPTORS = "rdkit-descriptors"
+"""The encoder whose vectors a head may read beside an embedding."""
+ESTIMATOR = ".skops"
+"""Ending of the file of an estimator in the place of a head."""
 _FORMAT = 5
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """What the members of a model say of some molecules.
+
+    Attributes
+    ----------
+    by_member : ndarray, shape (n_members, n, n_outputs)
+        Values or probabilities, NaN where there are none.
+    errors : dict of int to str
+        Row and reason of valid molecules without.
+    """
+
+    by_member: npt.NDArray[np.float64]
+    errors: dict[int, str]
+
+    @property
+    def mean(self) -> npt.NDArray[np.float64]:
+        """Their mean, shape (n, n_outputs)."""
+        return np.asarray(self.by_member.mean(axis=0))
+
+
 class TunedModel:
-    """An encoder with a head that predicts one dataset's targets.
+    """Encoders with heads that predict one dataset's targets; the mean of their predictions is the model's.
 
     Parameters
     ----------
-    encoder : Encoder
-        With its fine-tuned weights.
-    head : Head
+    members : sequence of (Encoder, Head or EstimatorHead)
+        Encoders with their fine-tuned weights; of encoders that stayed as they were, all are one.
     record : dict
         All that ``model.json`` holds: encoder, task, settings (standardisation, duplicates, layer, pooling,
         precision, weights, positive class and those of training), split, metrics, versions.
@@ -57,14 +82,23 @@ class TunedModel:
 
     def __init__(
         self,
-        encoder: Encoder,
-        head: Head,
+        members: Sequence[tuple[Encoder, Head | EstimatorHead]],
         record: dict[str, Any],
         training: list[str] | None = None,
         folder: Path | None = None,
     ) -> None:
-        self.encoder, self.head, self.record = encoder, head, record
+        self.members, self.record = tuple(members), record
         self.training, self.folder = training or [], folder
+
+    @property
+    def encoder(self) -> Encoder:
+        """Of the first member."""
+        return self.members[0][0]
+
+    @property
+    def head(self) -> Head | EstimatorHead:
+        """Of the first member."""
+        return self.members[0][1]
 
     @property
     def task(self) -> Task:
@@ -87,24 +121,18 @@ class TunedModel:
         WeightsError
             If files are missing, damaged, or of another format.
         """
-        from molrate.models.head import Head
-
         folder = Path(folder)
         record = _read_record(folder / RECORD)
         _check_files(folder, record["files"])
-        weights = folder / ENCODER if record["encoder"]["weights"] else None
-        precision = record["settings"]["precision"]
-        encoder = load_encoder(record["encoder"]["name"], weights, precision=precision)
-        state = load_state(folder / HEAD)
-        try:
-            width, n_outputs = len(state["feature_mean"]), len(state["target_mean"])
-        except KeyError as error:
-            raise WeightsError(f"{folder / HEAD}: it is no head of a fine-tuned model") from error
-        # What is drawn is replaced by what is read.
-        with seeded(0):
-            head = Head(width, n_outputs, record["settings"]["n_hidden"], record["settings"]["dropout"])
-        load_strictly(head, state, folder / HEAD)
-        return cls(encoder, head.eval(), record, _read_training(folder / TRAINING), folder)
+        names, encoders = record["members"], {}
+        for name in {member["encoder"] for member in names}:
+            weights = None if name is None else folder / name
+            precision = record["settings"]["precision"]
+            encoders[name] = load_encoder(record["encoder"]["name"], weights, precision=precision)
+        members = [
+            (encoders[member["encoder"]], _read_head(folder / member["head"], record)) for member in names
+        ]
+        return cls(members, record, _read_training(folder / TRAINING), folder)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -133,27 +161,80 @@ class TunedModel:
                     "leave the option out, or make another model"
                 )
 
-    def embed(self, molecules: Molecules, device: str = "auto", progress: Progress | None = None) -> Any:
-        """Embeddings the head reads, with errors by row; see :func:`molrate.embedding.embed.embed_one`."""
-        layer, pooling = self.settings["layer"], self.settings["pooling"]
-        return embed_one(molecules, self.encoder, [layer], pooling, device, progress=progress)
+    def outputs(
+        self,
+        molecules: Molecules,
+        device: str = "auto",
+        progress: Progress | None = None,
+        cache: bool = True,
+    ) -> Outputs:
+        """What every member says of molecules.
 
-    def values(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Outputs of the head for embeddings (n, d), shape (n, n_outputs); NaN where one is not finite."""
-        import torch
+        Parameters
+        ----------
+        molecules : Molecules
+        device : str
+        progress : callable, optional
+        cache : bool
+            Whether embeddings are kept.
+        """
+        errors: dict[int, str] = {}
+        beside = []
+        if self.settings.get("descriptors"):
+            described = load_encoder(DESCRIPTORS)
+            beside = [self._embed(described, molecules, device, None, cache, errors)]
+        features: dict[int, npt.NDArray[np.float32] | None] = {}
+        for encoder in {id(encoder): encoder for encoder, _ in self.members}.values():
+            parts = [self._embed(encoder, molecules, device, progress, cache, errors), *beside]
+            whole = [part for part in parts if part is not None]
+            features[id(encoder)] = np.hstack(whole) if len(whole) == len(parts) else None
+            progress = None
+        by_member = np.full((len(self.members), len(molecules), self.task.n_outputs), np.nan)
+        for values, (encoder, head) in zip(by_member, self.members, strict=True):
+            rows = features[id(encoder)]
+            if rows is not None:
+                usable = np.isfinite(rows).all(axis=1)
+                values[usable] = head.values(rows[usable], self.task.kind)
+        without = molecules.valid & ~np.isfinite(by_member).all(axis=(0, 2))
+        for row in np.flatnonzero(without).tolist():
+            errors.setdefault(row, "its embedding is not finite")
+        return Outputs(by_member, errors)
 
-        values = np.full((len(features), self.task.n_outputs), np.nan)
-        usable = np.isfinite(features).all(axis=1)
-        n_threads = torch.get_num_threads()
-        # Sums of a few rows differ in their last digit with the number of threads.
-        torch.set_num_threads(1)
-        try:
-            with torch.inference_mode():
-                rows = torch.from_numpy(features[usable])
-                values[usable] = self.head.predict(rows, self.record["task"]["kind"]).numpy()
-        finally:
-            torch.set_num_threads(n_threads)
-        return values
+    def _embed(
+        self,
+        encoder: Encoder,
+        molecules: Molecules,
+        device: str,
+        progress: Progress | None,
+        cache: bool,
+        errors: dict[int, str],
+    ) -> npt.NDArray[np.float32] | None:
+        """Embeddings by the layer that heads read, or None if there are none at all."""
+        layer = "last" if encoder.name == DESCRIPTORS else self.settings["layer"]
+        name = encoder.select_layer(layer)
+        pooling = self.settings["pooling"]
+        embedding = embed_one(molecules, encoder, [name], pooling, device, cache=cache, progress=progress)
+        errors.update(embedding.errors)
+        return embedding.layers.get(name)
+
+    def prediction_columns(self, outputs: Outputs, coverage: float) -> dict[str, Any]:
+        """Predictions under their names in tables, spreads of an ensemble, and bounds or label sets.
+
+        Parameters
+        ----------
+        outputs : Outputs
+        coverage : float
+            Share of molecules that bounds and label sets are to cover.
+        """
+        mean = outputs.mean
+        columns: dict[str, Any] = dict(self.task.columns(mean))
+        if len(self.members) > 1:
+            by_member = [self.task.columns(values) for values in outputs.by_member]
+            columns |= {
+                f"spread_{name.removeprefix('predicted_')}": np.std([one[name] for one in by_member], axis=0)
+                for name in by_member[0]
+            }
+        return columns | uncertainty_columns(self.task, mean, self.record["calibration"], coverage)
 
     @cached_property
     def domain(self) -> Domain:
@@ -197,19 +278,13 @@ class TunedModel:
         """
         own, texts = _own_columns(molecules, smiles)
         standardised = standardise(texts, self.settings["standardisation"])
-        embedding = self.embed(standardised, device, progress)
-        values = np.full((len(standardised), self.task.n_outputs), np.nan)
-        layer = self.settings["layer"]
-        if layer in embedding.layers:
-            values = self.values(embedding.layers[layer])
+        outputs = self.outputs(standardised, device, progress)
         errors = standardised.errors.copy()
         status = np.where(standardised.valid, "ok", "invalid").astype(object)
-        for row, reason in embedding.errors.items():
+        for row, reason in outputs.errors.items():
             errors[row], status[row] = reason, "unsupported"
-        lost = (status == "ok") & ~np.isfinite(values).all(axis=1)
-        errors[lost], status[lost] = "its embedding is not finite", "unsupported"
-        columns: dict[str, Any] = {"canonical_smiles": standardised.canonical, **self.task.columns(values)}
-        columns |= uncertainty_columns(self.task, values, self.record["calibration"], coverage)
+        columns: dict[str, Any] = {"canonical_smiles": standardised.canonical}
+        columns |= self.prediction_columns(outputs, coverage)
         columns |= {"similarity": self.domain.nearest(standardised), "status": status, "error": errors}
         taken = [name for name in columns if name in own]
         if taken:
@@ -244,6 +319,32 @@ def load_model(folder: str | Path) -> TunedModel:
         If files are missing, damaged, or of another format.
     """
     return TunedModel.load(folder)
+
+
+def _read_head(path: Path, record: dict[str, Any]) -> Head | EstimatorHead:
+    """A head as :func:`save_model` wrote it.
+
+    Raises
+    ------
+    WeightsError
+        If it is none.
+    """
+    if path.suffix == ESTIMATOR:
+        from molrate.models.estimators import EstimatorHead
+
+        return EstimatorHead.read(path)
+    from molrate.models.head import Head
+
+    state = load_state(path)
+    try:
+        width, n_outputs = len(state["feature_mean"]), len(state["target_mean"])
+    except KeyError as error:
+        raise WeightsError(f"{path}: it is no head of a fine-tuned model") from error
+    # What is drawn is replaced by what is read.
+    with seeded(0):
+        head = Head(width, n_outputs, record["settings"]["n_hidden"], record["settings"]["dropout"])
+    load_strictly(head, state, path)
+    return head.eval()
 
 
 def _read_training(path: Path) -> list[str]:
@@ -289,8 +390,7 @@ def _check_files(folder: Path, digests: dict[str, str]) -> None:
 def save_model(
     folder: Path,
     encoder: Encoder,
-    network: nn.Module | None,
-    head: Head,
+    members: Sequence[tuple[nn.Module | None, Head | EstimatorHead]],
     record: dict[str, Any],
     training: Sequence[str],
 ) -> None:
@@ -300,9 +400,8 @@ def save_model(
     ----------
     folder : pathlib.Path
     encoder : Encoder
-    network : torch.nn.Module, optional
-        Of the encoder, if it has one.
-    head : Head
+    members : sequence of (torch.nn.Module, Head or EstimatorHead)
+        Network of the encoder, if it has one, and head; members may share a network.
     record : dict
     training : sequence of str
         Canonical SMILES.
@@ -313,20 +412,41 @@ def save_model(
         If the folder cannot be written.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if network is not None:
-            encoder.write_weights(network, folder / ENCODER)
-        state = {name: value.contiguous().cpu() for name, value in head.state_dict().items()}
-        save_file(state, folder / HEAD)
+        written: dict[int, str] = {}
+        record["members"] = []
+        for number, (network, head) in enumerate(members):
+            suffix = f"-{number}" if number else ""
+            if network is not None and id(network) not in written:
+                written[id(network)] = f"encoder{suffix}.safetensors"
+                encoder.write_weights(network, folder / written[id(network)])
+            names = {
+                "encoder": None if network is None else written[id(network)],
+                "head": _write_head(head, folder, f"head{suffix}"),
+            }
+            record["members"].append(names)
         (folder / TRAINING).write_text("".join(f"{smiles}\n" for smiles in training), encoding="utf-8")
-        names = (name for name in (ENCODER, HEAD, TRAINING) if (folder / name).is_file())
-        record["files"] = {name: file_digest(folder / name) for name in names}
+        files = {name for names in record["members"] for name in names.values() if name} | {TRAINING}
+        record["files"] = {name: file_digest(folder / name) for name in sorted(files)}
         write_atomically(folder / RECORD, (json.dumps(record, indent=2) + "\n").encode())
     except (OSError, SafetensorError) as error:
         raise InputError(f"{folder} cannot be written: {error}") from error
+
+
+def _write_head(head: Head | EstimatorHead, folder: Path, stem: str) -> str:
+    """Write a head in its own form; the name of the file."""
+    from molrate.models.estimators import EstimatorHead
+
+    if isinstance(head, EstimatorHead):
+        head.write(folder / f"{stem}{ESTIMATOR}")
+        return f"{stem}{ESTIMATOR}"
+    from safetensors.torch import save_file
+
+    state = {name: value.contiguous().cpu() for name, value in head.state_dict().items()}
+    save_file(state, folder / f"{stem}.safetensors")
+    return f"{stem}.safetensors"
 
 
 def common_record(dataset: Dataset, task: Task, encoder: Encoder, settings: dict[str, Any]) -> dict[str, Any]:
@@ -355,7 +475,6 @@ def common_record(dataset: Dataset, task: Task, encoder: Encoder, settings: dict
         "encoder": {
             "name": encoder.name,
             "before": encoder.identity(),
-            "weights": encoder.n_transferable > 0,
         },
         "task": task.record(),
         "settings": {**settings, **resolved},

@@ -8,20 +8,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
 from molrate.data.molecules import Molecules
 from molrate.data.structures import MAX_ATOMS
-from molrate.embedding.embed import Progress, choose_device, embed_one
-from molrate.embedding.table import RowMolecules, describe_failures, failures
+from molrate.embedding.embed import Progress, choose_device
+from molrate.embedding.table import RowMolecules, describe_failures
 from molrate.errors import InputError
 from molrate.files.library import Places
 from molrate.files.output import arrow_bytes, write_atomically, write_record, write_text
 from molrate.files.tables import Table, read_table
 from molrate.files.text import utf_8
 from molrate.models.applicability import Domain
-from molrate.models.calibration import uncertainty_columns
 from molrate.models.model import TunedModel
 
 if TYPE_CHECKING:
@@ -68,21 +66,16 @@ class Predictor:
         WeightsError
             If they are damaged.
         """
-        self.model.encoder.prepare()
+        for encoder, _ in self.model.members:
+            encoder.prepare()
         assert self._domain
 
     def columns(self, molecules: Molecules) -> tuple[Columns, dict[int, str]]:
         """Predictions, their bounds or label sets, ``similarity``, and why there are none, by row."""
-        model, record = self.model, self.model.record
-        layer, pooling = model.settings["layer"], model.settings["pooling"]
-        embedding = embed_one(molecules, model.encoder, [layer], pooling, self.device, cache=False)
-        values = np.full((len(molecules), model.task.n_outputs), np.nan)
-        if layer in embedding.layers:
-            values = model.values(embedding.layers[layer])
-        columns: Columns = dict(model.task.columns(values))
-        columns |= uncertainty_columns(model.task, values, record["calibration"], self.level)
+        outputs = self.model.outputs(molecules, self.device, cache=False)
+        columns: Columns = self.model.prediction_columns(outputs, self.level)
         columns["similarity"] = self._domain.nearest(molecules)
-        return columns, failures(molecules, embedding)
+        return columns, outputs.errors
 
 
 @dataclass(frozen=True)

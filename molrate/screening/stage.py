@@ -21,7 +21,7 @@ from molrate.errors import UsageError
 from molrate.files.library import Chunk, Row
 from molrate.files.output import file_digest
 from molrate.models.head import RankingColumn
-from molrate.models.model import ENCODER, HEAD, RECORD, TRAINING, TunedModel
+from molrate.models.model import RECORD, TunedModel
 from molrate.models.prediction import Columns, Predictor
 
 _BLOCK = 1000
@@ -197,8 +197,7 @@ class ScreeningStage(Stage):
         }
 
     def _model_files(self) -> dict[str, Path]:
-        paths = (Path(self.folder) / name for name in (RECORD, ENCODER, HEAD, TRAINING))
-        return {path.name: path for path in paths if path.is_file()}
+        return {name: Path(self.folder) / name for name in (RECORD, *self.model.record["files"])}
 
     def columns(self, molecules: Molecules) -> tuple[Columns, dict[int, str]]:
         """Predictions, their bounds or label sets, and ``similarity``."""

@@ -13,7 +13,7 @@ from molrate.cli.main import cli
 from molrate.data.datasets import load_dataset
 from molrate.errors import InputError, UsageError
 from molrate.finetuning.config import FinetuningConfig
-from molrate.finetuning.tuning import TrainingData
+from molrate.finetuning.data import TrainingData
 
 QUICK = FinetuningConfig(learning_rates=(1e-3,), n_epochs=1, n_hidden=8)
 ENCODERS = ["ecfp4", "rdkit-descriptors"]

@@ -10,12 +10,14 @@ from click.testing import CliRunner
 
 import molrate
 from molrate.cli.main import cli
+from molrate.data.molecules import standardise
 from molrate.encoders.base import load_encoder
 from molrate.errors import InputError, UsageError, WeightsError
 from molrate.finetuning.config import FinetuningConfig, Transfer
+from molrate.finetuning.data import TrainingData
 from molrate.finetuning.finetune import run_finetuning
 from molrate.finetuning.training import Batches, BestEpoch, Examples
-from molrate.finetuning.tuning import TrainingData, tune
+from molrate.finetuning.tuning import tune
 from molrate.models.metrics import target_metrics
 from molrate.models.model import TunedModel
 
@@ -65,10 +67,73 @@ def test_a_model_read_again_predicts_what_was_measured(table, tmp_path, encoder,
 
 def test_training_learns(table):
     data = TrainingData.of(molrate.load_dataset(table, "y"))
-    config = FinetuningConfig(learning_rates=(1e-4, 3e-3), n_epochs=60)
-    tuned = tune(data, load_encoder("rdkit-descriptors"), config, Transfer(frozen=True), device="cpu")
+    config = FinetuningConfig(learning_rates=(1e-4, 1e-3), n_epochs=10)
+    tuned = tune(data, load_encoder("grover-small-chembl"), config, device="cpu")
     assert tuned.metrics["test"]["y"]["r2"] > 0.5
+    assert len(tuned.trials) == 2
     assert tuned.best.validation == min(trial.validation for trial in tuned.trials)
+
+
+def test_what_has_nothing_to_train_gets_an_estimator(table, tmp_path):
+    record = finetune(table, "rdkit-descriptors", tmp_path / "m", QUICK, target=["y", "z"])
+    assert record["trials"] == []
+    assert record["metrics"]["test"]["y"]["r2"] > 0.6
+    assert set(record["estimators"][0]) <= {"forest", "boosting", "linear"}
+    model = TunedModel.load(tmp_path / "m")
+    test = record["split"]["test"]
+    predicted = model.predict(pd.read_csv(table)["smiles"].tolist()).loc[test, "predicted_y"]
+    known = molrate.load_dataset(table, "y").targets[0].take(np.array(test))
+    rmse = record["metrics"]["test"]["y"]["rmse"]
+    assert target_metrics(known, predicted.to_numpy())["rmse"] == pytest.approx(rmse, rel=1e-6)
+    with pytest.raises(UsageError, match="nothing to train"):
+        finetune(table, "ecfp4", tmp_path / "n", QUICK, target="y", n_layers=1)
+
+
+@pytest.mark.parametrize("encoder", ["gcn-untrained", "ecfp4"])
+def test_an_ensemble_is_the_mean_of_its_members_and_tells_their_spread(table, tmp_path, encoder):
+    config = replace(QUICK, ensemble=3, n_epochs=1)
+    record = finetune(table, encoder, tmp_path / "m", config, target=["y", "z"])
+    assert len(record["members"]) == len(record["by_fold"]) == 3
+    assert set(record["metrics"]) == {"folds", "test"}
+    model = TunedModel.load(tmp_path / "m")
+    frame = pd.read_csv(table)
+    predicted = model.predict(frame["smiles"].tolist())
+    molecules = standardise(frame["smiles"].tolist())
+    alone = model.outputs(molecules, "cpu").by_member
+    assert alone.shape == (3, 121, 2)
+    np.testing.assert_allclose(predicted["predicted_y"], alone[:, :, 0].mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(predicted["spread_z"], alone[:, :, 1].std(axis=0), rtol=1e-6)
+    # Every molecule but those of the test part was left out once.
+    known = len(record["split"]["train"]) + len(record["split"]["validation"])
+    assert len(record["calibration"]["y"]) == known
+    assert len(model.training) == known
+
+
+def test_folds_of_an_ensemble_share_no_molecule_with_the_test_part_or_each_other(table):
+    data = TrainingData.of(molrate.load_dataset(table, "level"))
+    splits = data.folds(4, seed=0)
+    for split in splits:
+        parts = [set(split.train), set(split.validation), set(split.test)]
+        assert sum(map(len, parts)) == len(set.union(*parts))
+        assert not set.union(*parts) & set(data.split.test)
+    left_out = np.concatenate([split.test for split in splits])
+    assert sorted(left_out) == sorted([*data.split.train, *data.split.validation])
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_descriptors_stand_beside_the_embedding(table, tmp_path, frozen):
+    plain = finetune(table, "gcn-untrained", tmp_path / "p", QUICK, target="y", frozen=frozen)
+    record = finetune(
+        table, "gcn-untrained", tmp_path / "m", QUICK, target="y", frozen=frozen, descriptors=True
+    )
+    model = TunedModel.load(tmp_path / "m")
+    assert model.head.width > 300 == TunedModel.load(tmp_path / "p").head.width
+    assert record["metrics"]["test"]["y"]["rmse"] < plain["metrics"]["test"]["y"]["rmse"]
+    test = record["split"]["test"]
+    predicted = model.predict(pd.read_csv(table)["smiles"].tolist()).loc[test, "predicted_y"]
+    known = molrate.load_dataset(table, "y").targets[0].take(np.array(test))
+    again = target_metrics(known, predicted.to_numpy())["rmse"]
+    assert again == pytest.approx(record["metrics"]["test"]["y"]["rmse"], rel=1e-3)
 
 
 def test_the_frozen_encoder_is_epoch_zero(table, tmp_path):
@@ -97,8 +162,8 @@ def test_batch_norms_keep_their_statistics(table):
     encoder = load_encoder("gin-untrained")
     data = TrainingData.of(molrate.load_dataset(table, "y"))
     tuned = tune(data, encoder, replace(QUICK, n_epochs=5), device="cpu")
-    before = encoder.trainable().state_dict()
-    after = tuned.run.encoder.state_dict()
+    before = encoder.trainable().network.state_dict()
+    after = tuned.members[0].network.state_dict()
     statistics = [name for name in before if "running_" in name]
     assert statistics
     assert all(torch.equal(before[name], after[name]) for name in statistics)
@@ -111,7 +176,7 @@ def test_every_epoch_has_an_order_of_its_own(table, monkeypatch):
     config = FinetuningConfig(learning_rates=(1e-3,), n_epochs=3, n_hidden=8)
     tune(
         TrainingData.of(molrate.load_dataset(table, "y")),
-        load_encoder("ecfp4"),
+        load_encoder("gcn-untrained"),
         config,
         Transfer(frozen=True),
         device="cpu",
@@ -124,7 +189,7 @@ def test_a_molecule_unlike_any_in_training_gets_a_prediction_within_reach(table)
     data = TrainingData.of(molrate.load_dataset(table, "y"))
     encoder = load_encoder("gin-untrained")
     tuned = tune(data, encoder, QUICK, Transfer(pooling="sum"), device="cpu")
-    head = tuned.run.head.eval()
+    head = tuned.members[0].head.eval()
     far = torch.full((1, 300), 1e6)
     assert torch.isfinite(head.feature_limit)
     assert torch.equal(head(far), head(10 * far))
@@ -182,10 +247,10 @@ def test_a_trial_that_had_ended_trains_no_further(table, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(write, lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
         with pytest.raises(RuntimeError, match="killed"):
-            finetune(table, "ecfp4", tmp_path / "m", config, target="y", frozen=True)
+            finetune(table, "gcn-untrained", tmp_path / "m", config, target="y", frozen=True)
     ended = [len(path.read_text().splitlines()) for path in sorted(tmp_path.glob("m/trials/*/curve.csv"))]
     monkeypatch.setattr("molrate.finetuning.training._fit", None)
-    record = finetune(table, "ecfp4", tmp_path / "m", config, target="y", frozen=True)
+    record = finetune(table, "gcn-untrained", tmp_path / "m", config, target="y", frozen=True)
     assert sorted(trial["n_epochs"] + 2 for trial in record["trials"]) == sorted(ended)
     assert not (tmp_path / "m" / "trials").exists()
 
@@ -194,18 +259,18 @@ def test_a_damaged_checkpoint_costs_its_trial_only(table, tmp_path, caplog, monk
     with monkeypatch.context() as patched:
         patched.setattr("molrate.finetuning.finetune.write_model", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
+            finetune(table, "gcn-untrained", tmp_path / "m", QUICK, target="y", frozen=True)
     (checkpoint,) = tmp_path.glob("m/trials/*/last.ckpt")
     checkpoint.write_bytes(b"")
-    record = finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
+    record = finetune(table, "gcn-untrained", tmp_path / "m", QUICK, target="y", frozen=True)
     assert "last.ckpt is damaged" in caplog.text
     assert record["best"]["n_epochs"] == 3
 
 
 def test_a_mistaken_command_can_be_corrected(table, tmp_path):
-    with pytest.raises(UsageError, match="nothing to train"):
-        finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y")
-    assert finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)["metrics"]
+    with pytest.raises(UsageError, match="gcn-untrained has 0 to"):
+        finetune(table, "gcn-untrained", tmp_path / "m", QUICK, target="y", n_layers=99)
+    assert finetune(table, "gcn-untrained", tmp_path / "m", QUICK, target="y", frozen=True)["metrics"]
 
 
 def test_an_interrupt_is_one(table, tmp_path, monkeypatch):
@@ -215,7 +280,7 @@ def test_an_interrupt_is_one(table, tmp_path, monkeypatch):
     before = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(BestEpoch, "on_train_epoch_end", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
+        finetune(table, "gcn-untrained", tmp_path / "m", QUICK, target="y", frozen=True)
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -228,17 +293,17 @@ def test_no_batch_has_a_single_molecule():
 
 
 def test_a_folder_holds_one_run(table, tmp_path):
-    first = finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
-    assert finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True) == json.loads(
+    first = finetune(table, "gcn-untrained", tmp_path / "m", QUICK, target="y", frozen=True)
+    assert finetune(table, "gcn-untrained", tmp_path / "m", QUICK, target="y", frozen=True) == json.loads(
         json.dumps(first)
     )
     with pytest.raises(UsageError, match=r"dataset \(sha256.*targets.* \(\[\"y\"\] before, \[\"z\"\] now\)"):
-        finetune(table, "ecfp4", tmp_path / "m", QUICK, target="z", frozen=True)
+        finetune(table, "gcn-untrained", tmp_path / "m", QUICK, target="z", frozen=True)
     with pytest.raises(UsageError, match=r"settings\.n_epochs \(3 before, 4 now\)"):
-        finetune(table, "ecfp4", tmp_path / "m", replace(QUICK, n_epochs=4), target="y", frozen=True)
+        finetune(table, "gcn-untrained", tmp_path / "m", replace(QUICK, n_epochs=4), target="y", frozen=True)
     (tmp_path / "m" / "request.json").unlink()
     with pytest.raises(UsageError, match=r"model\.json and no request\.json"):
-        finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
+        finetune(table, "gcn-untrained", tmp_path / "m", QUICK, target="y", frozen=True)
 
 
 class Payload:
@@ -255,13 +320,13 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(table, tmp_path, monkeypatc
     with monkeypatch.context() as patched:
         patched.setattr("molrate.finetuning.finetune.write_model", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
+            finetune(table, "gcn-untrained", tmp_path / "m", QUICK, target="y", frozen=True)
     (path,) = tmp_path.glob("m/trials/*/last.ckpt")
     whole = torch.load(path, weights_only=True)
     for content in (whole | {"callbacks": Payload(tmp_path / "made")}, Payload(tmp_path / "made")):
         torch.save(content, path)
         with pytest.raises(WeightsError, match="refused"):
-            finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
+            finetune(table, "gcn-untrained", tmp_path / "m", QUICK, target="y", frozen=True)
         assert not (tmp_path / "made").exists()
     # What would have happened.
     torch.load(path, weights_only=False)
@@ -278,7 +343,7 @@ def test_contradictions_are_refused(table, tmp_path):
     with pytest.raises(UsageError, match="learning_rates is to be above zero"):
         FinetuningConfig(learning_rates=(0.0,))
     with pytest.raises(InputError, match="classes and numbers apart"):
-        finetune(table, "ecfp4", tmp_path / "m", QUICK, target=["y", "soluble"], frozen=True)
+        finetune(table, "gcn-untrained", tmp_path / "m", QUICK, target=["y", "soluble"], frozen=True)
 
 
 def test_the_commands(table, tmp_path):
@@ -303,7 +368,7 @@ def test_the_commands(table, tmp_path):
 
 
 def test_damaged_models_are_refused(table, tmp_path):
-    finetune(table, "ecfp4", tmp_path / "m", QUICK, target="y", frozen=True)
+    finetune(table, "gcn-untrained", tmp_path / "m", QUICK, target="y", frozen=True)
     head = (tmp_path / "m" / "head.safetensors").read_bytes()
     (tmp_path / "m" / "head.safetensors").write_bytes(head[:100])
     with pytest.raises(WeightsError, match=r"head\.safetensors: .*damaged"):

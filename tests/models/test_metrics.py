@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from molrate.data.targets import Target, parse_target
-from molrate.models.metrics import mean_metrics, target_metrics
+from molrate.models.metrics import METRICS, mean_metrics, target_metrics
 
 NAN = float("nan")
 
@@ -32,15 +32,24 @@ def test_a_metric_that_does_not_exist_is_nan_and_no_part_of_the_mean():
     metrics = target_metrics(one_class, np.full(4, 0.2))
     assert np.isnan(metrics["auroc"])
     assert metrics["accuracy"] == 1
-    other = {"auroc": 0.8, "auprc": 0.7, "accuracy": 0.5}
-    assert mean_metrics([metrics, other]) == {"auroc": 0.8, "auprc": 0.7, "accuracy": 0.75}
+    other = {"auroc": 0.8, "auprc": 0.7, "mcc": 0.4, "balanced_accuracy": 0.5, "accuracy": 0.5}
+    means = mean_metrics([metrics, other])
+    assert (means["auroc"], means["auprc"], means["accuracy"]) == (0.8, 0.7, 0.75)
     assert np.isnan(mean_metrics([metrics])["auroc"])
 
 
 def test_more_than_two_classes():
     target = parse_target("b", ["x", "y", "z", "x"])
     perfect = np.eye(3)[target.values.astype(int)]
-    assert target_metrics(target, perfect) == {"auroc": 1.0, "auprc": 1.0, "accuracy": 1.0}
+    assert target_metrics(target, perfect) == dict.fromkeys(METRICS["classification"], 1.0)
+
+
+def test_balance_counts_in_what_is_to_be_balanced():
+    target = Target("a", "classification", np.array([0.0] * 9 + [1.0]), ("no", "yes"))
+    metrics = target_metrics(target, np.full(10, 0.1))
+    assert metrics["accuracy"] == 0.9
+    assert metrics["balanced_accuracy"] == 0.5
+    assert metrics["mcc"] == 0
 
 
 def test_precision_is_of_the_positive_class_or_of_both():

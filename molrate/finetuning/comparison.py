@@ -1,0 +1,112 @@
+"""A fine-tuned model beside what it has to beat, on the same test molecules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from molrate.encoders.base import load_encoder
+from molrate.finetuning.config import FinetuningConfig
+from molrate.finetuning.data import TrainingData
+from molrate.finetuning.tuning import FinetuneResult, metrics_of, tune
+from molrate.models.metrics import MAIN_METRIC
+
+_Floats = npt.NDArray[np.float64]
+
+BASELINES = ("rdkit-descriptors", "ecfp4")
+_RESAMPLES = 200
+_INTERVAL = (2.5, 97.5)
+
+
+def compare(
+    data: TrainingData, encoder: str, tuned: FinetuneResult, config: FinetuningConfig
+) -> dict[str, Any]:
+    """Test errors of a model and of what it has to beat, with bootstrap intervals over test molecules.
+
+    Parameters
+    ----------
+    data : TrainingData
+    encoder : str
+        Its name.
+    tuned : FinetuneResult
+    config : FinetuningConfig
+
+    Returns
+    -------
+    dict
+        ``metric``, the number of molecules ``n`` that all can predict, and ``rows``: for each contender its
+        name, value, and the bounds of a 95 % interval.
+    """
+    contenders = {encoder: (tuned.test, tuned.predicted)}
+    if tuned.frozen_predicted is not None:
+        contenders["the same frozen"] = (tuned.test, tuned.frozen_predicted)
+    forests = replace(config, ensemble=1, metric=None, estimators=("forest",))
+    for name in BASELINES:
+        if name != encoder:
+            forest = tune(data, load_encoder(name), forests, device="cpu")
+            contenders[f"forest on {name}"] = (forest.test, forest.predicted)
+    contenders["the mean"] = (tuned.test, _guesses(data, len(tuned.test)))
+    return _table(data, contenders)
+
+
+def _guesses(data: TrainingData, n: int) -> _Floats:
+    """The mean of the training values, or the shares of classes, for each of n molecules."""
+    known = data.values[data.split.train]
+    if data.task.kind == "multiclass":
+        codes = known[~np.isnan(known)].astype(int)
+        return np.tile(np.bincount(codes, minlength=data.task.n_outputs) / len(codes), (n, 1))
+    return np.tile(np.nanmean(known, axis=0), (n, 1))
+
+
+def _table(
+    data: TrainingData, contenders: Mapping[str, tuple[npt.NDArray[np.intp], _Floats]]
+) -> dict[str, Any]:
+    rows = np.array(sorted(set.intersection(*(set(rows.tolist()) for rows, _ in contenders.values()))))
+    metric = MAIN_METRIC["regression" if data.task.kind == "regression" else "classification"]
+    aligned = {name: predicted[np.searchsorted(own, rows)] for name, (own, predicted) in _sorted(contenders)}
+    generator = np.random.default_rng(0)
+    draws = generator.integers(0, len(rows), (_RESAMPLES, len(rows)))
+
+    def value(predicted: _Floats, drawn: npt.NDArray[np.intp]) -> float:
+        return metrics_of(data, rows[drawn], predicted[drawn])["mean"][metric]
+
+    table = []
+    for name, predicted in aligned.items():
+        resampled = np.array([value(predicted, drawn) for drawn in draws])
+        known = resampled[np.isfinite(resampled)]
+        low, high = np.percentile(known, _INTERVAL) if len(known) else (np.nan, np.nan)
+        whole = value(predicted, np.arange(len(rows)))
+        table.append({"what": name, "value": whole, "low": float(low), "high": float(high)})
+    return {"metric": metric, "n": len(rows), "rows": table}
+
+
+def _sorted(
+    contenders: Mapping[str, tuple[npt.NDArray[np.intp], _Floats]],
+) -> list[tuple[str, tuple[npt.NDArray[np.intp], _Floats]]]:
+    """Contenders with their rows in ascending order."""
+    ordered = []
+    for name, (rows, predicted) in contenders.items():
+        order = np.argsort(rows)
+        ordered.append((name, (rows[order], predicted[order])))
+    return ordered
+
+
+def describe_comparison(comparison: Mapping[str, Any]) -> str:
+    """One line: ``test rmse 1.05 [0.93, 1.21]; the same frozen 1.08 [...]; ...``."""
+    first, *others = comparison["rows"]
+    shown = "; ".join(f"{row['what']} {_bounded(row)}" for row in others)
+    return (
+        f"test {comparison['metric']} {_bounded(first)}, beside {shown} (95 %, {comparison['n']} molecules)"
+    )
+
+
+def _bounded(row: Mapping[str, Any]) -> str:
+    if row["value"] is None:
+        return "undefined"
+    if row["low"] is None:
+        return f"{row['value']:.3g}"
+    return f"{row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"

@@ -1,0 +1,106 @@
+"""Parts that a table names: words, dates, a file of its own; and what no part may share."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import molrate
+from molrate.data.parts import Assignment, add_test, assign, read_date_column, read_split_column
+from molrate.data.splits import SplitError
+from molrate.errors import InputError, UsageError
+from molrate.finetuning.data import TrainingData
+
+
+@pytest.fixture
+def frame():
+    """60 alkanes with values, words and years."""
+    rows = range(1, 61)
+    frame = pd.DataFrame({"smiles": ["C" * n for n in rows], "y": [float(n) for n in rows]})
+    frame["part"] = ["Train"] * 40 + ["valid"] * 8 + ["TEST"] * 12
+    frame["year"] = [2000 + n % 20 for n in rows]
+    frame["day"] = [f"20{n % 20:02d}-0{1 + n % 9}-15" for n in rows]
+    return frame
+
+
+def split(frame, assignment, **columns):
+    dataset = molrate.Dataset.from_frame(frame, "y")
+    return TrainingData.of(dataset, assignment=assignment)
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_column_names_the_parts(frame, tmp_path, written):
+    source = tmp_path / "t.csv"
+    frame.to_csv(source, index=False)
+    data = split(frame, read_split_column(source if written else frame, "part"))
+    assert data.split.train.tolist() == list(range(40))
+    assert data.split.validation.tolist() == list(range(40, 48))
+    assert data.split.test.tolist() == list(range(48, 60))
+    assert data.method == "column 'part'"
+
+
+def test_words_that_are_no_parts_are_named_with_their_row(frame):
+    frame.loc[4, "part"] = "holdout"
+    with pytest.raises(InputError, match=r"row 5 of column 'part' is 'holdout'"):
+        read_split_column(frame, "part")
+    frame.loc[4, "part"] = None
+    data = split(frame, read_split_column(frame, "part"))
+    assert 4 not in data.split.train
+    assert "1 rows have no part in column 'part' and are left out" in data.notes
+
+
+@pytest.mark.parametrize("column", ["year", "day"])
+def test_the_newest_are_tested_on(frame, column):
+    data = split(frame, read_date_column(frame, column))
+    oldest_tested = frame[column].iloc[data.split.test].min()
+    assert (frame[column].iloc[data.split.train] <= oldest_tested).all()
+    assert len(data.split.test) == 12
+    assert len(data.split.train) == 42
+
+
+def test_a_cell_that_is_no_date_is_named(frame):
+    frame.loc[7, "day"] = "last spring"
+    with pytest.raises(InputError, match=r"row 8 of column 'day' is 'last spring'"):
+        read_date_column(frame, "day")
+
+
+def test_a_molecule_is_in_one_part_only(frame):
+    frame.loc[3, "smiles"] = frame.loc[50, "smiles"]
+    data = split(frame, read_split_column(frame, "part"))
+    assert 3 not in data.split.train
+    assert 50 in data.split.test
+    assert any(
+        "1 rows of the train part are molecules of the test part as well" in note for note in data.notes
+    )
+
+
+def test_a_file_to_test_on_stands_behind_the_table(frame):
+    test = frame.iloc[45:].reset_index(drop=True)
+    own = molrate.Dataset.from_frame(frame.iloc[:50], "y")
+    joined, assignment = assign(None, own, test=molrate.Dataset.from_frame(test, "y"))
+    data = TrainingData.of(joined, assignment=assignment)
+    assert data.split.test.tolist() == list(range(50, 65))
+    assert not set(data.split.train) & set(range(45, 50))
+    assert len(data.split.validation) == pytest.approx(45 / 8, abs=1)
+
+
+def test_classes_of_a_file_to_test_on_have_the_codes_of_the_table():
+    smiles = ["C" * n for n in range(1, 41)]
+    own = molrate.Dataset.from_frame(pd.DataFrame({"smiles": smiles, "y": ["a", "b"] * 20}), "y")
+    other = molrate.Dataset.from_frame(pd.DataFrame({"smiles": smiles[:30], "y": ["b", "a"] * 15}), "y")
+    joined, _ = add_test(own, other)
+    labels = np.array(joined.targets[0].classes)[joined.targets[0].values.astype(int)]
+    assert labels.tolist() == ["a", "b"] * 20 + ["b", "a"] * 15
+    strange = molrate.Dataset.from_frame(pd.DataFrame({"smiles": smiles[:30], "y": ["c", "a"] * 15}), "y")
+    with pytest.raises(InputError, match="has the class 'c', which the training table lacks"):
+        add_test(own, strange)
+
+
+def test_one_way_to_split_at_a_time(frame):
+    dataset = molrate.Dataset.from_frame(frame, "y")
+    with pytest.raises(UsageError, match="split_column and date_column both say what to test on"):
+        assign(frame, dataset, "part", "year")
+    with pytest.raises(UsageError, match="freesolv is a dataset by name"):
+        read_split_column("freesolv", "part")
+    empty = Assignment(np.full(60, "train", dtype=object), "column 'part'")
+    with pytest.raises(SplitError, match="no molecule that can be used is in the test part"):
+        split(frame, empty)

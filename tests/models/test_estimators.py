@@ -1,0 +1,82 @@
+"""Estimators in the place of a head: what is chosen, what is written, and files that are refused."""
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.ensemble import RandomForestRegressor
+
+from molrate.errors import InputError, WeightsError
+from molrate.models.estimators import EstimatorHead
+from molrate.models.head import Task
+
+NUMBERS = Task("regression", ("a", "b"))
+THREE = Task("multiclass", ("a",), (("x", "y", "z"),), (None,))
+TWO = Task("binary", ("a",), (("no", "yes"),), ("yes",))
+
+
+@pytest.fixture
+def features():
+    return np.random.default_rng(0).normal(size=(150, 8)).astype(np.float32)
+
+
+def test_each_target_gets_the_kind_that_predicts_it(features):
+    steps = np.sign(features[:, 0]) * np.sign(features[:, 1]) * 5.0
+    values = np.column_stack([features @ np.arange(8.0), steps])
+    values[:20, 1] = np.nan
+    head = EstimatorHead.fit(NUMBERS, features, values)
+    assert head.kinds[0] == "linear"
+    assert head.kinds[1] != "linear"
+
+
+@pytest.mark.parametrize("kind", ["forest", "boosting", "linear"])
+@pytest.mark.parametrize("task", [Task("regression", ("a",)), TWO, THREE])
+def test_a_file_gives_the_predictions_that_were_written(features, tmp_path, kind, task):
+    values = features[:, :1].astype(float)
+    if task.kind != "regression":
+        values = np.digitize(values, [-0.5, 0.5] if task.kind == "multiclass" else [0.0]).astype(float)
+    head = EstimatorHead.fit(task, features, values, kinds=[kind])
+    head.write(tmp_path / "head.skops")
+    read = EstimatorHead.read(tmp_path / "head.skops")
+    assert read.kinds == [kind]
+    assert read.width == 8
+    outputs = read.values(features, task.kind)
+    assert outputs.shape == (150, task.n_outputs)
+    np.testing.assert_array_equal(outputs, head.values(features, task.kind))
+    assert np.corrcoef(outputs[:, -1], values[:, 0])[0, 1] > 0.7
+
+
+def test_probabilities_are_balanced_where_asked_for(features):
+    codes = (features[:, :1] + np.random.default_rng(1).normal(0, 2, (150, 1)) > 2.5).astype(float)
+    plain, balanced = (
+        EstimatorHead.fit(TWO, features, codes, kinds=["linear"], balanced=asked).values(features, "binary")
+        for asked in (False, True)
+    )
+    assert balanced.mean() > plain.mean() + 0.1
+
+
+class Payload:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return (open, (str(self.target), "w"))
+
+
+def test_foreign_and_damaged_files_are_refused_and_not_run(features, tmp_path):
+    path = tmp_path / "head.skops"
+    for content in (Payload(tmp_path / "made"), {"kinds": [], "estimators": [np.random.default_rng]}):
+        path.write_bytes(skops.io.dumps(content))
+        with pytest.raises(WeightsError, match=r"head\.skops: (refused|cannot be read)"):
+            EstimatorHead.read(path)
+    assert not (tmp_path / "made").exists()
+    EstimatorHead(["forest"], [RandomForestRegressor(5).fit(features, features[:, 0])], 8).write(path)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(WeightsError, match="cannot be read as a fitted model"):
+        EstimatorHead.read(path)
+
+
+def test_a_class_without_molecules_is_named(features):
+    with pytest.raises(InputError, match="'a': a class has no molecule"):
+        EstimatorHead.fit(TWO, features, np.zeros((150, 1)))
