@@ -45,7 +45,12 @@ RECIPES = {
     "rate-3e-4": ({"learning_rates": (3e-4,)}, {}),
     "rate-5e-4": ({"learning_rates": (5e-4,)}, {}),
     "rate-1e-3": ({"learning_rates": (1e-3,)}, {}),
+    "rate-3e-4-patient": ({"learning_rates": (3e-4,), "patience": 30}, {}),
+    "rate-1e-3-patient": ({"learning_rates": (1e-3,), "patience": 30}, {}),
+    "descriptors": ({}, {"descriptors": True}),
+    "ensemble-5": ({"ensemble": 5}, {}),
     "frozen": ({}, {"frozen": True}),
+    "frozen-descriptors": ({}, {"frozen": True, "descriptors": True}),
 }
 """Settings of training and of transfer that differ from the defaults."""
 
@@ -92,10 +97,10 @@ def fine_tune(source, name, seed, recipe):
         "seed": seed,
         "recipe": recipe,
         "metric": metric,
-        "frozen": round(tuned.frozen["mean"][metric], 5),
-        "validation": round(tuned.metrics["validation"]["mean"][metric], 5),
+        "frozen": None if tuned.frozen is None else round(tuned.frozen["mean"][metric], 5),
+        "validation": round(next(iter(tuned.metrics.values()))["mean"][metric], 5),
         "test": round(tuned.metrics["test"]["mean"][metric], 5),
-        "epoch": tuned.best.best_epoch,
+        "epoch": None if tuned.best is None else tuned.best.best_epoch,
         "seconds": round(time.process_time() - started, 1),
     }
 

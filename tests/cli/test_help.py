@@ -127,7 +127,6 @@ def test_finetune_and_benchmark_train_alike_by_default():
     expected = {
         "learning_rate": config.learning_rates,
         "weight_decay": config.weight_decays,
-        "epochs": config.n_epochs,
         "patience": config.patience,
         "batch_size": config.batch_size,
         "class_weights": config.class_weights,
@@ -135,6 +134,8 @@ def test_finetune_and_benchmark_train_alike_by_default():
     }
     for name in ("finetune", "benchmark"):
         defaults = {option.name: option.default for option in options_of(name)}
+        assert config.n_epochs is None
+        assert not isinstance(defaults["epochs"], int)
         assert {key: defaults[key] for key in expected} == expected
 
 
