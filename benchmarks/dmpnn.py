@@ -29,7 +29,7 @@ def with_molrate(model):
 
     def embed(smiles):
         content = encoder.featurise([Chem.MolFromSmiles(text) for text in smiles]).content
-        return encoder.embed(content, ["output"], "sum")["output"] / 100
+        return encoder.embed(content, ["step-3"], "sum")["step-3"] / 100
 
     return embed
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from molrate.embedding.embed import embed
     from molrate.embedding.transformer import MoleculeEncoder
     from molrate.encoders.base import Encoder, list_encoders, load_encoder
+    from molrate.encoders.registered import register_encoder
     from molrate.finetuning.finetune import finetune
     from molrate.measures.base import list_measures
     from molrate.models.model import TunedModel, load_model
@@ -44,6 +45,7 @@ _HOMES = {
     "load_dataset": "molrate.data.datasets",
     "load_encoder": "molrate.encoders.base",
     "load_model": "molrate.models.model",
+    "register_encoder": "molrate.encoders.registered",
     "score": "molrate.ranking.score",
     "score_features": "molrate.ranking.score_features",
     "screen": "molrate.screening.hits",
@@ -67,6 +69,7 @@ __all__ = [
     "load_dataset",
     "load_encoder",
     "load_model",
+    "register_encoder",
     "score",
     "score_features",
     "screen",

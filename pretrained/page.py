@@ -14,14 +14,44 @@ This page is written from the cards in `pretrained/*/card.json` by `python pretr
 show ENCODER` prints all of a card, with source and citation, and `molrate list encoders` says which need no
 download here.
 
-Files of your own are encoders too, named `FAMILY:FILE`: `grover:FILE` (also KERMT), `pretrain-gnns:FILE`
-(also GraphCL, JOAO, GraphMAE, MGSSL, SimGRACE), `molclr:FILE`, and `hf:FOLDER` or `hf:OWNER/NAME@REVISION`
-for language models in the format of Hugging Face (`pip install 'molrate[hf]'`). Of these, only what a card
-below names was tried on real files.
+Files of your own are encoders too, named `FAMILY:FILE`: `chemprop:FILE` (models of Chemprop v2 and their
+checkpoints), `grover:FILE` (also KERMT), `pretrain-gnns:FILE` (also GraphCL, JOAO, GraphMAE, MGSSL,
+SimGRACE), `molclr:FILE`, and `hf:FOLDER` or `hf:OWNER/NAME@REVISION` for language models in the format of
+Hugging Face (`pip install 'molrate[hf]'`). What labels these have seen, molrate cannot know.
+[own-encoders.md](own-encoders.md) is on functions and modules from Python as encoders, and on `molrate
+check-encoder`.
 
 "Labels seen" are the labelled sets an encoder was trained on. A ranking says where they are those of the
 dataset, and `molrate score --exclude-contaminated` leaves such encoders out.
 """
+
+_NOTES = {
+    "hf": """Tokens are pooled without those that begin and end a text (`?tokens=all` and `?tokens=first` are
+other ways), and cut as published (`?tokeniser=smiles` for a rule that keeps atoms whole). `rxnmapper-albert`
+and `rxnfp-*` were tried on the real files, the others were not. What is not known of them shows as `?`.""",
+    "pretrain-gnns": """The files of GCN, GAT and GraphSAGE were tried, those of GIN are known by their digest
+and were not to be had.""",
+    "chemprop": """Layers are what Chemprop's output layer makes of each atom and the messages that reach it,
+in each step; the last is Chemprop's own output. Of `admet-ai-*` the published fingerprint is its sum divided
+by 100 (`--pooling sum`), of `chemeleon` its mean. The file of `chemeleon` was not to be had: its reader was
+tried on files of the same form.""",
+    "minimol": """From the weights in the package `minimol` 1.3.5. The published fingerprint is `--layer last
+--pooling max`; molrate's default pooling is the mean. Atoms are put into RDKit's canonical order, as the
+package does, so that the embedding does not depend on how a SMILES is written. Dummy atoms and more than
+1,000 atoms are not supported. Fine-tuning uses no dropout.
+
+Where eigenvalues of the graph's Laplacian are equal (two like leaves on one atom are enough), the basis of
+their eigenvectors depends on how LAPACK rounds on this kind of processor, and with it the fingerprint:
+between five kernels of OpenBLAS by up to 0.12 where the largest entry is 6.6, in the package as in molrate.
+On the same kernels the two agree to 5e-6. `OPENBLAS_CORETYPE=Haswell` gives the same kernels on all x86-64
+machines with AVX2.""",
+    "chemnet": """From the weights in `fcd-torch` 1.0.7: `conv-1`, `conv-2` and `lstm-1` are pooled over the
+positions of the text; `lstm-2` is the last state, which the Fréchet ChemNet distance compares, and pooling
+has no effect on it. Texts are read as the authors' package `fcd` does, which for several fragments and for
+elements of two letters other than Br, Cl and Si differs from `fcd-torch`. A SMILES of more than 349 symbols
+is not supported.""",
+}
+"""What the cards of a family have in common and a table has no place for."""
 
 
 def text() -> str:
@@ -36,6 +66,8 @@ def text() -> str:
 def _section(family: str, cards: list[EncoderCard]) -> str:
     inputs = dict.fromkeys(card.input for card in cards if card.input)
     lines = [f"\n## {family}\n", *(f"Input: {text}.\n" for text in inputs)]
+    if family in _NOTES:
+        lines.append(f"{_NOTES[family]}\n")
     lines += [
         "| encoder | pretraining | layers | dimension | parameters | labels seen | licence |",
         "|---|---|---|---|---|---|---|",

@@ -45,7 +45,7 @@ def bond_features(bond):
 
 
 def forward(smiles, state, depth, scheme="v2", activation=lambda x: np.maximum(x, 0)):
-    """Atoms after each step and the output, by loops over bonds."""
+    """Atoms after each step, by loops over bonds."""
     molecule = Chem.MolFromSmiles(smiles)
     weights = {name: value.double().numpy() for name, value in state.items()}
     width = len(weights["W_o.weight"])
@@ -71,7 +71,6 @@ def forward(smiles, state, depth, scheme="v2", activation=lambda x: np.maximum(x
         sums = np.zeros((len(atoms), width))
         for (_, w), value in hidden.items():
             sums[w] += value
-        layers.append(sums)
-    joined = np.concatenate([atoms, layers[-1]], axis=1)
-    layers.append(activation(joined @ weights["W_o.weight"].T + weights["W_o.bias"]))
+        joined = np.concatenate([atoms, sums], axis=1)
+        layers.append(activation(joined @ weights["W_o.weight"].T + weights["W_o.bias"]))
     return layers

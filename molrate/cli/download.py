@@ -9,6 +9,8 @@ import click
 from molrate.cli.options import examples, logging_options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from molrate.encoders.cards import EncoderCard
 
 _EXAMPLES = examples(
@@ -65,14 +67,22 @@ def _get(card: EncoderCard, silent: set[str], patience: float | None) -> None:
     """
     from molrate.errors import UnreachableError
 
-    assert card.artifact is not None
-    if card.available_offline:
+    if card.artifact is not None and card.artifact.find():
         click.echo(f"{card.name}: here already, {card.artifact.locate(download=False)}")
         return
     click.echo(_announcement(card))
     if _place(card) in silent:
         raise UnreachableError(f"{card.name}: not tried, as {_place(card)} did not answer")
-    click.echo(f"{card.name}: {card.artifact.locate(patience=patience)}")
+    path = _from_hub(card) if card.artifact is None else card.artifact.locate(patience=patience)
+    click.echo(f"{card.name}: {path}")
+
+
+def _from_hub(card: EncoderCard) -> Path:
+    """Have a model of the hub in the cache of the hub's own client, which the extra ``hf`` brings."""
+    from molrate.encoders.huggingface.checkpoint import find_weights
+
+    assert card.hub_source is not None
+    return find_weights(card.hub_source, download=True)
 
 
 def _chosen(names: tuple[str, ...]) -> list[EncoderCard]:
@@ -107,9 +117,11 @@ def _announcement(card: EncoderCard) -> str:
 
 
 def _place(card: EncoderCard) -> str:
-    """Where the weights come from: the package index or a server."""
+    """Where the weights come from: the package index, the hub or a server."""
     source = (card.weights or {})["source"]
     if "package" in source:
         return "the package index"
+    if "hub" in source:
+        return "the Hugging Face hub"
     assert card.artifact is not None
     return card.artifact.urls[0].split("/")[2]

@@ -27,6 +27,7 @@ _COMMANDS = (
     "show",
     "info",
     "cache",
+    "check-encoder",
 )
 
 _EPILOG = """Exit codes: 0 done; 1 unexpected error; 2 wrong use; 3 bad input; 4 weights missing or corrupt;
@@ -48,7 +49,7 @@ class _LazyGroup(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"molrate.cli.{name}").command
+        command: click.Command = import_module(f"molrate.cli.{name.replace('-', '_')}").command
         return command
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -32,12 +32,17 @@ FAMILIES = Registry(
         "molclr": "molrate.encoders.molclr.encoder:MolCLREncoder",
         "grover": "molrate.encoders.grover.encoder:GroverEncoder",
         "chemprop": "molrate.encoders.dmpnn.encoder:DMPNNEncoder",
+        "minimol": "molrate.encoders.minimol.encoder:MiniMolEncoder",
+        "chemnet": "molrate.encoders.chemnet.encoder:ChemNetEncoder",
         "ecfp": "molrate.encoders.baselines:ECFPEncoder",
         "rdkit-descriptors": "molrate.encoders.baselines:DescriptorEncoder",
     },
 )
 
 _PLUGIN_GROUP = "molrate.encoders"
+
+_REGISTERED: dict[str, tuple[EncoderCard, Callable[..., Encoder]]] = {}
+"""Encoders of :func:`molrate.register_encoder`: the card of each, and what builds it."""
 
 
 class Encoder(ABC):
@@ -52,6 +57,8 @@ class Encoder(ABC):
         Whether :meth:`forward` returns one row per atom, which is then pooled, or one per molecule.
     featurisation : str
         Name and version of the input featurisation. Encoders with the same featurisation share batches.
+    reads_text : bool
+        Whether the numbers depend on how a molecule's SMILES is written, because a network reads it.
     options : tuple of str
         Names of the options that :func:`load_encoder` accepts in addition to weights and seed.
     """
@@ -60,6 +67,7 @@ class Encoder(ABC):
     layers: tuple[str, ...]
     level: str
     featurisation: str
+    reads_text: ClassVar[bool] = False
     options: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -215,11 +223,31 @@ class Encoder(ABC):
         return layers[0]
 
 
+def add_encoder(name: str, card: EncoderCard, build: Callable[..., Encoder]) -> None:
+    """Let a name stand for an encoder in this process.
+
+    Parameters
+    ----------
+    name : str
+    card : EncoderCard
+    build : callable
+        Takes ``weights`` and ``seed`` by keyword.
+
+    Raises
+    ------
+    UsageError
+        If a shipped or installed encoder has the name.
+    """
+    if name in encoder_names() and name not in _REGISTERED:
+        raise UsageError(f"{name}: an encoder of that name is installed; choose another name")
+    _REGISTERED[name] = card, build
+
+
 def encoder_names() -> list[str]:
-    """Names of all encoders: first those with a card, then those of other installed packages."""
+    """Names of all encoders: with a card, then of other installed packages, then registered ones."""
     cards = encoder_cards()
     plugins = {point.name for point in entry_points(group=_PLUGIN_GROUP)}
-    return [*cards, *sorted(plugins - set(cards))]
+    return [*cards, *sorted(plugins - set(cards)), *_REGISTERED]
 
 
 def list_encoders(
@@ -256,30 +284,42 @@ def list_encoders(
     >>> "ecfp4" in [row["encoder"] for row in list_encoders()]
     True
     """
-    cards = encoder_cards()
+    registered = {name: card for name, (card, _) in _REGISTERED.items()}
+    cards = encoder_cards() | registered
     _check_known("family", family, {card.family for card in cards.values()})
     _check_known("task", task, {name for card in cards.values() for name in card.tasks})
-    plugins = [name for name in encoder_names() if name not in cards]
-    rows = [
-        _row_of(card)
-        for card in cards.values()
-        if family in (None, card.family)
-        and (task is None or task in card.tasks)
-        and (licence in (None, card.licence) or (licence == "permissive" and card.permissive))
-        and (not offline or card.available_offline)
-    ]
-    if family is None and task is None and licence is None:
-        rows += [
-            {"encoder": name, "family": "", "kind": "plugin", "available offline": "yes"}
-            | {"what": "", "licence": "", "tasks": ""}
-            for name in plugins
-        ]
+    rows = []
+    for name in encoder_names():
+        card = cards.get(name)
+        if card is None:
+            if family is None and task is None and licence is None:
+                rows.append(_row_of_plugin(name))
+        elif (
+            family in (None, card.family)
+            and (task is None or task in card.tasks)
+            and (licence in (None, card.licence) or (licence == "permissive" and card.permissive))
+            and (not offline or card.available_offline)
+        ):
+            rows.append(_row_of(card))
     return rows
 
 
 def _check_known(noun: str, name: str | None, known: set[str]) -> None:
     if name is not None and name not in known:
         raise UsageError(f"unknown {noun} {name!r} (--{noun}); known: {', '.join(sorted(known))}")
+
+
+def _row_of_plugin(name: str) -> dict[str, str]:
+    """Row of an encoder of another package, of which nothing is known until it is loaded."""
+    return {
+        "encoder": name,
+        "family": "",
+        "kind": "plugin",
+        "available offline": "yes",
+        "what": "",
+        "licence": "",
+        "tasks": "",
+    }
 
 
 def _row_of(card: EncoderCard) -> dict[str, str]:
@@ -389,6 +429,8 @@ def load_encoder(
         # Variants of an encoder stand beside one another in a ranking, and a model remembers its own.
         card = replace(card, name=name)
         return family(card, weights=Path(weights) if weights else None, seed=seed, **options)
+    if name in _REGISTERED:
+        return _REGISTERED[name][1](weights=weights, seed=seed, **options)
     plugins = {point.name: point for point in entry_points(group=_PLUGIN_GROUP)}
     if name in plugins:
         return plugins[name].load()(weights=weights, seed=seed, **options)

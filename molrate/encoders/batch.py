@@ -20,7 +20,7 @@ the graphs or the network that changes embeddings: the version is part of the ke
 GROVER = "grover/1"
 """Featurisation of :mod:`molrate.encoders.grover.graphs`; the same rule holds for its version."""
 
-DMPNN = "chemprop/1"
+DMPNN = "chemprop/2"
 """Featurisation of :mod:`molrate.encoders.dmpnn.graphs`; the same rule holds for its version."""
 
 HUGGINGFACE = "huggingface/1"
@@ -28,6 +28,12 @@ HUGGINGFACE = "huggingface/1"
 
 MOLCLR = "molclr/1"
 """Featurisation of :mod:`molrate.encoders.molclr.graphs`, likewise."""
+
+MINIMOL = "minimol/1"
+"""Featurisation of :mod:`molrate.encoders.minimol.graphs`; the same rule holds for its version."""
+
+CHEMNET = "chemnet/1"
+"""Featurisation of :mod:`molrate.encoders.chemnet.text`; the same rule holds for its version."""
 
 POOLING = "pooling/1"
 """Version of :mod:`molrate.encoders.pooling`, likewise."""
@@ -70,3 +76,11 @@ class MoleculeBatch:
             else:
                 rows.append(row)
         return cls(collate(encoded), rows, errors)
+
+
+class Texts(list[str]):
+    """SMILES, which are the same on every device."""
+
+    def to(self, device: Any) -> Texts:
+        """Return the SMILES."""
+        return self

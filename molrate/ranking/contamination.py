@@ -16,13 +16,26 @@ LABEL_SOURCES: dict[str, tuple[str, ...]] = {
     "hiv": ("hiv",),
     "lipo": ("lipophilicity-astrazeneca",),
     "lipophilicity": ("lipophilicity-astrazeneca",),
-    "muv": ("muv", "pcba"),
+    "muv": ("muv",),
     "pcba": ("pcba",),
     "sider": ("sider",),
     "tox21": ("tox21",),
     "toxcast": ("toxcast",),
 }
 """Labelled sets that the molecules of a public dataset are in, by the names that cards use."""
+
+_DEPOSITED: dict[str, tuple[str, ...]] = {
+    "bace": ("chembl-assays",),
+    "hiv": ("pcba", "pubchem-assays"),
+    "lipo": ("chembl-assays",),
+    "lipophilicity": ("chembl-assays",),
+    "muv": ("pcba", "pubchem-assays"),
+    "pcba": ("pubchem-assays",),
+    "tox21": ("pcba", "pubchem-assays"),
+    "toxcast": ("pcba", "pubchem-assays"),
+}
+"""Collections of assays that the measurements of a public dataset were deposited in, or taken from. Which of
+their assays an encoder was trained on is not known here."""
 
 
 def seen_labels(card: EncoderCard, dataset: str) -> list[str] | None:
@@ -37,12 +50,14 @@ def seen_labels(card: EncoderCard, dataset: str) -> list[str] | None:
     Returns
     -------
     list of str or None
-        None if nobody can say: the encoder was trained on labels, and where those of the dataset come from is
-        not known.
+        None if nobody can say: the encoder was trained on labels, and those of the dataset may be among them.
     """
-    if dataset in LABEL_SOURCES:
-        return [name for name in card.labels_seen if name in LABEL_SOURCES[dataset]]
-    return None if card.labels_seen else []
+    if dataset not in LABEL_SOURCES:
+        return None if card.labels_seen else []
+    seen = [name for name in card.labels_seen if name in LABEL_SOURCES[dataset]]
+    if not seen and set(card.labels_seen) & set(_DEPOSITED.get(dataset, ())):
+        return None
+    return seen
 
 
 def is_suspect(card: EncoderCard, dataset: str) -> bool:

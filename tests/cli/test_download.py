@@ -39,14 +39,21 @@ def test_size_and_licence_are_said_before_the_file_comes(answers, tmp_path):
     assert "chemeleon: size unknown" in run("chemeleon").stdout
 
 
-def test_names_families_and_all_stand_for_each_file_once(answers):
+def test_names_families_and_all_stand_for_each_file_once(answers, monkeypatch):
     _, asked = answers
     run("admet-ai-regression-1", "chemprop")
     assert asked[0] == "admet-ai-regression-1.pt"
     assert len(asked) == len(set(asked)) == 11
     asked.clear()
-    run("all")
+    fetched = []
+    monkeypatch.setattr(
+        "molrate.encoders.huggingface.checkpoint.find_weights",
+        lambda source, download=False: fetched.append((source, download)),
+    )
+    assert run("all").exit_code == 0
     assert len(asked) == len(set(asked)) > 25
+    assert len(fetched) == 3
+    assert all(download for _, download in fetched)
     for name in ("ecfp4", "grover-small-zinc", "nix"):
         result = run(name)
         assert result.exit_code == 2
@@ -75,6 +82,16 @@ def test_offline_says_so(monkeypatch, fresh_cache):
     monkeypatch.setenv("MOLRATE_OFFLINE", "1")
     result = run("admet-ai-regression-0")
     assert result.exit_code == 4
+    assert "MOLRATE_OFFLINE is set" in result.stderr
+
+
+def test_models_of_the_hub_are_not_asked_for_offline(monkeypatch, fresh_cache, tmp_path):
+    pytest.importorskip("transformers", reason="NOT TESTED: pip install 'molrate[hf]'")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("MOLRATE_OFFLINE", "1")
+    result = run("molencoder")
+    assert result.exit_code == 4
+    assert "molencoder: size unknown, licence MIT, from the Hugging Face hub" in result.stdout
     assert "MOLRATE_OFFLINE is set" in result.stderr
 
 

@@ -9,7 +9,15 @@ from molrate.encoders.base import load_encoder
 from molrate.errors import UsageError
 
 SMILES = [*molrate.load_dataset("esol").smiles[:30].tolist(), "C", "[Na+]"]
-NAMES = ["gin-untrained", "gcn-untrained", "gat-untrained", "graphsage-untrained", "grover-small-chembl"]
+NAMES = [
+    "gin-untrained",
+    "gcn-untrained",
+    "gat-untrained",
+    "graphsage-untrained",
+    "grover-small-chembl",
+    "minimol-untrained",
+    "chemnet-untrained",
+]
 
 
 def batch(trainable):

@@ -26,6 +26,14 @@ def test_labels_of_a_public_dataset_are_known():
     assert [is_suspect(admet, name) for name in ("esol", "freesolv", "mine")] == [True, False, True]
 
 
+def test_of_a_collection_of_assays_nobody_can_say():
+    assays = card("assays", "chembl-assays", "pubchem-assays")
+    assert [seen_labels(assays, name) for name in ("bace", "hiv", "bbbp")] == [None, None, []]
+    assert seen_labels(card("both", "tox21", "pubchem-assays"), "tox21") == ["tox21"]
+    (note,) = contamination_notes([assays], "bace")
+    assert "If those of bace are among them" in note
+
+
 def test_every_dataset_that_ships_has_its_sources():
     names = [json.loads(path.read_text())["name"] for path in Path(shipped("datasets")).glob("*/card.json")]
     assert set(names) <= set(LABEL_SOURCES)

@@ -1,6 +1,7 @@
 """D-MPNN encoders: those of Chemprop v2, trained on some task or pretrained (CheMeleon), published or yours.
 
-Layers are ``step-1`` ... ``step-DEPTH``, the sums of messages to each atom, and ``output``.
+Layers are ``step-1`` ... ``step-DEPTH``: what the output layer makes of each atom and of the messages that
+reach it in that step. The last is Chemprop's own output.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class DMPNNEncoder(Encoder):
     def __init__(self, card: EncoderCard, weights: Path | None = None, seed: int = 0) -> None:
         self.card = card
         self.seed = seed
-        self.layers = (*(f"step-{step + 1}" for step in range(card.config["depth"])), "output")
+        self.layers = tuple(f"step-{step + 1}" for step in range(card.config["depth"]))
         self.weights = choose_weights(card, weights)
 
     @classmethod

@@ -119,7 +119,7 @@ def bond_features(bonds: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class DMPNN(nn.Module):
-    """Messages along directed bonds, and the atoms that receive the last ones.
+    """Messages along directed bonds, and the atoms that receive them.
 
     Parameters
     ----------
@@ -156,24 +156,38 @@ class DMPNN(nn.Module):
         self.tau = ACTIVATIONS[activation]() if slope is None else nn.LeakyReLU(slope)
 
     def forward(self, graph: Data) -> list[Tensor]:
-        """Compute what each atom has after each step, and the output, each of shape (n_atoms, width).
+        """Compute the embeddings of atoms after each step, each of shape (n_atoms, width).
 
-        After a step it is the sum of the messages to the atom, which an atom without bonds has none of.
+        The last are Chemprop's output. Those of earlier steps go through the same output layer, which joins
+        to each atom's own features the sum of the messages to it.
         """
-        source, target = graph.edge_index
-        n_atoms, n_atom_features = len(graph.x), self.atom_features.width
         atoms = self.atom_features(graph, self.W_o.weight.dtype)
+        n_features = self.atom_features.width
+        of_atoms, of_messages = self.W_o.weight[:, :n_features], self.W_o.weight[:, n_features:]
+        own = linear(atoms, of_atoms, self.W_o.bias)
+        return [self.tau(own + linear(arrived, of_messages)) for arrived in self.messages(graph, atoms)]
+
+    def output(self, graph: Data) -> Tensor:
+        """Compute the embeddings of atoms after the last step alone."""
+        atoms = self.atom_features(graph, self.W_o.weight.dtype)
+        arrived = self.messages(graph, atoms)[-1]
+        return self.tau(self.W_o(torch.cat([atoms, arrived], dim=1)))
+
+    def messages(self, graph: Data, atoms: Tensor) -> list[Tensor]:
+        """Sum the messages to each atom in each step; to an atom without bonds there are none."""
+        source, target = graph.edge_index
         bonds = bond_features(graph.edge_attr, atoms.dtype)
         # Of a bond's features, those of its first atom are multiplied once for each atom, not for each bond.
-        of_atoms, of_bonds = self.W_i.weight[:, :n_atom_features], self.W_i.weight[:, n_atom_features:]
+        n_features = self.atom_features.width
+        of_atoms, of_bonds = self.W_i.weight[:, :n_features], self.W_i.weight[:, n_features:]
         inputs = linear(atoms, of_atoms)[source] + linear(bonds, of_bonds, self.W_i.bias)
         messages = self.tau(inputs)
-        steps = [sum_pooling(messages, target, n_atoms)]
+        steps = [sum_pooling(messages, target, len(atoms))]
         for _ in range(1, self.depth):
             # All that arrives where a bond starts goes on along it, but what came along it the other way.
             messages = self.tau(inputs + self.W_h(steps[-1][source] - messages[graph.reverse]))
-            steps.append(sum_pooling(messages, target, n_atoms))
-        return [*steps, self.tau(self.W_o(torch.cat([atoms, steps[-1]], dim=1)))]
+            steps.append(sum_pooling(messages, target, len(atoms)))
+        return steps
 
 
 N_LAYERS = 3
@@ -204,4 +218,4 @@ class TrainableDMPNN(Trainable):
 
     def forward(self, batch: Data) -> Tensor:
         """Compute the pooled output, shape (n_molecules, width)."""
-        return self.pooling(self.network(batch)[-1], batch.batch, batch.num_graphs)
+        return self.pooling(self.network.output(batch), batch.batch, batch.num_graphs)

@@ -10,6 +10,7 @@ from molrate.encoders.checkpoints import read_settings
 from molrate.encoders.huggingface.library import configure, need
 from molrate.encoders.huggingface.tokenisers import PUBLISHED, SMILES, join_vocabulary
 from molrate.errors import WeightsError
+from molrate.files.downloads import offline
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,16 +84,20 @@ def _snapshot(source: str, download: bool) -> Path:
         raise WeightsError(f"{source}: no such folder, and not OWNER/NAME of a model of the Hugging Face hub")
     hub = need("huggingface_hub")
     files = [*_WEIGHTS, *_SMALL_FILES]
+    download = download and not offline()
     try:
         folder = hub.snapshot_download(
             name, revision=revision or None, local_files_only=not download, allow_patterns=files
         )
     except Exception as error:
         # The library raises dozens of kinds, its own and those of the network.
+        if download:
+            raise WeightsError(f"{source}: not to be had from the Hugging Face hub: {error}") from error
         pinned = f", revision {revision}" if revision else ""
+        asked = "MOLRATE_OFFLINE is set" if offline() else "nothing is downloaded unasked"
         raise WeightsError(
-            f"{source}: neither a folder nor in the cache of the Hugging Face hub. Nothing is downloaded "
-            f"unasked; get it with: hf download {name}{pinned} ({type(error).__name__})"
+            f"{source}: neither a folder nor in the cache of the Hugging Face hub, and {asked}; get it with: "
+            f"hf download {name}{pinned} ({type(error).__name__})"
         ) from error
     return Path(folder)
 

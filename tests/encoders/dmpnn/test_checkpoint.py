@@ -96,7 +96,7 @@ def test_settings_and_tensors_of_the_message_passing_are_read(model):
     assert config == {**NETWORK, "aggregation": "mean"}
     assert sorted(tensors) == ["W_h.weight", "W_i.weight", "W_o.bias", "W_o.weight"]
     assert not {name for name in set(sys.modules) - before if name.startswith(("chemprop", "lightning"))}
-    assert load_encoder(f"chemprop:{path}").layers == ("step-1", "step-2", "output")
+    assert load_encoder(f"chemprop:{path}").layers == ("step-1", "step-2")
 
 
 @pytest.mark.parametrize(
@@ -263,5 +263,5 @@ def test_chemprop_v1_is_refused_with_the_way_out(examples):
 def test_chemprop_v2_models_and_checkpoints_are_read(examples, name):
     read = load_encoder(f"chemprop:{examples / name}")
     read.prepare()
-    assert read.layers == ("step-1", "step-2", "step-3", "output")
+    assert read.layers == ("step-1", "step-2", "step-3")
     assert read.card.config["aggregation"] == "mean"

@@ -65,10 +65,10 @@ def golden_file(published_weights):
 def test_atoms_and_fingerprints_are_those_of_chemprop(golden_file):
     published = load_encoder("admet-ai-regression-0")
     content = batch(published, golden_file["smiles"].tolist())
-    atoms = published.forward(content)["output"].numpy()
+    atoms = published.forward(content)["step-3"].numpy()
     np.testing.assert_array_equal(content.batch.numpy(), golden_file["atom_batch"])
     np.testing.assert_allclose(atoms, golden_file["atoms"], atol=1e-5, rtol=0)
-    pooled = published.embed(content, ["output"], "sum")["output"]
+    pooled = published.embed(content, ["step-3"], "sum")["step-3"]
     np.testing.assert_allclose(pooled / 100, golden_file["fingerprint"], atol=1e-5, rtol=0)
 
 
@@ -98,7 +98,7 @@ def test_a_file_by_itself_is_the_encoder_of_its_card(name, published_weights):
 def test_agrees_with_the_equations(scheme, activation, function):
     slope = {"slope": 0.1} if activation == "leakyrelu" else {}
     own = encoder(features=scheme, activation=activation, **slope)
-    assert own.layers == ("step-1", "step-2", "step-3", "step-4", "output")
+    assert own.layers == ("step-1", "step-2", "step-3", "step-4")
     hidden = own.forward(batch(own))
     state = own.module.state_dict()
     expected = [dmpnn_reference.forward(text, state, 4, scheme, function) for text in SMILES]
@@ -111,11 +111,18 @@ def test_agrees_with_the_equations(scheme, activation, function):
 
 def test_one_step_and_no_bonds_at_all():
     own = encoder(depth=1)
-    assert own.layers == ("step-1", "output")
-    hidden = own.forward(batch(own, ["C", "[Na+]"]))
-    assert torch.equal(hidden["step-1"], torch.zeros(2, 24))
+    assert own.layers == ("step-1",)
+    hidden = own.forward(batch(own, ["C", "[Na+]"]))["step-1"]
+    assert hidden.any(dim=1).all()
+    assert not torch.equal(hidden[0], hidden[1])
     empty = own.forward(own.featurise([]).content)
-    assert empty["output"].shape == (0, 24)
+    assert empty["step-1"].shape == (0, 24)
+
+
+def test_no_molecule_is_zero_in_any_layer():
+    own = encoder()
+    embedded = own.embed(batch(own), own.layers, "mean")
+    assert all(rows.any(axis=1).all() for rows in embedded.values())
 
 
 def test_features_are_as_many_as_chemprop_has():
@@ -137,7 +144,7 @@ def test_it_trains_from_its_embeddings_and_gradients_reach_every_parameter():
         trainable = own.trainable(pooling=pooling)
         content = trainable.collate([trainable.encode(Chem.MolFromSmiles(text)) for text in SMILES])
         pooled = trainable(content)
-        expected = own.embed(batch(own), ["output"], pooling)["output"]
+        expected = own.embed(batch(own), ["step-4"], pooling)["step-4"]
         np.testing.assert_allclose(pooled.detach().numpy(), expected, atol=1e-6)
         pooled.square().sum().backward()
         assert all(value.grad is not None and value.grad.any() for value in trainable.parameters())
@@ -191,7 +198,7 @@ def test_an_encoder_named_by_its_file_is_embedded_and_cached(tmp_path, fresh_cac
     named = load_encoder(f"chemprop:{tmp_path / 'my model.safetensors'}")
     molecules = standardise(["CCO", "CCN"])
     first, again = (
-        embed_molecules(molecules, [(named, ("output",))], "mean", "cpu")[0].layers["output"]
+        embed_molecules(molecules, [(named, ("step-4",))], "mean", "cpu")[0].layers["step-4"]
         for _ in range(2)
     )
     np.testing.assert_array_equal(first, again)
@@ -248,5 +255,4 @@ def test_a_file_of_the_form_of_chemeleon_is_known_by_its_md5(tmp_path, monkeypat
     found = load_encoder("chemeleon")
     state = found.module.state_dict()
     assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
-    assert found.layers[-1] == "output"
-    assert len(found.layers) == 7
+    assert found.layers[-1] == "step-6"

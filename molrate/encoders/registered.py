@@ -1,0 +1,297 @@
+"""Encoders from Python: any function, transformer or torch module from SMILES to vectors, under a name."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import secrets
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from molrate.encoders.base import Encoder, add_encoder
+from molrate.encoders.batch import MoleculeBatch, Texts
+from molrate.encoders.cards import EncoderCard
+from molrate.encoders.checkpoints import load_state, load_strictly, weights_digest, write_state
+from molrate.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from rdkit import Chem
+    from torch import nn
+
+    from molrate.encoders.trainable import Trainable
+
+_FAMILY = "registered"
+_KINDS = ("pretrained", "baseline", "control")
+
+Function = Callable[[list[str]], Any]
+
+
+def register_encoder(
+    name: str,
+    encoder: Any,
+    *,
+    layers: Sequence[str] = ("output",),
+    kind: str = "pretrained",
+    title: str = "",
+    version: str | None = None,
+) -> Encoder:
+    """Make a function, transformer or torch module an encoder that can be named wherever molrate takes one.
+
+    The name is known to this process only, and not to the workers of ``screen`` with several jobs. For those,
+    and for the command line, let a package have it as an entry point of the group ``molrate.encoders``.
+
+    Parameters
+    ----------
+    name : str
+        A name that no shipped or installed encoder has. Registered again, it stands for what is given last.
+    encoder : callable, transformer or torch.nn.Module
+        Called with a list of n canonical SMILES. With one layer it returns an array or tensor of shape
+        (n, d), with several a mapping of layer name to one. A row with NaN is a molecule that is not
+        supported. A transformer has a method ``transform`` in place of the call, as those of scikit-learn
+        have; it must need no fitting, or be fitted. The parameters of a module can be fine-tuned; only its
+        last layer is.
+    layers : sequence of str
+        Names of the layers, in the order in which data flows.
+    kind : {"pretrained", "baseline", "control"}
+    title : str
+        For lists of encoders.
+    version : str, optional
+        What tells this encoder from any other of the name. With it, embeddings are read from the cache in
+        later runs too, so change it with everything that changes the numbers. The values of a module's
+        parameters and buffers are told apart by themselves.
+
+    Returns
+    -------
+    Encoder
+
+    Raises
+    ------
+    UsageError
+        If the name is taken, or something given cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> _ = register_encoder("length", lambda smiles: np.array([[len(text)] for text in smiles]))
+    >>> import molrate
+    >>> molrate.embed(["CCO", "C"], "length").tolist()
+    [[3.0], [1.0]]
+    """
+    if kind not in _KINDS:
+        raise UsageError(f"unknown kind {kind!r}; known: {', '.join(_KINDS)}")
+    if isinstance(layers, str) or not layers or len(set(layers)) < len(layers):
+        raise UsageError("layers: a sequence of names that differ is expected")
+    card = EncoderCard(name, title, "Registered from Python.", _FAMILY, kind)
+    token = f"version {version}" if version is not None else f"process {secrets.token_hex(16)}"
+    is_module = _is_module(encoder)
+    if not is_module and not callable(encoder) and not hasattr(encoder, "transform"):
+        raise UsageError(f"{name}: a callable, a transformer or a torch module is expected")
+
+    def build(weights: str | Path | None = None, **options: Any) -> Encoder:
+        # Nothing is drawn at random here.
+        options.pop("seed", None)
+        if options:
+            raise UsageError(f"{name} has no option {', '.join(options)}")
+        given = Path(weights) if weights else None
+        if is_module:
+            return ModuleEncoder(card, encoder, tuple(layers), token, given)
+        if given is not None:
+            raise UsageError(f"{name} has no weights; --weights cannot be used with it")
+        function = encoder if callable(encoder) else encoder.transform
+        return FunctionEncoder(card, function, tuple(layers), token)
+
+    add_encoder(name, card, build)
+    return build()
+
+
+def _is_module(encoder: Any) -> bool:
+    """Whether it is a torch module; one is never met where torch was not imported."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(encoder, torch.nn.Module)
+
+
+def _canonical(molecules: Sequence[Chem.Mol]) -> list[str]:
+    from rdkit import Chem
+
+    return [Chem.MolToSmiles(molecule) for molecule in molecules]
+
+
+def _by_layer(name: str, layers: tuple[str, ...], returned: Any, n_molecules: int) -> dict[str, Any]:
+    """What an encoder returned, by layer.
+
+    Raises
+    ------
+    InputError
+        If it is not a matrix with a row for every molecule, or a layer is missing.
+    """
+    if not isinstance(returned, Mapping):
+        returned = {layers[0]: returned} if len(layers) == 1 else {}
+    missing = [layer for layer in layers if layer not in returned]
+    if missing:
+        raise InputError(
+            f"{name} returned no layer {', '.join(missing)}: a mapping of its layers is expected"
+        )
+    for layer in layers:
+        shape = tuple(np.shape(returned[layer]))
+        if len(shape) != 2 or shape[0] != n_molecules:
+            raise InputError(f"{name} returned shape {shape} of {layer} for {n_molecules} molecules")
+    return {layer: returned[layer] for layer in layers}
+
+
+class FunctionEncoder(Encoder):
+    """A function from SMILES to vectors, which runs on the CPU.
+
+    Parameters
+    ----------
+    card : EncoderCard
+    function : callable
+    layers : tuple of str
+    token : str
+        What tells the function from others of the name.
+    """
+
+    level = "molecule"
+
+    def __init__(self, card: EncoderCard, function: Function, layers: tuple[str, ...], token: str) -> None:
+        self.card = card
+        self.layers = layers
+        self.featurisation = f"{_FAMILY} {card.name}, {token}"
+        self._function = function
+
+    def identity(self) -> dict[str, str]:
+        """Name and version; embeddings of a function without one are not read from the cache again."""
+        return {"weights": "none", "config": self.featurisation}
+
+    def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
+        """Call the function; molecules with NaN in a row are reported.
+
+        Raises
+        ------
+        InputError
+            If the function fails, or returns another shape.
+        """
+        vectors = self._vectors(_canonical(molecules))
+        sound = np.ones(len(molecules), dtype=bool)
+        for rows in vectors.values():
+            sound &= np.isfinite(rows).all(axis=1)
+        reason = f"{self.name} gives no numbers for this molecule"
+        errors = {int(row): reason for row in np.flatnonzero(~sound)}
+        content = {layer: rows[sound] for layer, rows in vectors.items()}
+        return MoleculeBatch(content, np.flatnonzero(sound).tolist(), errors)
+
+    def _vectors(self, smiles: list[str]) -> dict[str, npt.NDArray[np.float32]]:
+        try:
+            returned = self._function(smiles)
+            if hasattr(returned, "toarray"):
+                returned = returned.toarray()
+        except Exception as error:
+            # The function is a user's, and anything may go wrong in it.
+            raise InputError(f"{self.name} failed: {type(error).__name__}: {error}") from error
+        by_layer = _by_layer(self.name, self.layers, returned, len(smiles))
+        return {layer: np.asarray(rows, dtype=np.float32) for layer, rows in by_layer.items()}
+
+    def forward(self, content: dict[str, Any], device: str = "cpu") -> dict[str, npt.NDArray[np.float32]]:
+        """Return the vectors, each of shape (n_molecules, d)."""
+        return content
+
+
+class ModuleEncoder(Encoder):
+    """A torch module whose forward takes a list of SMILES; it runs on any device and can be fine-tuned.
+
+    Parameters
+    ----------
+    card : EncoderCard
+    module : torch.nn.Module
+        A copy is used.
+    layers : tuple of str
+    token : str
+        What tells the code of the module from others of the name.
+    weights : pathlib.Path, optional
+        A state of the module.
+    """
+
+    # Networks run on the device that is asked for; what they give needs no pooling.
+    level = "node"
+
+    def __init__(
+        self, card: EncoderCard, module: nn.Module, layers: tuple[str, ...], token: str, weights: Path | None
+    ) -> None:
+        self.card = card
+        self.layers = layers
+        self.featurisation = f"{_FAMILY} module"
+        self.weights = weights
+        self._given, self._token = module, token
+
+    @cached_property
+    def module(self) -> nn.Module:
+        """The network in evaluation mode."""
+        module = copy.deepcopy(self._given)
+        if self.weights is not None:
+            load_strictly(module, load_state(self.weights), self.weights)
+        return module.eval()
+
+    def prepare(self) -> None:
+        """Copy the module, with the weights given."""
+        _ = self.module
+
+    def identity(self) -> dict[str, str]:
+        """Digest of the weights, and the version."""
+        given = self.weights
+        digest = _state_digest(self._given) if given is None else weights_digest(given, 0)
+        return {"weights": digest, "config": f"{self.name}, {self._token}"}
+
+    def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
+        """Write molecules as SMILES."""
+        return MoleculeBatch(Texts(_canonical(molecules)), list(range(len(molecules))), {})
+
+    def forward(self, content: Texts, device: str = "cpu") -> dict[str, Any]:
+        """Call the module; each layer has shape (n_molecules, d)."""
+        import torch
+
+        module = self.module.to(device)
+        with torch.inference_mode():
+            return _by_layer(self.name, self.layers, module(list(content)), len(content))
+
+    def embed(
+        self, content: Texts, layers: Sequence[str], pooling: str, device: str = "cpu"
+    ) -> dict[str, Any]:
+        """Compute the embeddings of some layers; see :meth:`Encoder.embed`."""
+        hidden = self.forward(content, device)
+        return {layer: hidden[layer].float().cpu().numpy() for layer in layers}
+
+    @property
+    def n_transferable(self) -> int:
+        """The module as a whole, if it has parameters."""
+        return int(any(True for _ in self._given.parameters()))
+
+    def trainable(self, n_layers: int | None = None, pooling: str = "mean", seed: int = 0) -> Trainable:
+        """Copy the module for fine-tuning; see :meth:`Encoder.trainable`."""
+        from molrate.encoders.trainable import check_layers
+        from molrate.encoders.trainable_module import TrainableModule
+
+        if not self.n_transferable:
+            return super().trainable(n_layers, pooling, seed)
+        if check_layers(self.name, n_layers, 1) == 0:
+            raise UsageError(f"--layers 0: nothing says how {self.name} is drawn at random")
+        width = self.forward(Texts(["C"]))[self.layers[-1]].shape[1]
+        module = copy.deepcopy(self.module).cpu()
+        return TrainableModule(module, self.layers[-1], width, pooling)
+
+    def write_weights(self, network: nn.Module, path: Path) -> None:
+        """Write the module's state as ``.safetensors``."""
+        write_state(path, network.state_dict(), _FAMILY, {"name": self.name})
+
+
+def _state_digest(module: nn.Module) -> str:
+    """SHA-256 of names and values of a module's state."""
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        digest.update(repr((name, tuple(value.shape), str(value.dtype))).encode())
+        digest.update(np.ascontiguousarray(value.detach().cpu().double().numpy()).data)
+    return f"sha256:{digest.hexdigest()}"

@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.preprocessing import FunctionTransformer
+
+import molrate
+from molrate.data.molecules import parse_canonical
+from molrate.encoders import base
+from molrate.encoders.base import encoder_names, load_encoder
+from molrate.errors import InputError, UsageError, WeightsError
+
+ATOMS = "CNOcn"
+
+
+@pytest.fixture(autouse=True)
+def _registry(monkeypatch):
+    monkeypatch.setattr(base, "_REGISTERED", {})
+
+
+def counts(smiles):
+    return np.array([[text.count(atom) for atom in ATOMS] for text in smiles])
+
+
+class Counts(torch.nn.Module):
+    """Counts of atoms through a linear map."""
+
+    def __init__(self, several=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = torch.nn.Linear(len(ATOMS), 3)
+        self.several = several
+
+    def forward(self, smiles):
+        counted = torch.tensor(counts(smiles), dtype=torch.float32, device=self.linear.weight.device)
+        hidden = self.linear(counted)
+        return {"counts": counted, "hidden": hidden} if self.several else hidden
+
+
+def test_a_function_is_an_encoder_by_name_and_as_an_object():
+    encoder = molrate.register_encoder("counts", counts, title="counts of atoms")
+    assert molrate.embed(["OCC", "bad", "N"], "counts")[0].tolist() == [2, 0, 1, 0, 0]
+    np.testing.assert_array_equal(molrate.embed(["CCO"], encoder), molrate.embed(["CCO"], "counts"))
+    row = next(row for row in molrate.list_encoders() if row["encoder"] == "counts")
+    assert row["kind"] == "pretrained"
+    assert row["what"] == "counts of atoms"
+    with pytest.raises(UsageError, match="nothing to train"):
+        encoder.trainable()
+
+
+def test_a_registered_encoder_is_ranked_among_others():
+    molrate.register_encoder("counts", counts, kind="baseline")
+    ranking = molrate.score("freesolv", encoders=["counts", "ecfp4"], measures=["transrate"])
+    assert set(ranking.frame["encoder"]) == {"counts", "ecfp4"}
+
+
+def test_rows_without_numbers_are_molecules_that_are_not_supported():
+    def only_small(smiles):
+        return np.array([[np.nan if len(text) > 3 else len(text)] for text in smiles])
+
+    molrate.register_encoder("small", only_small)
+    vectors = molrate.embed(["CC", "CCCCCC", "C"], "small")
+    assert np.isnan(vectors[:, 0]).tolist() == [False, True, False]
+
+
+def test_transformers_of_scikit_learn_and_sparse_output():
+    from scipy.sparse import csr_matrix
+
+    transformer = FunctionTransformer(lambda smiles: csr_matrix(counts(smiles)))
+    molrate.register_encoder("sparse", transformer)
+    np.testing.assert_array_equal(molrate.embed(["CCO"], "sparse"), counts(["CCO"]))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda smiles: np.zeros(len(smiles)), "returned shape"),
+        (lambda smiles: np.zeros((1, 2)), "returned shape"),
+        (lambda smiles: 1 / 0, "ZeroDivisionError"),
+        (lambda smiles: {"other": counts(smiles)}, "no layer output"),
+    ],
+)
+def test_functions_that_do_something_else_are_named(function, message):
+    molrate.register_encoder("wrong", function)
+    with pytest.raises(InputError, match=message):
+        molrate.embed(["CC", "CCC"], "wrong")
+
+
+def test_what_cannot_be_registered():
+    with pytest.raises(UsageError, match="ecfp4: an encoder of that name"):
+        molrate.register_encoder("ecfp4", counts)
+    with pytest.raises(UsageError, match="callable"):
+        molrate.register_encoder("number", 3)
+    with pytest.raises(UsageError, match="kind"):
+        molrate.register_encoder("counts", counts, kind="best")
+    with pytest.raises(UsageError, match="names that differ"):
+        molrate.register_encoder("counts", counts, layers=("a", "a"))
+    assert not {"number", "counts"} & set(encoder_names())
+
+
+def test_a_name_stands_for_what_was_registered_last():
+    molrate.register_encoder("counts", counts)
+    assert molrate.embed(["CCO"], "counts").shape == (1, 5)
+    molrate.register_encoder("counts", lambda smiles: counts(smiles)[:, :2])
+    assert molrate.embed(["CCO"], "counts").shape == (1, 2)
+
+
+def test_the_cache_is_read_again_for_a_version_and_for_the_weights_of_a_module(fresh_cache):
+    calls = []
+
+    def called(smiles):
+        calls.append(len(smiles))
+        return counts(smiles)
+
+    for version, expected in [("1", 1), ("1", 1), ("2", 2), (None, 3), (None, 4)]:
+        molrate.register_encoder("called", called, version=version)
+        molrate.embed(["CCO"], "called")
+        assert len(calls) == expected
+    module = Counts()
+    molrate.register_encoder("module", module, version="1")
+    first = molrate.embed(["CCO"], "module")
+    with torch.no_grad():
+        module.linear.bias += 1
+    np.testing.assert_allclose(molrate.embed(["CCO"], "module"), first + 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_module_is_embedded_tuned_written_and_read(several, tmp_path):
+    layers = ("counts", "hidden") if several else ("output",)
+    encoder = molrate.register_encoder("module", Counts(several), layers=layers)
+    assert encoder.n_transferable == 1
+    expected = molrate.embed(["CCO", "CN"], encoder)
+    trainable = encoder.trainable()
+    batch = trainable.collate([trainable.encode(parse_canonical(text)) for text in ("CCO", "CN")])
+    np.testing.assert_allclose(trainable(batch.to("cpu")).detach(), expected, rtol=1e-6)
+    trainable(batch).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in trainable.parameters())
+    with torch.no_grad():
+        trainable.network.linear.weight *= 2
+    np.testing.assert_array_equal(molrate.embed(["CCO", "CN"], encoder), expected)
+    encoder.write_weights(trainable.network, tmp_path / "tuned.safetensors")
+    tuned = load_encoder("module", weights=tmp_path / "tuned.safetensors")
+    np.testing.assert_allclose(
+        molrate.embed(["CCO", "CN"], tuned), trainable(batch).detach().numpy(), rtol=1e-6
+    )
+    with pytest.raises(UsageError, match="drawn at random"):
+        encoder.trainable(0)
+    load_encoder("gin-untrained").write_weights(
+        load_encoder("gin-untrained").trainable().network, tmp_path / "gin.safetensors"
+    )
+    with pytest.raises(WeightsError, match="not weights of this architecture"):
+        load_encoder("module", weights=tmp_path / "gin.safetensors").prepare()
