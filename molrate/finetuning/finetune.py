@@ -32,7 +32,7 @@ from molrate.models.model import RECORD, TunedModel, common_record, save_model
 logger = logging.getLogger(__name__)
 
 _TRIALS = "trials"
-_FORMAT = 4
+_FORMAT = 5
 _TRACES = (f"{_TRIALS}/**/*.ckpt", RECORD)
 """What a run leaves in its folder."""
 
@@ -209,7 +209,7 @@ def run_finetuning(
         _FORMAT,
         dataset=f"sha256:{_digest(data)}",
         targets=data.task.record(),
-        split=data.method,
+        split={"method": data.method, "rows": f"sha256:{_split_digest(data)}"},
         encoder={"name": model.name, **model.identity()},
         settings=settings,
         device=choose_device(device),
@@ -238,6 +238,11 @@ def _digest(data: TrainingData) -> str:
     """Digest of molecules and targets, however the table was read."""
     content = data.molecules.digest.encode() + data.values.tobytes()
     return hashlib.sha256(content).hexdigest()
+
+
+def _split_digest(data: TrainingData) -> str:
+    """Digest of the parts, which a table may have named otherwise before."""
+    return hashlib.sha256(json.dumps(data.split.record()).encode()).hexdigest()
 
 
 def _read(path: Path) -> dict[str, Any]:

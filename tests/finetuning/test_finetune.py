@@ -306,6 +306,37 @@ def test_a_folder_holds_one_run(table, tmp_path):
         finetune(table, "gcn-untrained", tmp_path / "m", QUICK, target="y", frozen=True)
 
 
+def test_parts_that_a_table_names_otherwise_are_another_run(table, tmp_path):
+    frame = pd.read_csv(table)
+    arguments = {"target": "y", "split_column": "part", "n_epochs": 1, "frozen": True}
+    frame["part"] = ["train"] * 80 + ["test"] * 41
+    model = molrate.finetune(frame, "gcn-untrained", tmp_path / "m", **arguments)
+    assert set(model.record["split"]["test"]) == set(range(80, 120))
+    assert model.record["split"]["method"] == "column 'part'"
+    frame["part"] = ["train"] * 70 + ["test"] * 51
+    with pytest.raises(UsageError, match=r"split\.rows \(sha256"):
+        molrate.finetune(frame, "gcn-untrained", tmp_path / "m", **arguments)
+
+
+def test_the_comparison_is_of_the_same_test_molecules(table, tmp_path):
+    record = finetune(table, "gcn-untrained", tmp_path / "m", QUICK, target=["y", "z"])
+    rows = {row["what"]: row for row in record["comparison"]["rows"]}
+    assert list(rows) == [
+        "gcn-untrained",
+        "the same frozen",
+        "forest on rdkit-descriptors",
+        "forest on ecfp4",
+        "the mean",
+    ]
+    assert record["comparison"]["n"] == len(record["split"]["test"])
+    assert rows["gcn-untrained"]["value"] == pytest.approx(record["metrics"]["test"]["mean"]["rmse"])
+    assert all(row["low"] <= row["value"] <= row["high"] for row in rows.values())
+    y, z = (target.values for target in molrate.load_dataset(table, ["y", "z"]).targets)
+    test, train = (record["split"][part] for part in ("test", "train"))
+    of_means = [np.sqrt(np.nanmean((column[test] - np.nanmean(column[train])) ** 2)) for column in (y, z)]
+    assert rows["the mean"]["value"] == pytest.approx(np.mean(of_means))
+
+
 class Payload:
     """Makes a file where it is unpickled."""
 
