@@ -250,6 +250,7 @@ class _Tuning:
         self.data, self.task = encoded.data, encoded.data.task
         if config.metric is not None:
             check_metric(config.metric, self.task.kind)
+            self._check_defined(config.metric)
         # Again, as molecules that the encoder does not support are left out now.
         check_training(self.data.targets, self.rows("train"), self.data.method)
         self.rows("validation")
@@ -263,6 +264,16 @@ class _Tuning:
             If there is none.
         """
         return _supported(self.encoded, getattr(self.split, part), part)
+
+    def _check_defined(self, metric: str) -> None:
+        """Make sure that the validation part has the metric; an area under a curve needs both classes."""
+        rows = self.rows("validation")
+        guesses = np.full((len(rows), self.task.n_outputs), 1 / self.task.n_outputs)
+        if not np.isfinite(metrics_of(self.data, rows, guesses)["mean"][metric]):
+            raise InputError(
+                f"--metric {metric}: it does not exist for the validation part, which has {len(rows)} "
+                "molecules and lacks a class or another value; leave the option out to choose by the loss"
+            )
 
     @cached_property
     def scaled(self) -> _Floats:

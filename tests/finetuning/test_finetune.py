@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import molrate
 from molrate.cli.main import cli
 from molrate.data.molecules import standardise
+from molrate.data.parts import read_split_column
 from molrate.encoders.base import load_encoder
 from molrate.errors import InputError, UsageError, WeightsError
 from molrate.finetuning.config import FinetuningConfig, Transfer
@@ -107,6 +108,11 @@ def test_an_ensemble_is_the_mean_of_its_members_and_tells_their_spread(table, tm
     known = len(record["split"]["train"]) + len(record["split"]["validation"])
     assert len(record["calibration"]["y"]) == known
     assert len(model.training) == known
+    library = tmp_path / "library.csv"
+    frame[["smiles"]].to_csv(library, index=False)
+    hits = molrate.screen(library, model, tmp_path / "hits", jobs=1).frame
+    for column in ("predicted_y", "spread_z", "low_y", "high_z"):
+        np.testing.assert_allclose(hits[column], predicted[column], rtol=1e-5, atol=1e-5)
 
 
 def test_folds_of_an_ensemble_share_no_molecule_with_the_test_part_or_each_other(table):
@@ -156,6 +162,16 @@ def test_validation_chooses_by_the_metric_that_is_named(table):
     assert -tuned.best.validation == pytest.approx(tuned.metrics["validation"]["soluble"]["auroc"], abs=1e-6)
     with pytest.raises(UsageError, match=r"metric rmse: the task is binary, whose metrics are auroc"):
         tune(data, load_encoder("gcn-untrained"), replace(QUICK, metric="rmse"), device="cpu")
+
+
+def test_a_metric_that_the_validation_part_does_not_have_is_refused(table):
+    frame = pd.read_csv(table)[:120]
+    frame["part"] = ["train"] * 80 + ["validation"] * 20 + ["test"] * 20
+    frame.loc[80:99, "soluble"] = "yes"
+    dataset = molrate.Dataset.from_frame(frame, "soluble")
+    data = TrainingData.of(dataset, assignment=read_split_column(frame, "part"))
+    with pytest.raises(InputError, match="metric auroc: it does not exist for the validation part"):
+        tune(data, load_encoder("gcn-untrained"), replace(QUICK, metric="auroc"), device="cpu")
 
 
 def test_batch_norms_keep_their_statistics(table):
