@@ -104,7 +104,7 @@ def _classification(truth: npt.NDArray[np.int_], predicted: _Floats, target: Tar
     recalls = [np.mean(chosen[truth == code] == code) for code in np.unique(truth)]
     return {
         **metrics,
-        "mcc": float(matthews_corrcoef(truth, chosen)),
+        "mcc": float(matthews_corrcoef(truth, chosen)) if len(recalls) > 1 else np.nan,
         "balanced_accuracy": float(np.mean(recalls)),
         "accuracy": float(accuracy_score(truth, chosen)),
     }

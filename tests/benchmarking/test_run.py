@@ -15,7 +15,7 @@ from molrate.errors import InputError, UsageError
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.data import TrainingData
 
-QUICK = FinetuningConfig(learning_rates=(1e-3,), n_epochs=1, n_hidden=8)
+QUICK = FinetuningConfig(learning_rates=(1e-3,), n_epochs=1, n_hidden=8, estimators=("linear",))
 ENCODERS = ["ecfp4", "rdkit-descriptors"]
 
 
