@@ -64,7 +64,7 @@ def test_rows_hold_what_the_measures_give(pool):
 
 
 def test_order_tiers_and_distances_follow_the_replicates(pool):
-    ranking = ranked(pool, ["ridge"])
+    ranking = ranked(pool, ["loo"])
     frame = ranking.frame
     assert frame["excess"].is_monotonic_decreasing
     assert frame["rank"].tolist() == [1, 2, 3, 4, 5, 6]
@@ -73,7 +73,7 @@ def test_order_tiers_and_distances_follow_the_replicates(pool):
     assert frame.set_index("encoder").loc["noise", "tier"] > 1
     best, last = frame.iloc[0], frame.iloc[-1]
     gap, low, high, separable = ranking.separation(
-        "y", "ridge", (best["encoder"], best["layer"]), (last["encoder"], last["layer"])
+        "y", "loo", (best["encoder"], best["layer"]), (last["encoder"], last["layer"])
     )
     assert separable
     assert (last["gap_to_best"], last["gap_to_best_low"], last["gap_to_best_high"]) == pytest.approx(
@@ -91,7 +91,7 @@ def test_forms_of_the_order(pool):
     np.testing.assert_allclose(frame["relative"], frame["excess"] / reach)
     assert frame["relative"].is_monotonic_decreasing
     assert ranked(pool, ["cka"], "z").frame["z"].is_monotonic_decreasing
-    lower = ranked(pool, ["ridge-rmse"], "value").frame
+    lower = ranked(pool, ["rogi-xd"], "value").frame
     assert lower["value"].is_monotonic_increasing
     unbounded = ranked(pool, ["logme"], "relative").frame
     assert unbounded["rank"].isna().all()
@@ -129,7 +129,7 @@ def test_what_has_no_value_says_why(pool):
 def test_all_leaves_out_what_needs_more_and_says_so():
     measures, notes = choose_measures(["all"])
     names = {measure.name for measure in measures}
-    assert {"transrate", "logme", "ridge", "knn"} <= names
+    assert {"transrate", "logme", "loo", "knn"} <= names
     assert not {"taskonomy", "leep", "rsa", "ds"} & names
     assert "taskonomy (needs training)" in notes[0]
     more = {measure.name for measure in choose_measures(["all"], met={"reference"})[0]}
@@ -152,7 +152,7 @@ def test_layers_stand_beside_the_rule_that_deeper_is_better(pool):
 
 
 def test_consensus_is_the_mean_rank(pool):
-    ranking = ranked(pool, ["cka", "logme", "ridge"])
+    ranking = ranked(pool, ["cka", "logme", "loo"])
     frame = ranking.frame
     table = consensus_table(frame, ranking.replicates)
     assert table["tier"].is_monotonic_increasing
@@ -167,9 +167,9 @@ def test_consensus_is_the_mean_rank(pool):
     votes = {name: ranks[name].to_numpy() for name in ranks}
     taus = [
         kendalltau(votes["cka"], votes["logme"]).statistic,
-        kendalltau(votes["cka"], votes["ridge"]).statistic,
+        kendalltau(votes["cka"], votes["loo"]).statistic,
     ]
-    taus.append(kendalltau(votes["logme"], votes["ridge"]).statistic)
+    taus.append(kendalltau(votes["logme"], votes["loo"]).statistic)
     assert consensus_table(frame, ranking.replicates).attrs["agreement"] == pytest.approx(np.mean(taus))
 
 
@@ -181,7 +181,7 @@ def test_targets_vote_by_rank_whatever_their_scale():
     import pandas as pd
 
     rankings = [
-        score_features(features, values, name, measures=["ridge-rmse"]) for name, values in labels.items()
+        score_features(features, values, name, measures=["rogi-xd"]) for name, values in labels.items()
     ]
     frame = pd.concat([ranking.frame for ranking in rankings], ignore_index=True)
     replicates = {key: each for ranking in rankings for key, each in ranking.replicates.items()}
