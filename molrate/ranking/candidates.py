@@ -260,7 +260,10 @@ def _features(candidate: Candidate, rows: npt.NDArray[np.intp], components: int 
     try:
         found = as_matrix(np.asarray(candidate.features[rows], dtype=np.float64))
         if components is not None:
-            found = leading_components(found, components)
+            # Features that vary in fewer directions than they have columns have nothing in the others.
+            width = min(components, found.shape[1])
+            found = leading_components(found, width)
+            found = np.pad(found, ((0, 0), (0, width - found.shape[1])))
     except InputError as error:
         found = error
     return _Features(found, time.perf_counter() - started)

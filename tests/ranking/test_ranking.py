@@ -129,6 +129,15 @@ def test_transrate_alone_is_compared_in_what_all_candidates_have(pool):
     assert full["status"].tolist() == ["unreliable"]
 
 
+def test_features_of_low_rank_do_not_narrow_the_others(pool):
+    candidates, scored_target = pool
+    thin = Candidate("thin", "only", candidates[-1].features[:, :2] @ np.ones((2, 30)))
+    wide = Candidate("wide", "only", np.random.default_rng(1).normal(size=(N, 60)))
+    frame = ranked(([thin, wide], scored_target), ["transrate"]).frame
+    assert frame["dimension"].tolist() == [10, 10]
+    assert set(frame["status"]) == {"ok"}
+
+
 def test_a_candidate_that_does_not_vary_fails_alone(pool):
     candidates, scored_target = pool
     constant = Candidate("constant", "only", np.ones((N, 5)))
