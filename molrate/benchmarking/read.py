@@ -192,7 +192,9 @@ def _finished_seeds(tested: pd.DataFrame) -> list[int]:
 def _lower_is_better(measure: str, scores: pd.DataFrame) -> bool:
     if measure in MEASURES:
         return not MEASURES[measure].higher_is_better
-    # The study may have measures that molrate has no more: the excess has its sign turned.
+    # The study may have measures that molrate has no more: their excess has its sign turned.
+    if "null_mean" not in scores:
+        return False
     return bool(np.allclose(scores["excess"], scores["null_mean"] - scores["value"], equal_nan=True))
 
 
