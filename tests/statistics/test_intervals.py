@@ -243,7 +243,7 @@ def excesses_of(draw, repeats, n):
         features, labels = draw(np.random.default_rng(seed))
         resampling = make_resampling(labels, "regression", seed=seed)
         for outcome in score_candidates(
-            [Candidate("drawn", "", features)], np.arange(n), resampling, measures
+            [Candidate("drawn", "", features)], np.arange(n), resampling, measures, common_dimension=None
         ):
             replicates = outcome.estimate.replicates
             found[outcome.measure.name].append((replicates.excess, replicates.error, *replicates.interval()))
