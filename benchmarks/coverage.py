@@ -36,7 +36,7 @@ from molrate.statistics.resampling import make_resampling
 
 CELLS = {f"{n}x{d}": 400 for d in (16, 256, 2048) for n in (100, 400, 1600)} | {"5000x256": 100}
 KINDS = ("noise", "signal")
-COVERED = ("transrate", "logme", "h-score", "knn", "ridge")
+COVERED = ("transrate", "logme", "h-score", "knn", "loo")
 COLUMNS = ("n", "d", "kind", "task", "seed", "measure", "excess", "low", "high")
 CLASSES = 3
 

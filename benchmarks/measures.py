@@ -19,7 +19,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_predict
 from transformer_ranker.estimators import HScore, LogME, NearestNeighbors
 
-from molrate.measures import h_score, knn, logme, one_pass_values, ridge, transrate
+from molrate.measures import h_score, knn, logme, loo, one_pass_values, transrate
 
 SIZES = ("50000x512x100", "5000x512x100", "50000x2048x100", "2000x300x2", "1000x4800x10", "200000x512x2")
 SECONDS = 40.0
@@ -77,7 +77,7 @@ STEPS = {
     "molrate, shrinkage H-score": h_score,
     "transformer-ranker, shrinkage H-score": peer(HScore),
     "scikit-learn LedoitWolf, shrinkage H-score": h_score_by_scikit_learn,
-    "molrate, ridge, 5 folds, penalty chosen": ridge,
+    "molrate, loo, leave-one-out, penalty chosen": loo,
     "scikit-learn Ridge, 5 folds, one penalty": ridge_by_scikit_learn,
     "molrate, nearest neighbours": knn,
     "transformer-ranker, nearest neighbours": peer(NearestNeighbors),

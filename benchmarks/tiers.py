@@ -28,7 +28,7 @@ from molrate.ranking.consensus import consensus_table
 from molrate.ranking.ranking import ranking_frame, ranking_rows
 from molrate.statistics.resampling import make_resampling
 
-MEASURED = ("transrate", "logme", "h-score", "knn", "ridge")
+MEASURED = ("transrate", "logme", "h-score", "knn", "loo")
 SIGNALS = 4
 SHAPES = ((200, 16), (200, 64))
 

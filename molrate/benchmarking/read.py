@@ -189,10 +189,19 @@ def _finished_seeds(tested: pd.DataFrame) -> list[int]:
     return seeds
 
 
+def _lower_is_better(measure: str, scores: pd.DataFrame) -> bool:
+    if measure in MEASURES:
+        return not MEASURES[measure].higher_is_better
+    # The study may have measures that molrate has no more: their excess has its sign turned.
+    if "null_mean" not in scores:
+        return False
+    return bool(np.allclose(scores["excess"], scores["null_mean"] - scores["value"], equal_nan=True))
+
+
 def _predictors(scores: pd.DataFrame, encoder_rows: pd.DataFrame, encoders: list[str]) -> dict[str, Floats]:
     predictors = {}
     for measure, group in scores.groupby("measure", sort=True):
-        lower_is_better = measure in MEASURES and not MEASURES[str(measure)].higher_is_better
+        lower_is_better = _lower_is_better(str(measure), group)
         for form in FORMS:
             by_seed = group.pivot_table(index="encoder", columns="seed", values=form, dropna=False)
             means = by_seed.reindex(encoders).mean(axis=1, skipna=False).to_numpy(dtype=float)

@@ -21,7 +21,7 @@ from molrate.statistics.resampling import make_resampling
 if TYPE_CHECKING:
     import pandas as pd
 
-VARIED = ("transrate", "transrate-icml", "logme", "h-score", "ridge")
+VARIED = ("transrate", "transrate-icml", "logme", "h-score", "loo")
 SIZES = (50, 100, 200, 400, 800)
 EPSILONS = (0.01, 0.5, 1.0, 5.0, 10.0)
 COLUMNS = ("encoder", "measure", "setting", "to", "n", "value", "excess", "embedding_seconds", "seconds")

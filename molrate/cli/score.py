@@ -58,6 +58,15 @@ _EXAMPLES = examples(
 )
 
 
+def _common_dimension(_context: click.Context, _parameter: click.Parameter, value: str) -> str | int:
+    """The word, or the number."""
+    if value in ("auto", "none"):
+        return value
+    if not (value.isdigit() and int(value)):
+        raise click.BadParameter(f"{value!r} is neither auto, none nor a positive number")
+    return int(value)
+
+
 @click.command(
     "score", short_help="Rank encoders for a dataset by how well they should transfer.", epilog=_EXAMPLES
 )
@@ -86,9 +95,12 @@ _EXAMPLES = examples(
 )
 @click.option(
     "--common-dimension",
-    type=click.IntRange(min=1),
-    metavar="K",
-    help="Compare all encoders in K leading principal components.",
+    callback=_common_dimension,
+    default="auto",
+    show_default=True,
+    metavar="[auto|none|K]",
+    help="Compare encoders by TransRate in a common number of leading components (auto), by every measure in "
+    "K of them, or in their full dimension (none).",
 )
 @click.option(
     "--sensitivity", is_flag=True, help="Rank again under other settings, and say how far the order holds."

@@ -7,16 +7,17 @@ from molrate.measures.dissimilarity import parc, rsa
 from molrate.measures.domain_similarity import domain_similarity
 from molrate.measures.fisher import sfda
 from molrate.measures.hscore import h_score
+from molrate.measures.leave_one_out import LeftOut, leave_one_out, loo
 from molrate.measures.leep import leep, n_leep, nce
 from molrate.measures.logme import logme
 from molrate.measures.neighbours import knn
-from molrate.measures.probe import ridge
 from molrate.measures.rogi import rogi_xd
 from molrate.measures.sample import Sample, make_sample
 from molrate.measures.transrate import coding_rate, transrate, transrate_icml, transrate_spectral
 
 __all__ = [
     "MEASURES",
+    "LeftOut",
     "Measure",
     "Sample",
     "cka",
@@ -25,15 +26,16 @@ __all__ = [
     "gbc",
     "h_score",
     "knn",
+    "leave_one_out",
     "leep",
     "lfc",
     "logme",
+    "loo",
     "make_sample",
     "n_leep",
     "nce",
     "one_pass_values",
     "parc",
-    "ridge",
     "rogi_xd",
     "rsa",
     "sfda",

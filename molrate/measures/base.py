@@ -30,8 +30,7 @@ MEASURES = Registry(
         "lfc": "molrate.measures.correlation:LabelFeatureCorrelation",
         "cka": "molrate.measures.correlation:LinearCKA",
         "gbc": "molrate.measures.bhattacharyya:GaussianBhattacharyya",
-        "ridge": "molrate.measures.probe:RidgeProbe",
-        "ridge-rmse": "molrate.measures.probe:RidgeError",
+        "loo": "molrate.measures.leave_one_out:LeaveOneOut",
         "logistic": "molrate.measures.probe:LogisticProbe",
         "knn": "molrate.measures.neighbours:NearestNeighbours",
         "sfda": "molrate.measures.fisher:SelfChallengingFisher",
@@ -48,9 +47,6 @@ MEASURES = Registry(
         "taskonomy": "molrate.measures.trained:Taskonomy",
     },
 )
-
-
-_FOLD_BLOCKS = 5
 
 
 def list_measures() -> list[dict[str, str]]:
@@ -105,6 +101,9 @@ class Measure(ABC):
     inputs : str
         ``statistics`` (one pass), ``features``, ``source probabilities``, ``source molecules``,
         ``reference`` (a target-trained encoder) or ``training``.
+    reads_components : bool
+        Whether candidates are compared in a common number of leading components by default, as values of
+        unequal dimension do not compare.
     higher_is_better : bool
     ceiling : str
         Its largest possible value, in words; empty where there is none.
@@ -118,6 +117,7 @@ class Measure(ABC):
     tasks: ClassVar[tuple[str, ...]] = ("classification", "regression")
     reads: ClassVar[str] = "bins"
     inputs: ClassVar[str] = "features"
+    reads_components: ClassVar[bool] = False
     higher_is_better: ClassVar[bool] = True
     reference: ClassVar[str]
     about: ClassVar[str]
@@ -151,6 +151,10 @@ class Measure(ABC):
     def warning(self, sample: Sample) -> str:
         """Why the value is unreliable on this sample; empty if it is not."""
         return ""
+
+    def error(self, sample: Sample) -> float:
+        """Root mean squared error to expect, in the target's unit; NaN where the measure predicts none."""
+        return float("nan")
 
     def normalise_across(self, tables: Sequence[Table]) -> list[Table]:
         """Tables of all candidates, once all are known; most measures need no other's."""
@@ -346,7 +350,7 @@ def one_pass_values(
     for measure in chosen:
         if measure.inputs != "statistics":
             raise InputError(f"{measure.name} is not computed from one-pass statistics")
-    sample = make_sample(features, labels, task, n_blocks=_FOLD_BLOCKS)
+    sample = make_sample(features, labels, task, n_blocks=1)
     values: dict[str, float] = {}
     for unit in (False, True):
         members = [measure for measure in chosen if measure.unit_rows == unit]

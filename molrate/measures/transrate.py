@@ -190,14 +190,17 @@ class TransRate(StatisticsMeasure):
     title = "TransRate"
     unit_rows = True
     class_moments = True
+    reads_components = True
     reference = f"{_PAPER}, eqs. 2-4"
     about = (
         "Nats needed to code the features up to a distortion, less those needed when the class (or the "
         "range of the target) is known: an estimate of their mutual information. From 0 to the coding rate "
-        "of the features. Raw values grow with the dimension d for any labels, and once classes have fewer "
-        "rows than d they measure little else; read the excess over permuted labels. Changes with the "
-        "common offset of the features and with padding by zeros, but not with row scale, rotation or "
-        "repeated rows."
+        "of the features. A ranking takes it in a common number of leading components "
+        "(--common-dimension auto), where every class has more rows than there are dimensions. In full "
+        "dimension (none), as in the paper, raw values grow with the dimension d for any labels, and once "
+        "classes have fewer rows than d they measure little else; it changes there with the common offset "
+        "of the features and with padding by zeros, but not with row scale, rotation or repeated rows. "
+        "Read the excess over permuted labels."
     )
 
     def __init__(self, *, epsilon_squared: float = EPSILON_SQUARED, scale_by_dimension: bool = False) -> None:
@@ -303,6 +306,7 @@ class SpectralTransRate(TransRate):
     name = "transrate-spectral"
     title = "TransRate, authors' repository"
     inputs = "features"
+    reads_components = False
     reference = "Huang et al. ICML 2022, the authors' repository (plain mode)"
     about = (
         "The form behind the conference paper's printed tables. Class rates are about the mean of all, so "

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,19 @@ from threadpoolctl import threadpool_limits
 from molrate.data.targets import Target
 from molrate.errors import InputError, UsageError
 from molrate.measures.base import MEASURES, Measure, NotApplicableError, StatisticsMeasure, tabulate_together
-from molrate.measures.rowspace import principal_components
+from molrate.measures.rowspace import leading_components
 from molrate.measures.sample import Sample, as_matrix
 from molrate.statistics.intervals import Estimate, Replicates, Spread, Table, estimate
+from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import FEW_MOLECULES, Resampling, default_bins
+
+AUTO = "auto"
+COMPONENTS = 32
+"""Common dimension where there is room."""
+
+CommonDimension = int | str | None
+_Item = TypeVar("_Item")
+_Outcome = TypeVar("_Outcome")
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,7 @@ class Scored:
     seconds: float
     dimension: int
     ceiling: float = float("inf")
+    rmse: float = float("nan")
     warning: str = ""
     table: Table | None = None
     spread: Spread = field(default_factory=lambda: np.empty(0))
@@ -151,7 +161,7 @@ def score_candidates(
     rows: npt.NDArray[np.intp],
     resampling: Resampling,
     measures: Sequence[Measure],
-    common_dimension: int | None = None,
+    common_dimension: CommonDimension = AUTO,
 ) -> list[Scored]:
     """Every candidate by every measure on the same rows, blocks and permutations.
 
@@ -163,47 +173,125 @@ def score_candidates(
     resampling : Resampling
         Of these rows.
     measures : sequence of Measure
-    common_dimension : int, optional
-        Replace features by as many leading principal components, in every candidate that has more.
+    common_dimension : int, "auto" or None
+        In place of features take as many leading components of the standardised features. ``auto`` does so
+        for measures that cannot compare unequal dimensions, with a number that all candidates have and that
+        leaves two molecules or more of every class for each dimension.
 
     Returns
     -------
     list of Scored
     """
+    reduced = [measure for measure in measures if _is_reduced(measure, common_dimension)]
+    whole = [measure for measure in measures if not _is_reduced(measure, common_dimension)]
+    limit = _room(resampling) if isinstance(common_dimension, str) else common_dimension
 
-    def work(candidate: Candidate) -> list[Scored]:
-        return _score_candidate(candidate, rows, resampling, measures, common_dimension)
+    def reduce(candidate: Candidate) -> _Features:
+        return _features(candidate, rows, limit)
 
-    n_cores = os.cpu_count() or 1
-    if len(candidates) < n_cores:
-        outcomes = [work(candidate) for candidate in candidates]
-    else:
-        # Matrices of a few hundred dimensions gain little from threads inside BLAS, and much from one
-        # thread for each candidate.
-        import scipy.linalg  # noqa: F401  (its BLAS is limited only if it is loaded by now)
+    def score_whole(candidate: Candidate) -> list[Scored]:
+        features = _features(candidate, rows)
+        return _score_candidate(candidate, features, rows, resampling, whole)
 
-        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_cores) as executor:
-            outcomes = list(executor.map(work, candidates))
+    def score_reduced(pair: tuple[Candidate, _Features]) -> list[Scored]:
+        return _score_candidate(*pair, rows, resampling, reduced)
+
+    outcomes: list[list[Scored]] = []
+    if reduced:
+        components = _for_each(reduce, candidates)
+        if common_dimension == AUTO:
+            components = _equal_dimension(components)
+        outcomes += _for_each(score_reduced, list(zip(candidates, components, strict=True)))
+    if whole:
+        outcomes += _for_each(score_whole, candidates)
     scored = [one for outcome in outcomes for one in outcome]
     return [one for measure in measures for one in _pooled(measure, scored)]
 
 
+def check_common_dimension(value: int | str | None) -> CommonDimension:
+    """``auto``, a positive number, or None, for which ``none`` stands too.
+
+    Raises
+    ------
+    UsageError
+        If it is none of them.
+    """
+    if value is None or value == "none":
+        return None
+    if value == AUTO or (isinstance(value, int) and value > 0):
+        return value
+    raise UsageError(f"--common-dimension is {AUTO}, none or a positive number, not {value!r}")
+
+
+def _is_reduced(measure: Measure, common_dimension: CommonDimension) -> bool:
+    return measure.reads_components if common_dimension == AUTO else common_dimension is not None
+
+
+def _room(resampling: Resampling) -> int:
+    """Components for which every class has two molecules or more each."""
+    return max(1, min(COMPONENTS, int(np.bincount(resampling.codes).min()) // 2))
+
+
+def _for_each(work: Callable[[_Item], _Outcome], items: Sequence[_Item]) -> list[_Outcome]:
+    """Outcomes for all candidates, on all cores where there are as many."""
+    n_cores = os.cpu_count() or 1
+    if len(items) < n_cores:
+        return [work(item) for item in items]
+    # Matrices of a few hundred dimensions gain little from threads inside BLAS, and much from one thread for
+    # each candidate.
+    import scipy.linalg  # noqa: F401  (its BLAS is limited only if it is loaded by now)
+
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_cores) as executor:
+        return list(executor.map(work, items))
+
+
+@dataclass(frozen=True)
+class _Features:
+    """Features of the labelled rows, or why there are none, and the time that making them took."""
+
+    rows: Matrix | InputError
+    seconds: float
+
+
+def _features(candidate: Candidate, rows: npt.NDArray[np.intp], components: int | None = None) -> _Features:
+    """All features, or some components of them."""
+    started = time.perf_counter()
+    found: Matrix | InputError
+    try:
+        found = as_matrix(np.asarray(candidate.features[rows], dtype=np.float64))
+        if components is not None:
+            # Features that vary in fewer directions than they have columns have nothing in the others.
+            width = min(components, found.shape[1])
+            found = leading_components(found, width)
+            found = np.pad(found, ((0, 0), (0, width - found.shape[1])))
+    except InputError as error:
+        found = error
+    return _Features(found, time.perf_counter() - started)
+
+
+def _equal_dimension(features: Sequence[_Features]) -> list[_Features]:
+    """As many leading components of every candidate as all of them have."""
+    widths = [one.rows.shape[1] for one in features if not isinstance(one.rows, InputError)]
+    if not widths:
+        return list(features)
+    return [
+        one if isinstance(one.rows, InputError) else replace(one, rows=one.rows[:, : min(widths)])
+        for one in features
+    ]
+
+
 def _score_candidate(
     candidate: Candidate,
+    features: _Features,
     rows: npt.NDArray[np.intp],
     resampling: Resampling,
     measures: Sequence[Measure],
-    common_dimension: int | None,
 ) -> list[Scored]:
-    started = time.perf_counter()
-    try:
-        features = as_matrix(np.asarray(candidate.features[rows], dtype=np.float64))
-        if common_dimension is not None and features.shape[1] > common_dimension:
-            features = principal_components(features, common_dimension)
-        sample = Sample(features, resampling, **_given_rows(candidate.given, rows))
-    except InputError as error:
-        width = candidate.features.shape[1]
+    started = time.perf_counter() - features.seconds
+    if isinstance(features.rows, InputError):
+        width, error = candidate.features.shape[1], features.rows
         return [Scored(candidate, measure, candidate.seconds, width, error=error) for measure in measures]
+    sample = Sample(features.rows, resampling, **_given_rows(candidate.given, rows))
     tables = _tables(sample, measures)
     spreads = [
         np.empty(0) if isinstance(table, InputError) else measure.spread(sample)
@@ -262,7 +350,8 @@ def _outcome(
         return Scored(candidate, measure, seconds, dimension, error=table)
     warnings = [measure.warning(sample), label_warning(measure, sample.resampling)]
     warning = "; ".join(text for text in warnings if text)
-    return Scored(candidate, measure, seconds, dimension, measure.maximum(sample), warning, table, spread)
+    ceiling, rmse = measure.maximum(sample), measure.error(sample)
+    return Scored(candidate, measure, seconds, dimension, ceiling, rmse, warning, table, spread)
 
 
 def label_warning(measure: Measure, resampling: Resampling) -> str:

@@ -17,7 +17,14 @@ from molrate.data.targets import Target
 from molrate.errors import InputError, UsageError
 from molrate.files.output import check_output
 from molrate.measures.base import Measure, NotApplicableError
-from molrate.ranking.candidates import Candidate, Scored, ScoredTarget, score_candidates
+from molrate.ranking.candidates import (
+    AUTO,
+    Candidate,
+    CommonDimension,
+    Scored,
+    ScoredTarget,
+    score_candidates,
+)
 from molrate.ranking.report import WRITABLE, RankingTables, to_csv, to_html, to_json, to_text, write_tables
 from molrate.statistics.intervals import LEVEL, Replicates, corrected_interval, pairwise_p_values, tiers
 from molrate.statistics.moments import Matrix
@@ -49,6 +56,7 @@ COLUMNS = [
     "corrected_high",
     "z",
     "relative",
+    "rmse",
     "gap_to_best",
     "gap_to_best_low",
     "gap_to_best_high",
@@ -280,7 +288,7 @@ def rank_targets(
     scored_targets: Sequence[ScoredTarget],
     measures: Sequence[Measure],
     rank_by: str = "excess",
-    common_dimension: int | None = None,
+    common_dimension: CommonDimension = AUTO,
 ) -> tuple[list[dict[str, Any]], dict[tuple[str, str, str, str], Replicates]]:
     """Tidy rows of all targets, with what they are ordered by; see :func:`ranking_rows`."""
     rows: list[dict[str, Any]] = []
@@ -389,6 +397,7 @@ def _row(target: str, resampling: Resampling, scored: Scored, rank_by: str) -> d
         "corrected_high": corrected_high,
         "z": estimated.z,
         "relative": estimated.excess / scored.reach,
+        "rmse": scored.rmse,
         "status": "unreliable" if scored.warning else "ok",
         "note": scored.warning,
     }

@@ -23,7 +23,7 @@ from molrate.encoders.cards import BASELINES
 from molrate.errors import UsageError
 from molrate.measures.base import Measure
 from molrate.measures.given import inputs_met, read_given
-from molrate.ranking.candidates import Candidate, ScoredTarget, choose_measures
+from molrate.ranking.candidates import AUTO, Candidate, CommonDimension, ScoredTarget, choose_measures
 from molrate.ranking.consensus import consensus_table
 from molrate.ranking.contamination import contamination_notes
 from molrate.ranking.evidence import evidence_notes
@@ -73,7 +73,7 @@ def score(
     on_invalid: str = "skip",
     max_atoms: int = MAX_ATOMS,
     scale_by_dimension: bool = False,
-    common_dimension: int | None = None,
+    common_dimension: CommonDimension = AUTO,
     sensitivity: bool = False,
     extra_arrays: Mapping[str, npt.ArrayLike] | None = None,
     source_molecules: str | Path | None = None,
@@ -88,8 +88,8 @@ def score(
     """Rank encoders, and their layers, by how well they should transfer to a dataset.
 
     Rows are ordered by ``excess``: a measure's value minus its mean under permuted labels. Raw TransRate
-    grows with the dimension of the embedding whatever the labels, so that its raw values compare
-    only encoders of equal dimension; both are in the table.
+    grows with the dimension of the embedding whatever the labels, so that encoders are compared by it in a
+    common dimension.
 
     Parameters
     ----------
@@ -123,8 +123,11 @@ def score(
         Larger molecules are left out and said.
     scale_by_dimension : bool
         Multiply TransRate by sqrt(d / 512), the paper's factor for comparing layers.
-    common_dimension : int, optional
-        Compare all encoders in as many leading principal components.
+    common_dimension : int, {"auto", "none"} or None
+        ``auto`` compares encoders by TransRate in a common number of leading components of their
+        standardised features: 32, or half of the molecules of the smallest class or range, or what the
+        narrowest encoder has, if that is less. A number does so for all measures; with None or ``none``
+        every measure reads all features, as the paper does.
     sensitivity : bool
         Rank again under other settings, and say how far the order holds.
     extra_arrays : mapping of str to array_like, optional
@@ -235,7 +238,7 @@ def rank_dataset(
     votes = frame.dropna(subset="rank").groupby(["target", "measure"]).ngroups
     sensitivity = None
     if measuring.sensitivity:
-        sensitivity = _sensitivity(pool, candidates, scored_targets, chosen, ranking)
+        sensitivity = _sensitivity(pool, candidates, scored_targets, chosen, ranking, measuring)
     consensus = consensus_table(frame, replicates) if votes > 1 else None
     return replace(ranking, consensus=consensus, sensitivity=sensitivity)
 
@@ -273,7 +276,7 @@ _STUDIED = {
     "standardisation": ("largest-fragment", "--standardisation"),
     "duplicates": ("keep", "--duplicates"),
     "scale_by_dimension": (False, "--scale-by-dimension"),
-    "common_dimension": (None, "--common-dimension"),
+    "common_dimension": (None, "--common-dimension auto"),
 }
 """Settings of the study of measures against fine-tuning, and their options."""
 
@@ -289,6 +292,7 @@ def _sensitivity(
     scored_targets: list[ScoredTarget],
     measures: list[Measure],
     ranking: Ranking,
+    measuring: MeasureSettings,
 ) -> pd.DataFrame:
     def repooled(pooling: str) -> list[Candidate]:
         settings = replace(pool.settings, pooling=pooling)
@@ -298,8 +302,8 @@ def _sensitivity(
     atoms = any(encoder.level == "node" for encoder, _ in pool.requests)
     poolings = [pooling for pooling in POOLINGS if pooling != pool.settings.pooling] if atoms else []
     makers = {pooling: partial(repooled, pooling) for pooling in poolings}
-    rank_by = ranking.run["arguments"]["rank_by"]
-    return sensitivity_table(candidates, scored_targets, measures, ranking.replicates, rank_by, makers)
+    settings = measuring.rank_by, makers, measuring.common_dimension
+    return sensitivity_table(candidates, scored_targets, measures, ranking.replicates, *settings)
 
 
 def _run_record(arguments: dict[str, Any], pool: EncoderPool) -> dict[str, Any]:

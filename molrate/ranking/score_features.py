@@ -24,7 +24,14 @@ from molrate.files.tables import check_records
 from molrate.measures.base import Measure
 from molrate.measures.given import inputs_met, read_given
 from molrate.ranking.alignment import check_order, matching_rows
-from molrate.ranking.candidates import Candidate, ScoredTarget, choose_measures
+from molrate.ranking.candidates import (
+    AUTO,
+    Candidate,
+    CommonDimension,
+    ScoredTarget,
+    check_common_dimension,
+    choose_measures,
+)
 from molrate.ranking.consensus import consensus_table
 from molrate.ranking.notes import column_notes, target_notes
 from molrate.ranking.ranking import Ranking, failed_row, rank_targets, ranking_frame
@@ -56,7 +63,7 @@ def score_features(
     rank_by: str = "excess",
     task: str | None = None,
     scale_by_dimension: bool = False,
-    common_dimension: int | None = None,
+    common_dimension: CommonDimension = AUTO,
     sensitivity: bool = False,
     extra_arrays: Mapping[str, npt.ArrayLike] | None = None,
     seed: int = 0,
@@ -113,9 +120,10 @@ def score_features(
     streamed = [file for file in files or [] if everywhere or file.shape[0] * file.shape[1] > HELD_VALUES]
     if everywhere and files is None:
         raise UsageError("--engine ray reads files; arrays are in this process already")
-    if streamed and (sensitivity or common_dimension is not None):
+    common_dimension = check_common_dimension(common_dimension)
+    if streamed and (sensitivity or common_dimension not in (AUTO, None)):
         raise UsageError(
-            f"{streamed[0].path} is streamed; --sensitivity and --common-dimension need it in memory"
+            f"{streamed[0].path} is streamed; --sensitivity and a --common-dimension need it in memory"
         )
     if streamed and files is not None:
         with connected(address) if everywhere else nullcontext():
@@ -126,7 +134,8 @@ def score_features(
             rows, replicates = rank_streamed(files, scored_targets, chosen, rank_by, everywhere)
         candidates: list[Candidate] = []
         why = "On Ray" if everywhere else f"Features of more than {HELD_VALUES:,} values"
-        notes.append(f"{why}: streamed, by one-pass measures.")
+        notes.append(f"{why}: streamed, by one-pass measures, in full dimension.")
+        common_dimension = None
     else:
         candidates = _candidates(features, files, given_arrays)
         whole = np.all([np.isfinite(one.features).all(axis=1) for one in candidates], axis=0)
@@ -155,7 +164,9 @@ def score_features(
     )
     table = None
     if sensitivity:
-        table = sensitivity_table(candidates, scored_targets, chosen, replicates, rank_by, {})
+        table = sensitivity_table(
+            candidates, scored_targets, chosen, replicates, rank_by, {}, common_dimension
+        )
     votes = frame.dropna(subset="rank").groupby(["target", "measure"]).ngroups
     consensus = consensus_table(frame, replicates) if votes > 1 else None
     return Ranking(frame, notes, _run_record(arguments), replicates, consensus, table)

@@ -10,7 +10,7 @@ import numpy as np
 
 from molrate.measures.base import Measure
 from molrate.measures.transrate import EPSILON_SQUARED, TransRate
-from molrate.ranking.candidates import Candidate, ScoredTarget
+from molrate.ranking.candidates import AUTO, Candidate, CommonDimension, ScoredTarget
 from molrate.ranking.ranking import rank_targets
 from molrate.statistics.intervals import Replicates
 from molrate.statistics.resampling import make_resampling
@@ -34,12 +34,13 @@ def sensitivity_table(
     base: Mapping[Key, Replicates],
     rank_by: str,
     pooled: Mapping[str, Callable[[], Sequence[Candidate]]],
+    common_dimension: CommonDimension = AUTO,
 ) -> pd.DataFrame:
     """Kendall's tau between the ranking and those under other settings.
 
     Parameters
     ----------
-    candidates, scored_targets, measures, rank_by
+    candidates, scored_targets, measures, rank_by, common_dimension
         Of the ranking.
     base : dict
         What its candidates are ordered by.
@@ -57,7 +58,7 @@ def sensitivity_table(
 
     rows = []
     for setting, value, variant in _variants(candidates, scored_targets, measures, pooled):
-        _, replicates = rank_targets(*variant, rank_by)
+        _, replicates = rank_targets(*variant, rank_by, common_dimension)
         votes = dict.fromkeys((target, measure) for target, measure, _, _ in replicates)
         for target, measure in votes:
             keys = [key for key in base if key[:2] == (target, measure) and key in replicates]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from molrate.errors import UsageError
 from molrate.measures.base import Measure
+from molrate.ranking.candidates import AUTO, CommonDimension, check_common_dimension
 from molrate.statistics.resampling import BLOCKS, PERMUTATIONS
 
 
@@ -27,8 +28,8 @@ class MeasureSettings:
         null.
     scale_by_dimension : bool
         Multiply TransRate by sqrt(d / 512), the paper's factor for comparing layers.
-    common_dimension : int, optional
-        Compare all encoders in as many leading principal components.
+    common_dimension : int, {"auto", "none"} or None
+        Leading components that encoders are compared in; see :func:`molrate.score`.
     sensitivity : bool
         Rank again under other settings, and say how far the order holds.
     extra_arrays : mapping of str to array_like
@@ -39,21 +40,22 @@ class MeasureSettings:
     Raises
     ------
     UsageError
-        If `measures` is one name and no sequence of names.
+        If `measures` is one name and no sequence of names, or the common dimension is none.
     """
 
     measures: Sequence[str | Measure] = ("transrate",)
     rank_by: str = "excess"
     scale_by_dimension: bool = False
-    common_dimension: int | None = None
+    common_dimension: CommonDimension = AUTO
     sensitivity: bool = False
     extra_arrays: Mapping[str, npt.ArrayLike] = field(default_factory=dict)
     source_molecules: str | Path | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a bare name."""
+        """Refuse a bare name and what is no dimension."""
         if isinstance(self.measures, str):
             raise UsageError("measures take a sequence of names; put the one name into a list")
+        object.__setattr__(self, "common_dimension", check_common_dimension(self.common_dimension))
 
     def record(self) -> dict[str, Any]:
         """What the order depends on, as plain values; measures by name are the ranking's to say."""

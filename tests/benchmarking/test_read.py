@@ -75,11 +75,11 @@ def test_datasets_and_splits_are_chosen(results):
 def test_raw_values_of_which_less_is_better_are_turned(results):
     for path in (results / "scores").glob("*.csv"):
         frame = pd.read_csv(path)
-        frame["measure"] = frame["measure"].replace("reversed", "ridge-rmse")
+        frame["measure"] = frame["measure"].replace("reversed", "rogi-xd")
         frame.to_csv(path, index=False)
     predictors = read_results(results)[0].predictors
-    np.testing.assert_array_equal(predictors["ridge-rmse"], -np.arange(6.0))
-    np.testing.assert_array_equal(predictors["ridge-rmse (value)"], np.arange(6.0))
+    np.testing.assert_array_equal(predictors["rogi-xd"], -np.arange(6.0))
+    np.testing.assert_array_equal(predictors["rogi-xd (value)"], np.arange(6.0))
 
 
 def test_the_consensus_is_a_mean_rank(results):

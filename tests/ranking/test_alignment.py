@@ -18,7 +18,7 @@ def files(tmp_path):
     def write(left=None, right=None):
         (features if left is None else left).to_csv(tmp_path / "f.csv", index=False)
         (labels if right is None else right).to_csv(tmp_path / "y.csv", index=False)
-        return molrate.score_features([tmp_path / "f.csv"], tmp_path / "y.csv", "y", measures=["ridge"])
+        return molrate.score_features([tmp_path / "f.csv"], tmp_path / "y.csv", "y", measures=["cka"])
 
     return features, labels, write
 

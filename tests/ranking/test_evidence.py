@@ -105,11 +105,12 @@ def test_of_many_measures_the_best_are_named(table):
 def test_a_ranking_carries_it():
     import molrate
 
-    ranking = molrate.score("freesolv", encoders=["ecfp4", "rdkit-descriptors"])
+    encoders = ["ecfp4", "rdkit-descriptors"]
+    ranking = molrate.score("freesolv", encoders=encoders, common_dimension="none")
     assert any(
         re.match(r"How far to trust it: transrate by excess ordered the \d+ networks", note)
         for note in ranking.notes
     )
     assert not any("does not say" in note for note in ranking.notes)
-    pooled = molrate.score("freesolv", encoders=["ecfp4", "rdkit-descriptors"], pooling="max")
-    assert any("--pooling it does not say" in note for note in pooled.notes)
+    pooled = molrate.score("freesolv", encoders=encoders, pooling="max")
+    assert any("--pooling, --common-dimension auto it does not say" in note for note in pooled.notes)

@@ -8,11 +8,12 @@ from scipy.stats import kendalltau
 import molrate
 from molrate.data.targets import Target
 from molrate.errors import InputError, UsageError
-from molrate.measures import MEASURES, cka, logme
-from molrate.measures.rowspace import principal_components
+from molrate.measures import MEASURES, cka, logme, transrate
+from molrate.measures.rowspace import leading_components
 from molrate.ranking.candidates import (
     Candidate,
     ScoredTarget,
+    check_common_dimension,
     choose_measures,
     label_warning,
     score_candidates,
@@ -64,7 +65,7 @@ def test_rows_hold_what_the_measures_give(pool):
 
 
 def test_order_tiers_and_distances_follow_the_replicates(pool):
-    ranking = ranked(pool, ["ridge"])
+    ranking = ranked(pool, ["lfc"])
     frame = ranking.frame
     assert frame["excess"].is_monotonic_decreasing
     assert frame["rank"].tolist() == [1, 2, 3, 4, 5, 6]
@@ -73,7 +74,7 @@ def test_order_tiers_and_distances_follow_the_replicates(pool):
     assert frame.set_index("encoder").loc["noise", "tier"] > 1
     best, last = frame.iloc[0], frame.iloc[-1]
     gap, low, high, separable = ranking.separation(
-        "y", "ridge", (best["encoder"], best["layer"]), (last["encoder"], last["layer"])
+        "y", "lfc", (best["encoder"], best["layer"]), (last["encoder"], last["layer"])
     )
     assert separable
     assert (last["gap_to_best"], last["gap_to_best_low"], last["gap_to_best_high"]) == pytest.approx(
@@ -91,7 +92,7 @@ def test_forms_of_the_order(pool):
     np.testing.assert_allclose(frame["relative"], frame["excess"] / reach)
     assert frame["relative"].is_monotonic_decreasing
     assert ranked(pool, ["cka"], "z").frame["z"].is_monotonic_decreasing
-    lower = ranked(pool, ["ridge-rmse"], "value").frame
+    lower = ranked(pool, ["rogi-xd"], "value").frame
     assert lower["value"].is_monotonic_increasing
     unbounded = ranked(pool, ["logme"], "relative").frame
     assert unbounded["rank"].isna().all()
@@ -104,8 +105,52 @@ def test_a_common_dimension_is_that_of_principal_components(pool):
     frame = ranked(pool, ["cka"], common_dimension=4).frame
     assert set(frame["dimension"]) == {4}
     row = frame[frame["encoder"] == "noise"].iloc[0]
-    reduced = principal_components(pool[0][-1].features, 4)
+    reduced = leading_components(pool[0][-1].features, 4)
     assert row["value"] == pytest.approx(cka(reduced, pool[1].target.values, "regression"), rel=1e-9)
+
+
+def test_transrate_alone_is_compared_in_what_all_candidates_have(pool):
+    candidates, scored_target = pool
+    wide = np.random.default_rng(1).normal(size=(N, 60))
+    candidates = [*candidates, Candidate("wide", "only", wide)]
+    frame = ranked((candidates, scored_target), ["transrate", "cka"]).frame
+    dimensions = frame.groupby("measure")["dimension"].unique()
+    # Ten ranges of 20 molecules leave room for ten components, of which the narrowest has nine.
+    assert dimensions["transrate"].tolist() == [9]
+    assert sorted(dimensions["cka"]) == [9, 10, 12, 60]
+    assert set(frame["status"]) == {"ok"}
+    codes = scored_target.resampling.codes
+    row = frame[(frame["encoder"] == "wide") & (frame["measure"] == "transrate")].iloc[0]
+    assert row["value"] == pytest.approx(transrate(leading_components(wide, 9), codes), rel=1e-9)
+    alone = ranked((candidates[-1:], scored_target), ["transrate"]).frame
+    assert alone["dimension"].tolist() == [10]
+    full = ranked((candidates[-1:], scored_target), ["transrate"], common_dimension=None).frame
+    assert full["value"].item() == pytest.approx(transrate(wide, codes), rel=1e-9)
+    assert full["status"].tolist() == ["unreliable"]
+
+
+def test_features_of_low_rank_do_not_narrow_the_others(pool):
+    candidates, scored_target = pool
+    thin = Candidate("thin", "only", candidates[-1].features[:, :2] @ np.ones((2, 30)))
+    wide = Candidate("wide", "only", np.random.default_rng(1).normal(size=(N, 60)))
+    frame = ranked(([thin, wide], scored_target), ["transrate"]).frame
+    assert frame["dimension"].tolist() == [10, 10]
+    assert set(frame["status"]) == {"ok"}
+
+
+def test_a_candidate_that_does_not_vary_fails_alone(pool):
+    candidates, scored_target = pool
+    constant = Candidate("constant", "only", np.ones((N, 5)))
+    frame = ranked(([candidates[-1], constant], scored_target), ["transrate"]).frame
+    assert frame["status"].tolist() == ["ok", "failed"]
+    assert frame["dimension"].iloc[0] == 9
+    assert "same for all molecules" in frame["note"].iloc[1]
+
+
+@pytest.mark.parametrize("value", ["some", 0, -3, 2.5])
+def test_what_is_no_common_dimension_is_refused(value):
+    with pytest.raises(UsageError, match="auto, none or a positive number"):
+        check_common_dimension(value)
 
 
 def test_what_has_no_value_says_why(pool):
@@ -129,7 +174,7 @@ def test_what_has_no_value_says_why(pool):
 def test_all_leaves_out_what_needs_more_and_says_so():
     measures, notes = choose_measures(["all"])
     names = {measure.name for measure in measures}
-    assert {"transrate", "logme", "ridge", "knn"} <= names
+    assert {"transrate", "logme", "loo", "knn"} <= names
     assert not {"taskonomy", "leep", "rsa", "ds"} & names
     assert "taskonomy (needs training)" in notes[0]
     more = {measure.name for measure in choose_measures(["all"], met={"reference"})[0]}
@@ -152,7 +197,7 @@ def test_layers_stand_beside_the_rule_that_deeper_is_better(pool):
 
 
 def test_consensus_is_the_mean_rank(pool):
-    ranking = ranked(pool, ["cka", "logme", "ridge"])
+    ranking = ranked(pool, ["cka", "logme", "lfc"])
     frame = ranking.frame
     table = consensus_table(frame, ranking.replicates)
     assert table["tier"].is_monotonic_increasing
@@ -167,9 +212,9 @@ def test_consensus_is_the_mean_rank(pool):
     votes = {name: ranks[name].to_numpy() for name in ranks}
     taus = [
         kendalltau(votes["cka"], votes["logme"]).statistic,
-        kendalltau(votes["cka"], votes["ridge"]).statistic,
+        kendalltau(votes["cka"], votes["lfc"]).statistic,
     ]
-    taus.append(kendalltau(votes["logme"], votes["ridge"]).statistic)
+    taus.append(kendalltau(votes["logme"], votes["lfc"]).statistic)
     assert consensus_table(frame, ranking.replicates).attrs["agreement"] == pytest.approx(np.mean(taus))
 
 
@@ -181,7 +226,7 @@ def test_targets_vote_by_rank_whatever_their_scale():
     import pandas as pd
 
     rankings = [
-        score_features(features, values, name, measures=["ridge-rmse"]) for name, values in labels.items()
+        score_features(features, values, name, measures=["rogi-xd"]) for name, values in labels.items()
     ]
     frame = pd.concat([ranking.frame for ranking in rankings], ignore_index=True)
     replicates = {key: each for ranking in rankings for key, each in ranking.replicates.items()}

@@ -6,6 +6,7 @@ from molrate.data.datasets import Dataset
 from molrate.data.targets import parse_target, quantile_bins
 from molrate.errors import InputError, UsageError, WeightsError
 from molrate.measures import domain_similarity, leep, transrate
+from molrate.measures.rowspace import leading_components
 from molrate.ranking.ranking import COLUMNS
 
 
@@ -23,9 +24,12 @@ def esol():
 
 def test_values_are_transrate_of_the_embeddings(esol):
     smiles, values = esol
-    ranking = molrate.score(dataset(smiles, y=values), encoders=["gin-untrained", "ecfp4"], layer="all")
+    ranking = molrate.score(
+        dataset(smiles, y=values), encoders=["gin-untrained", "ecfp4"], layer="all", common_dimension=None
+    )
     assert tuple(ranking.frame.columns) == tuple(COLUMNS)
     assert len(ranking.frame) == 7
+    default = molrate.score(dataset(smiles, y=values), encoders=["gin-untrained", "ecfp4"], layer="all").frame
     bins = quantile_bins(values)
     for _, row in ranking.frame.iterrows():
         features = molrate.embed(smiles, row["encoder"], row["layer"])
@@ -33,6 +37,13 @@ def test_values_are_transrate_of_the_embeddings(esol):
         assert row["excess"] == pytest.approx(row["value"] - row["null_mean"])
         assert row["n"] == 200
         assert row["dimension"] == features.shape[1]
+        by_name = default.set_index(["encoder", "layer"]).loc[row["encoder"], row["layer"]]
+        width = by_name["smallest_class"] // 2
+        common = leading_components(np.asarray(features, dtype=float), width)
+        common = np.pad(common, ((0, 0), (0, width - common.shape[1])))
+        assert by_name["value"] == pytest.approx(transrate(common, bins), rel=1e-6)
+        assert by_name["dimension"] == width
+        assert by_name["status"] == "ok"
     assert ranking.frame["excess"].is_monotonic_decreasing
     assert ranking.best["rank"] == 1
     assert ranking.complete
@@ -106,7 +117,7 @@ def test_one_failed_encoder_does_not_stop_the_others(esol, tmp_path, monkeypatch
     smiles, values = esol
     mine = dataset(smiles, y=values)
     ranking = molrate.score(mine, encoders=["gcn-contextpred", "ecfp4"])
-    assert ranking.frame["status"].tolist() == ["unreliable", "failed"]
+    assert ranking.frame["status"].tolist() == ["ok", "failed"]
     assert "truncated or altered" in ranking.frame["note"].iloc[1]
     assert not ranking.complete
     assert ranking.best["encoder"] == "ecfp4"
@@ -122,7 +133,7 @@ def test_weights_that_fail_in_running_are_one_failed_row(esol, tmp_path):
     broken = load_encoder("gcn-contextpred", weights=tmp_path / "w.pth")
     mine = dataset(esol[0], y=esol[1])
     ranking = molrate.score(mine, encoders=[broken, "ecfp4"])
-    assert ranking.frame["status"].tolist() == ["unreliable", "failed"]
+    assert ranking.frame["status"].tolist() == ["ok", "failed"]
     with pytest.raises(WeightsError, match="damaged"):
         molrate.score(mine, encoders=[broken])
 
@@ -155,7 +166,8 @@ def test_without_baselines_the_ranking_says_what_it_cannot(published_weights):
 
 def test_too_few_molecules_for_the_dimension_are_flagged(esol):
     smiles, values = esol
-    row = molrate.score(dataset(smiles, y=values), encoders=["ecfp4"]).frame.iloc[0]
+    full = molrate.score(dataset(smiles, y=values), encoders=["ecfp4"], common_dimension="none")
+    row = full.frame.iloc[0]
     assert row["status"] == "unreliable"
     assert row["note"] == f"smallest range has {row['smallest_class']} molecules for 2048 dimensions"
 

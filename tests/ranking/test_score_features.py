@@ -56,6 +56,7 @@ def test_every_matrix_of_an_archive_competes(files, arrays):
         files / "labels.csv",
         ["active", "y"],
         measures=["transrate", "logme", "h-score"],
+        common_dimension="none",
     ).frame
     value = frame.set_index(["target", "measure", "layer"])["value"]
     assert value["active", "transrate", "noise"] == pytest.approx(transrate(noise, labels), rel=1e-9)
@@ -69,13 +70,17 @@ def test_every_matrix_of_an_archive_competes(files, arrays):
 
 @pytest.mark.parametrize("task", ["active", "y"])
 def test_streamed_files_score_as_held_ones(files, monkeypatch, task):
-    measures = ["transrate", "logme", "h-score", "cka", "ridge", "gbc"]
+    measures = ["transrate", "logme", "h-score", "cka", "h-score-plain", "gbc"]
     monkeypatch.setattr("molrate.ranking.score_features.BLOCKS", 10)
     monkeypatch.setattr("molrate.ranking.score_features.PERMUTATIONS", 2)
-    held = score_features([files / "good.npy"], files / "labels.csv", task, measures=measures)
+    held = score_features(
+        [files / "good.npy"], files / "labels.csv", task, measures=measures, common_dimension=None
+    )
     monkeypatch.setattr("molrate.ranking.score_features.HELD_VALUES", 100)
     monkeypatch.setattr("molrate.files.matrices._CHUNK_VALUES", 12 * 37)
-    streamed = score_features([files / "good.npy"], files / "labels.csv", task, measures=measures)
+    streamed = score_features(
+        [files / "good.npy"], files / "labels.csv", task, measures=measures, common_dimension=None
+    )
     for name in ("value", "null_mean", "excess"):
         np.testing.assert_allclose(streamed.frame[name], held.frame[name], rtol=1e-9)
     assert any("streamed" in note for note in streamed.notes)
@@ -104,11 +109,15 @@ def test_a_folder_of_parts_is_one_matrix(folder, arrays, task, monkeypatch):
     monkeypatch.setattr("molrate.ranking.score_features.PERMUTATIONS", 2)
     measures = ["transrate", "logme", "gbc"]
     column = {"active": labels, "y": values}[task]
-    expected = score_features({"embedded": good[kept]}, column[kept], measures=measures).frame
+    expected = score_features(
+        {"embedded": good[kept]}, column[kept], measures=measures, common_dimension=None
+    ).frame
     # In another order, so that ranks are compared by name.
-    held = score_features([folder], target=[task, *{"active", "y"} - {task}], measures=measures).frame
+    held = score_features(
+        [folder], target=[task, *{"active", "y"} - {task}], measures=measures, common_dimension=None
+    ).frame
     monkeypatch.setattr("molrate.ranking.score_features.HELD_VALUES", 100)
-    streamed = score_features([folder], target=["active", "y"], measures=measures)
+    streamed = score_features([folder], target=["active", "y"], measures=measures, common_dimension=None)
     for frame in (held, streamed.frame):
         found = frame[frame["target"] == task].set_index("measure")
         np.testing.assert_allclose(found["value"], expected.set_index("measure")["value"], rtol=1e-9)
@@ -120,7 +129,7 @@ def test_a_folder_of_parts_is_one_matrix(folder, arrays, task, monkeypatch):
 def test_a_cluster_gathers_the_same_statistics(folder, monkeypatch):
     ray = pytest.importorskip("ray")
     monkeypatch.setattr("molrate.ranking.score_features.HELD_VALUES", 100)
-    options = {"target": ["active", "y"], "measures": ["transrate", "logme", "gbc", "ridge"]}
+    options = {"target": ["active", "y"], "measures": ["transrate", "logme", "gbc", "cka"]}
     local = score_features([folder], **options).frame
     ray.init("local", num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
@@ -170,7 +179,8 @@ def test_rows_without_features_are_left_out_of_all(arrays):
 
 
 def test_labels_may_stand_beside_the_features(files, arrays):
-    inside = score_features([files / "good.parquet"], target="active").frame["value"].item()
+    inside = score_features([files / "good.parquet"], target="active", common_dimension=None)
+    inside = inside.frame["value"].item()
     assert inside == pytest.approx(transrate(arrays[0], arrays[2]), rel=1e-9)
 
 

@@ -232,7 +232,7 @@ def test_a_corrected_interval_leaves_out_zero_where_the_p_value_is_small():
             assert low <= gap.interval()[0]
 
 
-MEASURED = ("transrate", "logme", "h-score", "knn", "ridge")
+MEASURED = ("transrate", "logme", "h-score", "knn", "loo")
 
 
 def excesses_of(draw, repeats, n):
@@ -243,7 +243,7 @@ def excesses_of(draw, repeats, n):
         features, labels = draw(np.random.default_rng(seed))
         resampling = make_resampling(labels, "regression", seed=seed)
         for outcome in score_candidates(
-            [Candidate("drawn", "", features)], np.arange(n), resampling, measures
+            [Candidate("drawn", "", features)], np.arange(n), resampling, measures, common_dimension=None
         ):
             replicates = outcome.estimate.replicates
             found[outcome.measure.name].append((replicates.excess, replicates.error, *replicates.interval()))
@@ -263,9 +263,9 @@ def test_intervals_of_measures_are_neither_too_narrow_nor_too_wide(strength):
     for name, (excess, error, low, high) in excesses_of(draw, repeats, n).items():
         covered = np.sum((low <= excess.mean()) & (excess.mean() <= high))
         assert covered >= stats.binom.ppf(0.001, repeats, 0.92)
-        # The variance of 30 draws is known to a third. LogME and ridge have a skewed null, of which the
+        # The variance of 30 draws is known to a third. LogME and loo have a skewed null, of which the
         # error is too large on noise.
-        skewed = strength == 0 and name in ("logme", "ridge")
+        skewed = strength == 0 and name in ("logme", "loo")
         assert (0.1 if skewed else 0.4) < excess.var(ddof=1) / np.mean(error**2) < 1.9
 
 
