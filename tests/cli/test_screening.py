@@ -108,7 +108,7 @@ def test_best_ranks_first(library, tmp_path, monkeypatch):
     monkeypatch.setattr("molrate.ranking.score.default_encoders", lambda: ["ecfp4", "rdkit-descriptors"])
     done = invoke("screen", library, "--train", "freesolv", "-o", tmp_path / "out", "--jobs", 1)
     assert "freesolv: freesolv (regression), transrate, 642 molecules" in done.output
-    assert "by a linear model on ecfp4, bits" in done.output
+    assert "by a linear model on rdkit-descriptors, values" in done.output
 
 
 def test_embedding_into_a_folder_is_that_into_a_file(library, tmp_path):
