@@ -14,7 +14,7 @@ import click
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-LEARNING_RATES, WEIGHT_DECAYS, PATIENCE, BATCH_SIZE = (3e-4, 1e-3), (1e-5,), 10, 32
+LEARNING_RATES, WEIGHT_DECAYS, PATIENCE, BATCH_SIZE = (1e-3,), (1e-5,), 10, 32
 """Those of :class:`molrate.finetuning.config.FinetuningConfig`, which would take long to import here."""
 
 SETTINGS = ("layer", "pooling", "standardisation", "duplicates", "precision")

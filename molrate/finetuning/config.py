@@ -55,7 +55,7 @@ class FinetuningConfig:
         Draws the split, the head, layers not transferred, the order of molecules and dropout.
     """
 
-    learning_rates: tuple[float, ...] = (3e-4, 1e-3)
+    learning_rates: tuple[float, ...] = (1e-3,)
     weight_decays: tuple[float, ...] = (1e-5,)
     head_rate: float = 1e-3
     n_epochs: int | None = None
