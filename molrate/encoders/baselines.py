@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from functools import cached_property
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,12 +115,13 @@ class DescriptorEncoder(_MoleculeEncoder):
 def descriptors(molecules: Sequence[Chem.Mol], names: list[str]) -> npt.NDArray[np.float64]:
     """RDKit descriptors by name, shape (n_molecules, n_names); NaN where a descriptor is undefined.
 
-    They take milliseconds per molecule, so all cores share the work.
+    They take milliseconds per molecule, so all cores share the work, but in a process that is one of several
+    workers: the cores are busy there, and processes of its own would keep it from ending.
     """
     from joblib import Parallel, cpu_count, delayed
 
     n_parts = min(cpu_count(), len(molecules) // _MOLECULES_PER_PROCESS)
-    if n_parts < 2:
+    if n_parts < 2 or parent_process() is not None:
         return np.array(_descriptor_rows(molecules, names)).reshape(len(molecules), len(names))
     parts = [list(molecules[start::n_parts]) for start in range(n_parts)]
     rows = np.empty((len(molecules), len(names)))

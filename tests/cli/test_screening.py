@@ -125,6 +125,15 @@ def run(command, **options):
     return subprocess.run(command, capture_output=True, timeout=100, check=False, **options)
 
 
+def test_workers_that_compute_descriptors_end(tmp_path):
+    smiles = molrate.load_dataset("esol").smiles[:120]
+    (tmp_path / "l.smi").write_text("\n".join(smiles) + "\n")
+    command = [*MOLRATE, "screen", tmp_path / "l.smi", "--train", "freesolv", "-e", "rdkit-descriptors"]
+    done = run([*command, "-o", tmp_path / "out", "--jobs", "2", "-q"])
+    assert done.returncode == 0, done.stderr.decode()
+    assert len(pd.read_parquet(tmp_path / "out" / "parts")) == 120
+
+
 def test_in_a_pipe(library):
     done = run(
         f"gzip -dc {library} | {' '.join(MOLRATE)} embed - --input-format smi -e ecfp4 -o - --jobs 1 -q "
