@@ -8,29 +8,18 @@ is no part of the encoder.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from molrate.encoders.base import Encoder
 from molrate.encoders.batch import MOLCLR, MoleculeBatch
 from molrate.encoders.cards import EncoderCard
-from molrate.encoders.checkpoints import (
-    check_settings,
-    choose_weights,
-    load_state,
-    load_strictly,
-    read_settings,
-    weights_digest,
-    write_state,
-)
+from molrate.encoders.checkpoints import load_state, read_settings
+from molrate.encoders.network_encoder import NetworkEncoder
 from molrate.errors import WeightsError
-from molrate.randomness import seeded
 
 if TYPE_CHECKING:
     from rdkit import Chem
     from torch import Tensor, nn
-    from torch_geometric.data import Data
 
     from molrate.encoders.molclr.network import MolCLR
     from molrate.encoders.trainable import Trainable
@@ -38,7 +27,7 @@ if TYPE_CHECKING:
 _HEAD = "out_lin."
 
 
-class MolCLREncoder(Encoder):
+class MolCLREncoder(NetworkEncoder):
     """A MolCLR network with published or given weights.
 
     Parameters
@@ -50,15 +39,12 @@ class MolCLREncoder(Encoder):
         Seed of the weights if the card has none.
     """
 
-    level = "node"
     featurisation = MOLCLR
 
     def __init__(self, card: EncoderCard, weights: Path | None = None, seed: int = 0) -> None:
-        self.card = card
-        self.seed = seed
+        super().__init__(card, weights, seed)
         n_layers = card.config["n_layers"]
         self.layers = ("input", *(f"layer-{depth + 1}" for depth in range(n_layers)), "features")
-        self.weights = choose_weights(card, weights)
 
     @classmethod
     def file_config(cls, weights: Path) -> dict[str, Any]:
@@ -76,38 +62,20 @@ class MolCLREncoder(Encoder):
         n_layers = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("gnns."))
         return {"architecture": found[0], "n_layers": n_layers, "width": width, "n_features": n_features}
 
-    @cached_property
-    def _digest(self) -> str:
-        return weights_digest(self.weights, self.seed)
-
-    def identity(self) -> dict[str, str]:
-        """Return weights, architecture and input featurisation."""
-        config = ", ".join(f"{key}={value}" for key, value in sorted(self.card.config.items()))
-        return {"weights": self._digest, "config": config, "featurisation": self.featurisation}
-
-    def prepare(self) -> None:
-        """Read the weights, or draw them if the card has none."""
-        _ = self.module
-
-    @cached_property
-    def module(self) -> MolCLR:
-        """The network in evaluation mode, in float64 for the reason that the one of pretrain-gnns is."""
+    def build(self) -> MolCLR:
+        """Build the network; see :meth:`NetworkEncoder.build`."""
         from molrate.encoders.molclr.network import MolCLR
 
-        if self.weights is None:
-            with seeded(self.seed):
-                return MolCLR(**self.card.config).double().eval()
-        if self.weights.suffix == ".safetensors":
-            settings = read_settings(self.weights, self.card.family)
-            check_settings(self.weights, settings or self.card.config, self.card.config, self.name)
-        # What is drawn is replaced by what is read.
-        with seeded(0):
-            module = MolCLR(**self.card.config)
-        state = {
-            name: value for name, value in load_state(self.weights).items() if not name.startswith(_HEAD)
-        }
-        load_strictly(module, state, self.weights)
-        return module.double().eval()
+        return MolCLR(**self.network_config)
+
+    def read_state(self, weights: Path) -> dict[str, Tensor]:
+        """Read a file without the head of the contrastive loss."""
+        state = super().read_state(weights)
+        return {name: value for name, value in state.items() if not name.startswith(_HEAD)}
+
+    def finish(self, module: nn.Module) -> nn.Module:
+        """In float64, for the reason that the one of pretrain-gnns is."""
+        return module.double()
 
     @property
     def n_transferable(self) -> int:
@@ -116,29 +84,16 @@ class MolCLREncoder(Encoder):
 
     def trainable(self, n_layers: int | None = None, pooling: str = "mean", seed: int = 0) -> Trainable:
         """Build the network in float32; see :meth:`Encoder.trainable`."""
-        from molrate.encoders.molclr.network import MolCLR, TrainableMolCLR
+        from molrate.encoders.molclr.network import TrainableMolCLR
         from molrate.encoders.trainable import check_layers, draw, transfer
 
         n_layers = check_layers(self.name, n_layers, self.n_transferable)
-        network = draw(lambda: MolCLR(**self.card.config), seed)
+        network = draw(self.build, seed)
         transfer(network, self.module.state_dict(), network.layer_number, n_layers)
         return TrainableMolCLR(network, pooling)
-
-    def write_weights(self, network: nn.Module, path: Path) -> None:
-        """Write ``.safetensors`` with its architecture in it, which this encoder takes as weights."""
-        write_state(path, network.state_dict(), self.card.family, self.card.config)
 
     def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
         """Build a PyG graph of all molecules; see :mod:`molrate.encoders.molclr.graphs`."""
         from molrate.encoders.molclr.graphs import batch_molecules
 
         return batch_molecules(molecules)
-
-    def forward(self, content: Data, device: str = "cpu") -> dict[str, Tensor]:
-        """Compute the node embeddings of every layer in one pass, each of shape (n_atoms, width or 512)."""
-        import torch
-
-        module = self.module.to(device)
-        with torch.inference_mode():
-            hidden = module(content.to(device))
-        return dict(zip(self.layers, hidden, strict=True))
