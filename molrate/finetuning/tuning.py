@@ -193,10 +193,18 @@ class Encoded:
         return self.encoder.trainable(self.transfer.n_layers, self.transfer.pooling, self.seed)
 
     def module(self) -> nn.Module:
-        """What batches go through before the head."""
-        if self.features is not None:
+        """What batches go through before the head, a new one for each trial."""
+        return self._with_descriptors(None if self.trainable is None else self.build())
+
+    @cached_property
+    def before(self) -> nn.Module:
+        """The same as it is before training, for what changes nothing in it."""
+        return self._with_descriptors(self.trainable)
+
+    def _with_descriptors(self, trainable: Trainable | None) -> nn.Module:
+        if trainable is None:
             return nn.Identity()
-        return self.build() if self.described is None else WithDescriptors(self.build())
+        return trainable if self.described is None else WithDescriptors(trainable)
 
     def collate(self, rows: Sequence[Any]) -> Any:
         """Join encoded molecules into a batch."""
@@ -295,7 +303,7 @@ class _Tuning:
         rows = self.rows("train")
         if self.encoded.features is not None:
             return self.encoded.features[rows]
-        return embed_examples(self.encoded.module(), self.examples(rows), _BATCH_SIZE)
+        return embed_examples(self.encoded.before, self.examples(rows), _BATCH_SIZE)
 
     @cached_property
     def head(self) -> Head:
@@ -474,7 +482,7 @@ def tune(
             fitted.append(tuning.estimate([unseen, test]))
         else:
             own = folder if single else folder and folder / f"member-{number}"
-            with threads_for(encoded.module()):
+            with threads_for(encoded.before):
                 fitted.append(tuning.train([unseen, test], own, progress))
     return _result(encoded, fitted, left_out, test)
 
