@@ -13,9 +13,9 @@ _ROUNDING = 1e-6
 """And in units of its mean: features mostly come in float32."""
 _FAR = 10.0
 """Distances of a median molecule from the median of the columns beyond which features are drawn in."""
-_LIMIT = 10.0
+FEATURE_LIMIT = 10.0
 """Standard deviations beyond which a feature says no more."""
-_NORM_LIMIT = 2.5
+NORM_LIMIT = 2.5
 """Norms of a median molecule beyond which its features say no more."""
 
 
@@ -85,8 +85,8 @@ def standardised(features: Matrix) -> Matrix:
 
 def bounded_rows(features: Matrix) -> Matrix:
     """Standardised features in which what is far outside the others is bounded, shape (n, k)."""
-    rows = np.clip(standardised_columns(features), -_LIMIT, _LIMIT)
-    return _drawn_in(rows, _NORM_LIMIT)
+    rows = np.clip(standardised_columns(features), -FEATURE_LIMIT, FEATURE_LIMIT)
+    return _drawn_in(rows, NORM_LIMIT)
 
 
 def standardised_columns(features: Matrix) -> Matrix:

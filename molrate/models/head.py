@@ -16,12 +16,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from molrate.data.classes import find_class
 from molrate.data.targets import Target
 from molrate.errors import InputError, UsageError
+from molrate.measures.rowspace import FEATURE_LIMIT, NORM_LIMIT
 
 _ROUNDING = 1e-6
-_LIMIT = 10.0
-"""Standard deviations beyond which a dimension of an embedding says no more."""
-_NORM_LIMIT = 2.5
-"""Norms of a median training molecule beyond which an embedding says no more."""
 
 
 @dataclass(frozen=True)
@@ -232,9 +229,9 @@ class Head(nn.Module):
         scale[scale <= _ROUNDING * (1 + np.abs(mean))] = 1.0
         self.feature_mean.copy_(torch.from_numpy(mean.astype(np.float32)))
         self.feature_scale.copy_(torch.from_numpy(scale.astype(np.float32)))
-        self.feature_limit.fill_(_LIMIT)
-        norms = np.linalg.norm(np.clip((wide - mean) / scale, -_LIMIT, _LIMIT), axis=1)
-        self.norm_limit.fill_(_NORM_LIMIT * float(np.median(norms)) or torch.inf)
+        self.feature_limit.fill_(FEATURE_LIMIT)
+        norms = np.linalg.norm(np.clip((wide - mean) / scale, -FEATURE_LIMIT, FEATURE_LIMIT), axis=1)
+        self.norm_limit.fill_(NORM_LIMIT * float(np.median(norms)) or torch.inf)
 
     def scale_targets(self, values: npt.NDArray[np.float64]) -> None:
         """Standardise targets by the values measured in training, shape (n, n_outputs)."""
