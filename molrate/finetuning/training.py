@@ -428,23 +428,27 @@ def _trainer(
     )
 
 
-def embed_examples(encoder: nn.Module, part: Examples, batch_size: int) -> npt.NDArray[np.float32]:
+def embed_examples(
+    encoder: nn.Module, part: Examples, batch_size: int, device: str
+) -> npt.NDArray[np.float32]:
     """Embeddings of a part as the encoder is, shape (n, d)."""
-    encoder.eval()
+    encoder.eval().to(device)
     with torch.inference_mode():
-        found = [encoder(part.batch(rows)[0]) for rows in Batches(len(part), batch_size)]
-    return torch.cat(found).numpy()
+        batches = (part.batch(rows)[0] for rows in Batches(len(part), batch_size))
+        found = [encoder(_to(batch, device)) for batch in batches]
+    return torch.cat(found).cpu().numpy()
 
 
-def predict(run: FinetuningRun, kind: str, part: Examples, batch_size: int) -> npt.NDArray[np.float64]:
+def predict(
+    run: FinetuningRun, kind: str, part: Examples, batch_size: int, device: str
+) -> npt.NDArray[np.float64]:
     """Predictions for a part, shape (n, n_outputs), in the target's unit or as probabilities."""
-    run.eval()
+    run.eval().to(device)
     with torch.inference_mode():
-        batches = [part.batch(rows)[0] for rows in Batches(len(part), batch_size)]
-        found = [run.head.predict(run.encoder(_to(batch, run)), kind) for batch in batches]
+        batches = (part.batch(rows)[0] for rows in Batches(len(part), batch_size))
+        found = [run.head.predict(run.encoder(_to(batch, device)), kind) for batch in batches]
     return torch.cat(found).double().cpu().numpy()
 
 
-def _to(batch: Any, run: FinetuningRun) -> Any:
-    device = next(run.head.parameters()).device
+def _to(batch: Any, device: str) -> Any:
     return tuple(part.to(device) for part in batch) if isinstance(batch, tuple) else batch.to(device)
