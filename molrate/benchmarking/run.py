@@ -26,7 +26,7 @@ from joblib import Parallel, delayed
 
 from molrate.benchmarking.cells import FINETUNING, SCORES, VARIANTS, Cell, Outcome, Rows, settings_text
 from molrate.benchmarking.variants import variant_table
-from molrate.data.datasets import Dataset, dataset_name, load_dataset
+from molrate.data.datasets import Dataset, dataset_cards, dataset_name, load_dataset
 from molrate.data.duplicates import measurement_notes
 from molrate.data.policy import RowPolicy
 from molrate.data.splits import SplitError, part_notes
@@ -60,7 +60,8 @@ class Source:
     ----------
     path : str
     target : tuple of str, optional
-        All of a dataset with a card if not given.
+        All of a dataset with a card if not given, or if it has none of these: tables and datasets with cards
+        can then be named together.
     positive, censored : str, optional
         As for :func:`molrate.load_dataset`.
     """
@@ -72,7 +73,14 @@ class Source:
 
     def load(self) -> Dataset:
         """Read it."""
-        return load_dataset(self.path, self.target, positive=self.positive, censored=self.censored)
+        return load_dataset(self.path, self._wanted(), positive=self.positive, censored=self.censored)
+
+    def _wanted(self) -> tuple[str, ...] | None:
+        """Targets to read; a dataset with a card that has none of those named has all of its own."""
+        cards = dataset_cards()
+        if self.path not in cards or set(self.target or ()) & set(cards[self.path]["targets"]):
+            return self.target
+        return None
 
 
 @dataclass(frozen=True)

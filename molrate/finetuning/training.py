@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
@@ -435,7 +436,7 @@ def embed_examples(
     encoder.eval().to(device)
     with torch.inference_mode():
         batches = (part.batch(rows)[0] for rows in Batches(len(part), batch_size))
-        found = [encoder(_to(batch, device)) for batch in batches]
+        found = [encoder(move_data_to_device(batch, device)) for batch in batches]
     return torch.cat(found).cpu().numpy()
 
 
@@ -446,9 +447,5 @@ def predict(
     run.eval().to(device)
     with torch.inference_mode():
         batches = (part.batch(rows)[0] for rows in Batches(len(part), batch_size))
-        found = [run.head.predict(run.encoder(_to(batch, device)), kind) for batch in batches]
+        found = [run.head.predict(run.encoder(move_data_to_device(batch, device)), kind) for batch in batches]
     return torch.cat(found).double().cpu().numpy()
-
-
-def _to(batch: Any, device: str) -> Any:
-    return tuple(part.to(device) for part in batch) if isinstance(batch, tuple) else batch.to(device)
