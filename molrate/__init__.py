@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from molrate.ranking.score import score
     from molrate.ranking.score_features import score_features
     from molrate.screening.hits import screen
+    from molrate.selection.select import select
     from molrate.statistics.feature_statistics import FeatureStatistics
 
 _HOMES = {
@@ -49,6 +50,7 @@ _HOMES = {
     "score": "molrate.ranking.score",
     "score_features": "molrate.ranking.score_features",
     "screen": "molrate.screening.hits",
+    "select": "molrate.selection.select",
 }
 
 __all__ = [
@@ -73,6 +75,7 @@ __all__ = [
     "score",
     "score_features",
     "screen",
+    "select",
 ]
 
 

@@ -194,15 +194,7 @@ def _deviation(data: TrainingData) -> float:
 
 def training_part(data: TrainingData) -> Dataset:
     """Dataset of the molecules that fine-tuning learns from and chooses by."""
-    rows = np.sort(np.concatenate([data.split.train, data.split.validation]))
-    dataset = data.dataset
-    return Dataset(
-        dataset.name,
-        dataset.smiles[rows],
-        tuple(target.take(rows) for target in dataset.targets),
-        dataset.ids[rows],
-        dataset.source,
-    )
+    return data.dataset.take(np.sort(np.concatenate([data.split.train, data.split.validation])))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from molrate.errors import MolrateError
 
 _COMMANDS = (
     "score",
+    "select",
     "finetune",
     "predict",
     "benchmark",

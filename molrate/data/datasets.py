@@ -159,6 +159,11 @@ class Dataset:
         policy = TargetPolicy(task, positive, censored)
         return _in_memory(smiles, columns, policy, name, _row_numbers(len(smiles)), "molecules in memory")
 
+    def take(self, rows: npt.NDArray[np.intp]) -> Dataset:
+        """The same targets for some rows."""
+        targets = tuple(target.take(rows) for target in self.targets)
+        return replace(self, smiles=self.smiles[rows], targets=targets, ids=self.ids[rows])
+
     def select(self, names: Sequence[str]) -> Dataset:
         """The same molecules with some of the targets.
 

@@ -130,6 +130,44 @@ def waiting(path: Path) -> Iterator[None]:
         _release(lock, beside)
 
 
+@contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Whether nobody else is at a file; if so, keep others from it while the block runs.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        In a folder that exists.
+
+    Raises
+    ------
+    InputError
+        If it cannot be locked.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, claimed(Path(folder) / "job.json") as free:
+    ...     free
+    True
+    """
+    from filelock import Timeout
+
+    beside = path.with_name(f".{path.name}.lock")
+    lock = _lock(beside)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    except (OSError, NotImplementedError) as error:
+        raise InputError(f"{path}: cannot be locked: {_reason(error)}") from error
+    try:
+        yield True
+    finally:
+        _release(lock, beside)
+
+
 def _lock(path: Path) -> BaseFileLock:
     from filelock import FileLock
 

@@ -49,11 +49,11 @@ def compare(
         if name != encoder:
             forest = tune(data, load_encoder(name), forests, device="cpu")
             contenders[f"forest on {name}"] = (forest.test, forest.predicted)
-    contenders["the mean"] = (tuned.test, _guesses(data, len(tuned.test)))
-    return _table(data, contenders)
+    contenders["the mean"] = (tuned.test, constant_predictions(data, len(tuned.test)))
+    return comparison_table(data, contenders)
 
 
-def _guesses(data: TrainingData, n: int) -> _Floats:
+def constant_predictions(data: TrainingData, n: int) -> _Floats:
     """The mean of the training values, or the shares of classes, for each of n molecules."""
     known = data.values[data.split.train]
     if data.task.kind == "multiclass":
@@ -62,9 +62,17 @@ def _guesses(data: TrainingData, n: int) -> _Floats:
     return np.tile(np.nanmean(known, axis=0), (n, 1))
 
 
-def _table(
+def comparison_table(
     data: TrainingData, contenders: Mapping[str, tuple[npt.NDArray[np.intp], _Floats]]
 ) -> dict[str, Any]:
+    """Errors of contenders on the molecules that all of them predict; see :func:`compare`.
+
+    Parameters
+    ----------
+    data : TrainingData
+    contenders : mapping of str to (ndarray of int, shape (n,), ndarray, shape (n, n_outputs))
+        Rows of each, and what it predicts of them.
+    """
     rows = np.array(sorted(set.intersection(*(set(rows.tolist()) for rows, _ in contenders.values()))))
     metric = MAIN_METRIC["regression" if data.task.kind == "regression" else "classification"]
     aligned = {name: predicted[np.searchsorted(own, rows)] for name, (own, predicted) in _sorted(contenders)}

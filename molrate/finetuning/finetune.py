@@ -207,9 +207,9 @@ def run_finetuning(
     request = make_request(
         "finetune",
         _FORMAT,
-        dataset=f"sha256:{_digest(data)}",
+        dataset=f"sha256:{data_digest(data)}",
         targets=data.task.record(),
-        split={"method": data.method, "rows": f"sha256:{_split_digest(data)}"},
+        split={"method": data.method, "rows": f"sha256:{split_digest(data)}"},
         encoder={"name": model.name, **model.identity()},
         settings=settings,
         device=choose_device(device),
@@ -234,13 +234,13 @@ def run_finetuning(
     return record
 
 
-def _digest(data: TrainingData) -> str:
+def data_digest(data: TrainingData) -> str:
     """Digest of molecules and targets, however the table was read."""
     content = data.molecules.digest.encode() + data.values.tobytes()
     return hashlib.sha256(content).hexdigest()
 
 
-def _split_digest(data: TrainingData) -> str:
+def split_digest(data: TrainingData) -> str:
     """Digest of the parts, which a table may have named otherwise before."""
     return hashlib.sha256(json.dumps(data.split.record()).encode()).hexdigest()
 
@@ -324,6 +324,7 @@ def write_model(
     tuned: FinetuneResult,
     settings: dict[str, Any],
     comparison: dict[str, Any],
+    structures: bool = True,
 ) -> dict[str, Any]:
     """Write a fine-tuned model.
 
@@ -338,6 +339,8 @@ def write_model(
         Of the run: those of rows (:class:`molrate.data.policy.RowPolicy`), of transfer, and of training.
     comparison : dict
         Of :func:`molrate.finetuning.comparison.compare`.
+    structures : bool
+        Whether training molecules are kept; without them, predictions have no similarity to them.
 
     Returns
     -------
@@ -357,7 +360,8 @@ def write_model(
     parts = ("train",) if settings["ensemble"] == 1 else ("train", "validation")
     known = np.sort(np.concatenate([getattr(data.split, part) for part in parts]))
     supported = [row for row in known.tolist() if row not in tuned.unsupported]
-    save_model(folder, encoder, members, record, data.molecules.canonical[supported].tolist())
+    training = data.molecules.canonical[supported].tolist() if structures else []
+    save_model(folder, encoder, members, record, training)
     return record
 
 

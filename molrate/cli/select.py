@@ -1,0 +1,213 @@
+"""``molrate select``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from molrate.cli.options import (
+    device_option,
+    duplicates_option,
+    encoder_option,
+    examples,
+    is_quiet,
+    logging_options,
+    max_atoms_option,
+    on_invalid_option,
+    output_option,
+    seed_option,
+    smiles_column_option,
+    standardisation_option,
+    target_options,
+)
+from molrate.cli.signals import resumable
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from molrate.selection.result import Selection
+    from molrate.selection.run import Update, Watcher
+
+_EXAMPLES = examples(
+    "molrate select my.csv -t logP --budget 20m -o model/",
+    "molrate select my.csv -t active --budget 2h -o model/ --no-structures",
+    "molrate select my.csv -t logP --max-jobs 30 -o model/",
+)
+
+
+@click.command("select", short_help="Find the best model for a dataset within a time.", epilog=_EXAMPLES)
+@click.argument("source", metavar="DATASET")
+@target_options()
+@output_option("Write the model into this folder, named without an ending.", "FOLDER", path=True)
+@click.option("--budget", metavar="TIME", help="End after this time, such as 90s, 20m or 1.5h.")
+@click.option(
+    "--max-jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Run so many jobs, in place of a time. A job is one model on one fold.",
+)
+@encoder_option("encoders", "Try this encoder beside the baselines; by default those ranked first", many=True)
+@smiles_column_option()
+@click.option(
+    "--split",
+    type=click.Choice(["random", "scaffold"]),
+    default="random",
+    show_default=True,
+    help="Choose the molecules to test on at random, or by their scaffolds.",
+)
+@click.option(
+    "--epochs",
+    "n_epochs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Pass over the training molecules at most so many times; by default 20,000 through their number, 10 "
+    "at least and 30 at most.",
+)
+@click.option(
+    "--structures/--no-structures",
+    default=True,
+    show_default=True,
+    help="Keep the training molecules in the model, for the similarity of others to them.",
+)
+@standardisation_option()
+@duplicates_option()
+@on_invalid_option()
+@max_atoms_option()
+@seed_option()
+@device_option()
+@logging_options
+def command(
+    source: str,
+    output: Path,
+    encoders: tuple[str, ...],
+    smiles_column: str | None,
+    **options: Any,
+) -> None:
+    """Find the best model for DATASET, a name (see molrate list datasets) or a table with --target.
+
+    Encoders are ranked, the first few race against descriptors and fingerprints, frozen and fine-tuned, fold
+    by fold, and those that fall behind are dropped. The folds of the best are the model, which molrate
+    predict and screen use. Its folder has a leaderboard and a model card. A run that was stopped goes on when
+    the same command is given again, and several at once share the work.
+    """
+    from molrate.files.output import choose_destination
+    from molrate.selection.select import select
+
+    choose_destination(output, folder=True)
+    with resumable("the same command"), _watched(is_quiet()) as watcher:
+        found = select(
+            source,
+            options.pop("target"),
+            output,
+            encoders=encoders or None,
+            smiles=smiles_column,
+            progress=watcher,
+            **options,
+        )
+    click.echo(describe(found))
+
+
+def describe(found: Selection) -> str:
+    """The leaderboard, the answer and the error on the test part, as text."""
+    from molrate.finetuning.comparison import describe_comparison
+    from molrate.selection.leaderboard import n_folds
+
+    record = found.record
+    why = {
+        "decided": "the race is decided",
+        "time": "the time is up",
+        "jobs": "the jobs are done",
+        "interrupted": "it was interrupted",
+    }
+    return "\n".join(
+        [
+            _as_text(found.leaderboard),
+            "",
+            found.answer,
+            f"{describe_comparison(record['comparison'])}",
+            f"{why[record['ended']]}; the model is the mean of {n_folds(len(record['folds']))}",
+            f"model: {found.folder}",
+        ]
+    )
+
+
+_SHOWN = ("rank", "tier", "model", "fitted", "folds", "mean", "sd", "difference", "seconds", "state")
+
+
+def _cells(board: pd.DataFrame) -> list[list[str]]:
+    """The leaderboard's cells as text, its header first."""
+    header = ["rank", "tier", "model", "fitted", "folds", "", "sd", "worse by", "seconds", "state"]
+    header[5] = str(board["metric"].iloc[0])
+    rows = [[_cell(name, value) for name, value in row.items()] for _, row in board[list(_SHOWN)].iterrows()]
+    for cells, (_, row) in zip(rows, board.iterrows(), strict=True):
+        if cells[7] and row["state"] != "best":
+            cells[7] += f" [{row['low']:.3g}, {row['high']:.3g}]"
+    return [header, *rows]
+
+
+def _cell(name: Any, value: Any) -> str:
+    import pandas as pd
+
+    if pd.isna(value):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.0f}" if name == "seconds" else f"{value:.3g}"
+    return str(value)
+
+
+def _as_text(board: pd.DataFrame) -> str:
+    rows = _cells(board)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+@contextmanager
+def _watched(quiet: bool) -> Iterator[Watcher | None]:
+    """A live leaderboard on a terminal, a line for each job elsewhere, on standard error."""
+    if quiet:
+        yield None
+        return
+    if not sys.stderr.isatty():
+        yield _tell
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
+        yield lambda update: live.update(_live_table(update), refresh=True)
+
+
+def _live_table(update: Update) -> Table:
+    from rich.table import Table
+
+    header, *rows = _cells(update.board)
+    doing = update.job.candidate.name if update.result is None else "next"
+    table = Table(*header, title=f"{doing}, fold {update.job.fold + 1}{_left(update)}")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _tell(update: Update) -> None:
+    """One line for a job that has ended."""
+    if update.result is None:
+        return
+    metric, best = update.board["metric"].iloc[0], update.board.iloc[0]
+    gave = update.result.error or f"{metric} {update.result.value:.4g}"
+    leading = f"; best so far {best['model']} {best['mean']:.4g}" if best["folds"] else ""
+    click.echo(
+        f"fold {update.job.fold + 1}, {update.job.candidate.name}: {gave} ({update.result.seconds:.0f} s)"
+        f"{leading}{_left(update)}",
+        err=True,
+    )
+
+
+def _left(update: Update) -> str:
+    return "" if update.left == float("inf") else f"; {max(0.0, update.left):.0f} s left"

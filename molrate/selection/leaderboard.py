@@ -1,0 +1,193 @@
+"""The leaderboard: a row for each model that competed, the best first, and what it says in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from molrate.encoders.base import load_encoder
+from molrate.finetuning.comparison import BASELINES
+from molrate.selection.candidates import FINE_TUNED, Candidate, Entry
+from molrate.selection.jobs import Job
+from molrate.selection.race import Race, Standing
+
+COLUMNS = (
+    "rank",
+    "tier",
+    "model",
+    "fitted",
+    "state",
+    "folds",
+    "metric",
+    "mean",
+    "sd",
+    "frozen_mean",
+    "frozen_sd",
+    "fine_tuned_mean",
+    "fine_tuned_sd",
+    "difference",
+    "low",
+    "high",
+    "seconds",
+    "licence",
+    "score_tier",
+    "note",
+)
+BEST, TIED, NOT_RUN, FAILED = "best", "not told apart", "not run", "failed"
+_KINDS = {"rdkit-descriptors": "descriptors", "ecfp4": "a fingerprint"}
+
+
+def make_leaderboard(race: Race, standing: Standing, shortlist: Mapping[str, Entry]) -> pd.DataFrame:
+    """Every model that competes, by its better way of being fitted.
+
+    Parameters
+    ----------
+    race : Race
+    standing : Standing
+        Of the race now.
+    shortlist : mapping of str to Entry
+        By encoder.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns :data:`COLUMNS`: ``tier`` is 1 for the best and all that are not told apart from it, else 2;
+        ``difference`` is how much worse than the best, on the folds that both have.
+    """
+    everyone = [*race.candidates, *standing.alive, *standing.dropped, *standing.failed]
+    models: dict[str, list[Candidate]] = {}
+    for candidate in dict.fromkeys(everyone):
+        models.setdefault(candidate.model, []).append(candidate)
+    rows = [_row(race, standing, candidates, shortlist, len(models)) for candidates in models.values()]
+    rows.sort(key=_order)
+    for rank, row in enumerate(rows, start=1):
+        row["rank"] = rank if row["folds"] else None
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    return frame.astype({"rank": "Int64", "tier": "Int64", "score_tier": "Int64"})
+
+
+def _order(row: Mapping[str, object]) -> tuple[bool, bool, float]:
+    difference = row["difference"]
+    assert isinstance(difference, float)
+    return row["state"] != BEST, np.isnan(difference), difference
+
+
+def _row(
+    race: Race,
+    standing: Standing,
+    candidates: list[Candidate],
+    shortlist: Mapping[str, Entry],
+    n_models: int,
+) -> dict[str, object]:
+    shown = min(candidates, key=lambda one: _precedence(race, standing, one))
+    folds = race.folds_of(shown)
+    values = race.values(shown, folds)
+    leader = standing.ranked[0] if standing.ranked else None
+    is_leader = shown == leader
+    gap = (np.nan,) * 3
+    if leader is not None and folds and not is_leader:
+        found = race.difference(shown, leader, max(1, n_models - 1))
+        gap = found.mean, found.low, found.high
+    by_mode = {one.mode == FINE_TUNED: _moments(race, one) for one in candidates}
+    frozen, fine_tuned = by_mode.get(False, (np.nan, np.nan)), by_mode.get(True, (np.nan, np.nan))
+    entry = shortlist[shown.encoder]
+    mean, sd = _moments(race, shown)
+    tier = None if not folds else 1 if is_leader or not gap[1] > 0 else 2
+    return {
+        "rank": None,
+        "tier": tier,
+        "model": shown.model,
+        "fitted": shown.mode,
+        "state": BEST if is_leader else _state(standing, shown, tier),
+        "folds": len(values),
+        "metric": race.metric,
+        "mean": mean,
+        "sd": sd,
+        "frozen_mean": frozen[0],
+        "frozen_sd": frozen[1],
+        "fine_tuned_mean": fine_tuned[0],
+        "fine_tuned_sd": fine_tuned[1],
+        "difference": 0.0 if is_leader else gap[0],
+        "low": 0.0 if is_leader else gap[1],
+        "high": 0.0 if is_leader else gap[2],
+        "seconds": _seconds(race, candidates),
+        "licence": load_encoder(shown.encoder).card.licence,
+        "score_tier": entry.tier,
+        "note": "; ".join(
+            f"{one.mode}: {standing.failed[one]}" for one in candidates if one in standing.failed
+        ),
+    }
+
+
+def _precedence(race: Race, standing: Standing, candidate: Candidate) -> tuple[int, int, float]:
+    """The way that stands for a model: the one furthest in the race, then the better one."""
+    folds = race.folds_of(candidate)
+    place = standing.ranked.index(candidate) if candidate in standing.ranked else len(standing.ranked)
+    return place, -len(folds), race.sign * float(race.values(candidate, folds).mean()) if folds else 0.0
+
+
+def _moments(race: Race, candidate: Candidate) -> tuple[float, float]:
+    """Mean and standard deviation over folds; NaN where there are too few."""
+    values = race.values(candidate, race.folds_of(candidate))
+    return (
+        float(values.mean()) if len(values) else np.nan,
+        float(values.std(ddof=1)) if len(values) > 1 else np.nan,
+    )
+
+
+def _seconds(race: Race, candidates: list[Candidate]) -> float:
+    """What all jobs of a model took."""
+    results = [race.lookup(Job(one, fold)) for one in candidates for fold in range(len(race.folds))]
+    return round(sum(result.seconds for result in results if result is not None), 1)
+
+
+def _state(standing: Standing, candidate: Candidate, tier: int | None) -> str:
+    if candidate in standing.failed:
+        return FAILED
+    if candidate in standing.dropped:
+        return f"dropped after {n_folds(standing.dropped[candidate])}"
+    return NOT_RUN if tier is None else TIED if tier == 1 else "behind"
+
+
+def n_folds(number: int) -> str:
+    """So many folds, in words.
+
+    >>> n_folds(1), n_folds(2)
+    ('1 fold', '2 folds')
+    """
+    return f"{number} fold" if number == 1 else f"{number} folds"
+
+
+def describe_winner(board: pd.DataFrame, kinds: str = "") -> str:
+    """The answer in a sentence or two.
+
+    Parameters
+    ----------
+    board : pandas.DataFrame
+        Of :func:`make_leaderboard`.
+    kinds : str
+        Estimators of a baseline that won, such as ``forest``.
+
+    Examples
+    --------
+    >>> row = {"model": "ecfp4", "fitted": "estimated", "state": "best", "folds": 5, "metric": "rmse"}
+    >>> describe_winner(pd.DataFrame([{**row, "mean": 1.2, "tier": 1}]))
+    'Use a fingerprint: ecfp4 predicts these molecules best (rmse 1.2, mean of 5 folds).'
+    """
+    best = board.iloc[0]
+    measured = f"{best['metric']} {best['mean']:.3g}, mean of {n_folds(best['folds'])}"
+    others = board.iloc[1:]
+    tried = others[others["folds"] > 0]
+    tied = tried[tried["tier"] == 1]["model"].tolist()
+    apart = f" Not told apart from it: {', '.join(tied)}." if tied else ""
+    if best["model"] in BASELINES:
+        fitted = f" with {kinds}" if kinds else ""
+        networks = [name for name in tried["model"] if name not in BASELINES]
+        none_better = ", and no encoder that was tried is better" if networks else ""
+        return (
+            f"Use {_KINDS[best['model']]}: {best['model']}{fitted} predicts these molecules best "
+            f"({measured}){none_better}.{apart}"
+        )
+    return f"Best is {best['model']}, {best['fitted']} ({measured}).{apart}"

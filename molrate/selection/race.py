@@ -1,0 +1,246 @@
+"""A race by folds: one fold each, more for the survivors, and candidates dropped on paired differences.
+
+The state of a race is a function of the results that are there, so that processes that share a folder agree
+on it, and a run that was stopped goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+from molrate.data.splits import Split
+from molrate.errors import InputError
+from molrate.finetuning.data import TrainingData
+from molrate.models.metrics import HIGHER_IS_BETTER, main_value
+from molrate.selection.candidates import ESTIMATED, Candidate
+from molrate.selection.jobs import Floats, Job, Result
+
+LEVEL = 0.95
+_RESAMPLES = 200
+
+Lookup = Callable[[Job], Result | None]
+"""The result of a job, or None if it was not done."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much worse one candidate is than another, on the folds that both have.
+
+    Attributes
+    ----------
+    mean, low, high : float
+        In the metric's unit; positive is worse, whichever way the metric goes. NaN without a common fold.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a race is.
+
+    Attributes
+    ----------
+    n_rounds : int
+        Folds that every candidate still in the race has.
+    ranked : tuple of Candidate
+        Those that can be compared, best first.
+    alive : tuple of Candidate
+        Those still in the race, with any that have no result yet.
+    dropped : dict of Candidate to int
+        After how many folds each was dropped.
+    failed : dict of Candidate to str
+        Why each failed.
+    pending : tuple of Job
+        What is to be done next, in order; empty when the race is decided or the number of jobs reached.
+    is_decided : bool
+        Whether all folds were run, or one candidate alone is left with all of its folds.
+    """
+
+    n_rounds: int
+    ranked: tuple[Candidate, ...]
+    alive: tuple[Candidate, ...]
+    dropped: dict[Candidate, int]
+    failed: dict[Candidate, str]
+    pending: tuple[Job, ...]
+    is_decided: bool
+
+    @property
+    def leader(self) -> Candidate:
+        """The best so far.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        if not self.ranked:
+            reasons = "; ".join(f"{one.name}: {why}" for one, why in self.failed.items())
+            raise InputError(
+                f"no model could be fitted: {reasons}"
+                if reasons
+                else "no model was finished in the time; give more (--budget)"
+            )
+        return self.ranked[0]
+
+
+class Race:
+    """Candidates over the folds of a dataset.
+
+    Parameters
+    ----------
+    data : TrainingData
+    folds : sequence of Split
+    metric : str
+        Name of what candidates are compared by.
+    candidates : sequence of Candidate
+        In the order in which they begin.
+    lookup : callable
+        Gives results of jobs.
+
+    Raises
+    ------
+    InputError
+        If the metric does not exist for a fold.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        folds: Sequence[Split],
+        metric: str,
+        candidates: Sequence[Candidate],
+        lookup: Lookup,
+    ) -> None:
+        self.data, self.folds, self.metric = data, folds, metric
+        self.candidates, self.lookup = candidates, lookup
+        self.sign = -1 if HIGHER_IS_BETTER[metric] else 1
+        self._resampled: dict[Job, Floats] = {}
+        for fold in folds:
+            guesses = np.full((len(fold.test), data.task.n_outputs), 1 / data.task.n_outputs)
+            if not np.isfinite(self._value(fold.test, guesses)):
+                raise InputError(
+                    f"{metric} does not exist for a fold of {len(fold.test)} molecules, which lacks a class; "
+                    "add molecules of the rarer classes, or leave the target out (--target)"
+                )
+
+    def folds_of(self, candidate: Candidate) -> list[int]:
+        """Folds that a candidate has a result for."""
+        results = {fold: self.lookup(Job(candidate, fold)) for fold in range(len(self.folds))}
+        return [fold for fold, result in results.items() if result is not None and result.error is None]
+
+    def values(self, candidate: Candidate, folds: Sequence[int]) -> Floats:
+        """The metric of a candidate on some folds, shape (n_folds,)."""
+        return np.array([self._result(Job(candidate, fold)).value for fold in folds])
+
+    def standing(self, max_jobs: int | None = None) -> Standing:
+        """Where the race is.
+
+        Parameters
+        ----------
+        max_jobs : int, optional
+            How many jobs are done in all.
+        """
+        alive = list(self.candidates)
+        dropped: dict[Candidate, int] = {}
+        failed: dict[Candidate, str] = {}
+        planned: list[Job] = []
+        for number in range(len(self.folds)):
+            if number == 1:
+                alive += self._described(alive)
+            known = set(planned)
+            jobs = [Job(one, fold) for one in alive for fold in range(number + 1)]
+            jobs = [job for job in jobs if job not in known]
+            planned += jobs
+            missing = [job for job in jobs if self.lookup(job) is None]
+            if missing:
+                allowed = set(planned[:max_jobs])
+                pending = tuple(job for job in missing if job in allowed)
+                failed |= self._failed(jobs)
+                alive = [one for one in alive if one not in failed]
+                ranked = self._ranked(alive, max(number, 1))
+                return Standing(number, tuple(ranked), tuple(alive), dropped, failed, pending, False)
+            failed |= self._failed(jobs)
+            alive = self._ranked([one for one in alive if one not in failed], number + 1)
+            out = self._beaten(alive, number + 1)
+            dropped |= dict.fromkeys(out, number + 1)
+            alive = [one for one in alive if one not in out]
+        left = tuple(alive)
+        return Standing(len(self.folds), left, left, dropped, failed, (), True)
+
+    def difference(self, one: Candidate, other: Candidate, n_others: int = 1) -> Difference:
+        """How much worse one candidate is than another, with an interval.
+
+        Its standard error is the larger of two: of a bootstrap over the molecules left out, fold by fold and
+        the same for both, and, from two folds on, of the folds' differences. The level is corrected for the
+        number of others that are compared with the same one (Bonferroni).
+
+        Parameters
+        ----------
+        one, other : Candidate
+        n_others : int
+        """
+        folds = [fold for fold in self.folds_of(one) if fold in self.folds_of(other)]
+        if not folds:
+            return Difference(np.nan, np.nan, np.nan)
+        gaps = self.sign * (self.values(one, folds) - self.values(other, folds))
+        drawn = np.mean(
+            [self._drawn(Job(one, fold)) - self._drawn(Job(other, fold)) for fold in folds], axis=0
+        )
+        error = float(np.nanstd(drawn, ddof=1))
+        if len(folds) > 1:
+            error = max(error, float(gaps.std(ddof=1)) / np.sqrt(len(folds)))
+        reach = float(norm.ppf(1 - (1 - LEVEL) / 2 / n_others)) * error
+        mean = float(gaps.mean())
+        return Difference(mean, mean - reach, mean + reach)
+
+    def _ranked(self, candidates: Sequence[Candidate], n_folds: int) -> list[Candidate]:
+        """Those that have the first folds, best first."""
+        folds = range(n_folds)
+        having = [one for one in candidates if set(folds) <= set(self.folds_of(one))]
+        return sorted(having, key=lambda one: self.sign * float(self.values(one, folds).mean()))
+
+    def _beaten(self, ranked: Sequence[Candidate], n_folds: int) -> list[Candidate]:
+        """Those that the leader is told apart from; the last fold drops nobody."""
+        if n_folds == len(self.folds):
+            return []
+        others = ranked[1:]
+        return [one for one in others if self.difference(one, ranked[0], len(others)).low > 0]
+
+    def _described(self, ranked: Sequence[Candidate]) -> list[Candidate]:
+        """The best encoder with descriptors beside it, if an encoder is left that is no baseline."""
+        networks = [one for one in ranked if one.mode != ESTIMATED]
+        return [networks[0].with_descriptors] if networks else []
+
+    def _failed(self, jobs: Sequence[Job]) -> dict[Candidate, str]:
+        results = {job: self.lookup(job) for job in jobs}
+        return {
+            job.candidate: result.error
+            for job, result in results.items()
+            if result is not None and result.error is not None
+        }
+
+    def _result(self, job: Job) -> Result:
+        result = self.lookup(job)
+        assert result is not None
+        return result
+
+    def _drawn(self, job: Job) -> Floats:
+        """The metric on bootstrap samples of a fold, small where good, shape (n_resamples,)."""
+        if job not in self._resampled:
+            rows, predicted = np.sort(self.folds[job.fold].test), self._result(job).predicted
+            generator = np.random.default_rng(job.fold)
+            draws = generator.integers(0, len(rows), (_RESAMPLES, len(rows)))
+            values = [self._value(rows[drawn], predicted[drawn]) for drawn in draws]
+            self._resampled[job] = self.sign * np.array(values)
+        return self._resampled[job]
+
+    def _value(self, rows: np.typing.NDArray[np.intp], predicted: Floats) -> float:
+        targets = [target.take(rows) for target in self.data.targets]
+        return main_value(targets, self.data.task.kind, predicted)

@@ -1,0 +1,252 @@
+"""A selection into a folder: the shortlist, and jobs until the race is decided or the time is spent."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from molrate.embedding.embed import choose_device
+from molrate.embedding.settings import EmbeddingSettings
+from molrate.errors import UsageError
+from molrate.files.locks import waiting
+from molrate.files.output import make_folder, write_atomically
+from molrate.files.requests import REQUEST, make_request, note_request, take_up
+from molrate.finetuning.comparison import BASELINES
+from molrate.finetuning.config import FinetuningConfig
+from molrate.finetuning.data import TrainingData
+from molrate.finetuning.finetune import data_digest, split_digest
+from molrate.models.model import RECORD
+from molrate.quiet_lightning import require_lightning
+from molrate.ranking.score import rank_dataset
+from molrate.ranking.settings import MeasureSettings
+from molrate.selection.budget import Clock, Costs, TimeUpError
+from molrate.selection.candidates import Entry, make_candidates, make_shortlist
+from molrate.selection.jobs import Job, JobFolder, Result
+from molrate.selection.leaderboard import make_leaderboard
+from molrate.selection.race import Race, Standing
+from molrate.selection.result import (
+    COUNTED,
+    DECIDED,
+    INTERRUPTED,
+    TIME_UP,
+    Outcome,
+    Selection,
+    read_json,
+    read_selection,
+    write_selection,
+)
+
+logger = logging.getLogger(__name__)
+
+FOLDS = 5
+JOBS, RANKING, SHORTLIST = "jobs", "ranking.csv", "shortlist.json"
+_FORMAT = 1
+_SCORED = 1000
+"""Molecules that encoders are ranked on, drawn where there are more."""
+_RANKING_SHARE = 1 / 3
+"""Of the time, that ranking may take at most."""
+_POLL = 0.5
+"""Seconds between looks at what other processes are doing."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """News of a race.
+
+    Attributes
+    ----------
+    board : pandas.DataFrame
+        The leaderboard now.
+    job : Job
+        The one that begins, or has ended.
+    result : Result, optional
+        What it gave, if it has ended.
+    left : float
+        Seconds that are left; infinite where jobs are counted.
+    """
+
+    board: pd.DataFrame
+    job: Job
+    result: Result | None
+    left: float
+
+
+Watcher = Callable[[Update], None]
+
+
+def run_selection(
+    data: TrainingData,
+    output: str | Path,
+    config: FinetuningConfig,
+    clock: Clock,
+    *,
+    max_jobs: int | None = None,
+    encoders: Sequence[str] | None = None,
+    structures: bool = True,
+    device: str = "auto",
+    progress: Watcher | None = None,
+) -> Selection:
+    """Find the best model; see :func:`molrate.select`. The time counts from when `clock` was made."""
+    require_lightning()
+    folder, device = Path(output), choose_device(device)
+    if isinstance(encoders, str):
+        raise UsageError("encoders take a sequence of names; put the one name into a list")
+    for note in data.notes:
+        logger.warning("%s: %s", data.dataset.name, note)
+    request = make_request(
+        "select",
+        _FORMAT,
+        dataset=f"sha256:{data_digest(data)}",
+        targets=data.task.record(),
+        split={"method": data.method, "rows": f"sha256:{split_digest(data)}"},
+        encoders=None if encoders is None else sorted(set(encoders)),
+        settings={**data.policy.record(), **config.record(), "folds": FOLDS},
+        structures=structures,
+        device=device,
+    )
+    make_folder(folder)
+    with waiting(folder / REQUEST):
+        if not take_up(folder, request, (RECORD, f"{JOBS}/*.json")):
+            note_request(folder, request)
+    run = _Run(folder, data, config, device, request, clock, max_jobs, progress)
+    earlier = read_selection(folder)
+    if earlier is not None and earlier.record["ended"] == DECIDED:
+        run.jobs.forget_models()
+        return earlier
+    return run.select(run.shortlist(encoders), structures)
+
+
+class _Run:
+    """One process at a selection; others may be at the same."""
+
+    def __init__(
+        self,
+        folder: Path,
+        data: TrainingData,
+        config: FinetuningConfig,
+        device: str,
+        request: dict[str, Any],
+        clock: Clock,
+        max_jobs: int | None,
+        progress: Watcher | None,
+    ) -> None:
+        self.folder, self.data, self.config, self.device = folder, data, config, device
+        self.clock, self.max_jobs, self.progress = clock, max_jobs, progress
+        folds = data.folds(FOLDS, config.seed)
+        self.jobs = JobFolder(folder / JOBS, data, folds, config, device, request)
+
+    def shortlist(self, encoders: Sequence[str] | None) -> list[Entry]:
+        """Encoders to race: those that another process or an earlier run chose, or chosen now.
+
+        Ranking that takes more than a third of the time is given up: the baselines alone are raced then.
+        """
+        path = self.folder / SHORTLIST
+        with waiting(path):
+            kept = read_json(path)
+            if kept is not None:
+                return [Entry(**entry) for entry in kept["encoders"]]
+            try:
+                with self.clock.stopping(self.clock.left * _RANKING_SHARE):
+                    frame = self._rank(encoders)
+            except TimeUpError:
+                logger.warning(
+                    "ranking took more than a third of the time and was given up: only %s are tried; give "
+                    "more time (--budget) or name encoders (--encoder)",
+                    " and ".join(BASELINES),
+                )
+                return make_shortlist(pd.DataFrame(), self.config.seed)
+            chosen = make_shortlist(frame, self.config.seed)
+            record = {"encoders": [entry.record() for entry in chosen]}
+            write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
+            return chosen
+
+    def _rank(self, encoders: Sequence[str] | None) -> pd.DataFrame:
+        """Rank on molecules that the test part has none of."""
+        known = np.sort(np.concatenate([self.data.split.train, self.data.split.validation]))
+        if len(known) > _SCORED:
+            generator = np.random.default_rng(self.config.seed)
+            known = np.sort(generator.choice(known, _SCORED, replace=False))
+        settings = EmbeddingSettings(seed=self.config.seed, device=self.device)
+        dataset = self.data.dataset.take(known)
+        ranking = rank_dataset(dataset, encoders, self.data.policy, settings, MeasureSettings())
+        ranking.save(self.folder / RANKING)
+        return ranking.frame
+
+    def select(self, shortlist: Sequence[Entry], structures: bool) -> Selection:
+        """Run the race, and write the best model; after an interrupt too, which then goes on."""
+        candidates = make_candidates(shortlist)
+        race = Race(self.data, self.jobs.folds, self.jobs.metric, candidates, self.jobs.result)
+        entries = {entry.encoder: entry for entry in shortlist}
+        try:
+            ended = self._race(race, entries)
+        except KeyboardInterrupt:
+            if race.standing(self.max_jobs).ranked:
+                self._write(race, entries, INTERRUPTED, structures)
+            raise
+        return self._write(race, entries, ended, structures)
+
+    def _write(self, race: Race, entries: dict[str, Entry], ended: str, structures: bool) -> Selection:
+        standing = race.standing(self.max_jobs)
+        board = make_leaderboard(race, standing, entries)
+        outcome = Outcome(standing.leader, race, board, ended)
+        return write_selection(self.folder, self.data, self.config, self.jobs, outcome, structures)
+
+    def _race(self, race: Race, entries: dict[str, Entry]) -> str:
+        """Do jobs until there is none to do, and say why there is none."""
+        split = self.data.split
+        n_train = len(self.jobs.folds[0].train)
+        costs = Costs(list(entries.values()), self.config, n_train, len(split.test), race.lookup, FOLDS)
+        while True:
+            standing = race.standing(self.max_jobs)
+            if standing.is_decided:
+                return DECIDED
+            time_left = self.clock.left - costs.ending(standing)
+            jobs = self._affordable(race, standing, costs, time_left)
+            if not jobs:
+                return COUNTED if self.max_jobs is not None else TIME_UP
+            try:
+                with self.clock.stopping(time_left):
+                    if not self._do_one(jobs, race, entries):
+                        time.sleep(_POLL)
+            except TimeUpError:
+                return TIME_UP
+
+    def _affordable(self, race: Race, standing: Standing, costs: Costs, left: float) -> list[Job]:
+        """Jobs that should end in time, the next first; with none left, more folds of the leader."""
+        jobs = list(standing.pending)
+        if self.max_jobs is None and standing.ranked:
+            leader = standing.ranked[0]
+            jobs += [Job(leader, fold) for fold in range(FOLDS) if fold not in race.folds_of(leader)]
+        known = [*race.candidates, *standing.alive]
+        # What nothing can be said without is begun in any case, and stopped when the time is up.
+        begun = bool(standing.ranked)
+        return [
+            job
+            for job in dict.fromkeys(jobs)
+            if left > 0 and (not begun or costs.predicted(job, known) <= left)
+        ]
+
+    def _do_one(self, jobs: Sequence[Job], race: Race, entries: dict[str, Entry]) -> bool:
+        """Do the first job that no other process is at; False if there is none."""
+        for job in jobs:
+            with self.jobs.claim(job) as free:
+                if not free or self.jobs.result(job) is not None:
+                    continue
+                self._tell(race, entries, job, None)
+                result = self.jobs.run(job)
+            self._tell(race, entries, job, result)
+            return True
+        return any(self.jobs.result(job) is not None for job in jobs)
+
+    def _tell(self, race: Race, entries: dict[str, Entry], job: Job, result: Result | None) -> None:
+        if self.progress is not None:
+            board = make_leaderboard(race, race.standing(self.max_jobs), entries)
+            self.progress(Update(board, job, result, self.clock.left))
