@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +86,7 @@ _EXAMPLES = examples(
 def command(
     source: str,
     output: Path,
+    budget: str | None,
     encoders: tuple[str, ...],
     smiles_column: str | None,
     **options: Any,
@@ -96,20 +98,32 @@ def command(
     predict and screen use. Its folder has a leaderboard and a model card. A run that was stopped goes on when
     the same command is given again, and several at once share the work.
     """
+    begun = time.monotonic()
     from molrate.files.output import choose_destination
+    from molrate.selection.budget import parse_budget
+    from molrate.selection.result import INTERRUPTED, read_selection
     from molrate.selection.select import select
 
     choose_destination(output, folder=True)
-    with resumable("the same command"), _watched(is_quiet()) as watcher:
-        found = select(
-            source,
-            options.pop("target"),
-            output,
-            encoders=encoders or None,
-            smiles=smiles_column,
-            progress=watcher,
-            **options,
-        )
+    if budget is not None:
+        # The time counts from the command's start, and reading libraries is some seconds of it.
+        options["budget"] = max(1e-3, parse_budget(budget) - (time.monotonic() - begun))
+    try:
+        with resumable("the same command"), _watched(is_quiet()) as watcher:
+            found = select(
+                source,
+                options.pop("target"),
+                output,
+                encoders=encoders or None,
+                smiles=smiles_column,
+                progress=watcher,
+                **options,
+            )
+    except KeyboardInterrupt:
+        kept = read_selection(output)
+        if kept is not None and kept.record["ended"] == INTERRUPTED:
+            click.echo(describe(kept))
+        raise
     click.echo(describe(found))
 
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from molrate.encoders.base import load_encoder
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.data import TrainingData
-from molrate.finetuning.tuning import FinetuneResult, metrics_of, tune
-from molrate.models.metrics import MAIN_METRIC
+from molrate.finetuning.tuning import FinetuneResult, tune
+from molrate.models.metrics import MAIN_METRIC, main_value
 
 _Floats = npt.NDArray[np.float64]
 
@@ -54,7 +54,17 @@ def compare(
 
 
 def constant_predictions(data: TrainingData, n: int) -> _Floats:
-    """The mean of the training values, or the shares of classes, for each of n molecules."""
+    """The mean of the training values, or the shares of classes, for each of n molecules.
+
+    Parameters
+    ----------
+    data : TrainingData
+    n : int
+
+    Returns
+    -------
+    ndarray, shape (n, n_outputs)
+    """
     known = data.values[data.split.train]
     if data.task.kind == "multiclass":
         codes = known[~np.isnan(known)].astype(int)
@@ -80,7 +90,8 @@ def comparison_table(
     draws = generator.integers(0, len(rows), (_RESAMPLES, len(rows)))
 
     def value(predicted: _Floats, drawn: npt.NDArray[np.intp]) -> float:
-        return metrics_of(data, rows[drawn], predicted[drawn])["mean"][metric]
+        targets = [target.take(rows[drawn]) for target in data.targets]
+        return main_value(targets, data.task.kind, predicted[drawn])
 
     table = []
     for name, predicted in aligned.items():

@@ -22,12 +22,14 @@ from molrate.selection.race import Lookup, Standing
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _PASSES_OF_TRAINING = 3
 """A forward and a backward pass cost some three of the forward passes that embed."""
+_LEAST_SECONDS = 5e-4
+"""To embed a molecule; a ranking that found embeddings in the cache took less."""
 _HEAD_SECONDS = 1e-4
 """Of one molecule in one epoch of a head."""
 _ESTIMATOR_SECONDS = 5.0
 """Of a forest, boosting and a linear model in three folds, to begin with."""
-_ENDING_SECONDS = 5.0
-"""For the bootstrap of test errors, and for writing."""
+_ENDING_SECONDS, _ENDING_SHARE = 5.0, 0.01
+"""For the bootstrap of test errors, and for writing: so many seconds, and so much of the time."""
 _MARGIN = 1.2
 
 
@@ -153,14 +155,17 @@ class Costs:
         ]
         return _MARGIN * self._estimate(job.candidate) * (float(np.median(ratios)) if ratios else 1.0)
 
-    def ending(self, standing: Standing) -> float:
+    def ending(self, standing: Standing, clock: Clock) -> float:
         """Seconds for what comes after the race: the test part through the models, and writing."""
+        if clock.seconds is None:
+            return 0.0
         names = {one.encoder for one in standing.ranked[:1]} | set(BASELINES)
         embedding = sum(self._embedding.get(name, 0.0) for name in names)
-        return _ENDING_SECONDS + _MARGIN * self._n_folds * embedding * self._n_test
+        fixed = _ENDING_SECONDS + _ENDING_SHARE * clock.seconds
+        return fixed + _MARGIN * self._n_folds * embedding * self._n_test
 
     def _estimate(self, candidate: Candidate) -> float:
-        embedding = self._embedding.get(candidate.encoder, 0.0)
+        embedding = max(_LEAST_SECONDS, self._embedding.get(candidate.encoder, 0.0))
         if candidate.mode == ESTIMATED:
             return _ESTIMATOR_SECONDS
         epochs = self._all_epochs(candidate) * self._n_train

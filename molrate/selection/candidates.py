@@ -75,12 +75,15 @@ class Entry:
     seconds : float
         To embed one molecule.
     trainable : bool
+    licence : str
+        Of the weights; empty where there are none.
     """
 
     encoder: str
     tier: int | None
     seconds: float
     trainable: bool
+    licence: str = ""
 
     def record(self) -> dict[str, Any]:
         """As plain values."""
@@ -119,7 +122,8 @@ def _entry(name: str, ranked: pd.DataFrame, seed: int) -> Entry:
     if len(rows):
         tier = int(np.round(rows["tier"].astype(float).mean()))
         seconds = float((rows["seconds"] / rows["n"]).max())
-    return Entry(name, tier, seconds, load_encoder(name, seed=seed).n_transferable > 0)
+    encoder = load_encoder(name, seed=seed)
+    return Entry(name, tier, seconds, encoder.n_transferable > 0, encoder.card.licence)
 
 
 def make_candidates(shortlist: Sequence[Entry]) -> list[Candidate]:

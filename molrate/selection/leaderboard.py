@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from molrate.encoders.base import load_encoder
 from molrate.finetuning.comparison import BASELINES
 from molrate.selection.candidates import FINE_TUNED, Candidate, Entry
 from molrate.selection.jobs import Job
@@ -113,7 +112,7 @@ def _row(
         "low": 0.0 if is_leader else gap[1],
         "high": 0.0 if is_leader else gap[2],
         "seconds": _seconds(race, candidates),
-        "licence": load_encoder(shown.encoder).card.licence,
+        "licence": entry.licence,
         "score_tier": entry.tier,
         "note": "; ".join(
             f"{one.mode}: {standing.failed[one]}" for one in candidates if one in standing.failed

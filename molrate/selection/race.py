@@ -6,7 +6,7 @@ on it, and a run that was stopped goes on as if it had not been.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,42 +139,53 @@ class Race:
         """The metric of a candidate on some folds, shape (n_folds,)."""
         return np.array([self._result(Job(candidate, fold)).value for fold in folds])
 
-    def standing(self, max_jobs: int | None = None) -> Standing:
+    def standing(self, max_jobs: int | None = None, aside: Collection[Candidate] = ()) -> Standing:
         """Where the race is.
 
         Parameters
         ----------
         max_jobs : int, optional
             How many jobs are done in all.
+        aside : collection of Candidate
+            Those there is no time for: they are compared by the folds they have, and the race goes on.
         """
         alive = list(self.candidates)
         dropped: dict[Candidate, int] = {}
         failed: dict[Candidate, str] = {}
         planned: list[Job] = []
+        waiting: list[Candidate] = []
         for number in range(len(self.folds)):
             if number == 1:
                 alive += self._described(alive)
             known = set(planned)
             jobs = [Job(one, fold) for one in alive for fold in range(number + 1)]
             jobs = [job for job in jobs if job not in known]
-            planned += jobs
             missing = [job for job in jobs if self.lookup(job) is None]
+            late = {job.candidate for job in missing} & set(aside)
+            waiting += [one for one in alive if one in late]
+            alive = [one for one in alive if one not in late]
+            jobs = [job for job in jobs if job.candidate not in late]
+            missing = [job for job in missing if job.candidate not in late]
+            planned += jobs
             if missing:
                 allowed = set(planned[:max_jobs])
                 pending = tuple(job for job in missing if job in allowed)
                 failed |= self._failed(jobs)
                 alive = [one for one in alive if one not in failed]
-                ranked = self._ranked(alive, max(number, 1))
-                return Standing(number, tuple(ranked), tuple(alive), dropped, failed, pending, False)
+                ranked = self._joined(self._ranked(alive, max(number, 1)), waiting)
+                everyone = (*alive, *waiting)
+                return Standing(number, tuple(ranked), everyone, dropped, failed, pending, False)
             failed |= self._failed(jobs)
             alive = self._ranked([one for one in alive if one not in failed], number + 1)
             out = self._beaten(alive, number + 1)
             dropped |= dict.fromkeys(out, number + 1)
             alive = [one for one in alive if one not in out]
-        left = tuple(alive)
-        return Standing(len(self.folds), left, left, dropped, failed, (), True)
+        ranked = self._joined(alive, waiting)
+        return Standing(len(self.folds), tuple(ranked), (*alive, *waiting), dropped, failed, (), not waiting)
 
-    def difference(self, one: Candidate, other: Candidate, n_others: int = 1) -> Difference:
+    def difference(
+        self, one: Candidate, other: Candidate, n_others: int = 1, n_folds: int | None = None
+    ) -> Difference:
         """How much worse one candidate is than another, with an interval.
 
         Its standard error is the larger of two: of a bootstrap over the molecules left out, fold by fold and
@@ -185,8 +196,10 @@ class Race:
         ----------
         one, other : Candidate
         n_others : int
+        n_folds : int, optional
+            Compare on the first so many folds; on all that both have if not given.
         """
-        folds = [fold for fold in self.folds_of(one) if fold in self.folds_of(other)]
+        folds = [fold for fold in self.folds_of(one)[:n_folds] if fold in self.folds_of(other)[:n_folds]]
         if not folds:
             return Difference(np.nan, np.nan, np.nan)
         gaps = self.sign * (self.values(one, folds) - self.values(other, folds))
@@ -206,12 +219,22 @@ class Race:
         having = [one for one in candidates if set(folds) <= set(self.folds_of(one))]
         return sorted(having, key=lambda one: self.sign * float(self.values(one, folds).mean()))
 
+    def _joined(self, ranked: Sequence[Candidate], waiting: Sequence[Candidate]) -> list[Candidate]:
+        """Those that had no time among the others: ahead of the leader if better on the folds they share."""
+        joined = list(ranked)
+        for one in waiting:
+            if not self.folds_of(one):
+                continue
+            ahead = not joined or self.difference(one, joined[0]).mean < 0
+            joined.insert(0 if ahead else len(joined), one)
+        return joined
+
     def _beaten(self, ranked: Sequence[Candidate], n_folds: int) -> list[Candidate]:
         """Those that the leader is told apart from; the last fold drops nobody."""
         if n_folds == len(self.folds):
             return []
         others = ranked[1:]
-        return [one for one in others if self.difference(one, ranked[0], len(others)).low > 0]
+        return [one for one in others if self.difference(one, ranked[0], len(others), n_folds).low > 0]
 
     def _described(self, ranked: Sequence[Candidate]) -> list[Candidate]:
         """The best encoder with descriptors beside it, if an encoder is left that is no baseline."""

@@ -114,11 +114,12 @@ def read_selection(folder: Path) -> Selection | None:
     if record is None:
         return None
     try:
-        board = pd.read_csv(folder / LEADERBOARD)
+        board = pd.read_csv(folder / LEADERBOARD, dtype={"licence": str, "note": str})
     except (OSError, ValueError) as error:
         raise InputError(f"{folder / LEADERBOARD}: cannot be read: {error}") from error
     board = board.astype({"rank": "Int64", "tier": "Int64", "score_tier": "Int64"})
-    return Selection(folder, board.fillna({"licence": "", "note": ""}), record)
+    texts = {name: board[name].astype(object).fillna("") for name in ("licence", "note")}
+    return Selection(folder, board.assign(**texts), record)
 
 
 def write_selection(

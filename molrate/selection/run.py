@@ -28,7 +28,7 @@ from molrate.quiet_lightning import require_lightning
 from molrate.ranking.score import rank_dataset
 from molrate.ranking.settings import MeasureSettings
 from molrate.selection.budget import Clock, Costs, TimeUpError
-from molrate.selection.candidates import Entry, make_candidates, make_shortlist
+from molrate.selection.candidates import Candidate, Entry, make_candidates, make_shortlist
 from molrate.selection.jobs import Job, JobFolder, Result
 from molrate.selection.leaderboard import make_leaderboard
 from molrate.selection.race import Race, Standing
@@ -140,6 +140,7 @@ class _Run:
     ) -> None:
         self.folder, self.data, self.config, self.device = folder, data, config, device
         self.clock, self.max_jobs, self.progress = clock, max_jobs, progress
+        self.aside: set[Candidate] = set()
         folds = data.folds(FOLDS, config.seed)
         self.jobs = JobFolder(folder / JOBS, data, folds, config, device, request)
 
@@ -188,16 +189,19 @@ class _Run:
         try:
             ended = self._race(race, entries)
         except KeyboardInterrupt:
-            if race.standing(self.max_jobs).ranked:
+            if self._standing(race).ranked:
                 self._write(race, entries, INTERRUPTED, structures)
             raise
         return self._write(race, entries, ended, structures)
 
     def _write(self, race: Race, entries: dict[str, Entry], ended: str, structures: bool) -> Selection:
-        standing = race.standing(self.max_jobs)
+        standing = self._standing(race)
         board = make_leaderboard(race, standing, entries)
         outcome = Outcome(standing.leader, race, board, ended)
         return write_selection(self.folder, self.data, self.config, self.jobs, outcome, structures)
+
+    def _standing(self, race: Race) -> Standing:
+        return race.standing(self.max_jobs, self.aside)
 
     def _race(self, race: Race, entries: dict[str, Entry]) -> str:
         """Do jobs until there is none to do, and say why there is none."""
@@ -205,11 +209,11 @@ class _Run:
         n_train = len(self.jobs.folds[0].train)
         costs = Costs(list(entries.values()), self.config, n_train, len(split.test), race.lookup, FOLDS)
         while True:
-            standing = race.standing(self.max_jobs)
+            standing = self._standing(race)
             if standing.is_decided:
                 return DECIDED
-            time_left = self.clock.left - costs.ending(standing)
-            jobs = self._affordable(race, standing, costs, time_left)
+            time_left = self.clock.left - costs.ending(standing, self.clock)
+            jobs = self._next(race, standing, costs, time_left)
             if not jobs:
                 return COUNTED if self.max_jobs is not None else TIME_UP
             try:
@@ -219,20 +223,25 @@ class _Run:
             except TimeUpError:
                 return TIME_UP
 
-    def _affordable(self, race: Race, standing: Standing, costs: Costs, left: float) -> list[Job]:
+    def _next(self, race: Race, standing: Standing, costs: Costs, left: float) -> list[Job]:
         """Jobs that should end in time, the next first; with none left, more folds of the leader."""
-        jobs = list(standing.pending)
-        if self.max_jobs is None and standing.ranked:
-            leader = standing.ranked[0]
-            jobs += [Job(leader, fold) for fold in range(FOLDS) if fold not in race.folds_of(leader)]
-        known = [*race.candidates, *standing.alive]
-        # What nothing can be said without is begun in any case, and stopped when the time is up.
-        begun = bool(standing.ranked)
-        return [
-            job
-            for job in dict.fromkeys(jobs)
-            if left > 0 and (not begun or costs.predicted(job, known) <= left)
-        ]
+
+        def affordable(jobs: Sequence[Job]) -> list[Job]:
+            known = [*race.candidates, *standing.alive]
+            # What nothing can be said without is begun in any case, and stopped when the time is up.
+            first = not standing.ranked
+            return [job for job in jobs if left > 0 and (first or costs.predicted(job, known) <= left)]
+
+        while True:
+            jobs = affordable(standing.pending)
+            if jobs or not standing.pending:
+                break
+            self.aside |= {job.candidate for job in standing.pending}
+            standing = self._standing(race)
+        if jobs or self.max_jobs is not None or not standing.ranked:
+            return jobs
+        folds = race.folds_of(standing.leader)
+        return affordable([Job(standing.leader, fold) for fold in range(FOLDS) if fold not in folds])
 
     def _do_one(self, jobs: Sequence[Job], race: Race, entries: dict[str, Entry]) -> bool:
         """Do the first job that no other process is at; False if there is none."""
@@ -248,5 +257,5 @@ class _Run:
 
     def _tell(self, race: Race, entries: dict[str, Entry], job: Job, result: Result | None) -> None:
         if self.progress is not None:
-            board = make_leaderboard(race, race.standing(self.max_jobs), entries)
+            board = make_leaderboard(race, self._standing(race), entries)
             self.progress(Update(board, job, result, self.clock.left))

@@ -1,0 +1,277 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+
+import molrate
+from molrate.cli.main import cli
+from molrate.errors import InputError, UsageError
+from molrate.finetuning.config import FinetuningConfig
+from molrate.finetuning.data import TrainingData
+from molrate.models.metrics import target_metrics
+from molrate.models.model import TunedModel
+from molrate.selection.budget import Clock, Costs, parse_budget
+from molrate.selection.run import run_selection
+
+QUICK = FinetuningConfig(n_epochs=1, n_hidden=8, estimators=("linear",))
+ENCODERS = ["gcn-untrained"]
+N_JOBS = 10
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """120 molecules of ESOL: numbers, and two classes."""
+    dataset = molrate.load_dataset("esol")
+    y = dataset.targets[0].values[:120]
+    frame = pd.DataFrame({"smiles": dataset.smiles[:120], "y": y})
+    frame["soluble"] = np.where(y > np.median(y), "yes", "no")
+    path = tmp_path_factory.mktemp("table") / "esol.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def select_quickly(table, folder, target="y", max_jobs=N_JOBS, seconds=None, config=QUICK, **options):
+    data = TrainingData.of(molrate.load_dataset(table, target))
+    options = {"encoders": ENCODERS, "device": "cpu", **options}
+    if seconds is not None:
+        max_jobs = None
+    return run_selection(data, folder, config, Clock(seconds), max_jobs=max_jobs, **options)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(table, tmp_path_factory):
+    torch.set_num_threads(1)
+    return select_quickly(table, tmp_path_factory.mktemp("whole") / "m")
+
+
+def without_times(found):
+    board = found.leaderboard.drop(columns=["seconds"])
+    return json.loads(board.to_json(orient="records")), found.record
+
+
+def assert_same(found, other, table):
+    assert without_times(found) == without_times(other)
+    smiles = pd.read_csv(table)["smiles"].tolist()
+    pd.testing.assert_frame_equal(found.model.predict(smiles), other.model.predict(smiles))
+
+
+def test_the_model_is_an_ensemble_that_predicts_what_was_measured(table, uninterrupted):
+    found = uninterrupted
+    record = found.model.record
+    assert len(found.model.members) == len(found.record["folds"]) > 1
+    test = np.array(record["split"]["test"])
+    predicted = found.model.predict(pd.read_csv(table)["smiles"].tolist()).loc[test, "predicted_y"]
+    target = molrate.load_dataset(table, "y").targets[0].take(test)
+    rmse = target_metrics(target, predicted.to_numpy())["rmse"]
+    assert found.record["comparison"]["rows"][0]["value"] == pytest.approx(rmse, rel=1e-5)
+    # Bounds are of molecules that chose nothing.
+    errors = np.sort(np.abs(target.values - predicted.to_numpy()))
+    np.testing.assert_allclose(record["calibration"]["y"], errors, rtol=1e-4, atol=1e-5)
+
+
+def test_jobs_are_as_many_as_asked_for_and_test_molecules_are_in_none(uninterrupted):
+    jobs = [json.loads(path.read_text()) for path in (uninterrupted.folder / "jobs").glob("*.json")]
+    assert len(jobs) == N_JOBS
+    test = set(uninterrupted.model.record["split"]["test"])
+    assert all(not test & set(job["rows"]) for job in jobs)
+    assert sum(uninterrupted.leaderboard["seconds"]) == pytest.approx(
+        sum(job["seconds"] for job in jobs), abs=0.5
+    )
+
+
+def test_the_leaderboard_is_of_the_jobs(uninterrupted):
+    board = uninterrupted.leaderboard.set_index("model")
+    values = {}
+    for path in (uninterrupted.folder / "jobs").glob("*.json"):
+        job = json.loads(path.read_text())
+        candidate = job["job"]["candidate"]
+        model = candidate["encoder"] + " + descriptors" * candidate["descriptors"]
+        values.setdefault((model, candidate["mode"]), []).append(job["value"])
+    assert len(values) > 3
+    for (model, mode), of_mode in values.items():
+        column = "fine_tuned" if mode == "fine-tuned" else "frozen"
+        assert board.loc[model, f"{column}_mean"] == pytest.approx(np.mean(of_mode))
+        if len(of_mode) > 1:
+            assert board.loc[model, f"{column}_sd"] == pytest.approx(np.std(of_mode, ddof=1))
+    best = board.iloc[0]
+    assert best["difference"] == 0
+    assert best["tier"] == 1
+
+
+def test_the_best_encoder_is_tried_with_descriptors_too(uninterrupted):
+    """Of an untrained network and a linear model on descriptors, neither is as good as both."""
+    assert uninterrupted.leaderboard["model"].iloc[0] == "gcn-untrained + descriptors"
+    assert uninterrupted.answer.startswith("Best is gcn-untrained + descriptors, ")
+    assert uninterrupted.model.settings["descriptors"]
+
+
+def test_when_descriptors_win_one_sentence_says_so(table, tmp_path):
+    found = select_quickly(table, tmp_path / "m", max_jobs=4)
+    assert found.leaderboard["model"].iloc[0] == "rdkit-descriptors"
+    assert found.answer.startswith("Use descriptors: rdkit-descriptors with linear predicts")
+    assert "no encoder that was tried is better" in found.answer
+    card = (tmp_path / "m" / "README.md").read_text()
+    assert found.answer in card
+    for word in ("sha256", "random split", "95 % interval", "conformal", "similarity", "Licence", "seed 0"):
+        assert word in card
+
+
+@pytest.mark.parametrize("stop_at", [1, 10])
+def test_an_interrupted_run_keeps_its_best_and_ends_as_an_uninterrupted_one(
+    table, tmp_path, uninterrupted, stop_at
+):
+    news = []
+
+    def interrupt(update):
+        news.append(update)
+        if len(news) == stop_at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        select_quickly(table, tmp_path / "m", progress=interrupt)
+    if stop_at > 1:
+        model = TunedModel.load(tmp_path / "m")
+        assert model.predict(["CCO"])["status"].tolist() == ["ok"]
+        assert json.loads((tmp_path / "m" / "selection.json").read_text())["ended"] == "interrupted"
+    assert_same(select_quickly(table, tmp_path / "m"), uninterrupted, table)
+
+
+def test_what_is_done_is_not_done_again(table, tmp_path, uninterrupted):
+    news = []
+    again = select_quickly(table, uninterrupted.folder, progress=news.append)
+    assert news == []
+    assert without_times(again) == without_times(uninterrupted)
+
+
+def start(table, folder):
+    """The same selection in another process."""
+    code = (
+        "import sys; sys.path[:0] = sys.argv[3:]; import torch; torch.set_num_threads(1);"
+        "from test_select import select_quickly; select_quickly(sys.argv[1], sys.argv[2])"
+    )
+    here = os.path.dirname(__file__)  # noqa: PTH120
+    return subprocess.Popen([sys.executable, "-c", code, str(table), str(folder), here])
+
+
+def test_a_killed_run_ends_as_an_uninterrupted_one(table, tmp_path, uninterrupted):
+    process = start(table, tmp_path / "m")
+    while not list((tmp_path / "m").glob("jobs/*.json")) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert_same(select_quickly(table, tmp_path / "m"), uninterrupted, table)
+
+
+def test_two_processes_share_a_folder(table, tmp_path, uninterrupted):
+    process = start(table, tmp_path / "m")
+    while not list((tmp_path / "m").glob("jobs/*.json")) and process.poll() is None:
+        time.sleep(0.01)
+    news = []
+    found = select_quickly(table, tmp_path / "m", progress=news.append)
+    assert process.wait() == 0
+    ended = [update for update in news if update.result is not None]
+    assert 0 < len(ended) < N_JOBS
+    assert len(list((tmp_path / "m").glob("jobs/*.json"))) == N_JOBS
+    assert_same(found, uninterrupted, table)
+
+
+@pytest.mark.parametrize("expected", ["as predicted", "too short"])
+def test_the_deadline_holds_however_long_a_job_is(table, tmp_path, monkeypatch, expected):
+    """A job that cannot end in time is not begun, and one that was expected to is stopped."""
+    if expected == "too short":
+        monkeypatch.setattr(Costs, "predicted", lambda *_: 0.1)
+    endless = replace(QUICK, n_epochs=100_000, patience=100_000)
+    began, begun = time.monotonic(), []
+    found = select_quickly(
+        table,
+        tmp_path / "m",
+        seconds=9,
+        config=endless,
+        progress=lambda update: begun.append(update.job.candidate.mode),
+    )
+    assert time.monotonic() - began < 9 + 2
+    assert ("fine-tuned" in begun or "frozen" in begun) == (expected == "too short")
+    assert found.record["ended"] == "time"
+    assert found.model.predict(["CCO"])["status"].tolist() == ["ok"]
+
+
+def test_no_model_in_the_time_is_an_error(table, tmp_path):
+    with pytest.raises(InputError, match="give more"):
+        select_quickly(table, tmp_path / "m", seconds=0.01)
+
+
+def test_classes_and_no_structures(table, tmp_path):
+    found = select_quickly(table, tmp_path / "m", target="soluble", max_jobs=4, structures=False)
+    assert found.leaderboard["metric"].unique().tolist() == ["auroc"]
+    assert (tmp_path / "m" / "training.smi").read_text() == ""
+    assert not [path for path in (tmp_path / "m").rglob("training.smi") if path.read_text()]
+    predicted = found.model.predict(["CCO"])
+    assert predicted["predicted_soluble=yes"].between(0, 1).all()
+    assert predicted["similarity"].isna().all()
+    card = (tmp_path / "m" / "README.md").read_text()
+    assert "No training molecule is in this folder" in card
+    smiles = [text for text in pd.read_csv(table)["smiles"] if len(text) > 12]
+    whole = b"".join(path.read_bytes() for path in (tmp_path / "m").rglob("*") if path.is_file())
+    assert not [text for text in smiles if text.encode() in whole]
+
+
+def test_another_request_is_refused(table, uninterrupted):
+    with pytest.raises(UsageError, match="another request"):
+        select_quickly(table, uninterrupted.folder, config=replace(QUICK, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "say when to stop"),
+        (["--budget", "20m", "--max-jobs", "3"], "one of the two"),
+        (["--budget", "soon"], "it is no time"),
+        (["--budget", "0s"], "it is no time"),
+        (["--max-jobs", "0"], "max-jobs"),
+        (["--max-jobs", "1", "-e", "nothing-like-it"], "nothing-like-it"),
+        (["--max-jobs", "1", "-t", "z"], "no column 'z'"),
+    ],
+)
+def test_bad_options_are_refused(table, tmp_path, options, message):
+    target = [] if "-t" in options else ["-t", "y"]
+    result = CliRunner().invoke(
+        cli, ["select", str(table), *target, "-o", str(tmp_path / "m"), *options], catch_exceptions=True
+    )
+    assert result.exit_code != 0
+    assert message in result.output + str(result.exception)
+    assert not (tmp_path / "m" / "model.json").exists()
+
+
+def test_times_are_read():
+    assert [parse_budget(text) for text in ("90s", "20m", "1.5h")] == [90, 1200, 5400]
+
+
+def test_the_command_prints_the_leaderboard_and_the_answer(table, tmp_path):
+    folder = tmp_path / "m"
+    arguments = ["select", str(table), "-t", "y", "-o", str(folder), "-e", "ecfp4", "--max-jobs", "1"]
+    result = CliRunner().invoke(cli, [*arguments, "--epochs", "1"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "fold 1, rdkit-descriptors: rmse" in result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0].split()[:3] == ["rank", "tier", "model"]
+    assert lines[1].split()[2] == json.loads((folder / "selection.json").read_text())["model"]
+    assert any(line.startswith("Use ") for line in lines)
+    assert f"model: {folder}" in lines
+    written = tmp_path / "p.csv"
+    asked = ["predict", str(table), "-m", str(folder), "-o", str(written)]
+    assert CliRunner().invoke(cli, asked, catch_exceptions=False).exit_code == 0
+    assert pd.read_csv(written)["status"].eq("ok").all()
