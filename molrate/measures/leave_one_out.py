@@ -24,6 +24,7 @@ import numpy.typing as npt
 from molrate.errors import InputError
 from molrate.measures.base import Measure
 from molrate.measures.probe import area_under_curve
+from molrate.measures.residuals import Residuals
 from molrate.measures.rowspace import bounded_rows
 from molrate.measures.sample import Sample, as_matrix
 from molrate.statistics.intervals import Spread, Table
@@ -32,7 +33,8 @@ from molrate.statistics.resampling import Codes, label_codes
 
 PENALTIES = np.logspace(-5, 5, 21)
 """Penalties for a kernel of trace n, among which the left-out error chooses."""
-_MAX_ROWS = 10_000
+MOST_ROWS = 10_000
+"""Of more molecules, as many drawn at random are judged."""
 _DECOMPOSITION = "kernel decomposition"
 # Multiplications that further permutations may cost.
 _FURTHER_PRODUCTS = 1e10
@@ -263,16 +265,13 @@ class _Judge:
         deleted : bool
         """
         labels = self.columns[order]
-        # An intercept lies the lower, the higher the label that was left out: it says nothing of a molecule.
-        deviations = labels - self.kernel.mean_left_in(labels)
         if self.codes is None:
+            deviations = labels - self.kernel.mean_left_in(labels)
             squares, total = (_per_block(each, self.blocks) for each in (errors**2, deviations**2))
             if not deleted:
                 return 1 - squares[:1] / total[:1]
             return 1 - squares / total
-        scores = deviations - errors
-        if scores.shape[1] == 1:
-            scores = np.hstack([-scores, scores])
+        scores = self.scores(labels, errors)
         codes = self.codes[order]
         areas = [area_under_curve(codes, scores)]
         for block in range(int(self.blocks.max()) + 1 if deleted else 0):
@@ -281,6 +280,12 @@ class _Judge:
                 raise InputError("a block of molecules holds all of a class; too few molecules of it")
             areas.append(area_under_curve(codes[keep], scores[keep]))
         return np.array(areas)
+
+    def scores(self, labels: Matrix, errors: Matrix) -> Matrix:
+        """What is predicted for each class less what the others' mean predicts, shape (n, C)."""
+        # An intercept lies the lower, the higher the label that was left out: it says nothing of a molecule.
+        scores = labels - self.kernel.mean_left_in(labels) - errors
+        return np.hstack([-scores, scores]) if scores.shape[1] == 1 else scores
 
 
 def _per_block(squares: Matrix, blocks: Codes) -> Matrix:
@@ -315,23 +320,35 @@ class LeaveOneOut(Measure):
     def replicates(self, sample: Sample) -> Table:
         """Every labelling with its own penalty; without a block, its molecules are not judged."""
         judge = self._judge(sample)
-        orders = list(sample.at_most(_MAX_ROWS).resampling.orders())
+        orders = list(sample.at_most(MOST_ROWS).resampling.orders())
         return self._values(judge, orders, deleted=True)
 
     def spread(self, sample: Sample) -> Spread:
         """From the same decomposition, as many as cost little."""
         judge = self._judge(sample)
         cost = judge.kernel.vectors.size * judge.columns.shape[1] * len(PENALTIES)
-        orders = sample.at_most(_MAX_ROWS).resampling.further_permutations[: int(_FURTHER_PRODUCTS / cost)]
+        orders = sample.at_most(MOST_ROWS).resampling.further_permutations[: int(_FURTHER_PRODUCTS / cost)]
         return self._values(judge, orders)[:, 0] if len(orders) else np.empty(0)
 
     def error(self, sample: Sample) -> float:
         """Root mean squared error of the left-out predictions; of numbers only."""
-        judge = self._judge(sample)
-        if judge.codes is not None:
-            return float("nan")
-        errors, _ = judge.kernel.least_errors(judge.columns, 1)
-        return float(np.sqrt((errors**2).mean()))
+        residuals = self.residuals(sample)
+        return float("nan") if residuals.scores is not None else float(np.sqrt((residuals.errors**2).mean()))
+
+    def residuals(self, sample: Sample) -> Residuals:
+        """What is wrong with the prediction for each molecule that was left out of the fit."""
+        key = f"residuals of {self.name}"
+        if key not in sample.derived:
+            judge = self._judge(sample)
+            errors, _ = judge.kernel.least_errors(judge.columns, judge.columns.shape[1])
+            sample.derived[key] = Residuals(
+                errors,
+                judge.columns - judge.kernel.mean_left_in(judge.columns),
+                judge.kernel.groups,
+                judge.codes,
+                None if judge.codes is None else judge.scores(judge.columns, errors),
+            )
+        return sample.derived[key]
 
     def maximum(self, sample: Sample) -> float:
         """Perfect prediction."""
@@ -351,7 +368,7 @@ class LeaveOneOut(Measure):
     def _judge(self, sample: Sample) -> _Judge:
         key = f"{_DECOMPOSITION} of {self.name}"
         if key not in sample.derived:
-            fewer = sample.at_most(_MAX_ROWS)
+            fewer = sample.at_most(MOST_ROWS)
             resampling = fewer.resampling
             kernel = decompose(self.rows(fewer), resampling.groups)
             codes = resampling.codes if resampling.task == "classification" else None

@@ -65,6 +65,12 @@ def is_suspect(card: EncoderCard, dataset: str) -> bool:
     return seen_labels(card, dataset) != []
 
 
+def seen_encoders(cards: Sequence[EncoderCard], dataset: str) -> dict[str, str]:
+    """``yes`` for encoders that were trained on labels of a dataset, ``unknown`` where nobody can say."""
+    found = {card.name: seen_labels(card, dataset) for card in cards}
+    return {name: "unknown" if seen is None else "yes" for name, seen in found.items() if seen != []}
+
+
 def contamination_notes(cards: Sequence[EncoderCard], dataset: str) -> list[str]:
     """Say which of the ranked encoders were trained on labels they are ranked by."""
     notes, unknown = [], []
