@@ -19,12 +19,17 @@ from molrate.measures.base import MEASURES
 from molrate.models.metrics import HIGHER_IS_BETTER
 from molrate.paths import EVIDENCE, shipped
 from molrate.ranking.evidence import predictor_name
+from molrate.ranking.prior import mean_standing, relatives
 from molrate.ranking.ranking import FORMS
 
 logger = logging.getLogger(__name__)
 
 BASELINES = {"size": "n_parameters", "depth": "n_layers", "dimension": "dimension"}
 """Predictors that need no data: numbers of an encoder's weights and layers, and its embedding's width."""
+
+STATIC_LIST = "static list"
+"""Predictor that needs no data of the dataset: the mean standardised performance of an encoder on the others,
+but for those that share molecules with it."""
 
 CONSENSUS = ("transrate", "logme", "h-score")
 """Measures whose mean rank is the predictor ``consensus``."""
@@ -122,7 +127,20 @@ def read_results(
         raise InputError(
             f"{folder}: no dataset has {TOP} encoders that were fine-tuned under every seed ({split} split)"
         )
+    _add_static_list(outcomes)
     return outcomes
+
+
+def _add_static_list(outcomes: Sequence[DatasetOutcome]) -> None:
+    """Predict each dataset by how the encoders did on the others, without a look at its data."""
+    performance = {
+        outcome.name: dict(zip(outcome.encoders, outcome.mean_truth.tolist(), strict=True))
+        for outcome in outcomes
+    }
+    for outcome in outcomes:
+        standing = mean_standing(performance, without=relatives(outcome.name))
+        if all(encoder in standing for encoder in outcome.encoders):
+            outcome.predictors[STATIC_LIST] = np.array([standing[encoder] for encoder in outcome.encoders])
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -73,21 +73,21 @@ def seen_encoders(cards: Sequence[EncoderCard], dataset: str) -> dict[str, str]:
 
 def contamination_notes(cards: Sequence[EncoderCard], dataset: str) -> list[str]:
     """Say which of the ranked encoders were trained on labels they are ranked by."""
-    notes, unknown = [], []
-    for card in cards:
-        seen = seen_labels(card, dataset)
-        if seen:
-            notes.append(
-                f"{card.name} was trained on labels of {dataset} ({', '.join(seen)}): its rank is too good "
-                "(--exclude-contaminated leaves it out)."
-            )
-        elif seen is None:
-            unknown.append(card)
+    notes = []
+    known = {card.name: seen_labels(card, dataset) for card in cards}
+    told = [name for name, seen in known.items() if seen]
+    if told:
+        sets = ", ".join(sorted({label for name in told for label in known[name] or []}))
+        notes.append(
+            f"Trained on labels of {dataset} ({sets}): {', '.join(told)}. What is shown of them is too good; "
+            "--exclude-contaminated leaves them out."
+        )
+    unknown = [card for card in cards if known[card.name] is None]
     if unknown:
         names = ", ".join(card.name for card in unknown)
         sets = ", ".join(sorted({name for card in unknown for name in card.labels_seen}))
         notes.append(
-            f"Trained on measurements ({sets}): {names}. If those of {dataset} are among them, their "
-            "ranks are too good (--exclude-contaminated leaves them out)."
+            f"Trained on measurements ({sets}): {names}. If those of {dataset} are among them, what is shown "
+            "of these is too good; --exclude-contaminated leaves them out."
         )
     return notes

@@ -7,7 +7,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from molrate.paths import EVIDENCE, shipped
 from molrate.ranking.prior import relatives
@@ -21,26 +20,28 @@ _FEWEST = 2
 
 @dataclass(frozen=True)
 class Relation:
-    """A line through logarithms of losses, each a share of what a guess loses.
+    """Losses after fine-tuning as a power of losses before, both as shares of what a guess loses.
+
+    Where features say nothing (a share of 1), so does the relation.
 
     Attributes
     ----------
-    offset, slope : float
+    power : float
+        More than 1 where fine-tuning helps.
     scatter : float
-        Standard deviation of fine-tuned losses about it.
+        Standard deviation of logarithms of fine-tuned losses about it, in datasets it was not fitted to.
     datasets, encoders : int
         What it was fitted to.
     """
 
-    offset: float
-    slope: float
+    power: float
     scatter: float
     datasets: int
     encoders: int
 
     def loss(self, share: float) -> float:
         """Loss after fine-tuning of an encoder with this loss before, both as shares of a guess's."""
-        return float(np.exp(self.offset + self.slope * np.log(max(share, 1e-6))))
+        return float(share**self.power)
 
 
 @cache
@@ -82,18 +83,16 @@ def frozen_relation(task: str, dataset: str = "") -> Relation | None:
     else:
         before, after = (1 - rows["frozen"]) / 0.5, (1 - rows["finetuned"]) / 0.5
     losses = pd.DataFrame({"dataset": rows["dataset"], "x": np.log(before), "y": np.log(after)})
-    offset, slope = _line(losses)
-    # How far a line through the other datasets is off is what it will be off here.
+    # How far the power of the other datasets is off is what it will be off here.
     squares = [
-        np.mean((own["y"] - _line(losses[losses["dataset"] != name]) @ [np.ones(len(own)), own["x"]]) ** 2)
+        np.mean((own["y"] - _power(losses[losses["dataset"] != name]) * own["x"]) ** 2)
         for name, own in losses.groupby("dataset")
     ]
     scatter = float(np.sqrt(np.mean(squares)))
-    return Relation(offset, slope, scatter, rows["dataset"].nunique(), rows["encoder"].nunique())
+    return Relation(_power(losses), scatter, rows["dataset"].nunique(), rows["encoder"].nunique())
 
 
-def _line(losses: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Offset and slope; every dataset counts the same, however many of its networks were fine-tuned."""
-    weights = 1 / losses.groupby("dataset")["dataset"].transform("count").to_numpy(dtype=np.float64)
-    slope, offset = np.polyfit(losses["x"], losses["y"], 1, w=np.sqrt(weights))
-    return np.array([offset, slope])
+def _power(losses: pd.DataFrame) -> float:
+    """Least squares; every dataset counts the same, however many of its networks were fine-tuned."""
+    weights = 1 / losses.groupby("dataset")["dataset"].transform("count")
+    return float((weights * losses["x"] * losses["y"]).sum() / (weights * losses["x"] ** 2).sum())

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 FEW = 50
 """Molecules below which a ranking says little."""
+MANY_REPEATS = 0.02
+"""Share of rows that repeat a molecule from which it is worth saying."""
 RARE = 0.1
 """Share of the smallest class below which an area under the curve flatters."""
 # With more measures than this, one sentence counts their verdicts.
@@ -111,25 +113,37 @@ def label_advice(scored_targets: Sequence[ScoredTarget]) -> list[str]:
     return advice
 
 
-def molecule_advice(molecules: Molecules, policy: RowPolicy) -> list[str]:
+def molecule_advice(molecules: Molecules, policy: RowPolicy, targets: Sequence[Target]) -> list[str]:
     """What to do about rows that repeat a molecule, are no molecule, or are too large."""
     advice = []
-    if molecules.n_duplicates and policy.duplicates == "keep":
+    disagreements = (
+        find_disagreements(molecules.canonical.tolist(), targets) if molecules.n_duplicates else []
+    )
+    many = molecules.n_duplicates >= MANY_REPEATS * len(molecules)
+    if policy.duplicates == "keep" and (many or disagreements):
+        contradictory = ", some with another value or class" if disagreements else ""
         advice.append(
-            f"{molecules.n_duplicates} rows repeat a molecule. Errors are judged as if they did not; "
-            "--duplicates merge makes one row of each molecule."
+            f"{_rows(molecules.n_duplicates)} repeat an earlier molecule{contradictory}. --duplicates merge "
+            "makes one row of each molecule."
         )
     large = sum("atoms" in reason for reason in molecules.errors)
     invalid = int(np.sum(~molecules.valid)) - large
     if large:
         advice.append(
-            f"{large} molecules of more than {policy.max_atoms} atoms are left out. Encoders were not made "
-            "for them; --max-atoms takes them in."
+            f"{_rows(large)} left out, of molecules of more than {policy.max_atoms} atoms. Encoders were not "
+            "made for such; --max-atoms takes them in."
         )
     if invalid:
         row = int(np.flatnonzero(~molecules.valid)[0]) + 1
-        advice.append(f"{invalid} rows are no valid SMILES and left out, the first row {row}; -v says why.")
+        advice.append(
+            f"{_rows(invalid)} without a valid SMILES left out, the first is row {row}. Correct them; -v says "
+            "what is wrong."
+        )
     return advice
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 def order_advice(ranking: Ranking) -> list[str]:

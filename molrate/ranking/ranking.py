@@ -539,7 +539,8 @@ def layer_table(ranking: Ranking) -> pd.DataFrame:
     pandas.DataFrame
         One row per target, measure and encoder: ``best_layer`` and ``last_layer`` with what they are
         ordered by; ``gain`` of the best over the last with its paired interval ``gain_low``,
-        ``gain_high``; ``depth_tau``, Kendall's tau of depth and order (1: deeper is better throughout);
+        ``gain_high``, corrected for the number of layers; ``cut_at``, the best layer where that interval is
+        above 0, else the last; ``frozen_best`` and ``frozen_last``, errors to expect; ``depth_tau``, Kendall's tau of depth and order (1: deeper is better throughout);
         ``rank_by_best`` and ``rank_by_last`` among encoders.
 
     References
@@ -555,7 +556,10 @@ def layer_table(ranking: Ranking) -> pd.DataFrame:
     for (target, measure, encoder), layers in found.items():
         names, values = zip(*layers, strict=True)
         best = names[int(np.argmax(values))]
-        gain, low, high = ranking.difference(target, measure, (encoder, best), (encoder, names[-1]))
+        gap = ranking.replicates[target, measure, encoder, best]
+        gap -= ranking.replicates[target, measure, encoder, names[-1]]
+        # The best was looked for among all layers.
+        low, high = gap.interval(1 - (1 - LEVEL) / max(1, len(names) - 1))
         rows.append(
             {
                 "target": target,
@@ -566,9 +570,12 @@ def layer_table(ranking: Ranking) -> pd.DataFrame:
                 "best": max(values),
                 "last_layer": names[-1],
                 "last": values[-1],
-                "gain": gain,
+                "gain": gap.excess,
                 "gain_low": low,
                 "gain_high": high,
+                "cut_at": best if low > 0 else names[-1],
+                "frozen_best": _frozen(ranking, target, encoder, best),
+                "frozen_last": _frozen(ranking, target, encoder, names[-1]),
                 "depth_tau": _depth_tau(values),
             }
         )
@@ -577,6 +584,12 @@ def layer_table(ranking: Ranking) -> pd.DataFrame:
         by_vote = table.groupby(["target", "measure"], sort=False)[column]
         table[f"rank_by_{column}"] = by_vote.rank(ascending=False, method="min").astype("Int64")
     return table
+
+
+def _frozen(ranking: Ranking, target: str, encoder: str, layer: str) -> float:
+    """Frozen error or area to expect; NaN where it is not known."""
+    expected = ranking.expectations.by_candidate.get((target, encoder, layer))
+    return float("nan") if expected is None else expected.frozen.value
 
 
 def _depth_tau(values: Sequence[float]) -> float:

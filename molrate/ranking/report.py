@@ -180,7 +180,8 @@ def _tables(ranking: RankingTables, view: View) -> Iterator[Table]:
             yield _ranked_table(rows)
     else:
         yield _first_table(shown)
-    if ranking.consensus is not None and not ranking.consensus.empty:
+    several_measures = shown["measure"].nunique() > 1
+    if ranking.consensus is not None and not ranking.consensus.empty and (several_measures or view.verbose):
         yield _consensus_table(ranking.consensus)
     if ranking.several_layers and _few_measures(ranking):
         yield from (
@@ -402,30 +403,16 @@ def _consensus_table(consensus: pd.DataFrame) -> Table:
 
 
 def _layers_table(rows: pd.DataFrame) -> Table:
-    title = f"layers by {rows['measure'].iloc[0]}, {rows['target'].iloc[0]}: best against last"
+    """Where to cut every encoder, beside its last layer."""
+    title = f"where to cut, by {rows['measure'].iloc[0]}, {rows['target'].iloc[0]}"
     table = _blank_table(
-        title,
-        "encoder",
-        "best",
-        "last",
-        "gain of best",
-        "95 %",
-        "depth tau",
-        "# best",
-        "# last",
-        left=("best", "last"),
+        title, "encoder", "cut at", "last", "gain of best", "frozen best", "last", left=("cut at", "last")
     )
     for _, row in rows[rows["layers"] > 1].sort_values("rank_by_best").iterrows():
-        table.add_row(
-            row["encoder"],
-            row["best_layer"],
-            row["last_layer"],
-            f"{row['gain']:.3g}",
-            f"{row['gain_low']:.2g} to {row['gain_high']:.2g}",
-            f"{row['depth_tau']:.2f}",
-            str(row["rank_by_best"]),
-            str(row["rank_by_last"]),
-        )
+        figures = ("" if _missing(row[name]) else f"{row[name]:.3g}" for name in ("frozen_best", "frozen_last"))
+        reach = (row["gain_high"] - row["gain_low"]) / 2
+        gain = f"{row['gain']:.2f} +- {reach:.2f}" if row["best_layer"] != row["last_layer"] else "0"
+        table.add_row(row["encoder"], row["cut_at"], row["last_layer"], gain, *figures)
     return table
 
 
@@ -501,8 +488,8 @@ def _reading(ranking: RankingTables) -> list[str]:
     lines = [_READING.format(form=_FORMS[ranking.form])]
     if ranking.several_layers and _few_measures(ranking):
         lines.append(
-            "depth tau: agreement of the order with 'deeper is better', which needs no data; where the gain "
-            "of the best layer over the last is not above 0, take the last."
+            "An encoder is cut at its best layer where that is clearly above its last, all its layers looked "
+            "at together; else deeper is better, and the last is taken."
         )
     return lines
 

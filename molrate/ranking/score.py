@@ -291,7 +291,7 @@ def _advice(
     advice += contamination_notes([encoder.card for encoder, _ in pool.requests], pool.dataset.name)
     advice += order_advice(ranking)
     advice += label_advice(scored_targets)
-    advice += molecule_advice(pool.molecules, policy)
+    advice += molecule_advice(pool.molecules, policy, pool.dataset.targets)
     if default and not (kinds == "pretrained").any():
         advice.append(_NO_PRETRAINED)
     if not kinds.isin(BASELINES).any():

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 SEEN = "yes"
 """Of an encoder that was trained on labels of the dataset."""
 _NAMED = 3
-_LABELS = ("Fine-tune", "Worth it?", "How sure")
+_FINE_TUNE, _TAKE, _WORTH, _SURE, _ALL = "Fine-tune", "Take", "Worth it?", "How sure", "For all"
+_NOTHING_SHOWS = (
+    "no candidate alone, nor the luckiest of them all, is told from a guess at 95 %. That does not exclude a "
+    "weak relation, which more molecules would show."
+)
 _BETTER, _SAME, _WORSE = "better", "no clear difference", "worse"
 
 
@@ -72,6 +76,8 @@ class Choice:
         Other encoders that these molecules do not tell from it.
     comparisons : tuple of Comparison
         With baselines, the best first.
+    trainable : bool
+        Whether candidates are encoders; given features are taken as they are.
     finetuned : bool
         Whether comparisons are of fine-tuned models; of frozen features otherwise.
     fine_tune, worth_it : str
@@ -92,6 +98,7 @@ class Choice:
     high: float
     tied: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
+    trainable: bool
     finetuned: bool
     fine_tune: str
     worth_it: str
@@ -131,8 +138,13 @@ class Verdict:
         for choice in self.choices:
             if len(self.choices) > 1:
                 lines.append(("", f"{choice.target}: {choice.task}, {choice.molecules} molecules"))
-            lines += [(_LABELS[0], choice.fine_tune), (_LABELS[1], choice.worth_it)]
-        return [*lines, (_LABELS[2], self.how_sure)]
+            lines += [
+                (_FINE_TUNE if choice.trainable else _TAKE, choice.fine_tune),
+                (_WORTH, choice.worth_it),
+            ]
+        if len(self.choices) > 1 and self.encoder:
+            lines.append((_ALL, f"{self.encoder}, of the best mean rank over the targets."))
+        return [*lines, (_SURE, self.how_sure)]
 
     @property
     def sentences(self) -> list[str]:
@@ -178,6 +190,8 @@ def make_verdict(
     for target, of_target in rows.groupby("target", sort=False):
         choices.append(_Chooser(str(target), of_target, expectations).choose())
     encoder, layer = _for_all(rows, choices)
+    if all(expectations.beat_guessing(choice.target) is False for choice in choices):
+        how_sure = _NOTHING_SHOWS
     dataset = str(frame["dataset"].iloc[0]) if len(frame) else ""
     heading = _heading(dataset, rows, choices, seconds)
     return Verdict(dataset, heading, tuple(choices), encoder, layer, how_sure)
@@ -235,6 +249,11 @@ class _Chooser:
         return str(self.rows["unit"].iloc[0])
 
     @property
+    def trainable(self) -> bool:
+        """Whether candidates are encoders."""
+        return bool((self.rows["kind"] != "features").any())
+
+    @property
     def decimals(self) -> int:
         """Two for areas; of errors as many as the error of a guess asks for."""
         guess = self.expectations.guesses.get(self.target)
@@ -273,6 +292,7 @@ class _Chooser:
             high,
             tuple(tied),
             tuple(comparisons),
+            self.trainable,
             best is not None and best.finetuned is not None and not best.related,
             self._nothing(useless, ranked) if first is None else self._proposal(first, best, tied),
             self._worth(useless, best, comparisons),
@@ -303,23 +323,31 @@ class _Chooser:
         ]
 
     def _proposal(self, first: pd.Series, best: Expected | None, tied: Sequence[str]) -> str:
-        several = self.rows["encoder"].value_counts().max() > 1
-        layer = f", layer {first['layer']}" if several else ""
-        sentence = f"{first['encoder']}{layer}"
+        sentence = str(first["encoder"])
+        if self.rows["encoder"].value_counts().max() > 1:
+            sentence += f", layer {first['layer']}"
         if best is not None:
-            sentence += f": {self._performance(best.best)}"
+            sentence += f": {self._promise(best)}"
         if tied:
             more = f" and {len(tied) - _NAMED} more" if len(tied) > _NAMED else ""
             sentence += f". Tied with it: {', '.join(tied[:_NAMED])}{more}"
         return sentence + "."
 
-    def _performance(self, performance: Performance) -> str:
-        low, high = performance.interval()
-        unit = f" {self.unit}" if self.unit and performance.metric == "rmse" else ""
+    def _promise(self, expected: Expected) -> str:
+        """What to expect, fine-tuned and as it is where the first comes from other datasets."""
+        if not expected.related:
+            return self._performance(expected.best)
+        low, high = (self.show(bound) for bound in expected.best.interval())
         return (
-            f"expected {performance.metric.upper()} {self.show(performance.value)}{unit} "
-            f"(95 %: {self.show(low)} to {self.show(high)})"
+            f"{self._performance(expected.frozen)} as it is; fine-tuned about "
+            f"{self.show(expected.best.value)} ({low} to {high}), going by other datasets"
         )
+
+    def _performance(self, performance: Performance) -> str:
+        low, high = (self.show(bound) for bound in performance.interval())
+        unit = f" {self.unit}" if self.unit and performance.metric == "rmse" else ""
+        metric = performance.metric.upper()
+        return f"expected {metric} {self.show(performance.value)}{unit} (95 %: {low} to {high})"
 
     def _nothing(self, useless: bool, ranked: pd.DataFrame) -> str:
         if useless:
@@ -346,6 +374,10 @@ class _Chooser:
                 return "not known: no error could be estimated."
             name, performance = baselines[0]
             return f"start from the best baseline, {name}: {self._performance(performance)}."
+        if not comparisons and not self.trainable:
+            guess = self.expectations.guesses[self.target]
+            than = "guessing" if guess.metric == "auroc" else "their mean"
+            return f"{self._compared(Comparison(than, guess.value, *best.measured.gain_over(guess)))}."
         if not comparisons:
             return (
                 "not known: no fingerprints or descriptors were ranked beside it; add --encoder ecfp4 and "
