@@ -540,8 +540,9 @@ def layer_table(ranking: Ranking) -> pd.DataFrame:
         One row per target, measure and encoder: ``best_layer`` and ``last_layer`` with what they are
         ordered by; ``gain`` of the best over the last with its paired interval ``gain_low``,
         ``gain_high``, corrected for the number of layers; ``cut_at``, the best layer where that interval is
-        above 0, else the last; ``frozen_best`` and ``frozen_last``, errors to expect; ``depth_tau``, Kendall's tau of depth and order (1: deeper is better throughout);
-        ``rank_by_best`` and ``rank_by_last`` among encoders.
+        above 0, else the last; ``frozen_best`` and ``frozen_last``, errors to expect; ``depth_tau``,
+        Kendall's tau of depth and order (1: deeper is better throughout); ``rank_by_best`` and
+        ``rank_by_last`` among encoders.
 
     References
     ----------

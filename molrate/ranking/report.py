@@ -170,7 +170,8 @@ def _verdict_lines(verdict: Verdict, width: int) -> Iterator[Text]:
 def _tables(ranking: RankingTables, view: View) -> Iterator[Table]:
     shown = ranking.frame[ranking.frame["status"] != "inapplicable"]
     several = shown["target"].nunique() > 1
-    for target, rows in shown[shown["measure"] == ranking.measure].groupby("target", sort=False):
+    main = shown[(shown["measure"] == ranking.measure) & (shown["encoder"] != "")]
+    for target, rows in main.groupby("target", sort=False):
         table = _main_table(rows, ranking, view)
         table.caption = str(target) if several else None
         yield table
@@ -437,7 +438,8 @@ def _sensitivity_table(sensitivity: pd.DataFrame) -> Table:
 
 def _below(ranking: RankingTables, view: View) -> list[str]:
     """What stands below the tables: the columns in short, what to do, and, if asked for, all notes."""
-    lines = [] if view.columns else [_legend(ranking)]
+    legend = "" if view.columns else _legend(ranking)
+    lines = [legend] if legend else []
     lines += _failures(ranking) + [
         f"! {note}" for note in ranking.advice[: None if view.verbose else _ADVICE]
     ]
@@ -512,7 +514,7 @@ def to_html(ranking: RankingTables) -> str:
     for table in _tables(ranking, View(every=True)):
         parts.append(_html_table(table))
     below = _below(ranking, View())[:-1]
-    parts += [f"<div>{escape(line)}</div>" for line in below if line]
+    parts += [f"<div>{escape(line)}</div>" for line in below]
     notes = "".join(f"<li>{escape(line)}</li>" for line in [*_reading(ranking), *ranking.notes])
     return "".join(parts) + f"<details><summary>Notes</summary><ul>{notes}</ul></details>"
 

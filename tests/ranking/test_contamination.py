@@ -42,7 +42,7 @@ def test_every_dataset_that_ships_has_its_sources():
 def test_notes_name_encoders_and_labels():
     cards = [card("admet", "bbb-martins"), card("assays", "chembl-assays"), card("masking")]
     (note,) = contamination_notes(cards, "bbbp")
-    assert note.startswith("admet was trained on labels of bbbp (bbb-martins)")
+    assert note.startswith("Trained on labels of bbbp (bbb-martins): admet.")
     (note,) = contamination_notes(cards, "mine")
     assert note.startswith("Trained on measurements (bbb-martins, chembl-assays): admet, assays.")
     assert contamination_notes(cards, "freesolv") == []
@@ -58,7 +58,11 @@ def seen():
 
 def test_a_ranking_says_who_has_seen_its_labels_and_leaves_them_out_when_asked(seen):
     ranking = molrate.score("freesolv", encoders=[seen, "rdkit-descriptors"])
-    assert any("ecfp4 was trained on labels of freesolv" in note for note in ranking.notes)
+    assert any("Trained on labels of freesolv (freesolv): ecfp4" in note for note in ranking.advice)
+    assert ranking.frame.set_index("encoder")["labels_seen"].to_dict() == {
+        "ecfp4": "yes",
+        "rdkit-descriptors": "",
+    }
     assert len(ranking.frame) == 2
     ranking = molrate.score("freesolv", encoders=[seen, "rdkit-descriptors"], exclude_contaminated=True)
     assert ranking.frame["encoder"].tolist() == ["rdkit-descriptors"]
