@@ -136,8 +136,8 @@ def molecule_advice(molecules: Molecules, policy: RowPolicy, targets: Sequence[T
     if invalid:
         row = int(np.flatnonzero(~molecules.valid)[0]) + 1
         advice.append(
-            f"{_rows(invalid)} without a valid SMILES left out, the first is row {row}. Correct them; -v says "
-            "what is wrong."
+            f"{_rows(invalid)} without a valid SMILES left out, the first is row {row}. Correct them; -v "
+            "says what is wrong."
         )
     return advice
 

@@ -410,7 +410,9 @@ def _layers_table(rows: pd.DataFrame) -> Table:
         title, "encoder", "cut at", "last", "gain of best", "frozen best", "last", left=("cut at", "last")
     )
     for _, row in rows[rows["layers"] > 1].sort_values("rank_by_best").iterrows():
-        figures = ("" if _missing(row[name]) else f"{row[name]:.3g}" for name in ("frozen_best", "frozen_last"))
+        figures = (
+            "" if _missing(row[name]) else f"{row[name]:.3g}" for name in ("frozen_best", "frozen_last")
+        )
         reach = (row["gain_high"] - row["gain_low"]) / 2
         gain = f"{row['gain']:.2f} +- {reach:.2f}" if row["best_layer"] != row["last_layer"] else "0"
         table.add_row(row["encoder"], row["cut_at"], row["last_layer"], gain, *figures)

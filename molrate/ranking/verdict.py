@@ -352,10 +352,13 @@ class _Chooser:
     def _nothing(self, useless: bool, ranked: pd.DataFrame) -> str:
         if useless:
             guess = "their mean" if self.rows["task"].iloc[0] == "regression" else "a coin"
-            return (
-                f"nothing yet: none of the {len(self.rows)} candidates predicts {self.target} better than "
-                f"{guess} does."
+            count = len(self.rows)
+            none = (
+                "the one candidate does not predict"
+                if count == 1
+                else f"none of the {count} candidates predicts"
             )
+            return f"nothing yet: {none} {self.target} better than {guess} does."
         if ranked.empty:
             return "nothing: no candidate could be ranked; the notes say why."
         if (ranked["kind"].isin(BASELINES)).all():
@@ -365,8 +368,8 @@ class _Chooser:
     def _worth(self, useless: bool, best: Expected | None, comparisons: Sequence[Comparison]) -> str:
         if useless:
             return (
-                "no: the labels show no relation to structure. Check them, or measure more molecules, before "
-                "training anything."
+                "no: no candidate finds a relation of the labels to structure. Check them, or measure more "
+                "molecules, before training anything."
             )
         baselines = self._baselines()
         if best is None:

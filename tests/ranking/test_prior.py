@@ -24,7 +24,11 @@ def fresh():
 
 
 def test_standing_is_the_mean_of_standard_scores_elsewhere():
-    performance = {"a": {"x": 1.0, "y": 3.0}, "b": {"x": 30.0, "y": 10.0, "z": 20.0}, "flat": {"x": 1, "y": 1}}
+    performance = {
+        "a": {"x": 1.0, "y": 3.0},
+        "b": {"x": 30.0, "y": 10.0, "z": 20.0},
+        "flat": {"x": 1, "y": 1},
+    }
     standing = mean_standing(performance)
     spread = np.std([30.0, 10.0, 20.0])
     assert standing == pytest.approx({"x": (-1 + 10 / spread) / 2, "y": (1 - 10 / spread) / 2, "z": 0.0})

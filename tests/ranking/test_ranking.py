@@ -190,7 +190,9 @@ def test_layers_stand_beside_the_rule_that_deeper_is_better(pool):
     table = layer_table(ranking).set_index("encoder")
     deep = table.loc["deep"]
     assert (deep["best_layer"], deep["last_layer"]) == ("layer-2", "layer-3")
-    gap = ranking.replicates["y", "cka", "deep", "layer-2"] - ranking.replicates["y", "cka", "deep", "layer-3"]
+    gap = (
+        ranking.replicates["y", "cka", "deep", "layer-2"] - ranking.replicates["y", "cka", "deep", "layer-3"]
+    )
     # The best of three layers was looked for in two differences to the last.
     low, high = gap.interval(0.975)
     assert (deep["gain"], deep["gain_low"], deep["gain_high"]) == pytest.approx((gap.excess, low, high))
