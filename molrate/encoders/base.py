@@ -36,6 +36,7 @@ FAMILIES = Registry(
         "chemnet": "molrate.encoders.chemnet.encoder:ChemNetEncoder",
         "ecfp": "molrate.encoders.baselines:ECFPEncoder",
         "rdkit-descriptors": "molrate.encoders.baselines:DescriptorEncoder",
+        "skfp": "molrate.encoders.skfp:FingerprintEncoder",
     },
 )
 
@@ -61,6 +62,8 @@ class Encoder(ABC):
         Whether the numbers depend on how a molecule's SMILES is written, because a network reads it.
     options : tuple of str
         Names of the options that :func:`load_encoder` accepts in addition to weights and seed.
+    file_options : tuple of str
+        Names of the options that say what a file does not; see :meth:`file_config`.
     """
 
     card: EncoderCard
@@ -69,6 +72,7 @@ class Encoder(ABC):
     featurisation: str
     reads_text: ClassVar[bool] = False
     options: ClassVar[tuple[str, ...]] = ()
+    file_options: ClassVar[tuple[str, ...]] = ()
 
     @property
     def name(self) -> str:
@@ -90,8 +94,53 @@ class Encoder(ABC):
         return path
 
     @classmethod
-    def file_config(cls, weights: Path) -> dict[str, Any]:
+    def card_of(
+        cls, name: str, source: str, weights: Path | None, options: dict[str, Any]
+    ) -> tuple[EncoderCard, Path | None]:
+        """Card and weights of an encoder that no card describes, named ``FAMILY:SOURCE``.
+
+        Parameters
+        ----------
+        name : str
+            With family and options.
+        source : str
+            The second half of the name: a file, unless the family has other sources.
+        weights : pathlib.Path, optional
+            Used in place of the file.
+        options : dict
+            Those of the name. What the card takes is removed.
+
+        Raises
+        ------
+        UsageError, WeightsError
+            If there is no such encoder.
+        """
+        if weights is None:
+            # Families of a hub fetch files where that is asked for.
+            weights = cls.find_file(source, **({"download": True} if options.get("download") else {}))
+        if not weights.is_file():
+            raise WeightsError(f"{weights}: no such file (--encoder {name})")
+        about = {option: options.pop(option) for option in cls.file_options if option in options}
+        family = name.partition(":")[0]
+        card = EncoderCard(
+            name=name,
+            title=f"{weights.name}, read as {family}",
+            description=f"The {family} encoder in the file {weights}.",
+            family=family,
+            kind="pretrained",
+            config=cls.file_config(weights, **about),
+        )
+        return card, weights
+
+    @classmethod
+    def file_config(cls, weights: Path, **about: Any) -> dict[str, Any]:
         """Config of the card of an encoder that is nothing but a file, named ``FAMILY:FILE``.
+
+        Parameters
+        ----------
+        weights : pathlib.Path
+        **about
+            Those of :attr:`file_options` that were given.
 
         Raises
         ------
@@ -393,7 +442,8 @@ def load_encoder(
     name : str
         Name that ``molrate list encoders`` prints; or ``FAMILY:FILE`` for a checkpoint that tells its own
         settings, such as ``chemprop:model.pt``; or ``hf:FOLDER`` or ``hf:OWNER/NAME@REVISION`` for a
-        language model. Options of the family may follow: ``grover-small-zinc?padding=batch``.
+        language model; or ``skfp:FINGERPRINT`` for one of scikit-fingerprints. Options of the family may
+        follow: ``grover-small-zinc?padding=batch``, ``skfp:MAP4?fp_size=1024``.
     weights : str or pathlib.Path, optional
         A checkpoint of the same architecture to use in place of the published one. Its digest goes
         into the record but is not compared with the card's.
@@ -415,10 +465,10 @@ def load_encoder(
     base, given = _split_options(name)
     options = {**given, **options}
     card = encoder_cards().get(base)
-    family_name, _, file = base.partition(":")
-    if card is None and file and family_name in FAMILIES:
-        weights = _file_of(family_name, file, options) if weights is None else Path(weights)
-        card = _card_of_file(name, family_name, weights)
+    family_name, _, source = base.partition(":")
+    if card is None and source and family_name in FAMILIES:
+        given_weights = Path(weights) if weights else None
+        card, weights = FAMILIES[family_name].card_of(name, source, given_weights, options)
     if card is not None:
         family = FAMILIES[card.family]
         unknown = sorted(set(options) - set(family.options))
@@ -446,24 +496,3 @@ def _split_options(name: str) -> tuple[str, dict[str, Any]]:
     except ValueError as error:
         raise UsageError(f"{name}: options are written NAME?option=value&option=value (--encoder)") from error
     return base, {key: int(value) if value.isdigit() else words.get(value, value) for key, value in pairs}
-
-
-def _file_of(family: str, source: str, options: dict[str, Any]) -> Path:
-    """Weights that an encoder's name stands for; families of a hub fetch them where that is asked for."""
-    asked = {"download": True} if options.get("download") else {}
-    found: Path = FAMILIES[family].find_file(source, **asked)
-    return found
-
-
-def _card_of_file(name: str, family: str, weights: Path) -> EncoderCard:
-    """Card of an encoder that is nothing but a file."""
-    if not weights.is_file():
-        raise WeightsError(f"{weights}: no such file (--encoder {name})")
-    return EncoderCard(
-        name=name,
-        title=f"{weights.name}, read as {family}",
-        description=f"The {family} encoder in the file {weights}.",
-        family=family,
-        kind="pretrained",
-        config=FAMILIES[family].file_config(weights),
-    )

@@ -21,7 +21,7 @@ BASELINES = ("baseline", "control")
 PERMISSIVE = {"MIT", "Apache-2.0", "BSD-3-Clause", "CC-BY-4.0", "CC0-1.0"}
 """Licences under which encoders may be used and changed for anything, also for money."""
 
-_LIBRARIES = {"hf": ("transformers", "hf")}
+_LIBRARIES = {"hf": ("transformers", "hf"), "skfp": ("skfp", "skfp")}
 """Libraries of families that an extra of molrate installs."""
 
 
