@@ -42,6 +42,9 @@ FAMILIES = Registry(
 
 _PLUGIN_GROUP = "molrate.encoders"
 
+TRAINING_MOLECULES = "training.smi"
+"""File of a fine-tuned model with the molecules its encoder was trained on, beside the encoder's weights."""
+
 _REGISTERED: dict[str, tuple[EncoderCard, Callable[..., Encoder]]] = {}
 """Encoders of :func:`molrate.register_encoder`: the card of each, and what builds it."""
 
@@ -170,6 +173,19 @@ class Encoder(ABC):
     def remarks(self) -> list[str]:
         """Sentences on what the molecules read so far lost in the encoder's input form."""
         return []
+
+    def skeletons_seen(self) -> frozenset[str]:
+        """First blocks of the InChIKeys of molecules whose labels it was trained on, as far as known.
+
+        Weights out of a model that ``molrate finetune`` wrote have the molecules beside them.
+        """
+        weights: Path | None = getattr(self, "weights", None)
+        beside = None if weights is None else weights.with_name(TRAINING_MOLECULES)
+        if beside is None or not beside.is_file():
+            return self.card.skeletons_seen()
+        from molrate.data.skeletons import skeletons
+
+        return self.card.skeletons_seen() | skeletons(beside.read_text(encoding="utf-8").splitlines())
 
     @abstractmethod
     def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
