@@ -31,6 +31,7 @@ from molrate.data.policy import RowPolicy
 from molrate.data.splits import SplitError, part_notes
 from molrate.embedding.embed import choose_device
 from molrate.encoders.base import load_encoder
+from molrate.encoders.workers import Carrying
 from molrate.errors import InputError, MolrateError, UsageError
 from molrate.files.locks import exclusive
 from molrate.files.output import write_atomically, write_record
@@ -378,6 +379,7 @@ def _run_missing(
     except OSError as error:
         raise InputError(f"-o {folder}: cannot be used: {error}") from error
     finished = rows.finished()
+    run = delayed(Carrying(run_cell))
     with Parallel(n_jobs=n_jobs, return_as="generator_unordered") as jobs:
         for seed, dataset, split in blocks:
             source, table = sources[dataset]
@@ -393,6 +395,6 @@ def _run_missing(
             cells = [Cell(dataset, split, seed, name) for name in encoders]
             missing = [cell for cell in cells if cell not in finished]
             logger.info("%s %s %d: %d of %d to do", dataset, split, seed, len(missing), len(cells))
-            for outcome in jobs(delayed(run_cell)(cell, source, config, device) for cell in missing):
+            for outcome in jobs(run(cell, source, config, device) for cell in missing):
                 rows.append(outcome)
                 yield outcome

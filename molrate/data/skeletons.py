@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from rdkit import Chem, rdBase
 
 _BLOCK = 14
+_inchi_key: Callable[[Chem.Mol], str] = Chem.MolToInchiKey
 
 
 def skeletons(smiles: Iterable[str]) -> frozenset[str]:
@@ -27,5 +28,5 @@ def skeletons(smiles: Iterable[str]) -> frozenset[str]:
     """
     with rdBase.BlockLogs():
         molecules = (Chem.MolFromSmiles(text) for text in smiles)
-        keys = (Chem.MolToInchiKey(molecule) for molecule in molecules if molecule is not None)
+        keys = (_inchi_key(molecule) for molecule in molecules if molecule is not None)
         return frozenset(key[:_BLOCK] for key in keys if key)

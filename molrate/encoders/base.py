@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rdkit import Chem
     from torch import nn
 
+    from molrate.encoders.class_head import ClassHead
     from molrate.encoders.trainable import Trainable
 
 POOLING_NAMES = ("mean", "sum", "max")
@@ -136,14 +137,10 @@ class Encoder(ABC):
         return card, weights
 
     @classmethod
-    def file_config(cls, weights: Path, **about: Any) -> dict[str, Any]:
+    def file_config(cls, weights: Path) -> dict[str, Any]:
         """Config of the card of an encoder that is nothing but a file, named ``FAMILY:FILE``.
 
-        Parameters
-        ----------
-        weights : pathlib.Path
-        **about
-            Those of :attr:`file_options` that were given.
+        Families with :attr:`file_options` take these by keyword, too.
 
         Raises
         ------
@@ -228,6 +225,10 @@ class Encoder(ABC):
             layer: pool(hidden[layer], content.batch, content.num_graphs).cpu().numpy() for layer in layers
         }
 
+    def class_head(self) -> ClassHead | None:
+        """Classification head that the encoder was trained with, or None if its weights have none."""
+        return None
+
     @property
     def n_transferable(self) -> int:
         """Number of layers that fine-tuning can transfer; 0 if there is nothing to train."""
@@ -306,6 +307,11 @@ def add_encoder(name: str, card: EncoderCard, build: Callable[..., Encoder]) -> 
     if name in encoder_names() and name not in _REGISTERED:
         raise UsageError(f"{name}: an encoder of that name is installed; choose another name")
     _REGISTERED[name] = card, build
+
+
+def registered_encoders() -> dict[str, tuple[EncoderCard, Callable[..., Encoder]]]:
+    """Encoders of :func:`molrate.register_encoder` by name: the card of each, and what builds it."""
+    return dict(_REGISTERED)
 
 
 def encoder_names() -> list[str]:
@@ -500,7 +506,10 @@ def load_encoder(
     plugins = {point.name: point for point in entry_points(group=_PLUGIN_GROUP)}
     if name in plugins:
         return plugins[name].load()(weights=weights, seed=seed, **options)
-    raise UsageError(f"unknown encoder {name!r} (--encoder); known: {', '.join(encoder_names())}")
+    raise UsageError(
+        f"unknown encoder {name!r} (--encoder); known: {', '.join(encoder_names())}. What was registered "
+        "with molrate.register_encoder is known in that process alone"
+    )
 
 
 def _split_options(name: str) -> tuple[str, dict[str, Any]]:

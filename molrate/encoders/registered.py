@@ -44,8 +44,9 @@ def register_encoder(
 ) -> Encoder:
     """Make a function, transformer or torch module an encoder that can be named wherever molrate takes one.
 
-    The name is known to this process only, and not to the workers of ``screen`` with several jobs. For those,
-    and for the command line, let a package have it as an entry point of the group ``molrate.encoders``.
+    The name is known to this process and to the workers that it starts, to which the encoder is sent by
+    cloudpickle. For the command line let a package have it as an entry point of the group
+    ``molrate.encoders``.
 
     Parameters
     ----------

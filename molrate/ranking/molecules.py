@@ -167,6 +167,24 @@ def add_source_features(
             arrays["source_features"] = embedding.layers[layer][kept]
 
 
+def add_source_probabilities(given_arrays: GivenArrays, pool: EncoderPool) -> None:
+    """What the classification heads that encoders were trained with say of the molecules of the pool.
+
+    An array that was given for an encoder stays.
+    """
+    for encoder, _ in pool.requests:
+        head = encoder.class_head()
+        if head is None or "source_probabilities" in given_arrays.get(encoder.name, {}):
+            continue
+        last = encoder.layers[-1]
+        request = [(encoder, (last,))]
+        (embedding,) = embed_molecules(pool.molecules, request, head.pooling, pool.settings.device)
+        if embedding.failure is not None:
+            raise embedding.failure
+        arrays = given_arrays.setdefault(encoder.name, {})
+        arrays["source_probabilities"] = head.probabilities(embedding.layers[last])
+
+
 def targets_to_score(
     pool: EncoderPool, policy: RowPolicy, seed: int
 ) -> tuple[list[ScoredTarget], list[tuple[Target, InputError]]]:

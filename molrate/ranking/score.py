@@ -30,6 +30,7 @@ from molrate.ranking.evidence import evidence_notes
 from molrate.ranking.molecules import (
     EncoderPool,
     add_source_features,
+    add_source_probabilities,
     default_encoders,
     embed_pool,
     load_encoders,
@@ -213,6 +214,8 @@ def rank_dataset(
     pool = embed_pool(dataset, molecules, loaded, embedding, progress)
     if measuring.source_molecules is not None:
         add_source_features(extra, pool, measuring.source_molecules, policy)
+    if any(measure.inputs == "source probabilities" for measure in chosen):
+        add_source_probabilities(extra, pool)
     scored_targets, unusable = targets_to_score(pool, policy, embedding.seed)
     candidates = pool.candidates(extra)
     rows, replicates = rank_targets(

@@ -117,7 +117,7 @@ def test_cards_name_files_and_tuned_weights_have_their_molecules_beside_them(tmp
     own.write_text("\n".join(skeletons(["CCO"])))
     named = replace(card("named"), molecules_seen=["freesolv", str(own)])
     assert skeletons(["CCO", "C1CCCCC1"]) <= named.skeletons_seen()
-    with pytest.raises(InputError, match="nowhere.txt"):
+    with pytest.raises(InputError, match=r"nowhere\.txt"):
         replace(named, molecules_seen=["nowhere"]).skeletons_seen()
     encoder = molrate.load_encoder("gin-untrained")
     weights = tmp_path / "model" / "encoder.safetensors"
