@@ -10,12 +10,24 @@ from molrate.encoders.base import Encoder, add_encoder, registered_encoders
 from molrate.encoders.cards import EncoderCard
 from molrate.errors import UsageError
 
-Carried = dict[str, bytes | str]
-"""By name, an encoder as bytes, or why it cannot be sent."""
+Carried = dict[str, Any]
+"""By name, the card of an encoder with what builds it, or why it cannot be sent."""
+
+
+@dataclass(frozen=True)
+class _Parcel:
+    """An object that cloudpickle has written; pickle, which moves it to a worker, unpacks it there."""
+
+    content: bytes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        import cloudpickle
+
+        return cloudpickle.loads, (self.content,)
 
 
 def pack_registered() -> Carried:
-    """Write the registered encoders so that another process can take them over."""
+    """Write the registered encoders so that a worker of this program can take them over, through pickle."""
     registered = registered_encoders()
     if not registered:
         return {}
@@ -24,7 +36,7 @@ def pack_registered() -> Carried:
     carried: Carried = {}
     for name, entry in registered.items():
         try:
-            carried[name] = cloudpickle.dumps(entry)
+            carried[name] = _Parcel(cloudpickle.dumps(entry))
         except Exception as error:
             # A user's object may refuse in any way, and may not be the one that is needed.
             carried[name] = f"{type(error).__name__}: {error}"
@@ -32,15 +44,13 @@ def pack_registered() -> Carried:
 
 
 def unpack_registered(carried: Carried) -> None:
-    """Register what :func:`pack_registered` wrote in another process of the same program."""
-    import pickle
-
+    """Register in a worker what :func:`pack_registered` wrote and pickle moved there."""
     for name, content in carried.items():
         if isinstance(content, str):
             card = EncoderCard(name, name, "Registered from Python.", "registered", "pretrained")
             add_encoder(name, card, _Refused(name, content))
         else:
-            add_encoder(name, *pickle.loads(content))
+            add_encoder(name, *content)
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ def registry(monkeypatch):
 
 def test_an_encoder_is_the_same_in_another_process(registry):
     encoder = molrate.register_encoder("lengths", lambda smiles: [[len(text)] for text in smiles])
-    carried = pack_registered()
+    moved = pickle.dumps(pack_registered())
     registry.clear()
-    unpack_registered(carried)
+    unpack_registered(pickle.loads(moved))
     assert load_encoder("lengths").identity() == encoder.identity()
     assert molrate.embed(["CCO"], "lengths").tolist() == [[3.0]]
 
