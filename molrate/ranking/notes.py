@@ -167,7 +167,7 @@ def order_advice(ranking: Ranking) -> list[str]:
         better = _clearly_better(ranking, choice, eligible(rows))
         if better:
             advice.append(
-                f"{choice.target}: {better[0]} promises a smaller error ({better[1]}) than the first; "
+                f"{choice.target}: {better[0]} promises a better {choice.metric.upper()} ({better[1]}); "
                 "fine-tune it too."
             )
     return advice

@@ -161,7 +161,10 @@ def _verdict_lines(verdict: Verdict, width: int) -> Iterator[Text]:
         if not label:
             yield Text(textwrap.fill(sentence, width), style="bold")
             continue
-        filled = textwrap.fill(sentence, width, initial_indent=" " * _INDENT, subsequent_indent=" " * _INDENT)
+        space = " " * _INDENT
+        filled = textwrap.fill(
+            sentence, width, initial_indent=space, subsequent_indent=space, break_on_hyphens=False
+        )
         line = Text(f"{label:<{_INDENT}}{filled[_INDENT:]}")
         line.stylize("bold green", 0, len(label))
         yield line

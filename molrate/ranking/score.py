@@ -26,12 +26,13 @@ from molrate.measures.base import Measure
 from molrate.measures.given import inputs_met, read_given
 from molrate.ranking.candidates import AUTO, Candidate, CommonDimension, ScoredTarget, choose_measures
 from molrate.ranking.consensus import consensus_table
-from molrate.ranking.contamination import contamination_notes, seen_encoders
+from molrate.ranking.contamination import contamination_notes, seen_encoders, seen_shares
 from molrate.ranking.evidence import evidence_notes
 from molrate.ranking.expected import expectations_of
 from molrate.ranking.molecules import (
     EncoderPool,
     add_source_features,
+    add_source_probabilities,
     default_encoders,
     embed_pool,
     load_encoders,
@@ -158,7 +159,8 @@ def score(
         See :func:`molrate.load_dataset`.
     exclude_contaminated : bool
         Leave out encoders that were trained on labels of the dataset; of a dataset that is not public, those
-        that were trained on any measurements. See :mod:`molrate.ranking.contamination`.
+        that were trained on any measurements; and those that are known to have been trained on measurements
+        of more than a fifth of the molecules. See :mod:`molrate.ranking.contamination`.
 
     Returns
     -------
@@ -219,10 +221,12 @@ def rank_dataset(
     loaded = load_encoders(default_encoders() if encoders is None else encoders, embedding)
     excluded: list[str] = []
     if exclude_contaminated:
-        loaded, excluded = without_contaminated(loaded, dataset.name)
+        loaded, excluded = without_contaminated(loaded, dataset.name, molecules)
     pool = embed_pool(dataset, molecules, loaded, embedding, progress)
     if measuring.source_molecules is not None:
         add_source_features(extra, pool, measuring.source_molecules, policy)
+    if any(measure.inputs == "source probabilities" for measure in chosen):
+        add_source_probabilities(extra, pool)
     scored_targets, unusable = targets_to_score(pool, policy, embedding.seed)
     candidates = pool.candidates(extra)
     rows, replicates = rank_targets(
@@ -243,14 +247,16 @@ def rank_dataset(
         "exclude_contaminated": exclude_contaminated,
     }
     units = {target.name: target.unit for target in dataset.targets}
-    seen = seen_encoders([encoder.card for encoder, _ in pool.requests], dataset.name)
+    ran = [encoder for encoder, _ in pool.requests]
+    shares = seen_shares(ran, molecules)
+    seen = seen_encoders([encoder.card for encoder in ran], dataset.name, shares)
     frame = ranking_frame(dataset.name, with_expectations(rows, expectations, units, dataset.name, seen))
     run = _run_record(arguments, pool) | {"seconds": round(time.perf_counter() - started, 2)}
     ranking = Ranking(frame, run=run, replicates=replicates, expectations=expectations)
     if excluded:
         ranking.notes.append(f"Left out, as they may have seen the labels: {', '.join(excluded)}.")
     ranking.notes.extend(_notes(ranking, pool, scored_targets, policy, notes))
-    ranking.advice.extend(_advice(ranking, pool, scored_targets, policy, default=encoders is None))
+    ranking.advice.extend(_advice(ranking, pool, scored_targets, policy, shares, default=encoders is None))
     votes = frame.dropna(subset="rank").groupby(["target", "measure"]).ngroups
     sensitivity = None
     if measuring.sensitivity:
@@ -282,13 +288,14 @@ def _advice(
     pool: EncoderPool,
     scored_targets: Sequence[ScoredTarget],
     policy: RowPolicy,
+    shares: Mapping[str, float],
     *,
     default: bool,
 ) -> list[str]:
     """What asks for something to be done; `default` says whether the encoders were molrate's choice."""
     kinds = ranking.frame["kind"]
     advice = size_advice(scored_targets)
-    advice += contamination_notes([encoder.card for encoder, _ in pool.requests], pool.dataset.name)
+    advice += contamination_notes([encoder.card for encoder, _ in pool.requests], pool.dataset.name, shares)
     advice += order_advice(ranking)
     advice += label_advice(scored_targets)
     advice += molecule_advice(pool.molecules, policy, pool.dataset.targets)

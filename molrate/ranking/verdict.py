@@ -336,7 +336,8 @@ class _Chooser:
     def _promise(self, expected: Expected) -> str:
         """What to expect, fine-tuned and as it is where the first comes from other datasets."""
         if not expected.related:
-            return self._performance(expected.best)
+            frozen = " as it is" if expected.finetuned is None and self.trainable else ""
+            return f"{self._performance(expected.best)}{frozen}"
         low, high = (self.show(bound) for bound in expected.best.interval())
         return (
             f"{self._performance(expected.frozen)} as it is; fine-tuned about "
@@ -395,7 +396,7 @@ class _Chooser:
         beside = f"{comparison.baseline} ({self.show(comparison.value)})"
         low, high = self.show(abs(comparison.low)), self.show(abs(comparison.high))
         if comparison.outcome == _SAME:
-            return f"as good as {beside}, from {low} worse to {high} better"
+            return f"about as good as {beside}, from {low} worse to {high} better"
         if comparison.outcome == _WORSE:
             low, high = high, low
         return f"{comparison.outcome} than {beside} by {self.show(abs(comparison.gain))} ({low} to {high})"
