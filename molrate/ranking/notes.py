@@ -162,7 +162,7 @@ def order_advice(ranking: Ranking) -> list[str]:
         if len(above):
             advice.append(
                 f"{choice.target}: {above['encoder'].iloc[0]}, which was never trained, comes before every "
-                "pretrained encoder: pretraining adds nothing here. Prefer a baseline."
+                "pretrained encoder: no sign that pretraining helps here. Prefer a baseline."
             )
         better = _clearly_better(ranking, choice, eligible(rows))
         if better:

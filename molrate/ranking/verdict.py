@@ -206,7 +206,7 @@ def _heading(dataset: str, rows: pd.DataFrame, choices: Sequence[Choice], second
     else:
         parts = [f"{dataset}: {len(choices)} targets"]
     count = rows.drop_duplicates(["encoder", "layer"]).shape[0]
-    parts.append(f"{count} candidates")
+    parts.append("1 candidate" if count == 1 else f"{count} candidates")
     if seconds is not None:
         parts.append(f"{seconds:.0f} s" if seconds >= 1 else "under 1 s")
     return ", ".join(parts)
