@@ -317,7 +317,8 @@ class _Judge:
     def values_without(self, order: npt.NDArray[np.intp], errors: Matrix, penalty: float) -> Table:
         """R2 or AUROC without each block, shape (B,).
 
-        Fits are made anew with the same penalty, but for very many molecules, to which a block hardly matters.
+        Fits are made anew with the same penalty, but for very many molecules, to whose fit a block hardly
+        matters.
         """
         refitted = len(order) <= _MAX_REFITTED
         maker = self.kernel.residual_maker(penalty) if refitted else np.empty((0, 0))

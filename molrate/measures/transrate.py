@@ -42,7 +42,7 @@ EPSILON_SQUARED = 0.1
 DISTORTION = 1e-4
 _REFERENCE_DIMENSION = 512
 _JACKKNIFED_PERMUTATIONS = 3
-# Further permutations, and the multiplications that they may cost; beyond the first few only as many as are cheap.
+# Multiplications that further permutations may cost: the first few of them, and all.
 _FEW, _FEW_PRODUCTS, _CHEAP_PRODUCTS = 15, 1e10, 2e9
 _MANY_VALUES = 1 << 24
 _PAPER = "Huang et al., Frustratingly Easy Transferability Estimation, arXiv:2106.09362"

@@ -12,11 +12,11 @@ chance alone does; and what the jackknife finds for the true labels above what i
 for what the signal adds. Where it finds clearly less (labels that the features determine move less than
 chance labels), the first part is reduced in proportion.
 
-What the signal adds is a difference of two jackknife variances, kept where it is positive. It is therefore too
-large on average where there is no signal, and most so where the excess happens to be large, so that an interval
-of one width would hardly ever leave out 0 by mistake. The interval of one candidate's mean excess is instead
-the set of means that the excess does not contradict, as Wilson's is for a proportion: the signal adds to the
-variance in proportion to the mean that is looked at, and nothing at 0, where chance alone decides.
+What the signal adds is a difference of two jackknife variances, kept where it is positive. It is therefore
+too large on average where there is no signal, and most so where the excess happens to be large, so that an
+interval of one width would hardly ever leave out 0 by mistake. The interval of one candidate's mean excess is
+instead the set of means that the excess does not contradict, as Wilson's is for a proportion: the signal adds
+to the variance in proportion to the mean that is looked at, and nothing at 0, where chance alone decides.
 """
 
 from __future__ import annotations
@@ -184,24 +184,27 @@ class Replicates:
     def interval_of_excess(self, level: float = LEVEL) -> tuple[float, float]:
         """Interval of the mean excess: what other samples of as many molecules would give on average.
 
-        The means m with (excess - m)^2 <= a + b m: a is what chance may move the excess by, b m what the
-        signal adds; nothing below 0. Where the excess is one of chance, a signal that was missed is not seen
-        by the jackknife; b is then no less than what the skewness of the null tells. Of one candidate alone:
-        a difference of two that are equal has a variance by the signal too.
+        The lower end is the least mean m with (excess - m)^2 <= a + b m: a is what chance may move the excess
+        by, b m what the signal adds; nothing at 0. At the upper end the signal adds all that it does at the
+        excess. Where the excess is one of chance, the jackknife does not see a signal that was missed, and
+        the upper end is that of a sum of squares as skewed as the null. Of one candidate alone: a difference
+        of two that are equal has a variance by the signal too.
         """
         variance = self._variance
         if variance.by_chance == 0:
             return self.interval(level)
-        a = student_quantile(variance.chance_degrees, level) ** 2 * variance.by_chance
+        chance = student_quantile(variance.chance_degrees, level) ** 2
+        a = chance * variance.by_chance
         reach = float(np.sqrt(a))
-        slope = variance.by_signal / max(self.excess, np.sqrt(variance.by_chance))
-        by_chance = min(max(1 - self.excess / reach, 0.0), 1.0)
-        slope = max(slope, by_chance * variance.tilt)
-        b = student_quantile(variance.signal_degrees, level) ** 2 * slope
-        centre = self.excess + b / 2
-        half = float(np.sqrt(max(centre**2 - self.excess**2 + a, 0.0)))
-        low = self.excess - reach if self.excess < reach else centre - half
-        high = self.excess + reach if self.excess < -reach else centre + half
+        signal = student_quantile(variance.signal_degrees, level) ** 2
+        low, high = self.excess - reach, self.excess + np.sqrt(a + signal * variance.by_signal)
+        if low > 0:
+            b = signal * variance.by_signal / self.excess
+            low += reach + b / 2 - np.sqrt(b * self.excess + b**2 / 4 + a)
+        else:
+            # The root of such a sum is about normal, of a variance that does not depend on its mean.
+            missed = min(1 - self.excess / reach, 1.0) * chance * variance.tilt / 4
+            high = max(high, self.excess + reach + missed)
         return float(low), float(high)
 
     @property
@@ -330,9 +333,10 @@ def _reduction(true: float, of_null: npt.NDArray[np.float64], blocks: int) -> fl
 
 
 def _tilt(values: npt.NDArray[np.float64]) -> float:
-    """By how much the variance grows with the mean: third over second cumulant, as in an exponential family."""
+    """By how much the variance grows with the mean in an exponential family: third over second cumulant."""
     centred = values - values.mean()
-    return max(float((centred**3).mean() / (centred**2).mean()), 0.0)
+    second = float((centred**2).mean())
+    return max(float((centred**3).mean()) / second, 0.0) if second > 0 else 0.0
 
 
 def _jackknife_variance(replicates: npt.NDArray[np.float64]) -> float:
