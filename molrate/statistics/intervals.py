@@ -41,7 +41,7 @@ _ONE_SIDED = 1.645
 
 @dataclass(frozen=True)
 class _Variance:
-    """Variance of an excess, in its two parts with their degrees of freedom, and those of the sum.
+    """Variance of an excess in its two parts, with the degrees of freedom of the first and of the sum.
 
     Where the null says nothing of it, all counts as the signal's.
     """
@@ -49,7 +49,6 @@ class _Variance:
     by_chance: float
     chance_degrees: int
     by_signal: float
-    signal_degrees: int
     degrees: float
     tilt: float = 0.0
     """By how much chance alone makes the variance grow with the mean."""
@@ -147,7 +146,7 @@ class Replicates:
         of_mean = chance / max(1, len(self._null))
         deleted = len(self._jackknifed)
         if deleted < _FEWEST_JACKKNIFED or len(values) < _FEWEST_PERMUTATIONS:
-            return _Variance(0.0, 0, whole + (0.0 if deleted else of_mean), blocks - 1, blocks - 1.0)
+            return _Variance(0.0, 0, whole + (0.0 if deleted else of_mean), blocks - 1.0)
         centred = self._jackknifed - self._jackknifed.mean(axis=0)
         of_null = np.array([_jackknife_variance(row) for row in centred]) * deleted / (deleted - 1)
         under_null = float(of_null.mean())
@@ -156,15 +155,15 @@ class Replicates:
         by_signal = max(true - under_null, 0.0)
         variance = by_chance + by_signal
         if variance == 0:
-            return _Variance(0.0, 0, 0.0, blocks - 1, blocks - 1.0)
+            return _Variance(0.0, 0, 0.0, blocks - 1.0)
         # Satterthwaite: both parts are estimated. What the signal adds scatters as all that the jackknife
         # finds, of which it is a difference.
         scatter = by_chance**2 / (len(values) - 1)
         if by_signal > 0:
             scatter += true**2 / (blocks - 1)
-        return _Variance(
-            by_chance, len(values) - 1, by_signal, blocks - 1, variance**2 / scatter, _tilt(values)
-        )
+        # No less than half of the jackknife's: what both jackknives share may be far more than their difference.
+        degrees = max(variance**2 / scatter, (blocks - 1) / 2)
+        return _Variance(by_chance, len(values) - 1, by_signal, degrees, _tilt(values))
 
     @property
     def error(self) -> float:
@@ -184,27 +183,27 @@ class Replicates:
     def interval_of_excess(self, level: float = LEVEL) -> tuple[float, float]:
         """Interval of the mean excess: what other samples of as many molecules would give on average.
 
-        The lower end is the least mean m with (excess - m)^2 <= a + b m: a is what chance may move the excess
-        by, b m what the signal adds; nothing at 0. At the upper end the signal adds all that it does at the
-        excess. Where the excess is one of chance, the jackknife does not see a signal that was missed, and
-        the upper end is that of a sum of squares as skewed as the null. Of one candidate alone: a difference
-        of two that are equal has a variance by the signal too.
+        The means m with (excess - m)^2 <= a + b m: a is what chance may move the excess by, b m what the
+        signal adds; nothing at 0. Where the excess is one of chance, the jackknife does not see a signal that
+        was missed, and the upper end is no less than that of a sum of squares as skewed as the null. Of one
+        candidate alone: a difference of two that are equal has a variance by the signal too.
         """
         variance = self._variance
         if variance.by_chance == 0:
             return self.interval(level)
         chance = student_quantile(variance.chance_degrees, level) ** 2
         a = chance * variance.by_chance
-        reach = float(np.sqrt(a))
-        signal = student_quantile(variance.signal_degrees, level) ** 2
-        low, high = self.excess - reach, self.excess + np.sqrt(a + signal * variance.by_signal)
+        reach = np.sqrt(a)
+        signal = student_quantile(variance.degrees, level) ** 2 * variance.by_signal
+        low, high = self.excess - reach, self.excess + reach
         if low > 0:
-            b = signal * variance.by_signal / self.excess
-            low += reach + b / 2 - np.sqrt(b * self.excess + b**2 / 4 + a)
-        else:
-            # The root of such a sum is about normal, of a variance that does not depend on its mean.
-            missed = min(1 - self.excess / reach, 1.0) * chance * variance.tilt / 4
-            high = max(high, self.excess + reach + missed)
+            low = _root(self.excess, a, signal / self.excess, -1)
+        if high > 0:
+            # What is found beside an excess that chance explains is mostly scatter, and told by no large mean.
+            high = _root(self.excess, a, signal / max(self.excess, 2 * reach), +1)
+        # The root of a sum of squares is about normal, of a variance that does not depend on its mean.
+        missed = min(max(1 - self.excess / reach, 0.0), 1.0) * chance * variance.tilt / 4
+        high = max(high, self.excess + reach + missed)
         return float(low), float(high)
 
     @property
@@ -330,6 +329,11 @@ def _reduction(true: float, of_null: npt.NDArray[np.float64], blocks: int) -> fl
     scatter = np.sqrt(max(2 / (blocks - 1), of_null.var(ddof=1) / mean**2))
     clearly_less = mean * (1 - _ONE_SIDED * scatter)
     return min(true / clearly_less, 1.0) if clearly_less > 0 else 1.0
+
+
+def _root(excess: float, a: float, b: float, side: int) -> float:
+    """Lower (-1) or upper (+1) mean m with (excess - m)^2 = a + b m."""
+    return float(excess + b / 2 + side * np.sqrt(b * excess + b**2 / 4 + a))
 
 
 def _tilt(values: npt.NDArray[np.float64]) -> float:
