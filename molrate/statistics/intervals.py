@@ -161,7 +161,7 @@ class Replicates:
         scatter = by_chance**2 / (len(values) - 1)
         if by_signal > 0:
             scatter += true**2 / (blocks - 1)
-        # No less than half of the jackknife's: what both jackknives share may be far more than their difference.
+        # No less than half of the jackknife's: what both jackknives find may be far more than they differ by.
         degrees = max(variance**2 / scatter, (blocks - 1) / 2)
         return _Variance(by_chance, len(values) - 1, by_signal, degrees, _tilt(values))
 
@@ -199,7 +199,7 @@ class Replicates:
         if low > 0:
             low = _root(self.excess, a, signal / self.excess, -1)
         if high > 0:
-            # What is found beside an excess that chance explains is mostly scatter, and told by no large mean.
+            # What is found beside an excess that chance explains is mostly scatter, and need not grow.
             high = _root(self.excess, a, signal / max(self.excess, 2 * reach), +1)
         # The root of a sum of squares is about normal, of a variance that does not depend on its mean.
         missed = min(max(1 - self.excess / reach, 0.0), 1.0) * chance * variance.tilt / 4
