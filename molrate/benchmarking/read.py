@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from molrate.benchmarking.agreement import TOP, Floats
-from molrate.benchmarking.cells import FINETUNING, SCORES, VARIANTS, Outcome
+from molrate.benchmarking.cells import FINETUNING, SCORES, VARIANTS
 from molrate.benchmarking.variants import COLUMNS as VARIANT_COLUMNS
 from molrate.errors import InputError
 from molrate.measures.base import MEASURES
@@ -25,6 +25,11 @@ logger = logging.getLogger(__name__)
 
 BASELINES = {"size": "n_parameters", "depth": "n_layers", "dimension": "dimension"}
 """Predictors that need no data: numbers of an encoder's weights and layers, and its embedding's width."""
+
+_NEEDED = (
+    *("dataset", "split", "seed", "encoder", "family", "frozen", "n_parameters", "n_layers", "dimension"),
+    *("metric", "test", "deviation", "seconds", "status"),
+)
 
 CONSENSUS = ("transrate", "logme", "h-score")
 """Measures whose mean rank is the predictor ``consensus``."""
@@ -105,7 +110,7 @@ def read_results(
         variants = _read_all(folder / VARIANTS)
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise InputError(f"{folder}: no results of molrate benchmark: {error}") from error
-    missing = [name for name in Outcome.__dataclass_fields__ if name not in rows]
+    missing = [name for name in _NEEDED if name not in rows]
     if missing:
         raise InputError(f"{folder / FINETUNING}: no results of molrate benchmark: no column {missing[0]}")
     rows = rows[(rows["status"] == "ok") & (rows["split"] == split)]

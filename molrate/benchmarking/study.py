@@ -143,6 +143,7 @@ def benchmark(
     training_precision: str = DEFAULTS.training_precision,
     jobs: int = 1,
     device: str = "auto",
+    part: str = "all",
     positive: str | None = None,
     censored: str | None = None,
 ) -> pd.DataFrame:
@@ -173,6 +174,8 @@ def benchmark(
     jobs : int
         Fine-tunings at a time, each on one core.
     device : str
+    part : {"all", "scores", "finetuning"}
+        Do only the one, where the other is done elsewhere.
     positive, censored : str, optional
         As for :func:`molrate.score`.
 
@@ -222,6 +225,7 @@ def benchmark(
         measures=measures,
         n_jobs=jobs,
         device=device,
+        part=part,
         positive=positive,
         censored=censored,
     ):
