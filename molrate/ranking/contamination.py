@@ -23,6 +23,8 @@ LABEL_SOURCES: dict[str, tuple[str, ...]] = {
     "adme_solubility": (),
     # 43 % of its molecules, and 90 % of those of BBBP, are the same (first blocks of InChIKeys).
     "b3db": ("bbb-martins",),
+    "b3db_2000": ("bbb-martins",),
+    "logbb": ("bbb-martins",),
     "bace": (),
     # MoleculeNet's BBBP is the set of Martins et al., doi:10.1021/ci300124c.
     "bbbp": ("bbb-martins",),
@@ -39,6 +41,8 @@ LABEL_SOURCES: dict[str, tuple[str, ...]] = {
     "pcba": ("pcba",),
     "hiv": (),
     "muv": (),
+    # Wavelengths of absorption, doi:10.1039/D2SC04306H: no card names such.
+    "photoswitch": (),
     "mace_abl1": (),
     "mace_fxr": (),
     "mace_hrh1": (),
@@ -55,7 +59,8 @@ _DEPOSITED: dict[str, tuple[str, ...]] = {
     "mace_hrh1": ("chembl-assays",),
     "lipo": ("chembl-assays",),
     "lipophilicity": ("chembl-assays",),
-    # Measurements out of publications, as MoleculeNet says; ChEMBL collects such.
+    # Measurements out of publications; ChEMBL collects such.
+    "logbb": ("chembl-assays",),
     "bace": ("chembl-assays",),
     # MoleculeNet took PCBA and MUV from PubChem BioAssay, to which the laboratories behind the others, the
     # National Cancer Institute and Tox21's, report.
