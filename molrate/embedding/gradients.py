@@ -175,6 +175,11 @@ class Sketcher:
                 total.index_add_(1, places, sums * signs)
         return total
 
+    @property
+    def keys(self) -> list[str]:
+        """Names of the matrices that were sketched so far, each followed by which part of it was used."""
+        return list(self._projections)
+
     def projections(self, key: str, n_inputs: int, n_outputs: int) -> _Projections:
         """Random signs for what a map reads, (n_inputs, 12), and for what it writes, (n_outputs, 12)."""
         if key not in self._projections:
@@ -250,14 +255,14 @@ class _Recorder(TorchFunctionMode):
         key = f"{name} {weight.storage_offset()} {tuple(weight.shape)}"
         of_inputs, of_outputs = self.sketcher.projections(key, inputs.shape[-1], output.shape[-1])
         with torch.no_grad():
-            read = inputs.detach() @ of_inputs
+            read = _projected(inputs.detach(), of_inputs)
         if not len(inputs):
             return output
         rows = self._rows(len(inputs))
 
         def add(derivative: Tensor) -> None:
             with torch.no_grad():
-                products = rows.products(derivative @ of_outputs, read)
+                products = rows.products(_projected(derivative, of_outputs), read)
                 self.sums[key] = self.sums[key] + products if key in self.sums else products
 
         output.register_hook(add)  # type: ignore[no-untyped-call]
@@ -280,6 +285,11 @@ class _Recorder(TorchFunctionMode):
                 raise _NotApartError
             self._by_length[n_rows] = _MoleculeRows.of(owner, self.n_molecules)
         return self._by_length[n_rows]
+
+
+def _projected(rows: Tensor, onto: Tensor) -> Tensor:
+    """Products (n, ..., 12) of rows and a matrix, in the order that is quicker for a matrix of few columns."""
+    return (onto.T @ rows.reshape(-1, rows.shape[-1]).T).T.view(*rows.shape[:-1], DIMENSIONS)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ al. 2018; Deshpande et al. 2021). Its kernel is
 
     K = K_\mathrm{features} + K_\mathrm{gradients} ,
 
-each of rows of unit norm, centred and of trace n. The head whose predictions are derived is ridge regression
+each centred and of trace n: the first of features as :mod:`molrate.measures.leave_one_out` has them, the second
+of gradients of unit norm. The head whose predictions are derived is ridge regression
 on the standardised layer, fitted to all molecules; see :mod:`molrate.embedding.gradients` for the sketches.
 """
 
@@ -22,7 +23,7 @@ import numpy.typing as npt
 from molrate.errors import InputError
 from molrate.measures.base import Measure
 from molrate.measures.leave_one_out import LeaveOneOut, class_columns, decompose
-from molrate.measures.rowspace import bounded_rows, standardised_columns, standardising_factors
+from molrate.measures.rowspace import bounded_rows, standardising_factors
 from molrate.measures.sample import Sample
 from molrate.statistics.intervals import Table
 from molrate.statistics.moments import Matrix
@@ -83,18 +84,18 @@ def tangent_rows(features: Matrix, gradients: npt.ArrayLike | None = None) -> Ma
     gradients : ndarray, shape (n, g), optional
         Left out where an encoder cannot be fine-tuned; where they are all the same, they say nothing.
     """
-    parts = [_directions(standardised_columns(features))]
+    parts = [_trace_n(bounded_rows(features))]
     if gradients is not None:
-        parts.append(_directions(np.asarray(gradients, dtype=np.float64)))
+        sketches = np.asarray(gradients, dtype=np.float64)
+        norms = np.linalg.norm(sketches, axis=1, keepdims=True)
+        # Where no weight moves a prediction there is no direction, and the row stays zero.
+        parts.append(_trace_n(sketches / np.where(norms > 0, norms, 1.0)))
     return np.hstack(parts)
 
 
-def _directions(rows: Matrix) -> Matrix:
-    """Rows of unit norm, centred and of mean squared norm one; no columns where all are the same."""
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    # A row without direction, as of a molecule that no map reads anything of, stays zero.
-    centred = rows / np.where(norms > 0, norms, 1.0)
-    centred -= centred.mean(axis=0)
+def _trace_n(rows: Matrix) -> Matrix:
+    """Centred rows of mean squared norm one; no columns where all are the same."""
+    centred = rows - rows.mean(axis=0)
     total = float((centred**2).sum())
     return centred * np.sqrt(len(rows) / total) if total > 0 else centred[:, :0]
 
@@ -117,10 +118,9 @@ class Tangent(LeaveOneOut):
     reference = "Jacot et al., NeurIPS 2018; Deshpande et al., arXiv:2102.00084; Allen 1974"
     about = (
         "How well fine-tuning, taken as linear in the weights, predicts each molecule from all others: "
-        "leave-one-out kernel ridge regression as in loo, whose kernel adds to the products of the "
-        "features (standardised, rows of unit norm) those of the gradients of a fitted head's predictions "
-        "with respect to the weights (rows of unit norm too), from one forward and one backward pass for "
-        "each molecule. R2 of a regression target, AUROC of classes; the rmse beside it, in the target's "
+        "leave-one-out kernel ridge regression as in loo, with products of the features (as there) and, in "
+        "equal parts, of the gradients of a fitted head's predictions with respect to the weights (of unit "
+        "norm), from one forward and one backward pass for each molecule. R2 of a regression target, AUROC of classes; the rmse beside it, in the target's "
         "unit, is what to expect of fine-tuning. Encoders that cannot be fine-tuned, and layers other than "
         "the last, have features alone. The head is fitted to all labels, the left-out molecule's too, which "
         "permuted labels are not; weights that move far, which the linear regime leaves out, can do better. "
