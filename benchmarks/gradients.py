@@ -2,9 +2,10 @@
 
     python benchmarks/gradients.py [ENCODER ...]
 
-For each encoder on 128 molecules of BBBP: seconds of one thread for embedding and for sketching, molecules read
-already, and the passes that sketching equals; and on 24 molecules the error of the kernel of unit rows, root mean
-square over pairs, against gradients with respect to the same matrices by autograd, molecule by molecule.
+For each encoder on 128 molecules of BBBP: seconds of one thread for embedding and for sketching, molecules
+read already, and the passes that sketching equals; and on the 24 smallest of them the error of the kernel of
+unit rows, root mean square over pairs, against gradients with respect to the same matrices by autograd, molecule
+by molecule.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from rdkit import Chem
 
 from molrate import load_dataset
 from molrate.data.molecules import standardise
@@ -76,6 +78,25 @@ def kernel_of(rows: np.ndarray) -> np.ndarray:
     return unit @ unit.T
 
 
+def show(name: str, batches: list[list[Chem.Mol]]) -> None:
+    """Print the line of one encoder."""
+    encoder = load_encoder(name)
+    layers = encoder.layers[-1:]
+    trainable = encoder.trainable().eval()
+    contents = [encoder.featurise(batch).content for batch in batches]
+    encoded = [[trainable.encode(molecule) for molecule in batch] for batch in batches]
+    sketcher = Sketcher(trainable, np.random.default_rng(0).normal(size=(trainable.width, 1)))
+    embedding = least_seconds(lambda: [encoder.embed(content, layers, "mean") for content in contents])
+    sketching = least_seconds(lambda: [sketcher.sketch(batch) for batch in encoded])
+    fewer = encoded[0][:N_COMPARED]
+    sketched = kernel_of(sketcher.sketch(fewer).double().numpy())
+    whole = kernel_of(whole_gradients(trainable, sketcher, fewer))
+    pairs = np.triu_indices(N_COMPARED, 1)
+    error = float(np.sqrt(((sketched - whole)[pairs] ** 2).mean()))
+    numbers = f"{embedding:7.3f} {sketching:7.3f} {sketching / embedding:7.1f} {error:7.3f}"
+    print(f"{name:24s} {len(sketcher.keys):8d} {numbers}", flush=True)
+
+
 def main(names: list[str]) -> None:
     """Print a line for each encoder."""
     torch.set_num_threads(1)
@@ -85,25 +106,7 @@ def main(names: list[str]) -> None:
     batches = [parsed[start : start + BATCH] for start in range(0, N_TIMED, BATCH)]
     print(f"{'encoder':24s} {'matrices':>8s} {'embed':>7s} {'sketch':>7s} {'passes':>7s} {'error':>7s}")
     for name in names:
-        encoder = load_encoder(name)
-        trainable = encoder.trainable().eval()
-        contents = [encoder.featurise(batch).content for batch in batches]
-        encoded = [[trainable.encode(molecule) for molecule in batch] for batch in batches]
-        head = np.random.default_rng(0).normal(size=(trainable.width, 1))
-        sketcher = Sketcher(trainable, head)
-        layers = encoder.layers[-1:]
-        embedding = least_seconds(lambda: [encoder.embed(content, layers, "mean") for content in contents])
-        sketching = least_seconds(lambda: [sketcher.sketch(batch) for batch in encoded])
-        fewer = encoded[0][:N_COMPARED]
-        sketched = kernel_of(sketcher.sketch(fewer).double().numpy())
-        whole = kernel_of(whole_gradients(trainable, sketcher, fewer))
-        pairs = np.triu_indices(N_COMPARED, 1)
-        error = float(np.sqrt(((sketched - whole)[pairs] ** 2).mean()))
-        passes = sketching / embedding
-        print(
-            f"{name:24s} {len(sketcher.keys):8d} {embedding:7.3f} {sketching:7.3f} {passes:7.1f} {error:7.3f}",
-            flush=True,
-        )
+        show(name, batches)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def sketch_gradients(
 
 
 def _batches(molecules: Molecules, rows: npt.NDArray[np.intp], device: str) -> list[npt.NDArray[np.intp]]:
-    """Places of rows in batches of like size, as texts and the rows of a molecule are filled up to the most."""
+    """Places of rows in batches of like size, as shorter texts, and fewer rows, are filled up to the most."""
     lengths = np.array([len(molecules.canonical[row]) for row in rows])
     order = np.argsort(lengths, kind="stable")
     # There are about as many atoms as characters, and never more.
@@ -288,7 +288,7 @@ class _Recorder(TorchFunctionMode):
 
 
 def _projected(rows: Tensor, onto: Tensor) -> Tensor:
-    """Products (n, ..., 12) of rows and a matrix, in the order that is quicker for a matrix of few columns."""
+    """Products (n, ..., 12) of rows and a matrix, in the order that is quicker for few columns."""
     return (onto.T @ rows.reshape(-1, rows.shape[-1]).T).T.view(*rows.shape[:-1], DIMENSIONS)
 
 

@@ -8,8 +8,8 @@ al. 2018; Deshpande et al. 2021). Its kernel is
 
     K = K_\mathrm{features} + K_\mathrm{gradients} ,
 
-each centred and of trace n: the first of features as :mod:`molrate.measures.leave_one_out` has them, the second
-of gradients of unit norm. The head whose predictions are derived is ridge regression
+each centred and of trace n: the first of features as :mod:`molrate.measures.leave_one_out` has them, the
+second of gradients of unit norm. The head whose predictions are derived is ridge regression
 on the standardised layer, fitted to all molecules; see :mod:`molrate.embedding.gradients` for the sketches.
 """
 
@@ -24,7 +24,7 @@ from molrate.errors import InputError
 from molrate.measures.base import Measure
 from molrate.measures.leave_one_out import LeaveOneOut, class_columns, decompose
 from molrate.measures.rowspace import bounded_rows, standardising_factors
-from molrate.measures.sample import Sample
+from molrate.measures.sample import Sample, make_sample
 from molrate.statistics.intervals import Table
 from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import Resampling
@@ -32,6 +32,8 @@ from molrate.statistics.resampling import Resampling
 _HEAD = "ridge/1"
 """Version of the head, part of the key of gradients that are kept."""
 _MAX_ALIGNED = 5_000
+_ROUNDING = 1e-12
+"""Share of the squares of rows below which they are all the same: sketches come in float32."""
 
 
 def fit_head(features: npt.ArrayLike, resampling: Resampling) -> Matrix:
@@ -97,7 +99,9 @@ def _trace_n(rows: Matrix) -> Matrix:
     """Centred rows of mean squared norm one; no columns where all are the same."""
     centred = rows - rows.mean(axis=0)
     total = float((centred**2).sum())
-    return centred * np.sqrt(len(rows) / total) if total > 0 else centred[:, :0]
+    if total <= _ROUNDING * float((rows**2).sum()):
+        return centred[:, :0]
+    return centred * np.sqrt(len(rows) / total)
 
 
 def head_digest(rows: npt.NDArray[np.intp], resampling: Resampling) -> str:
@@ -107,6 +111,38 @@ def head_digest(rows: npt.NDArray[np.intp], resampling: Resampling) -> str:
         digest.update(repr((array.shape, array.dtype.str)).encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def tangent(
+    features: npt.ArrayLike,
+    gradients: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    task: str = "classification",
+    *,
+    groups: npt.ArrayLike | None = None,
+) -> float:
+    """Left-out R2, or AUROC of classes, by the kernel of features and gradients.
+
+    Parameters
+    ----------
+    features : array_like, shape (n, d)
+    gradients : array_like, shape (n, g)
+        Of a head's predictions with respect to the weights, or sketches of them.
+    labels : array_like, shape (n,)
+    task : {"classification", "regression"}
+    groups : array_like, shape (n,), optional
+        Rows of a group do not predict each other.
+    """
+    sample = make_sample(features, labels, task, groups=groups, gradients=gradients, n_blocks=2)
+    return float(Tangent().replicates(sample)[0, 0])
+
+
+def lgc(
+    features: npt.ArrayLike, gradients: npt.ArrayLike, labels: npt.ArrayLike, task: str = "classification"
+) -> float:
+    """Alignment of the kernel of features and gradients with the labels; arguments as of :func:`tangent`."""
+    sample = make_sample(features, labels, task, gradients=gradients, n_blocks=2)
+    return float(LabelGradientCorrelation().replicates(sample)[0, 0])
 
 
 class Tangent(LeaveOneOut):
@@ -120,12 +156,13 @@ class Tangent(LeaveOneOut):
         "How well fine-tuning, taken as linear in the weights, predicts each molecule from all others: "
         "leave-one-out kernel ridge regression as in loo, with products of the features (as there) and, in "
         "equal parts, of the gradients of a fitted head's predictions with respect to the weights (of unit "
-        "norm), from one forward and one backward pass for each molecule. R2 of a regression target, AUROC of classes; the rmse beside it, in the target's "
-        "unit, is what to expect of fine-tuning. Encoders that cannot be fine-tuned, and layers other than "
-        "the last, have features alone. The head is fitted to all labels, the left-out molecule's too, which "
-        "permuted labels are not; weights that move far, which the linear regime leaves out, can do better. "
-        "Gradients are sketched in 2,048 numbers, whose kernel is theirs to a few hundredths. "
-        "Above 10,000 molecules, computed on as many drawn at random."
+        "norm), from one forward and one backward pass for each molecule. R2 of a regression target, AUROC "
+        "of classes; the rmse beside it, in the target's unit, is what to expect of fine-tuning. Encoders "
+        "that cannot be fine-tuned, and layers other than the last, have features alone, which is loo. The "
+        "head is fitted to all labels, those left out too, and is not fitted again to permuted ones; weights "
+        "that move far, which the linear regime leaves out, can do better. Gradients are sketched in 2,048 "
+        "numbers, whose cosines are theirs to within a tenth. Above 10,000 molecules, computed on as many "
+        "drawn at random."
     )
 
     def rows(self, sample: Sample) -> Matrix:
@@ -144,8 +181,8 @@ class LabelGradientCorrelation(Measure):
     about = (
         "Agreement of the kernel of tangent and the labels in which molecules are alike, both about their "
         "means: linear CKA of the labels with features and gradients. From 0 to 1. Reads a regression target "
-        "as it is. The largest components of the kernel weigh most, so that a signal in small ones is missed. "
-        "The interval holds the kernel. Above 5,000 molecules, computed on as many drawn at random."
+        "as it is. The largest components of the kernel weigh most, so that a signal in small ones is "
+        "missed. The interval holds the kernel. Above 5,000 molecules, computed on as many drawn at random."
     )
 
     def replicates(self, sample: Sample) -> Table:
