@@ -90,7 +90,7 @@ def fine_tune(source, name, seed, recipe):
         "seed": seed,
         "recipe": recipe,
         "metric": metric,
-        "frozen": None if tuned.frozen is None else round(tuned.frozen["mean"][metric], 5),
+        "frozen": None if tuned.frozen is None else round(tuned.frozen["test"]["mean"][metric], 5),
         "validation": round(next(iter(tuned.metrics.values()))["mean"][metric], 5),
         "test": round(tuned.metrics["test"]["mean"][metric], 5),
         "epoch": None if tuned.best is None else tuned.best.best_epoch,

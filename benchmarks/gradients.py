@@ -4,8 +4,8 @@
 
 For each encoder on 128 molecules of BBBP: seconds of one thread for embedding and for sketching, molecules
 read already, and the passes that sketching equals; and on the 24 smallest of them the error of the kernel of
-unit rows, root mean square over pairs, against gradients with respect to the same matrices by autograd, molecule
-by molecule.
+unit rows, root mean square over pairs, against gradients with respect to the same matrices by autograd,
+molecule by molecule.
 """
 
 from __future__ import annotations

@@ -45,6 +45,13 @@ class Outcome:
     metric : str
         Name of the metric that `validation` and `test` give: ``auroc`` (higher is better) or ``rmse``.
     validation, test : float
+        Of the epoch that validation chose, the encoder as it was among them.
+    frozen_validation, frozen_test : float
+        The same metric of a head fitted to the encoder as it was; NaN where nothing of it was trained.
+    best_epoch : int
+        The epoch kept; 0 is the encoder as it was, and what is not trained has no other.
+    device : str
+        What it was trained on.
     deviation : float
         Standard deviation of the test part, to which an RMSE compares; NaN for classes.
     learning_rate, weight_decay : float
@@ -77,6 +84,10 @@ class Outcome:
     metric: str
     validation: float
     test: float
+    frozen_validation: float
+    frozen_test: float
+    best_epoch: int
+    device: str
     deviation: float
     learning_rate: float
     weight_decay: float

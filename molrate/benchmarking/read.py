@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.stats import rankdata
 
 from molrate.benchmarking.agreement import TOP, Floats
-from molrate.benchmarking.cells import FINETUNING, SCORES, VARIANTS, Outcome
+from molrate.benchmarking.cells import FINETUNING, SCORES, VARIANTS
 from molrate.benchmarking.variants import COLUMNS as VARIANT_COLUMNS
+from molrate.encoders.cards import encoder_cards
 from molrate.errors import InputError
 from molrate.measures.base import MEASURES
 from molrate.models.metrics import HIGHER_IS_BETTER
 from molrate.paths import EVIDENCE, shipped
+from molrate.ranking.contamination import is_suspect
 from molrate.ranking.evidence import predictor_name
 from molrate.ranking.ranking import FORMS
 
@@ -25,6 +28,11 @@ logger = logging.getLogger(__name__)
 
 BASELINES = {"size": "n_parameters", "depth": "n_layers", "dimension": "dimension"}
 """Predictors that need no data: numbers of an encoder's weights and layers, and its embedding's width."""
+
+_NEEDED = (
+    *("dataset", "split", "seed", "encoder", "family", "frozen", "n_parameters", "n_layers", "dimension"),
+    *("metric", "test", "deviation", "seconds", "status"),
+)
 
 CONSENSUS = ("transrate", "logme", "h-score")
 """Measures whose mean rank is the predictor ``consensus``."""
@@ -42,6 +50,8 @@ class DatasetOutcome:
     seeds : list of int
     truth : ndarray, shape (n_encoders, n_seeds)
         Test metric, higher is better.
+    validation : ndarray, shape (n_encoders, n_seeds)
+        The same of the validation part; NaN where it is not known.
     skill : ndarray, shape (n_encoders,)
         Test performance on a scale that targets share, mean over seeds: R squared, or twice the area under
         the curve minus 1. Without knowledge of the molecules it is 0; 1 is perfect.
@@ -63,6 +73,7 @@ class DatasetOutcome:
     families: list[str]
     seeds: list[int]
     truth: Floats
+    validation: Floats
     skill: Floats
     predictors: dict[str, Floats]
     references: dict[str, float]
@@ -76,7 +87,10 @@ class DatasetOutcome:
 
 
 def read_results(
-    folder: str | Path | None = None, datasets: Sequence[str] = (), split: str = "random"
+    folder: str | Path | None = None,
+    datasets: Sequence[str] = (),
+    split: str = "random",
+    exclude_contaminated: bool = False,
 ) -> list[DatasetOutcome]:
     """Read the results that ``molrate benchmark`` wrote.
 
@@ -92,6 +106,9 @@ def read_results(
     datasets : sequence of str
         Names of the datasets to read; all if empty.
     split : {"random", "scaffold"}
+    exclude_contaminated : bool
+        Leave out of each dataset the encoders whose cards say that they have seen its labels, and those of
+        which nobody can say.
 
     Raises
     ------
@@ -105,10 +122,12 @@ def read_results(
         variants = _read_all(folder / VARIANTS)
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise InputError(f"{folder}: no results of molrate benchmark: {error}") from error
-    missing = [name for name in Outcome.__dataclass_fields__ if name not in rows]
+    missing = [name for name in _NEEDED if name not in rows]
     if missing:
         raise InputError(f"{folder / FINETUNING}: no results of molrate benchmark: no column {missing[0]}")
     rows = rows[(rows["status"] == "ok") & (rows["split"] == split)]
+    if exclude_contaminated:
+        rows = rows[~_contaminated(rows)]
     known = sorted(set(rows["dataset"]))
     unknown = [name for name in datasets if name not in known]
     if unknown:
@@ -123,6 +142,12 @@ def read_results(
             f"{folder}: no dataset has {TOP} encoders that were fine-tuned under every seed ({split} split)"
         )
     return outcomes
+
+
+def _contaminated(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    cards = encoder_cards()
+    pairs = zip(rows["encoder"], rows["dataset"], strict=True)
+    return np.array([name in cards and is_suspect(cards[name], dataset) for name, dataset in pairs])
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -146,7 +171,7 @@ def _outcome(
 ) -> DatasetOutcome | None:
     metric = str(rows["metric"].iloc[0])
     sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
-    tested = rows.pivot_table(index="encoder", columns="seed", values="test") * sign
+    tested = _by_seed(rows, "test") * sign
     tested = tested[_finished_seeds(tested)]
     encoder_rows: pd.DataFrame = rows.groupby("encoder").first()
     complete = tested.dropna().index
@@ -162,12 +187,17 @@ def _outcome(
         encoder_rows["family"].loc[encoders].tolist(),
         seeds,
         tested.loc[encoders].to_numpy(),
+        (_by_seed(rows, "validation") * sign).reindex(index=encoders, columns=seeds).to_numpy(),
         _skill(rows[rows["seed"].isin(seeds)], encoders),
         _predictors(scores[scores["seed"].isin(seeds)], encoder_rows, encoders),
         {str(encoder): float(tested.loc[encoder].mean()) for encoder in complete[frozen]},
         float(rows.loc[rows["encoder"].isin(encoders), "seconds"].mean()),
         variants[variants["seed"].isin(seeds) & variants["encoder"].isin(encoders)],
     )
+
+
+def _by_seed(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    return rows.pivot_table(index="encoder", columns="seed", values=column, dropna=False)
 
 
 def _skill(rows: pd.DataFrame, encoders: list[str]) -> Floats:

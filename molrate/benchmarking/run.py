@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -25,12 +26,13 @@ from joblib import Parallel, delayed
 
 from molrate.benchmarking.cells import FINETUNING, SCORES, VARIANTS, Cell, Outcome, Rows, settings_text
 from molrate.benchmarking.variants import variant_table
-from molrate.data.datasets import Dataset, dataset_name, load_dataset
+from molrate.data.datasets import Dataset, dataset_cards, dataset_name, load_dataset
 from molrate.data.duplicates import measurement_notes
 from molrate.data.policy import RowPolicy
 from molrate.data.splits import SplitError, part_notes
 from molrate.embedding.embed import choose_device
 from molrate.encoders.base import load_encoder
+from molrate.encoders.workers import Carrying
 from molrate.errors import InputError, MolrateError, UsageError
 from molrate.files.locks import exclusive
 from molrate.files.output import write_atomically, write_record
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Source:
     ----------
     path : str
     target : tuple of str, optional
-        All of a dataset with a card if not given.
+        All of a dataset with a card if not given, or if it has none of these: tables and datasets with cards
+        can then be named together.
     positive, censored : str, optional
         As for :func:`molrate.load_dataset`.
     """
@@ -71,7 +74,14 @@ class Source:
 
     def load(self) -> Dataset:
         """Read it."""
-        return load_dataset(self.path, self.target, positive=self.positive, censored=self.censored)
+        return load_dataset(self.path, self._wanted(), positive=self.positive, censored=self.censored)
+
+    def _wanted(self) -> tuple[str, ...] | None:
+        """Targets to read; a dataset with a card that has none of those named has all of its own."""
+        cards = dataset_cards()
+        if self.path not in cards or set(self.target or ()) & set(cards[self.path]["targets"]):
+            return self.target
+        return None
 
 
 @dataclass(frozen=True)
@@ -120,7 +130,7 @@ def _run_cell(cell: Cell, source: Source, config: FinetuningConfig, device: str)
     frozen = encoder.n_transferable == 0
     settings = replace(config, seed=cell.seed)
     started = time.perf_counter()
-    data = TrainingData.of(source.load(), cell.split, cell.seed)
+    data = _data_of(source, cell.split, cell.seed)
     metric = MAIN_METRIC["regression" if data.task.kind == "regression" else "classification"]
     known: dict[str, Any] = {
         **asdict(cell),
@@ -135,6 +145,7 @@ def _run_cell(cell: Cell, source: Source, config: FinetuningConfig, device: str)
         "settings": settings_text(config, cell.seed),
         "versions": json.dumps({name: version(name) for name in ("molrate", "torch", "rdkit", "lightning")}),
         "deviation": _deviation(data),
+        "device": device,
         "n_train": len(data.split.train),
         "n_test": len(data.split.test),
     }
@@ -143,16 +154,22 @@ def _run_cell(cell: Cell, source: Source, config: FinetuningConfig, device: str)
     except UsageError:
         raise
     except MolrateError as error:
-        known |= dict.fromkeys(("validation", "test", "learning_rate", "weight_decay"), np.nan)
-        known |= dict.fromkeys(("n_parameters", "dimension", "n_epochs"), 0)
+        known |= dict.fromkeys(("validation", "test", "frozen_validation", "frozen_test"), np.nan)
+        known |= dict.fromkeys(("learning_rate", "weight_decay"), np.nan)
+        known |= dict.fromkeys(("n_parameters", "dimension", "n_epochs", "best_epoch"), 0)
         return Outcome(**known, seconds=0.0, status=str(error))
     member, best = tuned.members[0], tuned.best
-    metrics = {part: tuned.metrics[part]["mean"][metric] for part in ("validation", "test")}
+    parts = ("validation", "test")
+    metrics = {part: tuned.metrics[part]["mean"][metric] for part in parts}
+    as_it_was = {part: tuned.frozen[part]["mean"][metric] if tuned.frozen else np.nan for part in parts}
     undefined = [part for part, value in metrics.items() if not np.isfinite(value)]
     return Outcome(
         **known,
         validation=metrics["validation"],
         test=metrics["test"],
+        frozen_validation=as_it_was["validation"],
+        frozen_test=as_it_was["test"],
+        best_epoch=0 if best is None else best.best_epoch,
         n_parameters=member.n_parameters,
         dimension=member.width,
         learning_rate=np.nan if best is None else best.learning_rate,
@@ -161,6 +178,12 @@ def _run_cell(cell: Cell, source: Source, config: FinetuningConfig, device: str)
         seconds=round(time.perf_counter() - started, 2),
         status=f"no {metric} of the {' and '.join(undefined)} part: it has one class" if undefined else "ok",
     )
+
+
+@lru_cache(maxsize=4)
+def _data_of(source: Source, split: str, seed: int) -> TrainingData:
+    """Molecules in their parts, which the cells of one block share."""
+    return TrainingData.of(source.load(), split, seed)
 
 
 def _deviation(data: TrainingData) -> float:
@@ -290,6 +313,7 @@ def run_benchmark(
     measures: Sequence[str] = ("all",),
     n_jobs: int = 1,
     device: str = "auto",
+    part: str = "all",
     positive: str | None = None,
     censored: str | None = None,
 ) -> Iterator[Outcome | Failure]:
@@ -313,6 +337,9 @@ def run_benchmark(
     n_jobs : int
         Number of fine-tunings that run at the same time, each on one core.
     device : str
+        Is in the rows: where a cell was trained may differ from cell to cell.
+    part : {"all", "scores", "finetuning"}
+        Only the one, where the other is computed elsewhere or is there.
     positive, censored : str, optional
         As for :func:`molrate.load_dataset`.
 
@@ -338,13 +365,12 @@ def run_benchmark(
         _FORMAT,
         datasets={name: _asked_of(table, config) for name, (_, table) in sources.items()},
         encoders={name: load_encoder(name).identity() for name in encoders},
-        device=device,
     )
     with exclusive(folder):
         extend_request(folder, request, ("datasets", "encoders"), [FINETUNING])
         yield from failures
         yield from _run_missing(
-            folder, sources, encoders, config, product(seeds, sources, splits), measures, n_jobs, device
+            folder, sources, encoders, config, product(seeds, sources, splits), measures, n_jobs, device, part
         )
 
 
@@ -369,8 +395,9 @@ def _run_missing(
     measures: Sequence[str],
     n_jobs: int,
     device: str,
+    part: str,
 ) -> Iterator[Outcome | Failure]:
-    """Fine-tune what has no row yet; `blocks` are of seed, dataset and split."""
+    """Score and fine-tune what has no row yet; `blocks` are of seed, dataset and split."""
     try:
         for kind in (SCORES, VARIANTS):
             (folder / kind).mkdir(parents=True, exist_ok=True)
@@ -378,21 +405,27 @@ def _run_missing(
     except OSError as error:
         raise InputError(f"-o {folder}: cannot be used: {error}") from error
     finished = rows.finished()
-    with Parallel(n_jobs=n_jobs, return_as="generator_unordered") as jobs:
-        for seed, dataset, split in blocks:
-            source, table = sources[dataset]
-            # Without its folder: the same table elsewhere is the same.
-            block = _Block(folder, source, split, seed, Path(table.source).name)
-            try:
+    cells: list[tuple[Cell, Source]] = []
+    for seed, dataset, split in blocks:
+        source, table = sources[dataset]
+        # Without its folder: the same table elsewhere is the same.
+        block = _Block(folder, source, split, seed, Path(table.source).name)
+        try:
+            _data_of(source, split, seed)
+            if part != "finetuning":
                 block.write_scores(encoders, measures)
                 block.write_variants(encoders)
-            except SplitError as error:
-                logger.error("%s: %s", dataset, error)
-                yield Failure(dataset, f"{split} split, seed {seed}", str(error))
-                continue
-            cells = [Cell(dataset, split, seed, name) for name in encoders]
-            missing = [cell for cell in cells if cell not in finished]
-            logger.info("%s %s %d: %d of %d to do", dataset, split, seed, len(missing), len(cells))
-            for outcome in jobs(delayed(run_cell)(cell, source, config, device) for cell in missing):
-                rows.append(outcome)
-                yield outcome
+        except SplitError as error:
+            logger.error("%s: %s", dataset, error)
+            yield Failure(dataset, f"{split} split, seed {seed}", str(error))
+            continue
+        cells += [(Cell(dataset, split, seed, name), source) for name in encoders]
+    missing = [(cell, source) for cell, source in cells if cell not in finished]
+    if part == "scores":
+        return
+    logger.info("%d of %d fine-tunings to do", len(missing), len(cells))
+    run = delayed(Carrying(run_cell))
+    with Parallel(n_jobs=n_jobs, return_as="generator_unordered") as jobs:
+        for outcome in jobs(run(cell, source, config, device) for cell, source in missing):
+            rows.append(outcome)
+            yield outcome

@@ -90,6 +90,7 @@ def evaluate(
     split: str = "random",
     reference: str = DEFAULT_REFERENCE,
     seed: int = 0,
+    exclude_contaminated: bool = False,
 ) -> Study:
     """Compare every predictor with what fine-tuning gave.
 
@@ -104,6 +105,9 @@ def evaluate(
         Predictor with which the others are compared.
     seed : int
         Draws the bootstrap.
+    exclude_contaminated : bool
+        Leave out of each dataset the encoders whose cards say that they have seen its labels, and those of
+        which nobody can say.
 
     Returns
     -------
@@ -120,7 +124,7 @@ def evaluate(
     >>> study.datasets()["dataset"].tolist()
     ['freesolv']
     """
-    outcomes = read_results(folder, datasets, split)
+    outcomes = read_results(folder, datasets, split, exclude_contaminated)
     return Study(evaluate_outcomes(outcomes, reference, seed), outcomes)
 
 
@@ -143,6 +147,7 @@ def benchmark(
     training_precision: str = DEFAULTS.training_precision,
     jobs: int = 1,
     device: str = "auto",
+    part: str = "all",
     positive: str | None = None,
     censored: str | None = None,
 ) -> pd.DataFrame:
@@ -173,6 +178,8 @@ def benchmark(
     jobs : int
         Fine-tunings at a time, each on one core.
     device : str
+    part : {"all", "scores", "finetuning"}
+        Do only the one, where the other is done elsewhere.
     positive, censored : str, optional
         As for :func:`molrate.score`.
 
@@ -222,6 +229,7 @@ def benchmark(
         measures=measures,
         n_jobs=jobs,
         device=device,
+        part=part,
         positive=positive,
         censored=censored,
     ):

@@ -66,6 +66,13 @@ _EXAMPLES = examples(
     help="Score by this measure (see molrate list measures), or by all that need nothing else. Repeat the "
     "option for more measures.",
 )
+@click.option(
+    "--part",
+    type=click.Choice(["all", "scores", "finetuning"]),
+    default="all",
+    show_default=True,
+    help="Do only the scores or only the fine-tuning, where the other is done elsewhere.",
+)
 @training_options()
 @jobs_option(1)
 @device_option()
@@ -80,6 +87,7 @@ def command(
     splits: tuple[str, ...],
     seeds: int,
     measures: tuple[str, ...],
+    part: str,
     training: dict[str, Any],
     jobs: int,
     device: str,
@@ -104,6 +112,7 @@ def command(
         measures=measures,
         n_jobs=jobs,
         device=device,
+        part=part,
         positive=positive,
         censored=censored,
     )

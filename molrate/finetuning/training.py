@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
@@ -428,23 +429,23 @@ def _trainer(
     )
 
 
-def embed_examples(encoder: nn.Module, part: Examples, batch_size: int) -> npt.NDArray[np.float32]:
+def embed_examples(
+    encoder: nn.Module, part: Examples, batch_size: int, device: str
+) -> npt.NDArray[np.float32]:
     """Embeddings of a part as the encoder is, shape (n, d)."""
-    encoder.eval()
+    encoder.eval().to(device)
     with torch.inference_mode():
-        found = [encoder(part.batch(rows)[0]) for rows in Batches(len(part), batch_size)]
-    return torch.cat(found).numpy()
+        batches = (part.batch(rows)[0] for rows in Batches(len(part), batch_size))
+        found = [encoder(move_data_to_device(batch, device)) for batch in batches]
+    return torch.cat(found).cpu().numpy()
 
 
-def predict(run: FinetuningRun, kind: str, part: Examples, batch_size: int) -> npt.NDArray[np.float64]:
+def predict(
+    run: FinetuningRun, kind: str, part: Examples, batch_size: int, device: str
+) -> npt.NDArray[np.float64]:
     """Predictions for a part, shape (n, n_outputs), in the target's unit or as probabilities."""
-    run.eval()
+    run.eval().to(device)
     with torch.inference_mode():
-        batches = [part.batch(rows)[0] for rows in Batches(len(part), batch_size)]
-        found = [run.head.predict(run.encoder(_to(batch, run)), kind) for batch in batches]
+        batches = (part.batch(rows)[0] for rows in Batches(len(part), batch_size))
+        found = [run.head.predict(run.encoder(move_data_to_device(batch, device)), kind) for batch in batches]
     return torch.cat(found).double().cpu().numpy()
-
-
-def _to(batch: Any, run: FinetuningRun) -> Any:
-    device = next(run.head.parameters()).device
-    return tuple(part.to(device) for part in batch) if isinstance(batch, tuple) else batch.to(device)

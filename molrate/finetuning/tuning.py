@@ -91,7 +91,7 @@ class FinetuneResult:
     by_fold : list of dict
         Of an ensemble, the metrics of each fold, likewise.
     frozen : dict, optional
-        Metrics of the test part by heads fitted to the encoder as it was; None for an estimator.
+        The same parts by heads fitted to the encoder as it was; None for an estimator.
     frozen_predicted : ndarray, shape (n_test, n_outputs), optional
         Their predictions.
     unsupported : dict of int to str
@@ -107,7 +107,7 @@ class FinetuneResult:
     members: tuple[Member, ...]
     metrics: dict[str, _Metrics]
     by_fold: list[_Metrics]
-    frozen: _Metrics | None
+    frozen: dict[str, _Metrics] | None
     frozen_predicted: _Floats | None
     unsupported: dict[int, str]
     calibration: Calibration
@@ -303,7 +303,7 @@ class _Tuning:
         rows = self.rows("train")
         if self.encoded.features is not None:
             return self.encoded.features[rows]
-        return embed_examples(self.encoded.before, self.examples(rows), _BATCH_SIZE)
+        return embed_examples(self.encoded.before, self.examples(rows), _BATCH_SIZE, self.encoded.device)
 
     @cached_property
     def head(self) -> Head:
@@ -337,7 +337,7 @@ class _Tuning:
 
     def predictions(self, run: FinetuningRun, rows: npt.NDArray[np.intp]) -> _Floats:
         """Predictions for some molecules, shape (n, n_outputs)."""
-        return predict(run, self.task.kind, self.examples(rows), _BATCH_SIZE)
+        return predict(run, self.task.kind, self.examples(rows), _BATCH_SIZE, self.encoded.device)
 
     def train(self, wanted: Sequence[npt.NDArray[np.intp]], folder: Path | None, progress: bool) -> _Fitted:
         """Train with every setting of the grid, and keep the one that validates best.
@@ -365,12 +365,14 @@ class _Tuning:
             name = self.encoded.encoder.name
             raise InputError(f"{name}: training diverged under every setting; lower --learning-rate")
         run = self.run(best.learning_rate, best.weight_decay)
-        frozen = self.predictions(run, wanted[-1])
+        before = [self.predictions(run, rows) for rows in wanted]
         run.load_state_dict(best.state)
+        predicted = [self.predictions(run, rows) for rows in wanted]
+        run.cpu()
         network = None if self.encoded.features is not None else run.encoder.network
         n_parameters = sum(value.numel() for value in run.encoder.parameters())
         member = Member(network, run.head, tuple(trials), best, n_parameters)  # type: ignore[arg-type]
-        return _Fitted(member, [self.predictions(run, rows) for rows in wanted], frozen)
+        return _Fitted(member, predicted, before)
 
     def estimate(self, wanted: Sequence[npt.NDArray[np.intp]]) -> _Fitted:
         """Fit an estimator; `wanted` as of :meth:`train`.
@@ -403,11 +405,11 @@ class _Tuning:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """A member, its predictions of the rows wanted, and the frozen encoder's of the last of them."""
+    """A member, its predictions of the rows wanted, and the frozen encoder's of the same."""
 
     member: Member
     predicted: list[_Floats]
-    frozen: _Floats | None
+    frozen: list[_Floats] | None
 
 
 def _supported(encoded: Encoded, rows: npt.NDArray[np.intp], part: str) -> npt.NDArray[np.intp]:
@@ -495,23 +497,31 @@ def _result(
 ) -> FinetuneResult:
     """What members gave together; `left_out` are the rows that each did not train on."""
     data = encoded.data
-    apart = [member.predicted[0] for member in fitted]
-    rows, unseen = np.concatenate(left_out), np.concatenate(apart)
-    predicted = np.mean([member.predicted[-1] for member in fitted], axis=0)
     frozen = [member.frozen for member in fitted if member.frozen is not None]
-    before = np.mean(frozen, axis=0) if frozen else None
+    apart, predicted = _together([member.predicted for member in fitted])
+    before = _together(frozen) if frozen else None
+    rows = np.concatenate(left_out)
     single = len(fitted) == 1
+
+    def metrics(unseen: Sequence[_Floats], tested: _Floats) -> dict[str, _Metrics]:
+        return {
+            "validation" if single else "folds": metrics_of(data, rows, np.concatenate(unseen)),
+            "test": metrics_of(data, test, tested),
+        }
+
     return FinetuneResult(
         members=tuple(one.member for one in fitted),
-        metrics={
-            "validation" if single else "folds": metrics_of(data, rows, unseen),
-            "test": metrics_of(data, test, predicted),
-        },
+        metrics=metrics(apart, predicted),
         by_fold=[] if single else [metrics_of(data, *fold) for fold in zip(left_out, apart, strict=True)],
-        frozen=None if before is None else metrics_of(data, test, before),
-        frozen_predicted=before,
+        frozen=None if before is None else metrics(*before),
+        frozen_predicted=None if before is None else before[1],
         unsupported=encoded.unsupported,
-        calibration=calibrate(data.task, data.values[rows], unseen),
+        calibration=calibrate(data.task, data.values[rows], np.concatenate(apart)),
         predicted=predicted,
         test=test,
     )
+
+
+def _together(by_member: Sequence[Sequence[_Floats]]) -> tuple[list[_Floats], _Floats]:
+    """What each member predicts of rows it did not train on, and the mean of all for the test part."""
+    return [own[0] for own in by_member], np.mean([own[-1] for own in by_member], axis=0)

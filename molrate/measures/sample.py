@@ -25,8 +25,8 @@ class Sample:
     features : ndarray of float64, shape (n, d)
     resampling : Resampling
         Labels, permutations and blocks, the same for all encoders.
-    source_probabilities : ndarray, shape (n, C_s), optional
-        What the encoder's own head says of the molecules.
+    source_probabilities : ndarray, shape (n, C_s) or (n, n_sources, C_s), optional
+        What the encoder's own head says of the molecules, for one task or for several.
     source_features : ndarray, shape (n_s, d), optional
         Features of molecules the encoder was pretrained on.
     reference : ndarray, shape (n, d_r), optional
@@ -160,10 +160,25 @@ def make_sample(
     resampling = make_resampling(
         labels, task, bins=bins, groups=groups, n_blocks=n_blocks, permutations=permutations, seed=seed
     )
+    checks = {"source_probabilities": as_probabilities}
     arrays: dict[str, Any] = {
-        name: None if array is None else as_matrix(array) for name, array in given.items()
+        name: None if array is None else checks.get(name, as_matrix)(array) for name, array in given.items()
     }
     return Sample(rows, resampling, **arrays)
+
+
+def as_probabilities(given: npt.ArrayLike) -> Matrix:
+    """Probabilities of one source model (n, C_s), or of several (n, n_sources, C_s).
+
+    Raises
+    ------
+    InputError
+        If they have another shape, or are not finite.
+    """
+    array = np.asarray(given, dtype=np.float64)
+    return (
+        as_matrix(array.reshape(len(array), -1)).reshape(array.shape) if array.ndim == 3 else as_matrix(array)
+    )
 
 
 def as_matrix(features: npt.ArrayLike) -> Matrix:

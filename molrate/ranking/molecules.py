@@ -29,7 +29,7 @@ from molrate.files.library import Library
 from molrate.measures.given import GivenArrays
 from molrate.measures.tangent import fit_head, head_digest
 from molrate.ranking.candidates import Candidate, Gradients, ScoredTarget
-from molrate.ranking.contamination import is_suspect
+from molrate.ranking.contamination import is_suspect, seen_shares
 from molrate.statistics.resampling import Resampling, make_resampling
 
 logger = logging.getLogger(__name__)
@@ -202,6 +202,24 @@ def add_source_features(
             arrays["source_features"] = embedding.layers[layer][kept]
 
 
+def add_source_probabilities(given_arrays: GivenArrays, pool: EncoderPool) -> None:
+    """What the classification heads that encoders were trained with say of the molecules of the pool.
+
+    An array that was given for an encoder stays.
+    """
+    for encoder, _ in pool.requests:
+        head = encoder.class_head()
+        if head is None or "source_probabilities" in given_arrays.get(encoder.name, {}):
+            continue
+        last = encoder.layers[-1]
+        request = [(encoder, (last,))]
+        (embedding,) = embed_molecules(pool.molecules, request, head.pooling, pool.settings.device)
+        if embedding.failure is not None:
+            raise embedding.failure
+        arrays = given_arrays.setdefault(encoder.name, {})
+        arrays["source_probabilities"] = head.probabilities(embedding.layers[last])
+
+
 def targets_to_score(
     pool: EncoderPool, policy: RowPolicy, seed: int
 ) -> tuple[list[ScoredTarget], list[tuple[Target, InputError]]]:
@@ -277,9 +295,9 @@ def load_encoders(
 
 
 def without_contaminated(
-    loaded: tuple[list[Request], list[Failure]], dataset: str
+    loaded: tuple[list[Request], list[Failure]], dataset: str, molecules: Molecules
 ) -> tuple[tuple[list[Request], list[Failure]], list[str]]:
-    """Encoders that have not seen labels of a dataset, and the names of the others.
+    """Encoders that have not seen labels of a dataset or of its molecules, and the names of the others.
 
     Raises
     ------
@@ -287,8 +305,9 @@ def without_contaminated(
         If none is left.
     """
     requests, failures = loaded
-    kept = [request for request in requests if not is_suspect(request[0].card, dataset)]
-    excluded = [encoder.name for encoder, _ in requests if is_suspect(encoder.card, dataset)]
+    shares = seen_shares([encoder for encoder, _ in requests], molecules)
+    excluded = [encoder.name for encoder, _ in requests if is_suspect(encoder.card, dataset, shares)]
+    kept = [request for request in requests if request[0].name not in excluded]
     if not kept:
         raise UsageError(f"every encoder may have seen the labels of {dataset} (--exclude-contaminated)")
     return (kept, failures), excluded

@@ -25,11 +25,12 @@ from molrate.measures.base import Measure
 from molrate.measures.given import inputs_met, read_given
 from molrate.ranking.candidates import AUTO, Candidate, CommonDimension, ScoredTarget, choose_measures
 from molrate.ranking.consensus import consensus_table
-from molrate.ranking.contamination import contamination_notes
+from molrate.ranking.contamination import contamination_notes, seen_shares
 from molrate.ranking.evidence import evidence_notes
 from molrate.ranking.molecules import (
     EncoderPool,
     add_source_features,
+    add_source_probabilities,
     default_encoders,
     embed_pool,
     load_encoders,
@@ -148,7 +149,8 @@ def score(
         See :func:`molrate.load_dataset`.
     exclude_contaminated : bool
         Leave out encoders that were trained on labels of the dataset; of a dataset that is not public, those
-        that were trained on any measurements. See :mod:`molrate.ranking.contamination`.
+        that were trained on any measurements; and those that are known to have been trained on measurements
+        of more than a fifth of the molecules. See :mod:`molrate.ranking.contamination`.
 
     Returns
     -------
@@ -208,10 +210,12 @@ def rank_dataset(
     loaded = load_encoders(default_encoders() if encoders is None else encoders, embedding)
     excluded: list[str] = []
     if exclude_contaminated:
-        loaded, excluded = without_contaminated(loaded, dataset.name)
+        loaded, excluded = without_contaminated(loaded, dataset.name, molecules)
     pool = embed_pool(dataset, molecules, loaded, embedding, progress)
     if measuring.source_molecules is not None:
         add_source_features(extra, pool, measuring.source_molecules, policy)
+    if any(measure.inputs == "source probabilities" for measure in chosen):
+        add_source_probabilities(extra, pool)
     scored_targets, unusable = targets_to_score(pool, policy, embedding.seed)
     candidates = pool.candidates(extra)
     rows, replicates = rank_targets(
@@ -261,7 +265,9 @@ def _notes(
     for scored_target in scored_targets:
         notes += target_notes(scored_target, len(pool.dataset))
     notes += baseline_notes(ranking)
-    notes += contamination_notes([encoder.card for encoder, _ in pool.requests], pool.dataset.name)
+    encoders = [encoder for encoder, _ in pool.requests]
+    shares = seen_shares(encoders, pool.molecules)
+    notes += contamination_notes([encoder.card for encoder in encoders], pool.dataset.name, shares)
     notes += evidence_notes(arguments["measures"], arguments["rank_by"], _untried(arguments))
     if default and not (kinds == "pretrained").any():
         notes.append(_NO_PRETRAINED)

@@ -33,34 +33,8 @@ SMILES = [
 
 def language_model(tmp_path):
     transformers = pytest.importorskip("transformers", reason="NOT TESTED: pip install 'molrate[hf]'")
-    tokens = [
-        "[PAD]",
-        "[UNK]",
-        "[CLS]",
-        "[SEP]",
-        "[MASK]",
-        "C",
-        "c",
-        "O",
-        "N",
-        "n",
-        "F",
-        "Cl",
-        "Br",
-        "S",
-        "(",
-        ")",
-        "=",
-        "#",
-        "/",
-        "\\",
-        ".",
-        "1",
-        "2",
-        "[Na+]",
-        "[Cl-]",
-        "[C@@H]",
-    ]
+    tokens = [*"CcOnNFS()=#/\\.12", "Cl", "Br", "[Na+]", "[Cl-]", "[C@@H]"]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *tokens]
     config = transformers.CONFIG_MAPPING["albert"](
         vocab_size=len(tokens),
         hidden_size=16,
