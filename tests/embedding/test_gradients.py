@@ -90,7 +90,7 @@ def part_of(gradient, key):
     """The part of a matrix's gradient that belongs to a key: its name, where the part starts, its shape."""
     _, offset, shape = key.split(" ", 2)
     n_outputs, n_inputs = map(int, shape.strip("()").split(", "))
-    if re.search(r"gnns\.\d+\.weight", key):
+    if re.search(r"gnns\.\d+\.weight ", key):
         # MolCLR's GCN multiplies by the matrix from the other side.
         return gradient.T
     rows = gradient.reshape(n_outputs, -1)
