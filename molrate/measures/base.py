@@ -32,6 +32,8 @@ MEASURES = Registry(
         "cka": "molrate.measures.correlation:LinearCKA",
         "gbc": "molrate.measures.bhattacharyya:GaussianBhattacharyya",
         "loo": "molrate.measures.leave_one_out:LeaveOneOut",
+        "tangent": "molrate.measures.tangent:Tangent",
+        "lgc": "molrate.measures.tangent:LabelGradientCorrelation",
         "logistic": "molrate.measures.probe:LogisticProbe",
         "knn": "molrate.measures.neighbours:NearestNeighbours",
         "sfda": "molrate.measures.fisher:SelfChallengingFisher",
@@ -105,6 +107,8 @@ class Measure(ABC):
     reads_components : bool
         Whether candidates are compared in a common number of leading components by default, as values of
         unequal dimension do not compare.
+    reads_gradients : bool
+        Whether it reads gradients of a head's predictions where an encoder has them.
     higher_is_better : bool
     ceiling : str
         Its largest possible value, in words; empty where there is none.
@@ -119,6 +123,7 @@ class Measure(ABC):
     reads: ClassVar[str] = "bins"
     inputs: ClassVar[str] = "features"
     reads_components: ClassVar[bool] = False
+    reads_gradients: ClassVar[bool] = False
     higher_is_better: ClassVar[bool] = True
     reference: ClassVar[str]
     about: ClassVar[str]

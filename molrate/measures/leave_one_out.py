@@ -68,6 +68,11 @@ class Kernel:
         return np.bincount(self.groups)[self.groups]
 
     @cached_property
+    def _squares(self) -> Matrix:
+        """Squared entries of the eigenvectors, shape (n, k)."""
+        return self.vectors**2
+
+    @cached_property
     def _repeated(self) -> list[npt.NDArray[np.intp]]:
         """Rows of groups of more than one, a matrix for each size, one group a line."""
         order = np.argsort(self.groups, kind="stable")
@@ -82,14 +87,18 @@ class Kernel:
         labels : ndarray, shape (n, m)
         penalty : float
         """
-        kept = self.values / (self.values + penalty)
         centred = labels - labels.mean(axis=0)
-        residuals = centred - self.vectors @ (kept[:, None] * (self.vectors.T @ centred))
-        own = 1 - 1 / len(labels) - (self.vectors**2) @ kept
+        return self._errors(centred, self.vectors.T @ centred, penalty)
+
+    def _errors(self, centred: Matrix, coordinates: Matrix, penalty: float) -> Matrix:
+        """Errors from centred labels (n, m) and their coordinates along the eigenvectors (k, m)."""
+        kept = self.values / (self.values + penalty)
+        residuals = centred - self.vectors @ (kept[:, None] * coordinates)
+        own = 1 - 1 / len(centred) - self._squares @ kept
         errors = residuals / own[:, None]
         for rows in self._repeated:
             members = self.vectors[rows]
-            inner = np.eye(rows.shape[1]) - 1 / len(labels) - (members * kept) @ members.transpose(0, 2, 1)
+            inner = np.eye(rows.shape[1]) - 1 / len(centred) - (members * kept) @ members.transpose(0, 2, 1)
             errors[rows] = np.linalg.solve(inner, residuals[rows])
         return errors
 
@@ -148,8 +157,10 @@ class Kernel:
         """
         best, least = np.empty_like(labels), np.full(labels.shape[1] // width, np.inf)
         penalties = np.empty(len(least))
+        centred = labels - labels.mean(axis=0)
+        coordinates = self.vectors.T @ centred
         for penalty in PENALTIES:
-            errors = self.errors(labels, penalty)
+            errors = self._errors(centred, coordinates, penalty)
             squares = (errors**2).sum(axis=0).reshape(-1, width).sum(axis=1)
             better = squares < least
             best[:, np.repeat(better, width)] = errors[:, np.repeat(better, width)]

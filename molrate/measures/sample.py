@@ -33,6 +33,9 @@ class Sample:
         Features of an encoder trained on the target.
     attributions, reference_attributions : ndarray, shape (n, a), optional
         Contributions of the inputs to the features, for this encoder and for the reference.
+    gradients : ndarray, shape (n, k)
+        Sketches of the gradients of a head that is fitted to the features; see
+        :mod:`molrate.embedding.gradients`.
     derived : dict
         What a measure computed of the sample and needs again.
     """
@@ -44,6 +47,7 @@ class Sample:
     reference: Matrix | None = None
     attributions: Matrix | None = None
     reference_attributions: Matrix | None = None
+    gradients: npt.NDArray[np.floating[Any]] | None = None
     derived: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
@@ -112,7 +116,13 @@ class Sample:
         )
         parallel = {
             name: None if getattr(self, name) is None else getattr(self, name)[rows]
-            for name in ("source_probabilities", "reference", "attributions", "reference_attributions")
+            for name in (
+                "source_probabilities",
+                "reference",
+                "attributions",
+                "reference_attributions",
+                "gradients",
+            )
         }
         return replace(self, features=self.features[rows], resampling=fewer, derived={}, **parallel)
 

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +60,17 @@ class Candidate:
     trainable: bool = False
 
 
+class Gradients(NamedTuple):
+    """Sketches of the gradients of one candidate for one target, shape (n, k), and the seconds they took."""
+
+    sketches: npt.NDArray[np.floating[Any]]
+    seconds: float
+
+
+AllGradients = Mapping[tuple[str, str], Gradients]
+"""Of the candidates that can be fine-tuned, by encoder and layer."""
+
+
 @dataclass(frozen=True)
 class ScoredTarget:
     """A target with the rows it is scored on.
@@ -70,11 +82,14 @@ class ScoredTarget:
     rows : ndarray of int, shape (n,)
         Rows of the candidates' features.
     resampling : Resampling
+    make_gradients : callable
+        Computes what measures of fine-tuning read; called where one is asked for.
     """
 
     target: Target
     rows: npt.NDArray[np.intp]
     resampling: Resampling
+    make_gradients: Callable[[], AllGradients] = dict
 
 
 @dataclass(frozen=True)
@@ -165,6 +180,7 @@ def score_candidates(
     resampling: Resampling,
     measures: Sequence[Measure],
     common_dimension: CommonDimension = AUTO,
+    gradients: AllGradients = MappingProxyType({}),
 ) -> list[Scored]:
     """Every candidate by every measure on the same rows, blocks and permutations.
 
@@ -180,6 +196,8 @@ def score_candidates(
         In place of features take as many leading components of the standardised features. ``auto`` does so
         for measures that cannot compare unequal dimensions, with a number that all candidates have and that
         leaves two molecules or more of every class for each dimension.
+    gradients : mapping of (str, str) to Gradients
+        Of these rows.
 
     Returns
     -------
@@ -194,10 +212,10 @@ def score_candidates(
 
     def score_whole(candidate: Candidate) -> list[Scored]:
         features = _features(candidate, rows)
-        return _score_candidate(candidate, features, rows, resampling, whole)
+        return _score_candidate(candidate, features, rows, resampling, whole, gradients)
 
     def score_reduced(pair: tuple[Candidate, _Features]) -> list[Scored]:
-        return _score_candidate(*pair, rows, resampling, reduced)
+        return _score_candidate(*pair, rows, resampling, reduced, gradients)
 
     outcomes: list[list[Scored]] = []
     if reduced:
@@ -289,20 +307,24 @@ def _score_candidate(
     rows: npt.NDArray[np.intp],
     resampling: Resampling,
     measures: Sequence[Measure],
+    gradients: AllGradients,
 ) -> list[Scored]:
     started = time.perf_counter() - features.seconds
     if isinstance(features.rows, InputError):
         width, error = candidate.features.shape[1], features.rows
         return [Scored(candidate, measure, candidate.seconds, width, error=error) for measure in measures]
-    sample = Sample(features.rows, resampling, **_given_rows(candidate.given, rows))
+    found = gradients.get((candidate.encoder, candidate.layer))
+    given = _given_rows(candidate.given, rows)
+    sample = Sample(features.rows, resampling, **given, gradients=None if found is None else found.sketches)
     tables = _tables(sample, measures)
     spreads = [
         np.empty(0) if isinstance(table, InputError) else measure.spread(sample)
         for measure, table in zip(measures, tables, strict=True)
     ]
     seconds = candidate.seconds + time.perf_counter() - started
+    more = 0.0 if found is None else found.seconds
     return [
-        _outcome(candidate, measure, sample, table, spread, seconds)
+        _outcome(candidate, measure, sample, table, spread, seconds + more * measure.reads_gradients)
         for measure, table, spread in zip(measures, tables, spreads, strict=True)
     ]
 

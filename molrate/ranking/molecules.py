@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,10 @@ from molrate.encoders.cards import encoder_cards
 from molrate.errors import InputError, MolrateError, UsageError
 from molrate.files.library import Library
 from molrate.measures.given import GivenArrays
-from molrate.ranking.candidates import Candidate, ScoredTarget
+from molrate.measures.tangent import fit_head, head_digest
+from molrate.ranking.candidates import Candidate, Gradients, ScoredTarget
 from molrate.ranking.contamination import is_suspect, seen_shares
-from molrate.statistics.resampling import make_resampling
+from molrate.statistics.resampling import Resampling, make_resampling
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +78,38 @@ class EncoderPool:
             for (encoder, layers), embedding in zip(self.requests, self.embeddings, strict=True)
             for layer in layers
         ]
+
+    def gradients(
+        self, rows: npt.NDArray[np.intp], resampling: Resampling
+    ) -> dict[tuple[str, str], Gradients]:
+        """Gradients of a head fitted to the last layer, of every encoder that can be fine-tuned.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (n,)
+            Molecules with a label.
+        resampling : Resampling
+            With the labels.
+        """
+        # Where no measure reads gradients, cached embeddings are ranked without torch.
+        from molrate.embedding.gradients import sketch_gradients
+
+        found = {}
+        fitted_to = head_digest(rows, resampling)
+        for (encoder, layers), embedding in zip(self.requests, self.embeddings, strict=True):
+            last = encoder.layers[-1]
+            if not encoder.n_transferable or last not in layers:
+                continue
+            started = time.perf_counter()
+            head = partial(fit_head, embedding.layers[last][rows], resampling)
+            settings = self.settings.pooling, self.settings.device
+            try:
+                sketches = sketch_gradients(self.molecules, rows, encoder, head, fitted_to, *settings)
+            except MolrateError as error:
+                logger.warning("%s: scored without gradients: %s", encoder.name, error)
+                continue
+            found[encoder.name, last] = Gradients(sketches, time.perf_counter() - started)
+        return found
 
 
 def default_encoders() -> list[str]:
@@ -209,11 +244,9 @@ def targets_to_score(
             unusable.append((target, error))
             continue
         groups = pool.molecules.canonical[rows].astype(str)
-        scored_targets.append(
-            ScoredTarget(
-                labelled, rows, make_resampling(labelled.values, target.task, groups=groups, seed=seed)
-            )
-        )
+        resampling = make_resampling(labelled.values, target.task, groups=groups, seed=seed)
+        make_gradients = partial(pool.gradients, rows, resampling)
+        scored_targets.append(ScoredTarget(labelled, rows, resampling, make_gradients))
     if not scored_targets:
         raise unusable[0][1]
     return scored_targets, unusable

@@ -345,8 +345,10 @@ def rank_targets(
     rows: list[dict[str, Any]] = []
     replicates: dict[tuple[str, str, str, str], Replicates] = {}
     for scored_target in scored_targets:
+        reads_gradients = any(measure.reads_gradients for measure in measures)
+        gradients = scored_target.make_gradients() if reads_gradients else {}
         scored = score_candidates(
-            candidates, scored_target.rows, scored_target.resampling, measures, common_dimension
+            candidates, scored_target.rows, scored_target.resampling, measures, common_dimension, gradients
         )
         more_rows, more_replicates = ranking_rows(
             scored_target.target.name, scored_target.resampling, scored, rank_by
