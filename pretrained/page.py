@@ -16,16 +16,25 @@ download here.
 
 Files of your own are encoders too, named `FAMILY:FILE`: `chemprop:FILE` (models of Chemprop v2 and their
 checkpoints), `grover:FILE` (also KERMT), `pretrain-gnns:FILE` (also GraphCL, JOAO, GraphMAE, MGSSL,
-SimGRACE), `molclr:FILE`, and `hf:FOLDER` or `hf:OWNER/NAME@REVISION` for language models in the format of
-Hugging Face (`pip install 'molrate[hf]'`). What labels these have seen, molrate cannot know.
-[own-encoders.md](own-encoders.md) is on functions and modules from Python as encoders, and on `molrate
-check-encoder`.
+SimGRACE; `pretrain-gnns:FILE?kind=gcn` or `?kind=graphsage` where the file is of one of these two, whose
+tensors are the same), `molclr:FILE`, and `hf:FOLDER` or `hf:OWNER/NAME@REVISION` for language models in the
+format of Hugging Face (`pip install 'molrate[hf]'`). What labels these have seen, molrate cannot know.
+Fingerprints of scikit-fingerprints are baselines named `skfp:MAP4`, `skfp:Avalon?fp_size=1024` and so on.
+[own-encoders.md](own-encoders.md) is on them, on functions and modules from Python as encoders, and on
+`molrate check-encoder`.
 
 "Labels seen" are the labelled sets an encoder was trained on. A ranking says where they are those of the
-dataset, and `molrate score --exclude-contaminated` leaves such encoders out.
+dataset, and `molrate score --exclude-contaminated` leaves such encoders out. Where the molecules of these
+sets are known too (`molecules_seen` of a card: of ADMET-AI, those of FreeSolv, ESOL and BBBP), it says and
+leaves out encoders that were trained on measurements of more than a fifth of the table's molecules, whatever
+the table is called; molecules are compared by the first block of their InChIKeys.
 """
 
 _NOTES = {
+    "grover": """`grover-official-*` were not tried on the real files, nor was a file of KERMT, whose tensors
+are GROVER's under other names. Checkpoints of DeepChem's `GroverModel` are refused: its network is another,
+whose attention has no effect, and what it embeds depends on the batch.""",
+    "molclr": """The file of the GCN was tried; one of the GIN, by `molclr:FILE`, was not to be had.""",
     "hf": """Tokens are pooled without those that begin and end a text (`?tokens=all` and `?tokens=first` are
 other ways), and cut as published (`?tokeniser=smiles` for a rule that keeps atoms whole). `rxnmapper-albert`
 and `rxnfp-*` were tried on the real files, the others were not. What is not known of them shows as `?`.""",

@@ -8,23 +8,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.stats import rankdata
 
 from molrate.benchmarking.agreement import TOP, Floats
 from molrate.benchmarking.cells import FINETUNING, SCORES, VARIANTS
 from molrate.benchmarking.variants import COLUMNS as VARIANT_COLUMNS
+from molrate.encoders.cards import encoder_cards
 from molrate.errors import InputError
 from molrate.measures.base import MEASURES
 from molrate.models.metrics import HIGHER_IS_BETTER
 from molrate.paths import EVIDENCE, shipped
+from molrate.ranking.contamination import is_suspect
 from molrate.ranking.evidence import predictor_name
+from molrate.ranking.prior import mean_standing, relatives
 from molrate.ranking.ranking import FORMS
 
 logger = logging.getLogger(__name__)
 
 BASELINES = {"size": "n_parameters", "depth": "n_layers", "dimension": "dimension"}
 """Predictors that need no data: numbers of an encoder's weights and layers, and its embedding's width."""
+
+STATIC_LIST = "static list"
+"""Predictor that needs no data of the dataset: the mean standardised performance of an encoder on the others,
+but for those that share molecules with it."""
 
 _NEEDED = (
     *("dataset", "split", "seed", "encoder", "family", "frozen", "n_parameters", "n_layers", "dimension"),
@@ -47,6 +55,8 @@ class DatasetOutcome:
     seeds : list of int
     truth : ndarray, shape (n_encoders, n_seeds)
         Test metric, higher is better.
+    validation : ndarray, shape (n_encoders, n_seeds)
+        The same of the validation part; NaN where it is not known.
     skill : ndarray, shape (n_encoders,)
         Test performance on a scale that targets share, mean over seeds: R squared, or twice the area under
         the curve minus 1. Without knowledge of the molecules it is 0; 1 is perfect.
@@ -68,6 +78,7 @@ class DatasetOutcome:
     families: list[str]
     seeds: list[int]
     truth: Floats
+    validation: Floats
     skill: Floats
     predictors: dict[str, Floats]
     references: dict[str, float]
@@ -81,7 +92,10 @@ class DatasetOutcome:
 
 
 def read_results(
-    folder: str | Path | None = None, datasets: Sequence[str] = (), split: str = "random"
+    folder: str | Path | None = None,
+    datasets: Sequence[str] = (),
+    split: str = "random",
+    exclude_contaminated: bool = False,
 ) -> list[DatasetOutcome]:
     """Read the results that ``molrate benchmark`` wrote.
 
@@ -97,6 +111,9 @@ def read_results(
     datasets : sequence of str
         Names of the datasets to read; all if empty.
     split : {"random", "scaffold"}
+    exclude_contaminated : bool
+        Leave out of each dataset the encoders whose cards say that they have seen its labels, and those of
+        which nobody can say.
 
     Raises
     ------
@@ -114,6 +131,8 @@ def read_results(
     if missing:
         raise InputError(f"{folder / FINETUNING}: no results of molrate benchmark: no column {missing[0]}")
     rows = rows[(rows["status"] == "ok") & (rows["split"] == split)]
+    if exclude_contaminated:
+        rows = rows[~_contaminated(rows)]
     known = sorted(set(rows["dataset"]))
     unknown = [name for name in datasets if name not in known]
     if unknown:
@@ -127,7 +146,26 @@ def read_results(
         raise InputError(
             f"{folder}: no dataset has {TOP} encoders that were fine-tuned under every seed ({split} split)"
         )
+    _add_static_list(outcomes)
     return outcomes
+
+
+def _add_static_list(outcomes: Sequence[DatasetOutcome]) -> None:
+    """Predict each dataset by how the encoders did on the others, without a look at its data."""
+    performance = {
+        outcome.name: dict(zip(outcome.encoders, outcome.mean_truth.tolist(), strict=True))
+        for outcome in outcomes
+    }
+    for outcome in outcomes:
+        standing = mean_standing(performance, without=relatives(outcome.name))
+        if all(encoder in standing for encoder in outcome.encoders):
+            outcome.predictors[STATIC_LIST] = np.array([standing[encoder] for encoder in outcome.encoders])
+
+
+def _contaminated(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    cards = encoder_cards()
+    pairs = zip(rows["encoder"], rows["dataset"], strict=True)
+    return np.array([name in cards and is_suspect(cards[name], dataset) for name, dataset in pairs])
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -151,7 +189,7 @@ def _outcome(
 ) -> DatasetOutcome | None:
     metric = str(rows["metric"].iloc[0])
     sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
-    tested = rows.pivot_table(index="encoder", columns="seed", values="test") * sign
+    tested = _by_seed(rows, "test") * sign
     tested = tested[_finished_seeds(tested)]
     encoder_rows: pd.DataFrame = rows.groupby("encoder").first()
     complete = tested.dropna().index
@@ -167,12 +205,17 @@ def _outcome(
         encoder_rows["family"].loc[encoders].tolist(),
         seeds,
         tested.loc[encoders].to_numpy(),
+        (_by_seed(rows, "validation") * sign).reindex(index=encoders, columns=seeds).to_numpy(),
         _skill(rows[rows["seed"].isin(seeds)], encoders),
         _predictors(scores[scores["seed"].isin(seeds)], encoder_rows, encoders),
         {str(encoder): float(tested.loc[encoder].mean()) for encoder in complete[frozen]},
         float(rows.loc[rows["encoder"].isin(encoders), "seconds"].mean()),
         variants[variants["seed"].isin(seeds) & variants["encoder"].isin(encoders)],
     )
+
+
+def _by_seed(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    return rows.pivot_table(index="encoder", columns="seed", values=column, dropna=False)
 
 
 def _skill(rows: pd.DataFrame, encoders: list[str]) -> Floats:

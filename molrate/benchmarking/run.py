@@ -32,6 +32,7 @@ from molrate.data.policy import RowPolicy
 from molrate.data.splits import SplitError, part_notes
 from molrate.embedding.embed import choose_device
 from molrate.encoders.base import load_encoder
+from molrate.encoders.workers import Carrying
 from molrate.errors import InputError, MolrateError, UsageError
 from molrate.files.locks import exclusive
 from molrate.files.output import write_atomically, write_record
@@ -415,7 +416,8 @@ def _run_missing(
     if part == "scores":
         return
     logger.info("%d of %d fine-tunings to do", len(missing), len(cells))
+    run = delayed(Carrying(run_cell))
     with Parallel(n_jobs=n_jobs, return_as="generator_unordered") as jobs:
-        for outcome in jobs(delayed(run_cell)(cell, source, config, device) for cell, source in missing):
+        for outcome in jobs(run(cell, source, config, device) for cell, source in missing):
             rows.append(outcome)
             yield outcome

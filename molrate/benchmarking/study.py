@@ -90,6 +90,7 @@ def evaluate(
     split: str = "random",
     reference: str = DEFAULT_REFERENCE,
     seed: int = 0,
+    exclude_contaminated: bool = False,
 ) -> Study:
     """Compare every predictor with what fine-tuning gave.
 
@@ -104,6 +105,9 @@ def evaluate(
         Predictor with which the others are compared.
     seed : int
         Draws the bootstrap.
+    exclude_contaminated : bool
+        Leave out of each dataset the encoders whose cards say that they have seen its labels, and those of
+        which nobody can say.
 
     Returns
     -------
@@ -120,7 +124,7 @@ def evaluate(
     >>> study.datasets()["dataset"].tolist()
     ['freesolv']
     """
-    outcomes = read_results(folder, datasets, split)
+    outcomes = read_results(folder, datasets, split, exclude_contaminated)
     return Study(evaluate_outcomes(outcomes, reference, seed), outcomes)
 
 

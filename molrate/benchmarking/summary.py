@@ -8,7 +8,16 @@ import numpy as np
 import pandas as pd
 
 from molrate.benchmarking.agreement import loss, regret
-from molrate.benchmarking.comparison import MEAN, RANDOM, Evaluation, agreement_of_halves, leave_out
+from molrate.benchmarking.comparison import (
+    MEAN,
+    RANDOM,
+    Evaluation,
+    agreement_of_halves,
+    attainable_tau,
+    leave_out,
+    one_finetuning,
+    standard_errors_behind,
+)
 from molrate.benchmarking.curves import agreement_curves, time_table
 from molrate.benchmarking.read import DatasetOutcome
 from molrate.benchmarking.target_selection import target_selection
@@ -115,20 +124,26 @@ def _by_dataset(evaluation: Evaluation) -> str:
 def _datasets(outcomes: Sequence[DatasetOutcome], reference: str) -> str:
     """Table of what each way to choose an encoder loses, dataset by dataset."""
     references = sorted({name for outcome in outcomes for name in outcome.references})
-    columns = ["dataset", "encoders", "seeds", "tau of seed halves", "best by fine-tuning", "first by score"]
-    columns += ["regret", "random regret", *(f"loss with {name}" for name in references)]
+    columns = ["dataset", "encoders", "seeds", "tau of seed halves", "attainable tau", "one fine-tuning: tau"]
+    columns += ["its regret", "best by fine-tuning", "first by score", "regret", "in standard errors"]
+    columns += ["random regret", *(f"loss with {name}" for name in references)]
     rows = []
     for outcome in outcomes:
         truth, scores = outcome.mean_truth, outcome.predictors[reference]
+        tau, lost = one_finetuning(outcome)
         rows.append(
             [
                 outcome.name,
                 str(len(truth)),
                 str(len(outcome.seeds)),
                 _number(agreement_of_halves(outcome)),
+                _number(attainable_tau(outcome)),
+                _number(tau),
+                _share(lost),
                 f"{outcome.encoders[int(truth.argmax())]} ({outcome.metric} {abs(truth.max()):.3f})",
                 outcome.encoders[int(scores.argmax())],
                 f"{regret(scores, truth):.1%}",
+                _number(standard_errors_behind(scores, outcome), 1),
                 f"{regret(np.zeros(len(truth)), truth):.1%}",
                 *(_share(loss(outcome.references.get(name, np.nan), truth)) for name in references),
             ]

@@ -41,6 +41,11 @@ _EXAMPLES = examples(
     help="Evaluate the fine-tunings of this split.",
 )
 @click.option(
+    "--exclude-contaminated",
+    is_flag=True,
+    help="Leave out of each dataset the encoders that were trained on labels of it, or may have been.",
+)
+@click.option(
     "--reference",
     metavar="NAME",
     help="Compare the others with this predictor; by default it is transrate, or the first there is.",
@@ -73,6 +78,7 @@ def command(
     results: Path | None,
     datasets: tuple[str, ...],
     split: str,
+    exclude_contaminated: bool,
     reference: str | None,
     output: Path | None,
     figure: Path | None,
@@ -94,7 +100,7 @@ def command(
 
     if figure or curves:
         _check_figures(filter(None, (figure, curves)))
-    trials = read_results(results, datasets, split)
+    trials = read_results(results, datasets, split, exclude_contaminated)
     _check_known("--reference", [reference] if reference else (), trials)
     _check_known("--measure", measures if figure else (), trials)
     evaluation = evaluate(trials, reference or DEFAULT_REFERENCE, seed)

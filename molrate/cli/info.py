@@ -11,7 +11,7 @@ import click
 from molrate.cli.options import examples
 
 _PACKAGES = ("molrate", "torch", "torch-geometric", "rdkit", "numpy", "scipy", "scikit-learn", "pandas")
-_OPTIONAL = ("lightning", "ray", "deepchem", "openpyxl", "transformers")
+_OPTIONAL = ("lightning", "ray", "deepchem", "openpyxl", "scikit-fingerprints", "transformers")
 _VARIABLES = ("MOLRATE_CACHE", "MOLRATE_DATA", "MOLRATE_WEIGHTS", "MOLRATE_OFFLINE")
 
 

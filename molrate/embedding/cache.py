@@ -24,6 +24,12 @@ from molrate.paths import cache_folder
 logger = logging.getLogger(__name__)
 
 _FORMAT = 2
+SKETCH = "gradients/1"
+"""Version of :mod:`molrate.embedding.gradients`, part of the key of what it computes."""
+DIMENSIONS = 12
+"""Random directions on each side of a linear map that a sketch of gradients takes."""
+COLUMNS = 2048
+"""Numbers that a sketch has for each molecule, whatever the network."""
 _LONGEST_NAME = 80
 
 
@@ -39,6 +45,24 @@ def layer_path(encoder: Encoder, layer: str, pooling: str, molecules: Molecules,
     device : str
         Of :func:`molrate.embedding.embed.choose_device`. Fingerprints and descriptors are the same on all.
     """
+    return _path(encoder, layer, pooling, molecules, device, {})
+
+
+def sketch_path(encoder: Encoder, pooling: str, molecules: Molecules, device: str, head: str) -> Path:
+    """File of the gradient sketches of an encoder's last layer; other arguments as of :func:`layer_path`.
+
+    Parameters
+    ----------
+    head : str
+        Digest of what the head is fitted to besides the layer: gradients are those of its predictions.
+    """
+    key = {"sketch": [SKETCH, DIMENSIONS, COLUMNS], "head": head}
+    return _path(encoder, f"{encoder.layers[-1]}-gradients", pooling, molecules, device, key)
+
+
+def _path(
+    encoder: Encoder, layer: str, pooling: str, molecules: Molecules, device: str, more: dict[str, Any]
+) -> Path:
     key: dict[str, Any] = {
         "format": _FORMAT,
         "encoder": encoder.identity(),
@@ -47,6 +71,7 @@ def layer_path(encoder: Encoder, layer: str, pooling: str, molecules: Molecules,
         "rdkit": version("rdkit"),
         "standardisation": [STANDARDISATION, molecules.standardisation],
         "molecules": molecules.digest,
+        **more,
     }
     if encoder.level == "node":
         key |= {"pooling": [POOLING, pooling], "device": _numerics(device), "torch": version("torch")}

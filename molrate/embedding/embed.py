@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_BATCH_ATOMS = {"cpu": 2048, "cuda": 65536}
+BATCH_ATOMS = {"cpu": 2048, "cuda": 65536}
 """Atoms in a batch. Larger batches are slower on a CPU, where their arrays leave its cache."""
 
 Progress = Callable[[int], None]
@@ -180,7 +180,7 @@ def _compute(
             task.encoder.prepare()
         except MolrateError as error:
             task.embedding.failure = error
-    with _batch_threads(device) as (executor, n_threads):
+    with batch_threads(device) as (executor, n_threads):
         running: deque[tuple[Future[BatchResult], BatchResult]] = deque()
         for rows, parsed in batches(molecules, tasks, device):
             passing = executor.submit(_run_batch, networks, rows, parsed, pooling, device)
@@ -192,7 +192,7 @@ def _compute(
 
 
 @contextmanager
-def _batch_threads(device: str) -> Iterator[tuple[ThreadPoolExecutor, int]]:
+def batch_threads(device: str) -> Iterator[tuple[ThreadPoolExecutor, int]]:
     """Threads that have a batch each; on a CPU in place of torch's own, which gain less from its cores."""
     import torch
 
@@ -297,7 +297,7 @@ def batches(
     molecules: Molecules, tasks: list[_Task], device: str
 ) -> Iterator[tuple[npt.NDArray[np.intp], list[Chem.Mol]]]:
     """Valid rows with their molecules, in batches of about as many atoms as suit the device."""
-    batch_atoms = _BATCH_ATOMS["cpu" if device == "cpu" else "cuda"]
+    batch_atoms = BATCH_ATOMS["cpu" if device == "cpu" else "cuda"]
     rows: list[int] = []
     parsed: list[Chem.Mol] = []
     n_atoms = 0

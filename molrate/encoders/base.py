@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rdkit import Chem
     from torch import nn
 
+    from molrate.encoders.class_head import ClassHead
     from molrate.encoders.trainable import Trainable
 
 POOLING_NAMES = ("mean", "sum", "max")
@@ -36,10 +37,14 @@ FAMILIES = Registry(
         "chemnet": "molrate.encoders.chemnet.encoder:ChemNetEncoder",
         "ecfp": "molrate.encoders.baselines:ECFPEncoder",
         "rdkit-descriptors": "molrate.encoders.baselines:DescriptorEncoder",
+        "skfp": "molrate.encoders.skfp:FingerprintEncoder",
     },
 )
 
 _PLUGIN_GROUP = "molrate.encoders"
+
+TRAINING_MOLECULES = "training.smi"
+"""File of a fine-tuned model with the molecules its encoder was trained on, beside the encoder's weights."""
 
 _REGISTERED: dict[str, tuple[EncoderCard, Callable[..., Encoder]]] = {}
 """Encoders of :func:`molrate.register_encoder`: the card of each, and what builds it."""
@@ -61,6 +66,8 @@ class Encoder(ABC):
         Whether the numbers depend on how a molecule's SMILES is written, because a network reads it.
     options : tuple of str
         Names of the options that :func:`load_encoder` accepts in addition to weights and seed.
+    file_options : tuple of str
+        Names of the options that say what a file does not; see :meth:`file_config`.
     """
 
     card: EncoderCard
@@ -69,6 +76,7 @@ class Encoder(ABC):
     featurisation: str
     reads_text: ClassVar[bool] = False
     options: ClassVar[tuple[str, ...]] = ()
+    file_options: ClassVar[tuple[str, ...]] = ()
 
     @property
     def name(self) -> str:
@@ -90,8 +98,49 @@ class Encoder(ABC):
         return path
 
     @classmethod
+    def card_of(
+        cls, name: str, source: str, weights: Path | None, options: dict[str, Any]
+    ) -> tuple[EncoderCard, Path | None]:
+        """Card and weights of an encoder that no card describes, named ``FAMILY:SOURCE``.
+
+        Parameters
+        ----------
+        name : str
+            With family and options.
+        source : str
+            The second half of the name: a file, unless the family has other sources.
+        weights : pathlib.Path, optional
+            Used in place of the file.
+        options : dict
+            Those of the name. What the card takes is removed.
+
+        Raises
+        ------
+        UsageError, WeightsError
+            If there is no such encoder.
+        """
+        if weights is None:
+            # Families of a hub fetch files where that is asked for.
+            weights = cls.find_file(source, **({"download": True} if options.get("download") else {}))
+        if not weights.is_file():
+            raise WeightsError(f"{weights}: no such file (--encoder {name})")
+        about = {option: options.pop(option) for option in cls.file_options if option in options}
+        family = name.partition(":")[0]
+        card = EncoderCard(
+            name=name,
+            title=f"{weights.name}, read as {family}",
+            description=f"The {family} encoder in the file {weights}.",
+            family=family,
+            kind="pretrained",
+            config=cls.file_config(weights, **about),
+        )
+        return card, weights
+
+    @classmethod
     def file_config(cls, weights: Path) -> dict[str, Any]:
         """Config of the card of an encoder that is nothing but a file, named ``FAMILY:FILE``.
+
+        Families with :attr:`file_options` take these by keyword, too.
 
         Raises
         ------
@@ -121,6 +170,19 @@ class Encoder(ABC):
     def remarks(self) -> list[str]:
         """Sentences on what the molecules read so far lost in the encoder's input form."""
         return []
+
+    def skeletons_seen(self) -> frozenset[str]:
+        """First blocks of the InChIKeys of molecules whose labels it was trained on, as far as known.
+
+        Weights out of a model that ``molrate finetune`` wrote have the molecules beside them.
+        """
+        weights: Path | None = getattr(self, "weights", None)
+        beside = None if weights is None else weights.with_name(TRAINING_MOLECULES)
+        if beside is None or not beside.is_file():
+            return self.card.skeletons_seen()
+        from molrate.data.skeletons import skeletons
+
+        return self.card.skeletons_seen() | skeletons(beside.read_text(encoding="utf-8").splitlines())
 
     @abstractmethod
     def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
@@ -162,6 +224,10 @@ class Encoder(ABC):
         return {
             layer: pool(hidden[layer], content.batch, content.num_graphs).cpu().numpy() for layer in layers
         }
+
+    def class_head(self) -> ClassHead | None:
+        """Classification head that the encoder was trained with, or None if its weights have none."""
+        return None
 
     @property
     def n_transferable(self) -> int:
@@ -241,6 +307,11 @@ def add_encoder(name: str, card: EncoderCard, build: Callable[..., Encoder]) -> 
     if name in encoder_names() and name not in _REGISTERED:
         raise UsageError(f"{name}: an encoder of that name is installed; choose another name")
     _REGISTERED[name] = card, build
+
+
+def registered_encoders() -> dict[str, tuple[EncoderCard, Callable[..., Encoder]]]:
+    """Encoders of :func:`molrate.register_encoder` by name: the card of each, and what builds it."""
+    return dict(_REGISTERED)
 
 
 def encoder_names() -> list[str]:
@@ -393,7 +464,8 @@ def load_encoder(
     name : str
         Name that ``molrate list encoders`` prints; or ``FAMILY:FILE`` for a checkpoint that tells its own
         settings, such as ``chemprop:model.pt``; or ``hf:FOLDER`` or ``hf:OWNER/NAME@REVISION`` for a
-        language model. Options of the family may follow: ``grover-small-zinc?padding=batch``.
+        language model; or ``skfp:FINGERPRINT`` for one of scikit-fingerprints. Options of the family may
+        follow: ``grover-small-zinc?padding=batch``, ``skfp:MAP4?fp_size=1024``.
     weights : str or pathlib.Path, optional
         A checkpoint of the same architecture to use in place of the published one. Its digest goes
         into the record but is not compared with the card's.
@@ -415,10 +487,10 @@ def load_encoder(
     base, given = _split_options(name)
     options = {**given, **options}
     card = encoder_cards().get(base)
-    family_name, _, file = base.partition(":")
-    if card is None and file and family_name in FAMILIES:
-        weights = _file_of(family_name, file, options) if weights is None else Path(weights)
-        card = _card_of_file(name, family_name, weights)
+    family_name, _, source = base.partition(":")
+    if card is None and source and family_name in FAMILIES:
+        given_weights = Path(weights) if weights else None
+        card, weights = FAMILIES[family_name].card_of(name, source, given_weights, options)
     if card is not None:
         family = FAMILIES[card.family]
         unknown = sorted(set(options) - set(family.options))
@@ -434,7 +506,10 @@ def load_encoder(
     plugins = {point.name: point for point in entry_points(group=_PLUGIN_GROUP)}
     if name in plugins:
         return plugins[name].load()(weights=weights, seed=seed, **options)
-    raise UsageError(f"unknown encoder {name!r} (--encoder); known: {', '.join(encoder_names())}")
+    raise UsageError(
+        f"unknown encoder {name!r} (--encoder); known: {', '.join(encoder_names())}. What was registered "
+        "with molrate.register_encoder is known in that process alone"
+    )
 
 
 def _split_options(name: str) -> tuple[str, dict[str, Any]]:
@@ -446,24 +521,3 @@ def _split_options(name: str) -> tuple[str, dict[str, Any]]:
     except ValueError as error:
         raise UsageError(f"{name}: options are written NAME?option=value&option=value (--encoder)") from error
     return base, {key: int(value) if value.isdigit() else words.get(value, value) for key, value in pairs}
-
-
-def _file_of(family: str, source: str, options: dict[str, Any]) -> Path:
-    """Weights that an encoder's name stands for; families of a hub fetch them where that is asked for."""
-    asked = {"download": True} if options.get("download") else {}
-    found: Path = FAMILIES[family].find_file(source, **asked)
-    return found
-
-
-def _card_of_file(name: str, family: str, weights: Path) -> EncoderCard:
-    """Card of an encoder that is nothing but a file."""
-    if not weights.is_file():
-        raise WeightsError(f"{weights}: no such file (--encoder {name})")
-    return EncoderCard(
-        name=name,
-        title=f"{weights.name}, read as {family}",
-        description=f"The {family} encoder in the file {weights}.",
-        family=family,
-        kind="pretrained",
-        config=FAMILIES[family].file_config(weights),
-    )

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from molrate.errors import InputError
 from molrate.files.downloads import Artifact, github_address
 from molrate.files.wheels import WheelMember
 from molrate.paths import shipped
@@ -21,7 +22,7 @@ BASELINES = ("baseline", "control")
 PERMISSIVE = {"MIT", "Apache-2.0", "BSD-3-Clause", "CC-BY-4.0", "CC0-1.0"}
 """Licences under which encoders may be used and changed for anything, also for money."""
 
-_LIBRARIES = {"hf": ("transformers", "hf")}
+_LIBRARIES = {"hf": ("transformers", "hf"), "skfp": ("skfp", "skfp")}
 """Libraries of families that an extra of molrate installs."""
 
 
@@ -58,6 +59,9 @@ class EncoderCard:
     labels_seen : list of str
         Labelled sets it was trained on: an encoder has seen the answers of a benchmark made of them. See
         :mod:`molrate.ranking.contamination`.
+    molecules_seen : list of str
+        Files with the molecules of those sets, as far as they are known: names in ``pretrained/labelled/``,
+        or paths; a line has the first block of an InChIKey.
     trainable : bool
         Whether fine-tuning can change its weights.
     """
@@ -78,6 +82,7 @@ class EncoderCard:
     pretraining: str = ""
     tasks: list[str] = field(default_factory=list)
     labels_seen: list[str] = field(default_factory=list)
+    molecules_seen: list[str] = field(default_factory=list)
     trainable: bool = True
 
     @property
@@ -132,6 +137,16 @@ class EncoderCard:
         licences = {licence for licence in (self.licence, self.code_licence) if licence}
         return licences <= PERMISSIVE and (bool(licences) or self.weights is None)
 
+    def skeletons_seen(self) -> frozenset[str]:
+        """First blocks of the InChIKeys of molecules whose labels the encoder was trained on.
+
+        Raises
+        ------
+        InputError
+            If a file that the card names cannot be read.
+        """
+        return frozenset().union(*map(_skeletons, self.molecules_seen))
+
     @property
     def size(self) -> int | None:
         """Bytes of the weights file; None where that is not known or there is none."""
@@ -150,6 +165,17 @@ class EncoderCard:
         if "hub" in source:
             return f"Hugging Face hub: {self.hub_source}"
         return ", ".join(_addresses(source))
+
+
+@cache
+def _skeletons(name: str) -> frozenset[str]:
+    path = shipped("pretrained") / "labelled" / f"{name}.txt"
+    if os.sep in name:
+        path = Path(name)
+    try:
+        return frozenset(path.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: the molecules an encoder has seen cannot be read: {error}") from error
 
 
 def _in_hub_cache(name: str, revision: str) -> bool:

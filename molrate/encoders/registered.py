@@ -40,11 +40,13 @@ def register_encoder(
     kind: str = "pretrained",
     title: str = "",
     version: str | None = None,
+    trained_on: Sequence[str] = (),
 ) -> Encoder:
     """Make a function, transformer or torch module an encoder that can be named wherever molrate takes one.
 
-    The name is known to this process only, and not to the workers of ``screen`` with several jobs. For those,
-    and for the command line, let a package have it as an entry point of the group ``molrate.encoders``.
+    The name is known to this process and to the workers that it starts, to which the encoder is sent by
+    cloudpickle. For the command line let a package have it as an entry point of the group
+    ``molrate.encoders``.
 
     Parameters
     ----------
@@ -65,6 +67,9 @@ def register_encoder(
         What tells this encoder from any other of the name. With it, embeddings are read from the cache in
         later runs too, so change it with everything that changes the numbers. The values of a module's
         parameters and buffers are told apart by themselves.
+    trained_on : sequence of str
+        SMILES of molecules whose labels it was trained on. A ranking says where they are many of those it
+        is made of.
 
     Returns
     -------
@@ -93,6 +98,8 @@ def register_encoder(
     if not is_module and not callable(encoder) and not hasattr(encoder, "transform"):
         raise UsageError(f"{name}: a callable, a transformer or a torch module is expected")
 
+    seen = _skeletons(trained_on)
+
     def build(weights: str | Path | None = None, **options: Any) -> Encoder:
         # Nothing is drawn at random here.
         options.pop("seed", None)
@@ -100,14 +107,23 @@ def register_encoder(
             raise UsageError(f"{name} has no option {', '.join(options)}")
         given = Path(weights) if weights else None
         if is_module:
-            return ModuleEncoder(card, encoder, tuple(layers), token, given)
+            return ModuleEncoder(card, encoder, tuple(layers), token, given, seen)
         if given is not None:
             raise UsageError(f"{name} has no weights; --weights cannot be used with it")
         function = encoder if callable(encoder) else encoder.transform
-        return FunctionEncoder(card, function, tuple(layers), token)
+        return FunctionEncoder(card, function, tuple(layers), token, seen)
 
     add_encoder(name, card, build)
     return build()
+
+
+def _skeletons(smiles: Sequence[str]) -> frozenset[str]:
+    """First blocks of InChIKeys; RDKit is not imported for none."""
+    if not smiles:
+        return frozenset()
+    from molrate.data.skeletons import skeletons
+
+    return skeletons(smiles)
 
 
 def _is_module(encoder: Any) -> bool:
@@ -144,7 +160,17 @@ def _by_layer(name: str, layers: tuple[str, ...], returned: Any, n_molecules: in
     return {layer: returned[layer] for layer in layers}
 
 
-class FunctionEncoder(Encoder):
+class _Registered(Encoder):
+    """What functions and modules have in common."""
+
+    _seen: frozenset[str]
+
+    def skeletons_seen(self) -> frozenset[str]:
+        """Those of the molecules it was registered with, and of a fine-tuned model's."""
+        return self._seen | super().skeletons_seen()
+
+
+class FunctionEncoder(_Registered):
     """A function from SMILES to vectors, which runs on the CPU.
 
     Parameters
@@ -154,15 +180,24 @@ class FunctionEncoder(Encoder):
     layers : tuple of str
     token : str
         What tells the function from others of the name.
+    seen : frozenset of str
+        First blocks of the InChIKeys of molecules whose labels it was trained on.
     """
 
     level = "molecule"
 
-    def __init__(self, card: EncoderCard, function: Function, layers: tuple[str, ...], token: str) -> None:
+    def __init__(
+        self,
+        card: EncoderCard,
+        function: Function,
+        layers: tuple[str, ...],
+        token: str,
+        seen: frozenset[str] = frozenset(),
+    ) -> None:
         self.card = card
         self.layers = layers
         self.featurisation = f"{_FAMILY} {card.name}, {token}"
-        self._function = function
+        self._function, self._seen = function, seen
 
     def identity(self) -> dict[str, str]:
         """Name and version; embeddings of a function without one are not read from the cache again."""
@@ -201,7 +236,7 @@ class FunctionEncoder(Encoder):
         return content
 
 
-class ModuleEncoder(Encoder):
+class ModuleEncoder(_Registered):
     """A torch module whose forward takes a list of SMILES; it runs on any device and can be fine-tuned.
 
     Parameters
@@ -214,19 +249,27 @@ class ModuleEncoder(Encoder):
         What tells the code of the module from others of the name.
     weights : pathlib.Path, optional
         A state of the module.
+    seen : frozenset of str
+        First blocks of the InChIKeys of molecules whose labels it was trained on.
     """
 
     # Networks run on the device that is asked for; what they give needs no pooling.
     level = "node"
 
     def __init__(
-        self, card: EncoderCard, module: nn.Module, layers: tuple[str, ...], token: str, weights: Path | None
+        self,
+        card: EncoderCard,
+        module: nn.Module,
+        layers: tuple[str, ...],
+        token: str,
+        weights: Path | None,
+        seen: frozenset[str] = frozenset(),
     ) -> None:
         self.card = card
         self.layers = layers
         self.featurisation = f"{_FAMILY} module"
         self.weights = weights
-        self._given, self._token = module, token
+        self._given, self._token, self._seen = module, token, seen
 
     @cached_property
     def module(self) -> nn.Module:

@@ -27,6 +27,6 @@ def compressed_rows(
     with warnings.catch_warnings():
         # torch warns once in each process that the format is beta; products with dense matrices are stable.
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-        # cuSPARSE reads indices and values as if they lay without gaps, and a view of another tensor has some.
+        # cuSPARSE reads both as if they lay without gaps, and a view of another tensor may have some.
         columns, values = columns.contiguous(), values.contiguous()
         return torch.sparse_csr_tensor(start, columns, values, size=shape, check_invariants=False)

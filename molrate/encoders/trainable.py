@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rdkit import Chem
@@ -14,6 +15,23 @@ from molrate.errors import UsageError
 from molrate.randomness import seeded
 
 Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class SeparateBatch:
+    """Molecules joined so that no row that a linear map reads stands for several of them.
+
+    Attributes
+    ----------
+    content : object
+        What :meth:`Trainable.forward` takes.
+    owners : tuple of Tensor of int64
+        For each kind of rows that the network's linear maps read (atoms, bonds, ...), the molecule of each
+        row, counted from 0. A row for each molecule goes without saying.
+    """
+
+    content: Any
+    owners: tuple[Tensor, ...]
 
 
 class Trainable(nn.Module, ABC):
@@ -49,6 +67,13 @@ class Trainable(nn.Module, ABC):
     @abstractmethod
     def collate(self, encoded: Sequence[Any]) -> Any:
         """Join encoded molecules into a batch."""
+
+    def separate(self, encoded: Sequence[Any]) -> SeparateBatch:
+        """Join encoded molecules so that each row belongs to one of them, and say to which.
+
+        A family that does not say has its molecules passed one at a time where that has to be known.
+        """
+        return SeparateBatch(self.collate(encoded), ())
 
     @abstractmethod
     def forward(self, batch: Any) -> Tensor:

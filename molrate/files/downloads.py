@@ -8,6 +8,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from molrate.errors import InputError, MolrateError, UnreachableError, WeightsError
 from molrate.files.locks import waiting
@@ -30,6 +31,35 @@ def github_address(source: dict[str, str]) -> str:
     return "https://raw.githubusercontent.com/{repository}/{commit}/{path}".format(**source)
 
 
+class _TooLongError(OSError):
+    """A server sends more than the file has."""
+
+
+class _Limited:
+    """A stream that takes no more bytes than a file has, so that a server cannot fill the disk.
+
+    Parameters
+    ----------
+    stream : binary file
+        Open for writing.
+    size : int or None
+        Bytes; None where they are not known.
+    """
+
+    def __init__(self, stream: BinaryIO, size: int | None) -> None:
+        self._stream, self._size = stream, size
+
+    def write(self, content: bytes) -> int:
+        """Write it, or refuse what is too much."""
+        if self._size is not None and self._stream.tell() + len(content) > self._size:
+            raise _TooLongError(f"more comes from there than the {self._size} bytes of the file")
+        return self._stream.write(content)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        self._stream.flush()
+
+
 def _short(error: OSError) -> str:
     """A network error in a few words; the full chain of causes is of no use to a reader."""
     if isinstance(error, WheelError):
@@ -47,6 +77,8 @@ def _named(place: str | WheelMember) -> str:
 def _is_unanswered(error: OSError) -> bool:
     if isinstance(error, WheelError):
         return isinstance(error, NoConnectionError)
+    if isinstance(error, _TooLongError):
+        return False
     return error.errno not in _OF_THE_DISK and type(error).__name__ != "HTTPError"
 
 
@@ -216,10 +248,10 @@ class Artifact:
             try:
                 with partial.open("ab") as stream:
                     headers = {"Range": f"bytes={start}-"}
-                    HTTPDownloader(headers=headers, timeout=timeout)(url, stream, None)
+                    HTTPDownloader(headers=headers, timeout=timeout)(url, _Limited(stream, self.size), None)
             except OSError as error:
                 logger.warning("cannot be continued (%s); starting again", _short(error))
             if self.matches(partial):
                 return
         with partial.open("wb") as stream:
-            HTTPDownloader(timeout=timeout)(url, stream, None)
+            HTTPDownloader(timeout=timeout)(url, _Limited(stream, self.size), None)

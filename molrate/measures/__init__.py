@@ -13,6 +13,7 @@ from molrate.measures.logme import logme
 from molrate.measures.neighbours import knn
 from molrate.measures.rogi import rogi_xd
 from molrate.measures.sample import Sample, make_sample
+from molrate.measures.tangent import lgc, tangent
 from molrate.measures.transrate import coding_rate, transrate, transrate_icml, transrate_spectral
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "leave_one_out",
     "leep",
     "lfc",
+    "lgc",
     "logme",
     "loo",
     "make_sample",
@@ -39,6 +41,7 @@ __all__ = [
     "rogi_xd",
     "rsa",
     "sfda",
+    "tangent",
     "transrate",
     "transrate_icml",
     "transrate_spectral",

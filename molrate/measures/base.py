@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.errors import InputError
+from molrate.measures.residuals import Residuals
 from molrate.measures.sample import Sample, make_sample
 from molrate.registry import Registry
 from molrate.statistics.feature_statistics import FeatureStatistics
@@ -31,6 +32,8 @@ MEASURES = Registry(
         "cka": "molrate.measures.correlation:LinearCKA",
         "gbc": "molrate.measures.bhattacharyya:GaussianBhattacharyya",
         "loo": "molrate.measures.leave_one_out:LeaveOneOut",
+        "tangent": "molrate.measures.tangent:Tangent",
+        "lgc": "molrate.measures.tangent:LabelGradientCorrelation",
         "logistic": "molrate.measures.probe:LogisticProbe",
         "knn": "molrate.measures.neighbours:NearestNeighbours",
         "sfda": "molrate.measures.fisher:SelfChallengingFisher",
@@ -104,6 +107,8 @@ class Measure(ABC):
     reads_components : bool
         Whether candidates are compared in a common number of leading components by default, as values of
         unequal dimension do not compare.
+    reads_gradients : bool
+        Whether it reads gradients of a head's predictions where an encoder has them.
     higher_is_better : bool
     ceiling : str
         Its largest possible value, in words; empty where there is none.
@@ -118,6 +123,7 @@ class Measure(ABC):
     reads: ClassVar[str] = "bins"
     inputs: ClassVar[str] = "features"
     reads_components: ClassVar[bool] = False
+    reads_gradients: ClassVar[bool] = False
     higher_is_better: ClassVar[bool] = True
     reference: ClassVar[str]
     about: ClassVar[str]
@@ -155,6 +161,10 @@ class Measure(ABC):
     def error(self, sample: Sample) -> float:
         """Root mean squared error to expect, in the target's unit; NaN where the measure predicts none."""
         return float("nan")
+
+    def residuals(self, sample: Sample) -> Residuals | None:
+        """Predictions for molecules it has not seen; None where the measure predicts none."""
+        return None
 
     def normalise_across(self, tables: Sequence[Table]) -> list[Table]:
         """Tables of all candidates, once all are known; most measures need no other's."""

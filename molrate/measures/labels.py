@@ -37,12 +37,20 @@ NO_SOURCE = (
 def checked_probabilities(probabilities: Matrix) -> Matrix:
     """Check that rows are probabilities, and return them.
 
+    Parameters
+    ----------
+    probabilities : ndarray, shape (n, C_s) or (n, n_sources, C_s)
+        Of one source model, or of several.
+
     Raises
     ------
     InputError
         If a row has a negative entry or does not sum to one.
     """
-    bad = (probabilities < 0).any(axis=1) | (np.abs(probabilities.sum(axis=1) - 1) > 1e-3)
+    wrong = (probabilities < 0).any(axis=-1) | (np.abs(probabilities.sum(axis=-1) - 1) > 1e-3)
+    # A row that is not a number is not below any.
+    wrong |= ~np.isfinite(probabilities).all(axis=-1)
+    bad = wrong.reshape(len(probabilities), -1).any(axis=1)
     if bad.any():
         raise InputError(f"source probabilities of {show_rows(bad)} are not probabilities that sum to one")
     return probabilities

@@ -6,7 +6,10 @@ With probabilities :math:`\theta_{iz}` of source class z for molecule i,
 .. math:: \mathrm{LEEP} = \tfrac1n \sum_i \log \sum_z \hat P(y_i \mid z)\, \theta_{iz}
 
 NCE treats each molecule's most probable source class as certain: it is minus the conditional entropy of the
-label given that class. N-LEEP uses the components of a Gaussian mixture as source classes.
+label given that class. Both are defined for one source model. A head of several tasks is as many source
+models, and its value the mean of theirs: no task is chosen by the labels that it is then judged by, and the
+null and the interval of a mean are those of any other measure. N-LEEP uses the components of a Gaussian
+mixture as source classes.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import numpy.typing as npt
 from molrate.measures.base import Measure, NotApplicableError
 from molrate.measures.labels import NO_SOURCE, checked_probabilities
 from molrate.measures.rowspace import principal_components
-from molrate.measures.sample import Sample, as_matrix, make_sample
+from molrate.measures.sample import Sample, as_probabilities, make_sample
 from molrate.statistics.intervals import Table
 from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import Codes, Resampling, label_codes
@@ -31,15 +34,15 @@ def leep(source_probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
 
     Parameters
     ----------
-    source_probabilities : array_like, shape (n, C_s)
-        Rows that sum to one.
+    source_probabilities : array_like, shape (n, C_s) or (n, n_sources, C_s)
+        Rows that sum to one; of several source models the mean is taken.
     labels : array_like, shape (n,)
 
     References
     ----------
     Nguyen et al., LEEP, ICML 2020.
     """
-    return _leep(checked_probabilities(as_matrix(source_probabilities)), label_codes(labels))
+    return _leep(checked_probabilities(as_probabilities(source_probabilities)), label_codes(labels))
 
 
 def nce(source_labels: npt.ArrayLike, labels: npt.ArrayLike) -> float:
@@ -54,7 +57,8 @@ def nce(source_labels: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     ----------
     Tran et al., Transferability and hardness of supervised classification tasks, ICCV 2019.
     """
-    return _nce(label_codes(source_labels), label_codes(labels))
+    codes = label_codes(source_labels)
+    return _leep(np.eye(codes.max() + 1)[codes], label_codes(labels))
 
 
 def n_leep(features: npt.ArrayLike, labels: npt.ArrayLike, *, seed: int = 0) -> float:
@@ -76,29 +80,20 @@ def n_leep(features: npt.ArrayLike, labels: npt.ArrayLike, *, seed: int = 0) -> 
 
 
 def _leep(probabilities: Matrix, codes: Codes) -> float:
-    joint = np.eye(codes.max() + 1)[codes].T @ probabilities
+    """LEEP of one source model (n, C_s), or the mean of several (n, n_sources, C_s)."""
+    joint = np.eye(codes.max() + 1)[codes].T @ probabilities.reshape(len(codes), -1)
+    joint = joint.reshape(-1, *probabilities.shape[1:])
     marginal = joint.sum(axis=0)
     conditional = np.divide(joint, marginal, out=np.zeros_like(joint), where=marginal > 0)
-    return float(np.log(np.einsum("iz,iz->i", conditional[codes], probabilities)).mean())
-
-
-def _nce(source: Codes, codes: Codes) -> float:
-    counts = np.zeros((codes.max() + 1, source.max() + 1))
-    np.add.at(counts, (codes, source), 1.0)
-    shares = np.divide(counts, counts.sum(axis=0), where=counts > 0, out=np.ones_like(counts))
-    return float((counts * np.log(shares)).sum() / len(codes))
+    return float(np.log((conditional[codes] * probabilities).sum(axis=-1)).mean())
 
 
 class _SourceMeasure(Measure):
     """A measure of labels and fixed source classes; it is cheap for every labelling and deletion."""
 
     def source(self, sample: Sample) -> Matrix:
-        """Get source-class probabilities (n, C_s)."""
+        """Get source-class probabilities (n, C_s), or (n, n_sources, C_s) of several source models."""
         raise NotImplementedError
-
-    def value(self, probabilities: Matrix, codes: Codes) -> float:
-        """Compute the measure of probabilities (n, C_s) for codes (n,)."""
-        return _leep(probabilities, codes)
 
     def replicates(self, sample: Sample) -> Table:
         """Compute values for every labelling, on all rows and without each block.
@@ -111,7 +106,7 @@ class _SourceMeasure(Measure):
             codes = resampling.codes[order]
             for block in range(-1, resampling.n_blocks):
                 keep = resampling.blocks != block
-                table[row, 1 + block] = self.value(probabilities[keep], label_codes(codes[keep]))
+                table[row, 1 + block] = _leep(probabilities[keep], label_codes(codes[keep]))
         return table
 
     def maximum(self, sample: Sample) -> float:
@@ -128,8 +123,9 @@ class LEEP(_SourceMeasure):
     reference = "Nguyen et al., ICML 2020"
     about = (
         "Mean log probability of a molecule's label, predicted through the source classes of the encoder's "
-        "own head. At most 0. Judges the head's classes, not the features; prefers encoders with more "
-        "source classes and targets of few or unbalanced classes. Does not apply without source-class "
+        "own head, or the mean of that over the tasks of a head with several. At most 0. Judges the head's "
+        "classes, not the features; prefers encoders with more source classes and targets of few or "
+        "unbalanced classes. Does not apply without source-class "
         "probabilities, which self-supervised encoders do not have."
     )
 
@@ -153,9 +149,10 @@ class NCE(LEEP):
         "probabilities."
     )
 
-    def value(self, probabilities: Matrix, codes: Codes) -> float:
-        """Compute NCE of the most probable source classes."""
-        return _nce(probabilities.argmax(axis=1), codes)
+    def source(self, sample: Sample) -> Matrix:
+        """Get one for the most probable source class and zero for the others: LEEP of these is NCE."""
+        probabilities = super().source(sample)
+        return np.eye(probabilities.shape[-1])[probabilities.argmax(axis=-1)]
 
 
 class MixtureLEEP(_SourceMeasure):

@@ -95,15 +95,30 @@ def standardised_columns(features: Matrix) -> Matrix:
     A molecule unlike all others, as hydrogen sulphide is in some published networks, can have features
     hundreds of times too large; it would alone be what columns are standardised by, and is drawn in before.
     """
-    rows = _scaled(features)
+    return _standardised(features)[0]
+
+
+def standardising_factors(features: Matrix) -> Matrix:
+    """What :func:`standardised_columns` multiplies columns by, shape (d,); zero where it leaves them out."""
+    return _standardised(features)[1]
+
+
+def _standardised(features: Matrix) -> tuple[Matrix, Matrix]:
+    rows, first = _scaled(features)
     rows -= np.median(rows, axis=0)
-    return _scaled(_drawn_in(rows, _FAR))
+    rows, second = _scaled(_drawn_in(rows, _FAR))
+    factors = first.copy()
+    factors[first > 0] *= second
+    return rows, factors
 
 
-def _scaled(features: Matrix) -> Matrix:
+def _scaled(features: Matrix) -> tuple[Matrix, Matrix]:
+    """Columns that vary, of variance one, and the factor of every column."""
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     used = deviation > np.maximum(deviation.max(initial=0.0) * _NO_VARIATION, np.abs(mean) * _ROUNDING)
-    return (features[:, used] - mean[used]) / deviation[used]
+    factors = np.zeros_like(deviation)
+    factors[used] = 1 / deviation[used]
+    return (features[:, used] - mean[used]) / deviation[used], factors
 
 
 def _drawn_in(rows: Matrix, limit: float) -> Matrix:

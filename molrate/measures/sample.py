@@ -25,14 +25,17 @@ class Sample:
     features : ndarray of float64, shape (n, d)
     resampling : Resampling
         Labels, permutations and blocks, the same for all encoders.
-    source_probabilities : ndarray, shape (n, C_s), optional
-        What the encoder's own head says of the molecules.
+    source_probabilities : ndarray, shape (n, C_s) or (n, n_sources, C_s), optional
+        What the encoder's own head says of the molecules, for one task or for several.
     source_features : ndarray, shape (n_s, d), optional
         Features of molecules the encoder was pretrained on.
     reference : ndarray, shape (n, d_r), optional
         Features of an encoder trained on the target.
     attributions, reference_attributions : ndarray, shape (n, a), optional
         Contributions of the inputs to the features, for this encoder and for the reference.
+    gradients : ndarray, shape (n, k)
+        Sketches of the gradients of a head that is fitted to the features; see
+        :mod:`molrate.embedding.gradients`.
     derived : dict
         What a measure computed of the sample and needs again.
     """
@@ -44,6 +47,7 @@ class Sample:
     reference: Matrix | None = None
     attributions: Matrix | None = None
     reference_attributions: Matrix | None = None
+    gradients: npt.NDArray[np.floating[Any]] | None = None
     derived: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
@@ -112,7 +116,13 @@ class Sample:
         )
         parallel = {
             name: None if getattr(self, name) is None else getattr(self, name)[rows]
-            for name in ("source_probabilities", "reference", "attributions", "reference_attributions")
+            for name in (
+                "source_probabilities",
+                "reference",
+                "attributions",
+                "reference_attributions",
+                "gradients",
+            )
         }
         return replace(self, features=self.features[rows], resampling=fewer, derived={}, **parallel)
 
@@ -150,10 +160,25 @@ def make_sample(
     resampling = make_resampling(
         labels, task, bins=bins, groups=groups, n_blocks=n_blocks, permutations=permutations, seed=seed
     )
+    checks = {"source_probabilities": as_probabilities}
     arrays: dict[str, Any] = {
-        name: None if array is None else as_matrix(array) for name, array in given.items()
+        name: None if array is None else checks.get(name, as_matrix)(array) for name, array in given.items()
     }
     return Sample(rows, resampling, **arrays)
+
+
+def as_probabilities(given: npt.ArrayLike) -> Matrix:
+    """Probabilities of one source model (n, C_s), or of several (n, n_sources, C_s).
+
+    Raises
+    ------
+    InputError
+        If they have another shape, or are not finite.
+    """
+    array = np.asarray(given, dtype=np.float64)
+    return (
+        as_matrix(array.reshape(len(array), -1)).reshape(array.shape) if array.ndim == 3 else as_matrix(array)
+    )
 
 
 def as_matrix(features: npt.ArrayLike) -> Matrix:

@@ -69,6 +69,8 @@ class Task2Vec(Measure):
         """Compute values as for any measure of features; the source head is fitted only once."""
         if sample.source_probabilities is None:
             raise NotApplicableError(NO_SOURCE)
+        if sample.source_probabilities.ndim > 2:
+            raise NotApplicableError("takes one source task; the encoder's head has several")
         source = checked_probabilities(sample.source_probabilities).argmax(axis=1)
         if len(np.unique(source)) < 2:
             raise InputError("all molecules have the same most probable source class, so it is no task")

@@ -18,7 +18,7 @@ import pandas as pd
 from molrate.data.frames import FRAME, is_frame, smiles_of, to_pandas
 from molrate.data.molecules import Molecules, standardise
 from molrate.embedding.embed import Progress, embed_one
-from molrate.encoders.base import Encoder, load_encoder
+from molrate.encoders.base import TRAINING_MOLECULES, Encoder, load_encoder
 from molrate.encoders.checkpoints import load_state, load_strictly
 from molrate.errors import InputError, UsageError, WeightsError
 from molrate.files.columns import find_smiles
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from molrate.models.estimators import EstimatorHead
     from molrate.models.head import Head, Task
 
-RECORD, TRAINING = "model.json", "training.smi"
+RECORD, TRAINING = "model.json", TRAINING_MOLECULES
 DESCRIPTORS = "rdkit-descriptors"
 """The encoder whose vectors a head may read beside an embedding."""
 ESTIMATOR = ".skops"

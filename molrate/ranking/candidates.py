@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,8 @@ class Candidate:
         What making them took.
     given : dict of str to ndarray
         Other arrays of :class:`molrate.measures.Sample`.
+    trainable : bool
+        Whether fine-tuning can change what makes them.
     """
 
     encoder: str
@@ -54,6 +57,18 @@ class Candidate:
     pooling: str = "none"
     seconds: float = 0.0
     given: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    trainable: bool = False
+
+
+class Gradients(NamedTuple):
+    """Sketches of the gradients of one candidate for one target, shape (n, k), and the seconds they took."""
+
+    sketches: npt.NDArray[np.floating[Any]]
+    seconds: float
+
+
+AllGradients = Mapping[tuple[str, str], Gradients]
+"""Of the candidates that can be fine-tuned, by encoder and layer."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +82,14 @@ class ScoredTarget:
     rows : ndarray of int, shape (n,)
         Rows of the candidates' features.
     resampling : Resampling
+    make_gradients : callable
+        Computes what measures of fine-tuning read; called where one is asked for.
     """
 
     target: Target
     rows: npt.NDArray[np.intp]
     resampling: Resampling
+    make_gradients: Callable[[], AllGradients] = dict
 
 
 @dataclass(frozen=True)
@@ -162,6 +180,7 @@ def score_candidates(
     resampling: Resampling,
     measures: Sequence[Measure],
     common_dimension: CommonDimension = AUTO,
+    gradients: AllGradients = MappingProxyType({}),
 ) -> list[Scored]:
     """Every candidate by every measure on the same rows, blocks and permutations.
 
@@ -177,6 +196,8 @@ def score_candidates(
         In place of features take as many leading components of the standardised features. ``auto`` does so
         for measures that cannot compare unequal dimensions, with a number that all candidates have and that
         leaves two molecules or more of every class for each dimension.
+    gradients : mapping of (str, str) to Gradients
+        Of these rows.
 
     Returns
     -------
@@ -191,19 +212,19 @@ def score_candidates(
 
     def score_whole(candidate: Candidate) -> list[Scored]:
         features = _features(candidate, rows)
-        return _score_candidate(candidate, features, rows, resampling, whole)
+        return _score_candidate(candidate, features, rows, resampling, whole, gradients)
 
     def score_reduced(pair: tuple[Candidate, _Features]) -> list[Scored]:
-        return _score_candidate(*pair, rows, resampling, reduced)
+        return _score_candidate(*pair, rows, resampling, reduced, gradients)
 
     outcomes: list[list[Scored]] = []
     if reduced:
-        components = _for_each(reduce, candidates)
+        components = for_each(reduce, candidates)
         if common_dimension == AUTO:
             components = _equal_dimension(components)
-        outcomes += _for_each(score_reduced, list(zip(candidates, components, strict=True)))
+        outcomes += for_each(score_reduced, list(zip(candidates, components, strict=True)))
     if whole:
-        outcomes += _for_each(score_whole, candidates)
+        outcomes += for_each(score_whole, candidates)
     scored = [one for outcome in outcomes for one in outcome]
     return [one for measure in measures for one in _pooled(measure, scored)]
 
@@ -232,7 +253,7 @@ def _room(resampling: Resampling) -> int:
     return max(1, min(COMPONENTS, int(np.bincount(resampling.codes).min()) // 2))
 
 
-def _for_each(work: Callable[[_Item], _Outcome], items: Sequence[_Item]) -> list[_Outcome]:
+def for_each(work: Callable[[_Item], _Outcome], items: Sequence[_Item]) -> list[_Outcome]:
     """Outcomes for all candidates, on all cores where there are as many."""
     n_cores = os.cpu_count() or 1
     if len(items) < n_cores:
@@ -286,22 +307,38 @@ def _score_candidate(
     rows: npt.NDArray[np.intp],
     resampling: Resampling,
     measures: Sequence[Measure],
+    gradients: AllGradients,
 ) -> list[Scored]:
     started = time.perf_counter() - features.seconds
     if isinstance(features.rows, InputError):
         width, error = candidate.features.shape[1], features.rows
         return [Scored(candidate, measure, candidate.seconds, width, error=error) for measure in measures]
-    sample = Sample(features.rows, resampling, **_given_rows(candidate.given, rows))
+    found = gradients.get((candidate.encoder, candidate.layer))
+    given = _given_rows(candidate.given, rows)
+    sample = Sample(features.rows, resampling, **given, gradients=None if found is None else found.sketches)
     tables = _tables(sample, measures)
     spreads = [
         np.empty(0) if isinstance(table, InputError) else measure.spread(sample)
         for measure, table in zip(measures, tables, strict=True)
     ]
     seconds = candidate.seconds + time.perf_counter() - started
+    more = 0.0 if found is None else found.seconds
     return [
-        _outcome(candidate, measure, sample, table, spread, seconds)
+        _outcome(candidate, measure, sample, table, spread, seconds + more * measure.reads_gradients)
         for measure, table, spread in zip(measures, tables, spreads, strict=True)
     ]
+
+
+def full_sample(candidate: Candidate, scored: ScoredTarget) -> Sample:
+    """All features of a candidate on the rows of a target.
+
+    Raises
+    ------
+    InputError
+        If they are no finite matrix.
+    """
+    rows = as_matrix(np.asarray(candidate.features[scored.rows], dtype=np.float64))
+    return Sample(rows, scored.resampling, **_given_rows(candidate.given, scored.rows))
 
 
 def _given_rows(given: Mapping[str, npt.NDArray[Any]], rows: npt.NDArray[np.intp]) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,10 @@ from molrate.encoders.cards import encoder_cards
 from molrate.errors import InputError, MolrateError, UsageError
 from molrate.files.library import Library
 from molrate.measures.given import GivenArrays
-from molrate.ranking.candidates import Candidate, ScoredTarget
-from molrate.ranking.contamination import is_suspect
-from molrate.statistics.resampling import make_resampling
+from molrate.measures.tangent import fit_head, head_digest
+from molrate.ranking.candidates import Candidate, Gradients, ScoredTarget
+from molrate.ranking.contamination import is_suspect, seen_shares
+from molrate.statistics.resampling import Resampling, make_resampling
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +73,43 @@ class EncoderPool:
                     **given.get(encoder.name, {}),
                     **given.get(f"{encoder.name}/{layer}", {}),
                 },
+                encoder.n_transferable > 0,
             )
             for (encoder, layers), embedding in zip(self.requests, self.embeddings, strict=True)
             for layer in layers
         ]
+
+    def gradients(
+        self, rows: npt.NDArray[np.intp], resampling: Resampling
+    ) -> dict[tuple[str, str], Gradients]:
+        """Gradients of a head fitted to the last layer, of every encoder that can be fine-tuned.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (n,)
+            Molecules with a label.
+        resampling : Resampling
+            With the labels.
+        """
+        # Where no measure reads gradients, cached embeddings are ranked without torch.
+        from molrate.embedding.gradients import sketch_gradients
+
+        found = {}
+        fitted_to = head_digest(rows, resampling)
+        for (encoder, layers), embedding in zip(self.requests, self.embeddings, strict=True):
+            last = encoder.layers[-1]
+            if not encoder.n_transferable or last not in layers:
+                continue
+            started = time.perf_counter()
+            head = partial(fit_head, embedding.layers[last][rows], resampling)
+            settings = self.settings.pooling, self.settings.device
+            try:
+                sketches = sketch_gradients(self.molecules, rows, encoder, head, fitted_to, *settings)
+            except MolrateError as error:
+                logger.warning("%s: scored without gradients: %s", encoder.name, error)
+                continue
+            found[encoder.name, last] = Gradients(sketches, time.perf_counter() - started)
+        return found
 
 
 def default_encoders() -> list[str]:
@@ -167,6 +203,24 @@ def add_source_features(
             arrays["source_features"] = embedding.layers[layer][kept]
 
 
+def add_source_probabilities(given_arrays: GivenArrays, pool: EncoderPool) -> None:
+    """What the classification heads that encoders were trained with say of the molecules of the pool.
+
+    An array that was given for an encoder stays.
+    """
+    for encoder, _ in pool.requests:
+        head = encoder.class_head()
+        if head is None or "source_probabilities" in given_arrays.get(encoder.name, {}):
+            continue
+        last = encoder.layers[-1]
+        request = [(encoder, (last,))]
+        (embedding,) = embed_molecules(pool.molecules, request, head.pooling, pool.settings.device)
+        if embedding.failure is not None:
+            raise embedding.failure
+        arrays = given_arrays.setdefault(encoder.name, {})
+        arrays["source_probabilities"] = head.probabilities(embedding.layers[last])
+
+
 def targets_to_score(
     pool: EncoderPool, policy: RowPolicy, seed: int
 ) -> tuple[list[ScoredTarget], list[tuple[Target, InputError]]]:
@@ -190,11 +244,9 @@ def targets_to_score(
             unusable.append((target, error))
             continue
         groups = pool.molecules.canonical[rows].astype(str)
-        scored_targets.append(
-            ScoredTarget(
-                labelled, rows, make_resampling(labelled.values, target.task, groups=groups, seed=seed)
-            )
-        )
+        resampling = make_resampling(labelled.values, target.task, groups=groups, seed=seed)
+        make_gradients = partial(pool.gradients, rows, resampling)
+        scored_targets.append(ScoredTarget(labelled, rows, resampling, make_gradients))
     if not scored_targets:
         raise unusable[0][1]
     return scored_targets, unusable
@@ -244,9 +296,9 @@ def load_encoders(
 
 
 def without_contaminated(
-    loaded: tuple[list[Request], list[Failure]], dataset: str
+    loaded: tuple[list[Request], list[Failure]], dataset: str, molecules: Molecules
 ) -> tuple[tuple[list[Request], list[Failure]], list[str]]:
-    """Encoders that have not seen labels of a dataset, and the names of the others.
+    """Encoders that have not seen labels of a dataset or of its molecules, and the names of the others.
 
     Raises
     ------
@@ -254,8 +306,9 @@ def without_contaminated(
         If none is left.
     """
     requests, failures = loaded
-    kept = [request for request in requests if not is_suspect(request[0].card, dataset)]
-    excluded = [encoder.name for encoder, _ in requests if is_suspect(encoder.card, dataset)]
+    shares = seen_shares([encoder for encoder, _ in requests], molecules)
+    excluded = [encoder.name for encoder, _ in requests if is_suspect(encoder.card, dataset, shares)]
+    kept = [request for request in requests if request[0].name not in excluded]
     if not kept:
         raise UsageError(f"every encoder may have seen the labels of {dataset} (--exclude-contaminated)")
     return (kept, failures), excluded

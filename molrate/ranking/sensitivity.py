@@ -10,7 +10,7 @@ import numpy as np
 
 from molrate.measures.base import Measure
 from molrate.measures.transrate import EPSILON_SQUARED, TransRate
-from molrate.ranking.candidates import AUTO, Candidate, CommonDimension, ScoredTarget
+from molrate.ranking.candidates import AUTO, Candidate, CommonDimension, Gradients, ScoredTarget
 from molrate.ranking.ranking import rank_targets
 from molrate.statistics.intervals import Replicates
 from molrate.statistics.resampling import make_resampling
@@ -126,4 +126,9 @@ def _subsample(scored_target: ScoredTarget, draw: int) -> ScoredTarget:
     blocks = generator.permutation(resampling.n_blocks)[: max(2, round(resampling.n_blocks * SUBSAMPLE))]
     keep = np.flatnonzero(np.isin(resampling.blocks, blocks))
     fewer = make_resampling(resampling.values[keep], resampling.task, groups=resampling.groups[keep])
-    return ScoredTarget(scored_target.target.take(keep), scored_target.rows[keep], fewer)
+
+    def gradients() -> dict[tuple[str, str], Gradients]:
+        whole = scored_target.make_gradients()
+        return {key: Gradients(one.sketches[keep], one.seconds) for key, one in whole.items()}
+
+    return ScoredTarget(scored_target.target.take(keep), scored_target.rows[keep], fewer, gradients)

@@ -17,6 +17,7 @@ from molrate.data.structures import MAX_ATOMS
 from molrate.embedding.embed import embed_one
 from molrate.embedding.table import RowMolecules, failures
 from molrate.encoders.base import Encoder, load_encoder
+from molrate.encoders.workers import pack_registered, rebuild
 from molrate.errors import UsageError
 from molrate.files.library import Chunk, Row
 from molrate.files.output import file_digest
@@ -39,9 +40,9 @@ class Stage(ABC):
 
     max_atoms: int
 
-    def __reduce__(self) -> tuple[type[Stage], tuple[Any, ...]]:
-        """Settings only: workers read weights themselves."""
-        return type(self), astuple(self)  # type: ignore[call-overload]
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Settings only: workers read weights themselves. Encoders registered from Python go along."""
+        return rebuild, (type(self), astuple(self), pack_registered())  # type: ignore[call-overload]
 
     @abstractmethod
     def prepare(self) -> None:

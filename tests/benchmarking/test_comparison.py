@@ -5,7 +5,15 @@ import pandas as pd
 import pytest
 
 from molrate.benchmarking.agreement import weighted
-from molrate.benchmarking.comparison import RANDOM, agreement_of_halves, evaluate, leave_out
+from molrate.benchmarking.comparison import (
+    RANDOM,
+    agreement_of_halves,
+    attainable_tau,
+    evaluate,
+    leave_out,
+    one_finetuning,
+    standard_errors_behind,
+)
 from molrate.benchmarking.read import DatasetOutcome, read_results
 
 ENCODERS = [f"network-{number}" for number in range(6)]
@@ -17,7 +25,7 @@ def outcome(name, truth, n_encoders=None, **predictors):
     values = {key: np.asarray(value, dtype=float) for key, value in predictors.items()}
     truth = np.asarray(truth, dtype=float)[:, None]
     return DatasetOutcome(
-        name, "auroc", encoders, ["f"] * n, [0], truth, truth[:, 0], values, {}, 1.0, pd.DataFrame()
+        name, "auroc", encoders, ["f"] * n, [0], truth, truth, truth[:, 0], values, {}, 1.0, pd.DataFrame()
     )
 
 
@@ -127,3 +135,47 @@ def test_random_orders_are_the_same_in_all_datasets():
     several = evaluate(same).means().set_index("predictor").loc[RANDOM]
     single = evaluate(same[:1]).means().set_index("predictor").loc[RANDOM]
     assert several["low"] == pytest.approx(single["low"], abs=0.05)
+
+
+def repeated(truth, validation=None):
+    """Outcome of several seeds, the columns of `truth`."""
+    truth = np.asarray(truth, dtype=float)
+    validation = truth if validation is None else np.asarray(validation, dtype=float)
+    seeds = list(range(truth.shape[1]))
+    return replace(outcome("a", truth[:, 0], x=truth[:, 0]), truth=truth, validation=validation, seeds=seeds)
+
+
+def test_attainable_agreement_falls_with_the_noise_of_the_truth():
+    means = np.linspace(0.6, 0.9, 8)[:, None]
+    noise = np.random.default_rng(0).standard_normal((8, 3))
+    taus = [attainable_tau(repeated(means + scale * noise)) for scale in (0, 0.02, 0.2)]
+    assert taus[0] == pytest.approx(1)
+    assert taus[0] > taus[1] > taus[2] > 0
+    assert np.isnan(attainable_tau(repeated(means)))
+
+
+def test_attainable_agreement_is_what_a_repetition_of_the_study_reaches():
+    generator = np.random.default_rng(1)
+    means = np.linspace(0.6, 0.9, 10)[:, None]
+    found, stated = [], []
+    for _ in range(150):
+        first, second = means + 0.05 * generator.standard_normal((2, 10, 3))
+        found.append(weighted(means[:, 0], first.mean(axis=1)))
+        stated.append(attainable_tau(repeated(second)))
+    # The means of the rows stand for the true ones and are a little further apart than these.
+    assert np.mean(stated) == pytest.approx(np.mean(found), abs=0.06)
+
+
+def test_one_finetuning_is_judged_by_the_other_seeds():
+    truth = [[0.9, 0.9], [0.8, 0.8], [0.7, 0.7]]
+    assert one_finetuning(repeated(truth)) == pytest.approx((1, 0))
+    tau, lost = one_finetuning(repeated(truth, [[0.1, 0.1], [0.2, 0.2], [0.3, 0.3]]))
+    assert (tau, lost) == pytest.approx((-1, 2 / 9))
+    assert np.isnan(one_finetuning(repeated(truth, np.full((3, 2), np.nan)))).all()
+
+
+def test_a_choice_is_behind_by_paired_standard_errors():
+    # Differences of 0.1, 0.2 and 0.3: a mean of 0.2, and a standard error of 0.1 / sqrt(3).
+    trial = repeated([[0.9, 0.9, 0.9], [0.8, 0.7, 0.6]])
+    assert standard_errors_behind(np.array([0, 1]), trial) == pytest.approx(0.2 / (0.1 / np.sqrt(3)))
+    assert standard_errors_behind(np.array([1, 0]), trial) == 0

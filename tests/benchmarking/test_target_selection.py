@@ -10,7 +10,18 @@ def outcome(name, encoders, skill, **predictors):
     values = {key: np.asarray(value, dtype=float) for key, value in predictors.items()}
     truth, n = np.asarray(skill, dtype=float), len(encoders)
     return DatasetOutcome(
-        name, "auroc", encoders, ["f"] * n, [0], truth[:, None], truth, values, {}, 1.0, pd.DataFrame()
+        name,
+        "auroc",
+        encoders,
+        ["f"] * n,
+        [0],
+        truth[:, None],
+        truth[:, None],
+        truth,
+        values,
+        {},
+        1.0,
+        pd.DataFrame(),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from molrate.errors import InputError, WeightsError
+from molrate.errors import InputError, UnreachableError, WeightsError
 from molrate.files.downloads import Artifact
 
 CONTENT = bytes(range(256)) * 400
@@ -19,14 +19,23 @@ GIT_BLOB = hashlib.sha1(b"blob %d\0" % len(CONTENT) + CONTENT).hexdigest()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves CONTENT with ranges at /ranges, without at /whole, another file at /other."""
+    """Serves CONTENT with ranges at /ranges, without at /whole, another file at /other.
+
+    It promises twice as many bytes at /short, sends more than the file has at /longer, and never ends at
+    /endless.
+    """
 
     def do_GET(self):
         self.server.requests.append((self.path, self.headers.get("Range")))
         if self.path == "/none":
             self.send_error(404)
             return
+        if self.path == "/broken":
+            self.send_error(500)
+            return
         body, status = (b"other" if self.path == "/other" else CONTENT), 200
+        if self.path == "/longer":
+            body = CONTENT + b"more" * 1000
         asked = self.headers.get("Range")
         if asked and self.path == "/refusing":
             self.send_error(416)
@@ -34,9 +43,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if asked and self.path == "/ranges":
             body, status = CONTENT[int(asked.removeprefix("bytes=").removesuffix("-")) :], 206
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
+        promised = {"/endless": None, "/short": 2 * len(body)}.get(self.path, len(body))
+        if promised is not None:
+            self.send_header("Content-Length", str(promised))
         self.end_headers()
+        self.close_connection = True
         try:
+            while self.path == "/endless":
+                self.wfile.write(CONTENT)
             for start in range(0, len(body), len(body) // 20 or 1):
                 self.wfile.write(body[start : start + (len(body) // 20 or 1)])
                 time.sleep(0.1 if self.path == "/slow" else 0)
@@ -130,6 +144,38 @@ def test_a_download_that_cannot_be_had_says_what_to_do(server, fresh_cache):
     with pytest.raises(WeightsError, match=r"no connection"):
         artifact("http://127.0.0.1:9/nothing").locate()
     assert not list(fresh_cache.rglob("*.pth"))
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("endless", rf"more comes from there than the {len(CONTENT)} bytes of the file"),
+        ("longer", rf"more comes from there than the {len(CONTENT)} bytes of the file"),
+        ("broken", "500"),
+    ],
+)
+def test_a_server_that_sends_too_much_or_nothing_is_given_up(server, fresh_cache, place, reason):
+    with pytest.raises(WeightsError, match=reason) as raised:
+        artifact(f"{server.url}/{place}", sha256=SHA256, size=len(CONTENT)).locate()
+    assert not isinstance(raised.value, UnreachableError)
+    assert not list(fresh_cache.rglob("*.pth"))
+    assert sum(part.stat().st_size for part in fresh_cache.rglob("*.part")) <= len(CONTENT)
+    # The next server is asked, and what is here already does not stand in its way.
+    both = artifact(f"{server.url}/{place}", f"{server.url}/ranges", sha256=SHA256, size=len(CONTENT))
+    assert both.locate().read_bytes() == CONTENT
+
+
+def test_a_server_that_promises_more_than_it_sends_does_no_harm(server, fresh_cache):
+    with pytest.raises(WeightsError, match="cannot download"):
+        artifact(f"{server.url}/short", sha256="0" * 64, size=len(CONTENT)).locate()
+    assert artifact(f"{server.url}/short", f"{server.url}/whole").locate().read_bytes() == CONTENT
+
+
+def test_offline_no_server_is_asked(server, monkeypatch):
+    monkeypatch.setenv("MOLRATE_OFFLINE", "1")
+    with pytest.raises(WeightsError, match="MOLRATE_OFFLINE is set"):
+        artifact(f"{server.url}/whole").locate()
+    assert server.requests == []
 
 
 def test_folders_are_searched_below_and_before_the_cache(tmp_path, fresh_cache, monkeypatch):

@@ -1,5 +1,7 @@
 """NCE, LEEP and N-LEEP against their definitions, pair by pair."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from molrate.errors import InputError
 from molrate.measures import leep, make_sample, n_leep, nce
 from molrate.measures.base import NotApplicableError
 from molrate.measures.leep import LEEP, NCE, MixtureLEEP, leading_components
+from molrate.measures.trained import Task2Vec
 
 
 def leep_by_molecules(probabilities, labels):
@@ -155,6 +158,25 @@ def test_replicates_hold_the_source_classes():
             for block in range(-1, sample.resampling.n_blocks):
                 keep = sample.resampling.blocks != block
                 assert table[row, 1 + block] == pytest.approx(public(source[keep], codes[keep]), rel=1e-9)
+
+
+def test_of_several_source_models_the_mean_is_taken():
+    features, labels = CLASSIFIED["unbalanced"]
+    heads = np.stack([head(seed, labels, 2) for seed in range(3)], axis=1)
+    alone = [leep(heads[:, task], labels) for task in range(3)]
+    assert len(set(alone)) == 3
+    assert leep(heads, labels) == pytest.approx(np.mean(alone), rel=1e-12)
+    sample = make_sample(features, labels, permutations=2, seed=3, source_probabilities=heads)
+    for measure in (LEEP(), NCE()):
+        tables = [
+            measure.replicates(replace(sample, source_probabilities=heads[:, task])) for task in range(3)
+        ]
+        np.testing.assert_allclose(measure.replicates(sample), np.mean(tables, axis=0), rtol=1e-9)
+    with pytest.raises(NotApplicableError, match="one source task"):
+        Task2Vec().replicates(sample)
+    heads[4, 1] = [0.7, 0.7]
+    with pytest.raises(InputError, match="row 5 are not"):
+        leep(heads, labels)
 
 
 @pytest.mark.parametrize("measure", [LEEP, NCE])

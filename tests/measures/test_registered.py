@@ -44,6 +44,7 @@ def everything(features, labels):
         "reference": reference,
         "attributions": features + 0.1 * generator.normal(size=features.shape),
         "reference_attributions": features,
+        "gradients": reference @ generator.normal(size=(5, 9)),
     }
 
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 import molrate
@@ -161,7 +162,8 @@ def test_a_target_that_loses_its_molecules_to_an_encoder_is_unusable():
 
 def test_without_baselines_the_ranking_says_what_it_cannot(published_weights):
     ranking = molrate.score("freesolv", encoders=["gcn-supervised"])
-    assert any("No baseline was ranked" in note for note in ranking.notes)
+    assert any("No baseline was ranked" in note for note in ranking.advice)
+    assert ranking.verdict.choices[0].worth_it.startswith("not known: no fingerprints or descriptors")
 
 
 def test_too_few_molecules_for_the_dimension_are_flagged(esol):
@@ -265,3 +267,39 @@ def test_labels_that_leave_it_to_chance_are_flagged(esol):
     notes = frame.set_index("measure")["note"]
     assert notes["lfc"].startswith("equal values left")
     assert notes["cka"] == ""
+
+
+def test_measures_of_fine_tuning_read_gradients_and_others_compute_none(tmp_path, monkeypatch, fresh_cache):
+    from molrate.embedding import gradients
+
+    dataset = molrate.load_dataset("freesolv")
+    table = tmp_path / "two.csv"
+    frame = pd.DataFrame({"smiles": dataset.smiles, "y": dataset.targets[0].values})[:60]
+    frame["class"] = np.where(frame["y"] > frame["y"].median(), "high", "low")
+    frame.loc[::7, "class"] = None
+    frame.to_csv(table, index=False)
+    encoders = ["ecfp4", "gcn-untrained"]
+
+    def rank(*measures):
+        ranking = molrate.score(table, ["y", "class"], encoders=encoders, measures=measures)
+        return ranking.frame.set_index(["target", "measure", "encoder"])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gradients, "sketch_gradients", None)
+        rank("loo", "transrate")
+    scored = rank("loo", "tangent", "lgc")
+    assert (scored["status"] == "ok").all()
+    for target in ("y", "class"):
+        value = scored.loc[target]["value"]
+        assert value["tangent", "ecfp4"] == pytest.approx(value["loo", "ecfp4"], abs=1e-9)
+        assert abs(value["tangent", "gcn-untrained"] - value["loo", "gcn-untrained"]) > 1e-4
+    assert scored.loc["y", "tangent"]["rmse"].gt(0).all()
+    assert scored.loc["class", "tangent"]["rmse"].isna().all()
+    assert (
+        scored.loc["y"].loc["loo", "gcn-untrained"]["n"]
+        > scored.loc["class"].loc["loo", "gcn-untrained"]["n"]
+    )
+    assert len(list(fresh_cache.rglob("gcn-untrained-*-gradients-*"))) == 2
+    monkeypatch.setattr(gradients, "Sketcher", None)
+    again = rank("tangent")
+    np.testing.assert_allclose(again["value"], scored.loc[(slice(None), "tangent"), "value"], rtol=1e-9)

@@ -7,14 +7,15 @@ the weights that the packages fcd and fcd-torch ship.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from rdkit import Chem
 from torch import Tensor, nn
 from torch.nn import functional
 
 from molrate.encoders.chemnet.text import PADDING, SYMBOLS, collate, encode
-from molrate.encoders.trainable import Trainable
+from molrate.encoders.trainable import SeparateBatch, Trainable
 
 _KERNEL, _STRIDE = 4, 2
 _PADDINGS = ((1, 1), (1, 2))
@@ -59,9 +60,7 @@ class ChemNet(nn.Module):
             (n_molecules, 175, channels), (n_molecules, 88, channels), (n_molecules, 88, width) and the
             embedding, (n_molecules, width_out).
         """
-        # Training saw the one-hot symbols divided by their number.
-        one_hot = functional.one_hot(text, PADDING + 1)[..., :PADDING].float() / len(SYMBOLS)
-        hidden = one_hot.transpose(1, 2)
+        hidden = self._one_hot(text)
         layers = []
         for convolution, padding in zip(self.convolutions, _PADDINGS, strict=True):
             hidden = functional.selu(convolution(functional.pad(hidden, padding)))
@@ -70,6 +69,52 @@ class ChemNet(nn.Module):
         layers.append(backwards.flip(1))
         layers.append(self.lstms[1](layers[-1])[0][:, -1])
         return layers
+
+    def stepwise(self, text: Tensor) -> Tensor:
+        """The embedding as :meth:`forward` has it, with every linear map of it called as one."""
+        hidden = self._one_hot(text)
+        for convolution, padding in zip(self.convolutions, _PADDINGS, strict=True):
+            windows = functional.pad(hidden, padding).unfold(2, _KERNEL, _STRIDE).transpose(1, 2).flatten(2)
+            weight: Tensor = convolution.weight  # type: ignore[assignment]
+            hidden = functional.selu(functional.linear(windows, weight.flatten(1))).transpose(1, 2)
+        first, second = self.lstms
+        states = _states(first, hidden.transpose(1, 2).flip(1))  # type: ignore[arg-type]
+        return _states(second, states.flip(1))[:, -1]  # type: ignore[arg-type]
+
+    @staticmethod
+    def _one_hot(text: Tensor) -> Tensor:
+        """Symbols of each position, shape (n_molecules, n_symbols, 350)."""
+        one_hot = functional.one_hot(text, PADDING + 1)[..., :PADDING].float()
+        # Training saw the one-hot symbols divided by their number.
+        return (one_hot / len(SYMBOLS)).transpose(1, 2)
+
+
+def _states(lstm: nn.LSTM, inputs: Tensor) -> Tensor:
+    """States of an LSTM after each step, (n, n_steps, d) to (n, n_steps, width)."""
+    parameters = dict(lstm.named_parameters())
+    bias = parameters["bias_ih_l0"] + parameters["bias_hh_l0"]
+    from_inputs, recurrent = (
+        functional.linear(inputs, parameters["weight_ih_l0"], bias),
+        parameters["weight_hh_l0"],
+    )
+    state = cell = from_inputs.new_zeros(len(inputs), lstm.hidden_size)
+    states = []
+    for step in from_inputs.unbind(1):
+        gate_in, forget, new, gate_out = (step + functional.linear(state, recurrent)).chunk(4, dim=1)
+        cell = forget.sigmoid() * cell + gate_in.sigmoid() * new.tanh()
+        state = gate_out.sigmoid() * cell.tanh()
+        states.append(state)
+    return torch.stack(states, dim=1)
+
+
+class StepwiseText(NamedTuple):
+    """Texts that go through :meth:`ChemNet.stepwise`."""
+
+    codes: Tensor
+
+    def to(self, device: Any) -> StepwiseText:
+        """Move to a device."""
+        return StepwiseText(self.codes.to(device))
 
 
 def stands_for_symbols(text: Tensor, n_positions: int) -> Tensor:
@@ -103,7 +148,13 @@ class TrainableChemNet(Trainable):
         """Join texts into one tensor."""
         return collate(encoded)
 
-    def forward(self, batch: Tensor) -> Tensor:
+    def separate(self, encoded: Sequence[Any]) -> SeparateBatch:
+        """Linear maps read a row of positions for each molecule."""
+        return SeparateBatch(StepwiseText(collate(encoded)), ())
+
+    def forward(self, batch: Tensor | StepwiseText) -> Tensor:
         """Compute the last state, shape (n_molecules, width)."""
+        if isinstance(batch, StepwiseText):
+            return self.network.stepwise(batch.codes)
         embedding: Tensor = self.network(batch)[-1]
         return embedding

@@ -20,6 +20,8 @@ from molrate.errors import WeightsError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from molrate.encoders.class_head import ClassHead
+
 FAMILY = "chemprop"
 
 _PREFIX = "message_passing."
@@ -28,6 +30,7 @@ _PACKAGES = ("chemprop", "lightning", "numpy", "pytorch_lightning", "torch", "to
 
 _BOND_MESSAGES = "BondMessagePassing"
 _PLAIN = "Identity"
+_BINARY, _FFN = "BinaryClassificationFFN", "predictor.ffn."
 _AGGREGATIONS = {"MeanAggregation": "mean", "SumAggregation": "sum", "NormAggregation": "norm"}
 _SLOPE = 0.1
 """Of LeakyReLU where Chemprop knows it by its name alone."""
@@ -91,6 +94,39 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return _without_transforms(tensors), _config(passing, aggregation, path)
 
 
+def read_class_head(path: Path) -> ClassHead | None:
+    """Read the head of a model of binary tasks; None where the file has no head, or another.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        As of :func:`read_weights`, which says what is wrong with a file.
+
+    Raises
+    ------
+    WeightsError
+        If the file is damaged, or carries code.
+    """
+    from molrate.encoders.class_head import ClassHead
+
+    if path.suffix == ".safetensors":
+        return None
+    stored = _read(path)
+    settings, tensors = dict(stored["hyper_parameters"]), dict(stored["state_dict"])
+    predictor = settings.get("predictor") or {}
+    if getattr(predictor.get("cls"), "__name__", "") != _BINARY or settings.get("batch_norm"):
+        return None
+    names = sorted(name for name in tensors if name.startswith(_FFN) and name.endswith(".weight"))
+    weights = [(tensors[name], tensors[name.removesuffix("weight") + "bias"]) for name in names]
+    width = settings["message_passing"]["d_h"]
+    rectified = _activation(predictor.get("activation", "relu"), path) == {"activation": "relu"}
+    if not weights or weights[0][0].shape[1] != width or not rectified:
+        # A head that reads descriptors of the molecule too, or bends in another way.
+        return None
+    aggregation, _, norm = _aggregation(settings.get("agg") or {}).partition("/")
+    return ClassHead(weights, aggregation, float(norm or 1.0))
+
+
 def _read(path: Path) -> Any:
     """Read a pickle in which classes of known packages are stand-ins."""
     from torch.serialization import get_unsafe_globals_in_checkpoint
@@ -147,11 +183,15 @@ def _config(passing: dict[str, Any], aggregation: dict[str, Any], path: Path) ->
         "features": SCHEME_OF_WIDTH[n_atom],
         **_activation(passing.get("activation", "relu"), path),
     }
-    name = getattr(aggregation.get("cls"), "__name__", "MeanAggregation")
-    config["aggregation"] = _AGGREGATIONS.get(name, name)
-    if config["aggregation"] == "norm":
-        config["aggregation"] = f"sum/{float(aggregation.get('norm', 100)):g}"
+    config["aggregation"] = _aggregation(aggregation)
     return config
+
+
+def _aggregation(aggregation: dict[str, Any]) -> str:
+    """How a model pools atoms: ``mean``, ``sum``, ``sum/100``, or the name of what is none of these."""
+    name = getattr(aggregation.get("cls"), "__name__", "MeanAggregation")
+    pooling = _AGGREGATIONS.get(name, name)
+    return f"sum/{float(aggregation.get('norm', 100)):g}" if pooling == "norm" else pooling
 
 
 def _n_bond_features() -> int:

@@ -10,17 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from molrate.encoders.base import POOLING_NAMES
 from molrate.encoders.batch import DMPNN as FEATURISATION
 from molrate.encoders.batch import MoleculeBatch
 from molrate.encoders.cards import EncoderCard
 from molrate.encoders.checkpoints import check_settings
-from molrate.encoders.dmpnn.checkpoint import read_weights
+from molrate.encoders.dmpnn.checkpoint import read_class_head, read_weights
 from molrate.encoders.network_encoder import NetworkEncoder
 
 if TYPE_CHECKING:
     from rdkit import Chem
     from torch import Tensor
 
+    from molrate.encoders.class_head import ClassHead
     from molrate.encoders.dmpnn.network import DMPNN
     from molrate.encoders.trainable import Trainable
 
@@ -70,6 +72,11 @@ class DMPNNEncoder(NetworkEncoder):
         config.pop(_AGGREGATION, None)
         check_settings(weights, config, self.network_config, self.name)
         return tensors
+
+    def class_head(self) -> ClassHead | None:
+        """Head of a model of binary tasks, as it was published; see :meth:`Encoder.class_head`."""
+        head = None if self.weights is None else read_class_head(self.weights)
+        return head if head is not None and head.pooling in POOLING_NAMES else None
 
     @property
     def n_transferable(self) -> int:

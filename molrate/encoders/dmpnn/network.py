@@ -18,7 +18,7 @@ from torch_geometric.data import Data
 
 from molrate.encoders.dmpnn.graphs import LARGEST_CHARGE, N_VALUES, collate, encode
 from molrate.encoders.pooling import sum_pooling
-from molrate.encoders.trainable import Trainable
+from molrate.encoders.trainable import SeparateBatch, Trainable
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -215,6 +215,11 @@ class TrainableDMPNN(Trainable):
     def collate(self, encoded: Sequence[Any]) -> Data:
         """Join molecules into one graph."""
         return collate(encoded)
+
+    def separate(self, encoded: Sequence[Any]) -> SeparateBatch:
+        """Linear maps read atoms and directed bonds."""
+        graph = collate(encoded)
+        return SeparateBatch(graph, (graph.batch, graph.batch[graph.edge_index[0]]))
 
     def forward(self, batch: Data) -> Tensor:
         """Compute the pooled output, shape (n_molecules, width)."""

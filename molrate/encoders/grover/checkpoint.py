@@ -39,6 +39,8 @@ _ALLOWED = [
 ]
 
 FAMILY = "grover"
+_DEEPCHEM = "model"
+"""Where DeepChem keeps tensors."""
 _DEFAULTS = {"activation": "PReLU", "bias": False, "dense": False, "dropout": 0.0, "output": "both"}
 
 _UNUSED = re.compile(r"act_func_(node|edge)\.|(node|edge)_blocks\.[1-9]\d*\.(W_i|layernorm|act_func)\.")
@@ -84,6 +86,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     from molrate.encoders.grover.graphs import N_ATOM_FEATURES, N_BOND_FEATURES
 
     stored = read_pickle(path, _ALLOWED)
+    if isinstance(stored, dict) and _DEEPCHEM in stored:
+        _refuse_deepchem(stored[_DEEPCHEM], path)
     if not isinstance(stored, dict) or not isinstance(stored.get("args"), Namespace):
         raise WeightsError(f"{path}: no checkpoint of the released GROVER code: it has no args")
     tensors = _encoder_tensors(stored.get("state_dict", {}), path)
@@ -92,6 +96,21 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if config["width"] == n_features:
             tensors = {name: value for name, value in tensors.items() if not _is_projection(name, view)}
     return tensors, complete(config)
+
+
+def _refuse_deepchem(state: Any, path: Path) -> None:
+    """Say of a checkpoint of DeepChem's GroverModel why it is not read.
+
+    Its blocks compute attention and leave the result out unless ``res_connection`` is set, which the model
+    never does; and its batches number the neighbours of atoms from a padding row that the features lack, so
+    that each atom has those of the atom before it, and the first of a molecule those of another molecule.
+    """
+    if isinstance(state, dict) and any(str(name).startswith("embedding.encoders.") for name in state):
+        raise WeightsError(
+            f"{path}: a GroverModel of DeepChem, which is another network than GROVER: its attention has no "
+            "effect, and its embeddings depend on the batch, because its tables of neighbours are shifted by "
+            "an atom. Not supported; use a checkpoint of the released code, of KERMT or of molrate pretrain"
+        )
 
 
 def _encoder_tensors(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:

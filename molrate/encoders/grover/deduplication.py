@@ -179,9 +179,12 @@ def _mix(values: _Colours) -> _Colours:
 
 
 def _distinct(colours: _Colours) -> tuple[_Integers, _Integers]:
-    """A representative row of each colour, and the inverse: the position of each row's colour among them."""
+    """The first row of each colour, in order, and the inverse: the place of each row's colour among them."""
     _, representatives, inverse = np.unique(colours, return_index=True, return_inverse=True)
-    return representatives, inverse
+    order = np.argsort(representatives)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return representatives[order], place[inverse]
 
 
 class _Rows:
@@ -239,13 +242,16 @@ def padded_neighbours(graph: Data, padding: int | str | None) -> _Integers:
 
 
 class _Neighbours:
-    """Rows that each row sums, including padding rows; there is one padding row for each different k."""
+    """Rows that each row sums, including padding rows.
 
-    def __init__(self, graph: Data, slots: _Integers) -> None:
+    There is one padding row for each different k, or for each molecule where molecules are kept apart.
+    """
+
+    def __init__(self, graph: Data, slots: _Integers, apart: bool) -> None:
         self.source, self.target = graph.edge_index.numpy()
         self.n_atoms, self.n_bonds = graph.num_nodes, len(self.source)
-        self.k = np.unique(slots[slots > 0])
-        pad = np.searchsorted(self.k, slots)
+        self.k = slots[slots > 0] if apart else np.unique(slots[slots > 0])
+        pad = np.arange(len(slots)) if apart else np.searchsorted(self.k, slots)
         degree = np.bincount(self.target, minlength=self.n_atoms)
         atom_slots = slots[graph.batch.numpy()]
         padded = atom_slots > 0
@@ -306,6 +312,7 @@ def deduplicate_batch(
     n_blocks: int,
     padding: int | str | None = None,
     branches: Sequence[str] = BRANCHES,
+    apart: bool = False,
 ) -> DeduplicatedBatch:
     """Find the distinct neighbourhoods of a batch for every step of an encoder.
 
@@ -319,19 +326,27 @@ def deduplicate_batch(
         See :func:`padded_neighbours`.
     branches : sequence of str
         Names of the outputs to compute, from :data:`BRANCHES`.
+    apart : bool
+        Let molecules share no rows, not even those of padding, which then come last in the order of the
+        molecules.
 
     Returns
     -------
     DeduplicatedBatch
     """
-    neighbours = _Neighbours(graph, padded_neighbours(graph, padding))
+    neighbours = _Neighbours(graph, padded_neighbours(graph, padding), apart)
     lists = neighbours.lists()
     pads = np.full(len(neighbours.k), PADDING)
     atom_codes = np.concatenate([graph.atoms.numpy(), pads])
     bond_codes = np.concatenate([graph.bonds.numpy(), pads])
     source_codes = np.concatenate([graph.atoms.numpy()[neighbours.source], pads])
-    atoms = _Rows(lists["atom-from-atom"], _mix(atom_codes.astype(np.uint64)), neighbours.n_atoms)
+    atom_colours = _mix(atom_codes.astype(np.uint64))
     bond_colours = _mix(_mix(source_codes.astype(np.uint64)) + bond_codes.astype(np.uint64))
+    if apart:
+        of_pads = np.arange(len(neighbours.k))
+        atom_colours = _mix(atom_colours + _numbers(graph.batch, of_pads))
+        bond_colours = _mix(bond_colours + _numbers(graph.bond_batch, of_pads))
+    atoms = _Rows(lists["atom-from-atom"], atom_colours, neighbours.n_atoms)
     bonds = _Rows(lists["bond-from-bond"], bond_colours, neighbours.n_bonds)
     chosen = bonds.representatives
     bond_rows = [atom_features(source_codes[chosen]), bond_features(bond_codes[chosen])]
@@ -349,3 +364,40 @@ def deduplicate_batch(
         bags = lists[branch].bags(representatives, rows[origin].inverse)
         outputs[branch] = Branch(own, bags, torch.from_numpy(inverse))
     return DeduplicatedBatch(atom_view, bond_view, outputs)
+
+
+def _numbers(molecules: Tensor, of_pads: _Integers) -> _Colours:
+    """Molecules of rows and, behind them, of padding rows, as colours take them."""
+    return np.concatenate([molecules.numpy(), of_pads]).astype(np.uint64)
+
+
+def owners(batch: DeduplicatedBatch, atom_molecule: Tensor, bond_molecule: Tensor) -> tuple[Tensor, ...]:
+    """Molecule of each row that linear maps read, for a batch whose molecules were kept apart.
+
+    Parameters
+    ----------
+    batch : DeduplicatedBatch
+    atom_molecule, bond_molecule : Tensor of int64, shape (n,)
+    """
+    of_inputs = {
+        "atom": _input_owners(batch.atoms, atom_molecule),
+        "bond": _input_owners(batch.bonds, bond_molecule),
+    }
+    found = list(of_inputs.values())
+    for name, view in (("atom", batch.atoms), ("bond", batch.bonds)):
+        rows = of_inputs[name]
+        for steps in view.blocks:
+            of_steps = [rows[step.own] for step in steps]
+            found += of_steps
+            rows = of_steps[-1] if of_steps else rows
+    found += [of_inputs[name.split("-")[0]][branch.own] for name, branch in batch.branches.items()]
+    return tuple(found)
+
+
+def _input_owners(view: View, molecule: Tensor) -> Tensor:
+    """Molecule of each row of features; rows that are of no atom or bond are padding, one a molecule."""
+    inverse = view.inverses[0]
+    n_real = int(inverse.max()) + 1 if len(inverse) else 0
+    rows = torch.empty(n_real, dtype=torch.long)
+    rows[inverse] = molecule
+    return torch.cat([rows, torch.arange(len(view.features) - n_real)])

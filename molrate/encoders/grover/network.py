@@ -170,7 +170,7 @@ class FeedForward(nn.Module):
         n_features = features.shape[1]
         feature_weights, total_weights = self.W_1.weight[:, :n_features], self.W_1.weight[:, n_features:]
         projected = nn.functional.linear(features, feature_weights, self.W_1.bias)
-        hidden = self.act_func(torch.addmm(projected[branch.own], total, total_weights.T))
+        hidden = self.act_func(nn.functional.linear(total, total_weights).add_(projected[branch.own]))
         return self.W_2(dropout(hidden, self.rate, self.training))
 
 

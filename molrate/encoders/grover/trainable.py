@@ -10,10 +10,10 @@ import torch
 from rdkit import Chem
 from torch import Tensor
 
-from molrate.encoders.grover.deduplication import DeduplicatedBatch, Movable, deduplicate_batch
+from molrate.encoders.grover.deduplication import DeduplicatedBatch, Movable, deduplicate_batch, owners
 from molrate.encoders.grover.graphs import collate, encode
 from molrate.encoders.grover.network import Grover
-from molrate.encoders.trainable import Trainable
+from molrate.encoders.trainable import SeparateBatch, Trainable
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,16 @@ class TrainableGrover(Trainable):
 
     def collate(self, encoded: Sequence[Any]) -> TuningBatch:
         """Join molecules into a batch and deduplicate their neighbourhoods."""
-        graph = collate(encoded)
-        network = self.network
-        batch = deduplicate_batch(graph, network.depth, network.n_blocks, self.padding, self.branches)
+        return self._collate(encoded, apart=False)
+
+    def separate(self, encoded: Sequence[Any]) -> SeparateBatch:
+        """Neighbourhoods are shared within each molecule only."""
+        batch = self._collate(encoded, apart=True)
+        return SeparateBatch(batch, owners(batch.graph, batch.atom_molecule, batch.bond_molecule))
+
+    def _collate(self, encoded: Sequence[Any], apart: bool) -> TuningBatch:
+        graph, network = collate(encoded), self.network
+        batch = deduplicate_batch(graph, network.depth, network.n_blocks, self.padding, self.branches, apart)
         return TuningBatch(batch, graph.batch, graph.bond_batch, graph.num_graphs)
 
     def forward(self, batch: TuningBatch) -> Tensor:

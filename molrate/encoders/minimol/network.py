@@ -19,6 +19,7 @@ from torch_geometric.data import Data
 from molrate.encoders.minimol.graphs import (
     N_ATOM_FEATURES,
     N_BOND_FEATURES,
+    N_BOND_KINDS,
     N_STEPS,
     bond_table,
     collate,
@@ -26,7 +27,7 @@ from molrate.encoders.minimol.graphs import (
 )
 from molrate.encoders.pooling import mean_pooling
 from molrate.encoders.sparse import compressed_rows
-from molrate.encoders.trainable import Trainable
+from molrate.encoders.trainable import SeparateBatch, Trainable
 
 POSITION_WIDTH = 32
 """Of what eigenvectors and random walks tell of an atom."""
@@ -196,7 +197,9 @@ class MiniMol(nn.Module):
         """Compute node embeddings: (n_atoms, 128) of the input, (n_atoms, width) of each layer."""
         position = self.eigenvectors(graph.eigenvalues, graph.eigenvectors) + self.walks(graph.walks)
         hidden = self.atoms(torch.cat([position, graph.x], dim=1))
-        bonds = self.bonds(self.kinds_of_bonds)
+        kinds: Tensor = self.kinds_of_bonds  # type: ignore[assignment]
+        # A batch has a table of its own where no row of it may serve several molecules.
+        bonds = self.bonds(kinds[graph.table] if "table" in graph else kinds)
         layers = [hidden]
         residual: Tensor | None = None
         state = None
@@ -236,6 +239,14 @@ class TrainableMiniMol(Trainable):
     def collate(self, encoded: Sequence[Any]) -> Data:
         """Join molecules into one graph."""
         return collate(encoded)
+
+    def separate(self, encoded: Sequence[Any]) -> SeparateBatch:
+        """Linear maps read atoms, and each kind of bond of each molecule."""
+        graph = collate(encoded)
+        pairs = graph.batch[graph.edge_index[0]] * N_BOND_KINDS + graph.kind
+        pairs, graph.kind = torch.unique(pairs, return_inverse=True)
+        graph.table = pairs % N_BOND_KINDS
+        return SeparateBatch(graph, (graph.batch, pairs // N_BOND_KINDS))
 
     def forward(self, batch: Data) -> Tensor:
         """Compute the pooled last layer, shape (n_molecules, width)."""

@@ -17,7 +17,7 @@ from torch_geometric.data import Data
 
 from molrate.encoders.molclr.graphs import N_ATOM_TYPES, N_BOND_TYPES, encode
 from molrate.encoders.pretrain_gnns.graphs import N_BOND_DIRECTIONS, N_CHIRALITY_TAGS, collate
-from molrate.encoders.trainable import Trainable
+from molrate.encoders.trainable import SeparateBatch, Trainable
 
 
 def _sum_at_targets(messages: Tensor, edge_index: Tensor, n_nodes: int) -> Tensor:
@@ -68,7 +68,7 @@ class GCNConvolution(_BondTables):
 
     def forward(self, x: Tensor, edge_index: Tensor, edges: Tensor) -> Tensor:
         """One convolution: (n_nodes, width) to (n_nodes, width)."""
-        messages = (x @ self.weight)[edge_index[0]] + self.bonds(edges)
+        messages = functional.linear(x, self.weight.T)[edge_index[0]] + self.bonds(edges)
         return _sum_at_targets(messages, edge_index, len(x)) + self.bias
 
 
@@ -136,6 +136,11 @@ class TrainableMolCLR(Trainable):
     def collate(self, encoded: Sequence[Any]) -> Data:
         """Join molecules into one graph."""
         return collate(encoded)
+
+    def separate(self, encoded: Sequence[Any]) -> SeparateBatch:
+        """Linear maps read atoms."""
+        graph = collate(encoded)
+        return SeparateBatch(graph, (graph.batch,))
 
     def forward(self, batch: Data) -> Tensor:
         """Compute the pooled last layer, shape (n_molecules, width)."""

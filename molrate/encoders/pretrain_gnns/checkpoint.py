@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molrate.encoders.checkpoints import load_state, read_pickle, read_settings
-from molrate.errors import WeightsError
+from molrate.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,13 @@ FAMILY = "pretrain-gnns"
 
 _ATOMS = "x_embedding1.weight"
 _BONDS = "gnns.0.edge_embedding1.weight"
-_SIGNS = {"gin": "gnns.0.mlp.0.weight", "gat": "gnns.0.att", "gcn or graphsage": "gnns.0.linear.weight"}
+_SIGNS = {
+    ("gin",): "gnns.0.mlp.0.weight",
+    ("gat",): "gnns.0.att",
+    ("gcn", "graphsage"): "gnns.0.linear.weight",
+}
+"""Tensors by which networks are told apart; GCN and GraphSAGE have the same."""
+_KINDS = [kind for kinds in _SIGNS for kind in kinds]
 
 
 def read_network(path: Path) -> dict[str, Tensor]:
@@ -58,11 +64,19 @@ def _is_state(stored: Any) -> bool:
     return isinstance(stored, dict) and all(isinstance(value, torch.Tensor) for value in stored.values())
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path, kind: str | None = None) -> dict[str, Any]:
     """Architecture of a checkpoint, from the file or from the names and shapes of its tensors.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    kind : {"gin", "gcn", "gat", "graphsage"}, optional
+        Which network it is. Only GCN and GraphSAGE, which have the same tensors, need to be told apart.
 
     Raises
     ------
+    UsageError
+        If the file is not of that kind.
     WeightsError
         If it is of another layout, or of one that two architectures share.
     """
@@ -71,6 +85,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if path.suffix == ".safetensors":
         settings = read_settings(path, FAMILY)
         if settings is not None:
+            _check_kind(path, kind, (settings["architecture"],))
             return settings
     state = read_network(path)
     if _ATOMS not in state or _BONDS not in state:
@@ -81,13 +96,20 @@ def read_config(path: Path) -> dict[str, Any]:
             f"{path}: its tables have {n_atoms} atoms and {n_bonds} bonds, not the {N_ATOM_TYPES} and "
             f"{N_BOND_TYPES} of pretrain-gnns; it reads molecules in another form"
         )
-    found = [kind for kind, name in _SIGNS.items() if name in state]
-    if found == ["gcn or graphsage"]:
-        raise WeightsError(
-            f"{path}: GCN and GraphSAGE have the same tensors, so the file does not say which it is; give it "
-            "as --weights to -e gcn-untrained or -e graphsage-untrained"
-        )
+    found = [kinds for kinds, name in _SIGNS.items() if name in state]
     if len(found) != 1:
-        raise WeightsError(f"{path}: none of the networks of pretrain-gnns (gin, gcn, gat, graphsage)")
+        raise WeightsError(f"{path}: none of the networks of pretrain-gnns ({', '.join(_KINDS)})")
+    (kinds,) = found
+    _check_kind(path, kind, kinds)
+    if kind is None and len(kinds) > 1:
+        raise WeightsError(
+            f"{path}: GCN and GraphSAGE have the same tensors, so the file does not say which it is; say it: "
+            f"-e '{FAMILY}:{path}?kind=gcn' or ?kind=graphsage"
+        )
     n_layers = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("gnns."))
-    return {"architecture": found[0], "n_layers": n_layers, "width": int(width)}
+    return {"architecture": kind or kinds[0], "n_layers": n_layers, "width": int(width)}
+
+
+def _check_kind(path: Path, kind: str | None, kinds: tuple[str, ...]) -> None:
+    if kind is not None and kind not in kinds:
+        raise UsageError(f"{path}: it is {' or '.join(kinds)}, not {kind} (?kind=)")

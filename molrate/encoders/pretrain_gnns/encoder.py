@@ -37,15 +37,16 @@ class PretrainGNNEncoder(NetworkEncoder):
     """
 
     featurisation = PRETRAIN_GNNS
+    file_options = ("kind",)
 
     def __init__(self, card: EncoderCard, weights: Path | None = None, seed: int = 0) -> None:
         super().__init__(card, weights, seed)
         self.layers = ("input", *(f"layer-{depth + 1}" for depth in range(card.config["n_layers"])))
 
     @classmethod
-    def file_config(cls, weights: Path) -> dict[str, Any]:
+    def file_config(cls, weights: Path, kind: str | None = None) -> dict[str, Any]:
         """Architecture of a file; see :func:`molrate.encoders.pretrain_gnns.checkpoint.read_config`."""
-        return read_config(weights)
+        return read_config(weights, kind)
 
     def build(self) -> PretrainGNN:
         """Build the network; see :meth:`NetworkEncoder.build`."""

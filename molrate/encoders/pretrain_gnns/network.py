@@ -26,7 +26,7 @@ from molrate.encoders.pretrain_gnns.graphs import (
     encode,
 )
 from molrate.encoders.sparse import compressed_rows
-from molrate.encoders.trainable import Trainable
+from molrate.encoders.trainable import SeparateBatch, Trainable
 
 _N_BONDS = N_BOND_TYPES * N_BOND_DIRECTIONS
 
@@ -246,6 +246,11 @@ class TrainableGNN(Trainable):
     def collate(self, encoded: Sequence[Any]) -> Data:
         """Join molecules into one graph."""
         return collate(encoded)
+
+    def separate(self, encoded: Sequence[Any]) -> SeparateBatch:
+        """Linear maps read atoms."""
+        graph = collate(encoded)
+        return SeparateBatch(graph, (graph.batch,))
 
     def forward(self, batch: Data) -> Tensor:
         """Compute the pooled last layer, shape (n_molecules, width)."""

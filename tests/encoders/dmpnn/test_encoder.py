@@ -8,6 +8,7 @@ import pytest
 import torch
 from rdkit import Chem
 
+import molrate
 from molrate.data.molecules import standardise
 from molrate.embedding.embed import embed_molecules
 from molrate.encoders.base import load_encoder
@@ -15,6 +16,7 @@ from molrate.encoders.cards import EncoderCard, encoder_cards
 from molrate.encoders.dmpnn.encoder import DMPNNEncoder
 from molrate.encoders.dmpnn.network import DMPNN, n_atom_features
 from molrate.errors import UsageError, WeightsError
+from molrate.measures import leep, nce
 
 SMILES = [
     "CCO",
@@ -256,3 +258,63 @@ def test_a_file_of_the_form_of_chemeleon_is_known_by_its_md5(tmp_path, monkeypat
     state = found.module.state_dict()
     assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
     assert found.layers[-1] == "step-6"
+
+
+def test_the_head_of_a_model_of_binary_tasks_says_what_it_was_trained_to_say(published_weights):
+    path = published_weights / "zoo" / "admet-ai" / "classification_model_1.pt"
+    if not path.is_file():
+        pytest.skip("NOT TESTED: a model of ADMET-AI is not here (zoo/admet-ai/classification_model_1.pt)")
+    published = load_encoder("admet-ai-classification-1")
+    head = published.class_head()
+    assert (head.pooling, head.norm) == ("sum", 100)
+    dataset = molrate.load_dataset("freesolv")
+    pooled = published.embed(batch(published, dataset.smiles[:40].tolist()), ["step-3"], "sum")["step-3"]
+    (inner, inner_bias), (outer, outer_bias) = [
+        (weight.numpy(), bias.numpy()) for weight, bias in head.weights
+    ]
+    hidden = pooled / 100 @ inner.T + inner_bias
+    scores = np.maximum(hidden, 0) @ outer.T + outer_bias
+    probabilities = head.probabilities(pooled)
+    assert probabilities.shape == (40, 31, 2)
+    np.testing.assert_allclose(probabilities[..., 1], 1 / (1 + np.exp(-scores)), atol=1e-6)
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1)
+    # Drugs that act in the brain, and some that are known to stay out of it: the second task is BBB_Martins.
+    inside = ["CN1C(=O)CN=C(c2ccccc2)c2cc(Cl)ccc21", "CC(CS)Cc1ccccc1", "CN1CCC[C@H]1c1cccnc1"]
+    outside = ["NCCc1ccc(O)c(O)c1", "C[N+](C)(C)CCO", "N[C@@H](CCC(=O)O)C(=O)O", "OC(=O)CNCP(O)(O)=O"]
+    pooled = published.embed(batch(published, inside + outside), ["step-3"], "sum")["step-3"]
+    enters = head.probabilities(pooled)[:, 1, 1]
+    assert enters[:3].min() > 0.9
+    assert enters[:3].min() > enters[3:].max()
+
+
+def test_encoders_without_such_a_head_have_none(published_weights, tmp_path):
+    assert load_encoder("chemprop-untrained").class_head() is None
+    tuned = tmp_path / "tuned.safetensors"
+    mine = encoder()
+    mine.write_weights(mine.trainable().network, tuned)
+    assert encoder(weights=tuned).class_head() is None
+    if (published_weights / "zoo" / "admet-ai" / "regression_model_0.pt").is_file():
+        assert load_encoder("admet-ai-regression-0").class_head() is None
+
+
+def test_leep_and_nce_rank_by_the_head_of_the_encoder(published_weights):
+    if not (published_weights / "zoo" / "admet-ai" / "classification_model_1.pt").is_file():
+        pytest.skip("NOT TESTED: a model of ADMET-AI is not here (zoo/admet-ai/classification_model_1.pt)")
+    dataset = molrate.load_dataset("freesolv").smiles[:60].tolist()
+    soluble = ["O" in text for text in dataset]
+    ranking = molrate.score(
+        dataset, soluble, encoders=["admet-ai-classification-1", "ecfp4"], measures=["leep", "nce"]
+    )
+    scored = ranking.frame[ranking.frame["encoder"] == "admet-ai-classification-1"]
+    assert (scored["value"] < 0).all()
+    assert (scored["null_mean"] < scored["value"]).all()
+    other = ranking.frame[ranking.frame["encoder"] == "ecfp4"]
+    assert other["note"].str.contains("needs source-class probabilities").all()
+    published = load_encoder("admet-ai-classification-1")
+    (embedding,) = embed_molecules(standardise(dataset), [(published, ("step-3",))], "sum")
+    probabilities = published.class_head().probabilities(embedding.layers["step-3"])
+    expected = [
+        leep(probabilities, soluble),
+        np.mean([nce(p.argmax(axis=1), soluble) for p in probabilities.swapaxes(0, 1)]),
+    ]
+    np.testing.assert_allclose(scored.sort_values("measure")["value"], expected, rtol=1e-9)

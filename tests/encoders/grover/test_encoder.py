@@ -305,6 +305,46 @@ def test_a_file_of_something_else_is_named(tmp_path):
         load_encoder("grover-official-base", tmp_path / "a.pt")
 
 
+@pytest.fixture
+def deepchem_grover(tmp_path):
+    """A GroverModel of DeepChem, and the checkpoint that it saves."""
+    grover = pytest.importorskip(
+        "deepchem.models.torch_models.grover", reason="NOT TESTED: the moleculenet extra is not installed"
+    )
+    sizes = {"node_fdim": 151, "edge_fdim": 165, "hidden_size": 32, "features_dim": 2048}
+    model = grover.GroverModel(**sizes, task="finetuning", mode="regression", model_dir=str(tmp_path))
+    model._ensure_built()
+    model.save_checkpoint()
+    return model.model.embedding.eval()
+
+
+def test_a_model_of_deepchem_is_refused_with_the_reason(deepchem_grover, tmp_path):
+    with pytest.raises(WeightsError, match=r"a GroverModel of DeepChem.*attention has no effect"):
+        load_encoder(f"grover:{tmp_path / 'checkpoint1.pt'}")
+
+
+def test_the_reasons_to_refuse_models_of_deepchem_hold(deepchem_grover):
+    from deepchem.feat import CircularFingerprint, GroverFeaturizer
+    from deepchem.utils.grover import BatchGroverGraph
+
+    def embed(smiles):
+        graphs = GroverFeaturizer(features_generator=CircularFingerprint()).featurize(smiles)
+        atoms, bonds, a2b, b2a, b2revb, a2a, atom_scope, bond_scope, _ = BatchGroverGraph(
+            graphs
+        ).get_components()
+        with torch.no_grad():
+            rows = deepchem_grover((atoms, bonds, a2b, b2a, b2revb, atom_scope, bond_scope, a2a))
+        return rows["atom_from_atom"][-3:]
+
+    before = embed(["CCO"])
+    # The same molecule behind another one.
+    assert not torch.allclose(embed(["CCCC", "CCO"]), before, atol=1e-3)
+    for name, parameter in deepchem_grover.named_parameters():
+        if "attention_heads" in name or ".attn." in name or "W_o" in name:
+            parameter.data.normal_()
+    assert torch.equal(embed(["CCO"]), before)
+
+
 def test_unknown_options_are_errors():
     with pytest.raises(UsageError, match="padding"):
         load_encoder("grover-small-untrained", padding="half")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from rdkit import Chem
 
+import molrate
 from molrate.encoders.base import encoder_names, load_encoder
 from molrate.encoders.cards import encoder_cards
 from molrate.encoders.checkpoints import load_state
@@ -210,7 +211,7 @@ def test_files_that_do_not_say_what_they_are_are_refused(tmp_path):
     with pytest.raises(WeightsError, match=r"several networks, under 'a\.', 'b\.'"):
         load_encoder(f"pretrain-gnns:{path}")
     torch.save(state_of("gcn-untrained"), path)
-    with pytest.raises(WeightsError, match=r"GCN and GraphSAGE have the same tensors.*gcn-untrained"):
+    with pytest.raises(WeightsError, match=r"GCN and GraphSAGE have the same tensors.*\?kind=graphsage"):
         load_encoder(f"pretrain-gnns:{path}")
     load_encoder("graphsage-untrained", weights=path).prepare()
     torch.save({**state, "x_embedding1.weight": torch.ones(119, 300)}, path)
@@ -222,6 +223,27 @@ def test_files_that_do_not_say_what_they_are_are_refused(tmp_path):
     torch.save({"weight": torch.ones(1)}, path)
     with pytest.raises(WeightsError, match="not of the pretrain-gnns layout"):
         load_encoder(f"pretrain-gnns:{path}")
+
+
+def test_the_name_says_which_network_a_file_is_where_its_tensors_do_not(tmp_path):
+    path = tmp_path / "a.pth"
+    torch.save(state_of("graphsage-untrained"), path)
+    molecules = ["CCO", "c1ccccc1C(=O)N"]
+    for kind in ("gcn", "graphsage"):
+        encoder = load_encoder(f"pretrain-gnns:{path}?kind={kind}")
+        assert encoder.card.config["architecture"] == kind
+        expected = molrate.embed(molecules, load_encoder(f"{kind}-untrained", weights=path))
+        np.testing.assert_array_equal(molrate.embed(molecules, encoder), expected)
+    # A fine-tuned model remembers the name, and has the architecture in its own file.
+    tuned = tmp_path / "tuned.safetensors"
+    encoder.write_weights(encoder.trainable().network, tuned)
+    assert load_encoder(encoder.name, weights=tuned).card.config["architecture"] == "graphsage"
+    with pytest.raises(UsageError, match="it is graphsage, not gcn"):
+        load_encoder(f"pretrain-gnns:{path}?kind=gcn", weights=tuned)
+    with pytest.raises(UsageError, match="it is gcn or graphsage, not gin"):
+        load_encoder(f"pretrain-gnns:{path}?kind=gin")
+    with pytest.raises(UsageError, match="no option kind"):
+        load_encoder("gin-untrained?kind=gcn")
 
 
 def test_a_published_file_that_was_altered_is_refused(tmp_path, monkeypatch):
