@@ -71,10 +71,9 @@ _EXAMPLES = examples(
     "at least and 30 at most.",
 )
 @click.option(
-    "--structures/--no-structures",
-    default=True,
-    show_default=True,
-    help="Keep the training molecules in the model, for the similarity of others to them.",
+    "--no-structures",
+    is_flag=True,
+    help="Leave the training molecules out of the folder; predictions then have no similarity to them.",
 )
 @standardisation_option()
 @duplicates_option()
@@ -87,6 +86,7 @@ def command(
     source: str,
     output: Path,
     budget: str | None,
+    no_structures: bool,
     encoders: tuple[str, ...],
     smiles_column: str | None,
     **options: Any,
@@ -116,6 +116,7 @@ def command(
                 output,
                 encoders=encoders or None,
                 smiles=smiles_column,
+                structures=not no_structures,
                 progress=watcher,
                 **options,
             )
