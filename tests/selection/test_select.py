@@ -20,6 +20,10 @@ from molrate.finetuning.data import TrainingData
 from molrate.models.metrics import target_metrics
 from molrate.models.model import TunedModel
 from molrate.selection.budget import Clock, Costs, parse_budget
+from molrate.selection.candidates import Candidate
+from molrate.selection.jobs import Job, JobFolder
+from molrate.selection.race import Race
+from molrate.selection.result import Outcome, write_selection
 from molrate.selection.run import run_selection
 
 QUICK = FinetuningConfig(n_epochs=1, n_hidden=8, estimators=("linear",))
@@ -113,10 +117,30 @@ def test_the_leaderboard_is_of_the_jobs(uninterrupted):
 
 
 def test_the_best_encoder_is_tried_with_descriptors_too(uninterrupted):
-    """Of an untrained network and a linear model on descriptors, neither is as good as both."""
-    assert uninterrupted.leaderboard["model"].iloc[0] == "gcn-untrained + descriptors"
-    assert uninterrupted.answer.startswith("Best is gcn-untrained + descriptors, ")
-    assert uninterrupted.model.settings["descriptors"]
+    board = uninterrupted.leaderboard.set_index("model")
+    assert board.loc["gcn-untrained + descriptors", "folds"] == 2
+    assert board.loc["gcn-untrained + descriptors", "mean"] < board.loc["gcn-untrained", "mean"]
+
+
+@pytest.mark.parametrize("mode", ["fine-tuned", "frozen"])
+def test_members_of_a_network_predict_what_their_jobs_did(table, tmp_path, uninterrupted, mode):
+    folder, leader = uninterrupted.folder, Candidate("gcn-untrained", mode, descriptors=mode == "fine-tuned")
+    data = TrainingData.of(molrate.load_dataset(table, "y"))
+    folds = data.folds(5, QUICK.seed)
+    request = json.loads((folder / "request.json").read_text())
+    jobs = JobFolder(folder / "jobs", data, folds, QUICK, "cpu", request)
+    race = Race(data, folds, jobs.metric, [leader], jobs.result)
+    outcome = Outcome(leader, race, uninterrupted.leaderboard, "jobs")
+    found = write_selection(tmp_path, data, QUICK, jobs, outcome, structures=True)
+    model = TunedModel.load(tmp_path)
+    assert found.record["model"] == leader.name
+    assert len(model.members) == 2
+    by_member = model.outputs(data.molecules, "cpu").by_member
+    for fold, predicted in enumerate(by_member):
+        rows = np.sort(folds[fold].test)
+        expected = jobs.result(Job(leader, fold)).predicted
+        np.testing.assert_allclose(predicted[rows], expected, rtol=1e-4, atol=1e-5)
+    assert len(model.training) == len(data.split.train) + len(data.split.validation)
 
 
 def test_when_descriptors_win_one_sentence_says_so(table, tmp_path):
