@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
@@ -151,10 +152,20 @@ def main_value(targets: Sequence[Target], kind: str, predicted: _Floats) -> floa
     for target, column in zip(targets, columns, strict=True):
         truth, guess = target.values[target.labelled], column[target.labelled]
         if target.task == "regression" and len(truth):
-            values.append(float(root_mean_squared_error(truth, guess)))
+            values.append(float(np.sqrt(np.mean((truth - guess) ** 2))))
         elif target.task == "classification" and len(np.unique(truth)) == len(target.classes):
-            values.append(float(roc_auc_score(truth, guess, multi_class="ovr")))
+            values.append(_auroc(truth, guess))
     return float(np.mean(values)) if values else np.nan
+
+
+def _auroc(truth: _Floats, guess: _Floats) -> float:
+    """Area under the curve; of two classes by ranks, some ten times faster than scikit-learn's."""
+    if guess.ndim > 1:
+        return float(roc_auc_score(truth, guess, multi_class="ovr"))
+    positive = truth == 1
+    n, n_positive = len(truth), int(positive.sum())
+    above = rankdata(guess)[positive].sum() - n_positive * (n_positive + 1) / 2
+    return float(above / (n_positive * (n - n_positive)))
 
 
 def mean_metrics(per_target: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -53,6 +53,8 @@ _SCORED = 1000
 """Molecules that encoders are ranked on, drawn where there are more."""
 _RANKING_SHARE = 1 / 3
 """Of the time, that ranking may take at most."""
+_LEADERS_SHARE = 1 / 4
+"""Of the time, that is kept for the folds that the leader lacks."""
 _POLL = 0.5
 """Seconds between looks at what other processes are doing."""
 
@@ -212,50 +214,67 @@ class _Run:
             standing = self._standing(race)
             if standing.is_decided:
                 return DECIDED
-            time_left = self.clock.left - costs.ending(standing, self.clock)
-            jobs = self._next(race, standing, costs, time_left)
-            if not jobs:
+            plan = self._plan(race, standing, costs)
+            if not plan:
                 return COUNTED if self.max_jobs is not None else TIME_UP
-            try:
-                with self.clock.stopping(time_left):
-                    if not self._do_one(jobs, race, entries):
-                        time.sleep(_POLL)
-            except TimeUpError:
-                return TIME_UP
+            if not self._do_one(plan, race, entries):
+                time.sleep(_POLL)
 
-    def _next(self, race: Race, standing: Standing, costs: Costs, left: float) -> list[Job]:
-        """Jobs that should end in time, the next first; with none left, more folds of the leader."""
+    def _plan(self, race: Race, standing: Standing, costs: Costs) -> dict[Job, float]:
+        """Jobs that should end in time, the next first, with the seconds each may take.
 
-        def affordable(jobs: Sequence[Job]) -> list[Job]:
-            known = [*race.candidates, *standing.alive]
+        Time for the folds that the leader lacks is kept from others, a quarter of all at most: they are the
+        members of the ensemble.
+        """
+        left = self.clock.left - costs.ending(standing, self.clock)
+        leader = standing.ranked[0] if standing.ranked else None
+        own = [] if leader is None else _lacking(race, leader)
+        known = [*race.candidates, *standing.alive]
+        kept = 0.0
+        if self.clock.seconds is not None:
+            needed = sum(costs.predicted(job, known) for job in own)
+            kept = min(needed, _LEADERS_SHARE * self.clock.seconds)
+
+        def affordable(jobs: Sequence[Job]) -> dict[Job, float]:
+            limits = {job: left if job.candidate == leader else left - kept for job in jobs}
             # What nothing can be said without is begun in any case, and stopped when the time is up.
-            first = not standing.ranked
-            return [job for job in jobs if left > 0 and (first or costs.predicted(job, known) <= left)]
+            return {
+                job: limit
+                for job, limit in limits.items()
+                if limit > 0 and (leader is None or costs.predicted(job, known) <= limit)
+            }
 
-        while True:
-            jobs = affordable(standing.pending)
-            if jobs or not standing.pending:
-                break
+        while standing.pending:
+            plan = affordable(standing.pending)
+            if plan:
+                return plan
             self.aside |= {job.candidate for job in standing.pending}
             standing = self._standing(race)
-        if jobs or self.max_jobs is not None or not standing.ranked:
-            return jobs
-        folds = race.folds_of(standing.leader)
-        return affordable([Job(standing.leader, fold) for fold in range(FOLDS) if fold not in folds])
+        return affordable(own) if self.max_jobs is None else {}
 
-    def _do_one(self, jobs: Sequence[Job], race: Race, entries: dict[str, Entry]) -> bool:
+    def _do_one(self, plan: dict[Job, float], race: Race, entries: dict[str, Entry]) -> bool:
         """Do the first job that no other process is at; False if there is none."""
-        for job in jobs:
+        for job, limit in plan.items():
             with self.jobs.claim(job) as free:
                 if not free or self.jobs.result(job) is not None:
                     continue
                 self._tell(race, entries, job, None)
-                result = self.jobs.run(job)
+                try:
+                    with self.clock.stopping(limit):
+                        result = self.jobs.run(job)
+                except TimeUpError:
+                    self.aside.add(job.candidate)
+                    return True
             self._tell(race, entries, job, result)
             return True
-        return any(self.jobs.result(job) is not None for job in jobs)
+        return any(self.jobs.result(job) is not None for job in plan)
 
     def _tell(self, race: Race, entries: dict[str, Entry], job: Job, result: Result | None) -> None:
         if self.progress is not None:
             board = make_leaderboard(race, self._standing(race), entries)
             self.progress(Update(board, job, result, self.clock.left))
+
+
+def _lacking(race: Race, candidate: Candidate) -> list[Job]:
+    """Jobs that a candidate has no result of."""
+    return [Job(candidate, fold) for fold in range(FOLDS) if race.lookup(Job(candidate, fold)) is None]

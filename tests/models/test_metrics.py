@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from molrate.data.targets import Target, parse_target
-from molrate.models.metrics import METRICS, mean_metrics, target_metrics
+from molrate.models.metrics import METRICS, main_value, mean_metrics, metrics_by_target, target_metrics
 
 NAN = float("nan")
 
@@ -63,3 +63,21 @@ def test_precision_is_of_the_positive_class_or_of_both():
         auprc[labels] = target_metrics(target, of_second)["auprc"]
     assert auprc["good", "bad"] == pytest.approx((auprc["no", "yes"] + auprc["yes", "no"]) / 2)
     assert auprc["no", "yes"] == pytest.approx(average_precision_score(truth, predicted))
+
+
+@pytest.mark.parametrize("kind", ["regression", "binary", "multiclass"])
+def test_the_main_value_is_the_main_metric_of_all(kind):
+    generator = np.random.default_rng(0)
+    values = generator.integers(0, 3 if kind == "multiclass" else 2, 60).astype(float)
+    values[::9] = np.nan
+    # Ties in what is predicted count half.
+    predicted = np.round(generator.random((60, 3 if kind == "multiclass" else 1)), 1)
+    if kind == "multiclass":
+        predicted = (predicted + 0.1) / (predicted + 0.1).sum(axis=1, keepdims=True)
+    classes = {"regression": (), "binary": ("a", "b"), "multiclass": ("a", "b", "c")}[kind]
+    target = Target("y", "regression" if kind == "regression" else "classification", values, classes)
+    main = "rmse" if kind == "regression" else "auroc"
+    expected = metrics_by_target([target], kind, predicted)["mean"][main]
+    assert main_value([target], kind, predicted) == pytest.approx(expected, rel=1e-12)
+    alone = target.take(np.flatnonzero(values == 0))
+    assert np.isnan(main_value([alone], kind, predicted[values == 0])) == (kind != "regression")

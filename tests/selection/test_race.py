@@ -1,0 +1,152 @@
+"""Races whose results are given, so that nothing is trained."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import molrate
+from molrate.errors import InputError
+from molrate.finetuning.data import TrainingData
+from molrate.selection.candidates import Candidate
+from molrate.selection.jobs import Job, Result
+from molrate.selection.race import Race
+
+GOOD, ALIKE, BAD = (Candidate(name, "estimated") for name in ("good", "alike", "bad"))
+NETWORK = Candidate("network", "frozen")
+ERRORS = {GOOD: 0.5, ALIKE: 0.5, BAD: 3.0, NETWORK: 0.6}
+
+
+@pytest.fixture(scope="module")
+def data():
+    dataset = molrate.load_dataset("esol")
+    rows = np.arange(200)
+    return TrainingData.of(dataset.take(rows))
+
+
+@pytest.fixture(scope="module")
+def folds(data):
+    return data.folds(5, 0)
+
+
+class Results:
+    """Results of candidates whose errors are of a given size; jobs are done when :meth:`do` says so."""
+
+    def __init__(self, data, folds, errors=ERRORS, failing=()):
+        self.data, self.folds, self.errors, self.failing = data, folds, errors, failing
+        self.done = {}
+
+    def do(self, job):
+        if job.candidate in self.failing:
+            self.done[job] = Result("it diverged", np.nan, np.empty((0, 0)), {}, [], None, 1.0)
+            return
+        rows = np.sort(self.folds[job.fold].test)
+        # Descriptors beside an embedding change nothing here.
+        size = self.errors[Candidate(job.candidate.encoder, job.candidate.mode)]
+        names = sorted(candidate.name for candidate in self.errors)
+        seed = [job.fold, names.index(job.candidate.name.replace(" + descriptors", ""))]
+        noise = size * np.random.default_rng(seed).normal(size=(len(rows), 1))
+        value = float(np.sqrt((noise**2).mean()))
+        predicted = self.data.values[rows] + noise
+        self.done[job] = Result(None, value, predicted, {}, [], None, 1.0)
+
+    def race(self, candidates):
+        return Race(self.data, self.folds, "rmse", candidates, self.done.get)
+
+
+def run(results, race, max_jobs=None, aside=()):
+    """Do all jobs in their order."""
+    order = []
+    while pending := race.standing(max_jobs, aside).pending:
+        order.append(pending[0])
+        results.do(pending[0])
+    return order
+
+
+def test_what_is_clearly_worse_is_dropped_after_one_fold_and_equals_run_all(data, folds):
+    results = Results(data, folds)
+    race = results.race([BAD, GOOD, ALIKE])
+    order = run(results, race)
+    standing = race.standing()
+    assert standing.is_decided
+    assert standing.dropped == {BAD: 1}
+    assert set(standing.ranked) == {GOOD, ALIKE}
+    assert [job.fold for job in order if job.candidate == BAD] == [0]
+    assert [job.fold for job in order if job.candidate == GOOD] == [0, 1, 2, 3, 4]
+
+
+def test_a_decision_stands_whatever_later_folds_say(data, folds):
+    """Every state on the way has the rounds that the end has."""
+    results = Results(data, folds, {GOOD: 0.5, ALIKE: 0.53, BAD: 0.7})
+    race = results.race([BAD, GOOD, ALIKE])
+    dropped = [{}]
+    while pending := race.standing().pending:
+        results.do(pending[0])
+        now = race.standing().dropped
+        assert dropped[-1].items() <= now.items()
+        dropped.append(now)
+    assert len(results.done) == len(dropped) - 1
+
+
+@pytest.mark.parametrize("n", [1, 7])
+def test_so_many_jobs_are_the_first_of_all(data, folds, n):
+    results, fewer = Results(data, folds), Results(data, folds)
+    everything = run(results, results.race([BAD, GOOD, ALIKE]))
+    assert run(fewer, fewer.race([BAD, GOOD, ALIKE]), max_jobs=n) == everything[:n]
+
+
+def test_the_best_network_runs_with_descriptors_after_the_first_fold(data, folds):
+    results = Results(data, folds)
+    order = run(results, results.race([GOOD, NETWORK]))
+    described = [job for job in order if job.candidate == NETWORK.with_descriptors]
+    assert [job.fold for job in described][:2] == [0, 1]
+    assert order.index(described[0]) > order.index(Job(NETWORK, 0))
+
+
+def test_what_fails_is_out_and_the_reason_kept(data, folds):
+    results = Results(data, folds, failing={GOOD})
+    race = results.race([GOOD, ALIKE])
+    run(results, race)
+    standing = race.standing()
+    assert standing.failed == {GOOD: "it diverged"}
+    assert standing.leader == ALIKE
+    every = Results(data, folds, failing={GOOD, ALIKE})
+    race = every.race([GOOD, ALIKE])
+    run(every, race)
+    with pytest.raises(InputError, match="good: it diverged; alike: it diverged"):
+        _ = race.standing().leader
+
+
+def test_what_has_no_time_is_compared_by_the_folds_it_has(data, folds):
+    results = Results(data, folds, {GOOD: 0.3, ALIKE: 0.5, BAD: 0.52})
+    race = results.race([GOOD, ALIKE, BAD])
+    for candidate in (GOOD, ALIKE, BAD):
+        results.do(Job(candidate, 0))
+    # The first fold alone leaves them together or not; the best is the best in either case.
+    run(results, race, aside={GOOD})
+    standing = race.standing(aside={GOOD})
+    assert race.folds_of(GOOD) == [0]
+    assert standing.leader == GOOD
+    assert not standing.is_decided
+
+
+def test_the_better_of_two_areas_under_the_curve_leads(folds):
+    dataset = molrate.load_dataset("esol").take(np.arange(200))
+    labels = np.where(dataset.targets[0].values > -2.5, "yes", "no")
+    frame = pd.DataFrame({"smiles": dataset.smiles, "soluble": labels})
+    data = TrainingData.of(molrate.data.datasets.Dataset.from_frame(frame, "soluble"))
+    folds = data.folds(5, 0)
+    done = {}
+    for candidate, noise in ((GOOD, 0.2), (BAD, 5.0)):
+        for number, fold in enumerate(folds):
+            rows = np.sort(fold.test)
+            scores = data.values[rows] + noise * np.random.default_rng(number).normal(size=(len(rows), 1))
+            predicted = 1 / (1 + np.exp(-scores))
+            value = molrate.models.metrics.main_value(
+                [target.take(rows) for target in data.targets], "binary", predicted
+            )
+            done[Job(candidate, number)] = Result(None, value, predicted, {}, [], None, 1.0)
+    race = Race(data, folds, "auroc", [BAD, GOOD], done.get)
+    standing = race.standing()
+    assert standing.ranked[0] == GOOD
+    assert BAD in standing.dropped
+    assert race.difference(BAD, GOOD).low > 0
