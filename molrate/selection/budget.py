@@ -16,7 +16,7 @@ from molrate.errors import UsageError
 from molrate.finetuning.comparison import BASELINES
 from molrate.finetuning.config import FinetuningConfig
 from molrate.selection.candidates import ESTIMATED, FINE_TUNED, Candidate, Entry
-from molrate.selection.jobs import Job
+from molrate.selection.jobs import Job, Result
 from molrate.selection.race import Lookup, Standing
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -106,9 +106,9 @@ class Clock:
 class Costs:
     """What jobs will take, from what others took.
 
-    A candidate that has run is expected to take its seconds per molecule and epoch again, for all epochs that
-    it may run. Others are estimated from the time that embedding took, times what candidates of the same mode
-    have taken beside their estimates.
+    A candidate that has run is expected to take its seconds per epoch again, the median over its folds, for
+    as many epochs as any of its kind has run. Others are estimated from the time that embedding took, times
+    what candidates of the same mode have taken beside their estimates.
 
     Parameters
     ----------
@@ -144,15 +144,15 @@ class Costs:
         known : sequence of Candidate
             Those that may have run.
         """
-        own = self._measured(job.candidate)
-        if own:
-            return _MARGIN * max(own)
-        ratios = [
-            seconds / self._estimate(other)
-            for other in known
-            if other.mode == job.candidate.mode
-            for seconds in self._measured(other)
+        alike = [one for one in known if one.mode == job.candidate.mode]
+        most = max((result.epochs for one in alike for result in self._results(one)), default=0)
+        own = [
+            result.seconds * (most / result.epochs if result.epochs else 1.0)
+            for result in self._results(job.candidate)
         ]
+        if own:
+            return _MARGIN * float(np.median(own))
+        ratios = [result.seconds / self._estimate(one) for one in alike for result in self._results(one)]
         return _MARGIN * self._estimate(job.candidate) * (float(np.median(ratios)) if ratios else 1.0)
 
     def ending(self, standing: Standing, clock: Clock) -> float:
@@ -176,11 +176,7 @@ class Costs:
     def _all_epochs(self, candidate: Candidate) -> int:
         return self._epochs * self._trials[candidate.mode == FINE_TUNED]
 
-    def _measured(self, candidate: Candidate) -> list[float]:
-        """Seconds of the folds a candidate ran, as if each had run all its epochs."""
+    def _results(self, candidate: Candidate) -> list[Result]:
+        """Of the folds that a candidate has run."""
         results = [self._lookup(Job(candidate, fold)) for fold in range(self._n_folds)]
-        return [
-            result.seconds * max(1.0, self._all_epochs(candidate) / result.epochs if result.epochs else 1.0)
-            for result in results
-            if result is not None and result.error is None
-        ]
+        return [result for result in results if result is not None and result.error is None]

@@ -93,7 +93,7 @@ def _row(
     frozen, fine_tuned = by_mode.get(False, (np.nan, np.nan)), by_mode.get(True, (np.nan, np.nan))
     entry = shortlist[shown.encoder]
     mean, sd = _moments(race, shown)
-    tier = None if not folds else 1 if is_leader or not gap[1] > 0 else 2
+    tier = None if not folds else 2 if shown in standing.dropped or gap[1] > 0 else 1
     return {
         "rank": None,
         "tier": tier,

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from molrate.errors import InputError, UsageError
-from molrate.files.locks import FOLDER_LOCK, exclusive, exclusive_file, waiting
+from molrate.files.locks import FOLDER_LOCK, claimed, exclusive, exclusive_file, waiting
 
 HOLD = """
 import sys, time
@@ -147,4 +147,22 @@ def test_commands_that_write_no_file_lock_none(tmp_path):
     ]
     outcomes = [process.communicate() for process in running]
     assert [process.returncode for process in running] == [0, 0], outcomes
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_claim_keeps_others_out_and_does_not_wait(tmp_path):
+    path = tmp_path / "job.json"
+    code = (
+        "import sys; from pathlib import Path; from molrate.files.locks import claimed\n"
+        "with claimed(Path(sys.argv[1])) as free: print(free)"
+    )
+
+    def elsewhere():
+        call = [sys.executable, "-c", code, str(path)]
+        return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
+
+    with claimed(path) as free:
+        assert free
+        assert elsewhere() == "False"
+    assert elsewhere() == "True"
     assert list(tmp_path.iterdir()) == []

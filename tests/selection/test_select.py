@@ -19,7 +19,7 @@ from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.data import TrainingData
 from molrate.models.metrics import target_metrics
 from molrate.models.model import TunedModel
-from molrate.selection.budget import Clock, Costs, parse_budget
+from molrate.selection.budget import Clock, Costs
 from molrate.selection.candidates import Candidate
 from molrate.selection.jobs import Job, JobFolder
 from molrate.selection.race import Race
@@ -278,10 +278,6 @@ def test_bad_options_are_refused(table, tmp_path, options, message):
     assert result.exit_code != 0
     assert message in result.output + str(result.exception)
     assert not (tmp_path / "m" / "model.json").exists()
-
-
-def test_times_are_read():
-    assert [parse_budget(text) for text in ("90s", "20m", "1.5h")] == [90, 1200, 5400]
 
 
 def test_the_command_prints_the_leaderboard_and_the_answer(table, tmp_path):
