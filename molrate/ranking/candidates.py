@@ -329,16 +329,20 @@ def _score_candidate(
     ]
 
 
-def full_sample(candidate: Candidate, scored: ScoredTarget) -> Sample:
-    """All features of a candidate on the rows of a target.
+def full_sample(
+    candidate: Candidate, scored: ScoredTarget, gradients: AllGradients = MappingProxyType({})
+) -> Sample:
+    """All features of a candidate on the rows of a target, with its gradients if there are any.
 
     Raises
     ------
     InputError
-        If they are no finite matrix.
+        If the features are no finite matrix.
     """
     rows = as_matrix(np.asarray(candidate.features[scored.rows], dtype=np.float64))
-    return Sample(rows, scored.resampling, **_given_rows(candidate.given, scored.rows))
+    found = gradients.get((candidate.encoder, candidate.layer))
+    given = _given_rows(candidate.given, scored.rows)
+    return Sample(rows, scored.resampling, **given, gradients=None if found is None else found.sketches)
 
 
 def _given_rows(given: Mapping[str, npt.NDArray[Any]], rows: npt.NDArray[np.intp]) -> dict[str, Any]:
