@@ -22,12 +22,17 @@ from molrate.models.metrics import HIGHER_IS_BETTER
 from molrate.paths import EVIDENCE, shipped
 from molrate.ranking.contamination import is_suspect
 from molrate.ranking.evidence import predictor_name
+from molrate.ranking.prior import mean_standing, relatives
 from molrate.ranking.ranking import FORMS
 
 logger = logging.getLogger(__name__)
 
 BASELINES = {"size": "n_parameters", "depth": "n_layers", "dimension": "dimension"}
 """Predictors that need no data: numbers of an encoder's weights and layers, and its embedding's width."""
+
+STATIC_LIST = "static list"
+"""Predictor that needs no data of the dataset: the mean standardised performance of an encoder on the others,
+but for those that share molecules with it."""
 
 _NEEDED = (
     *("dataset", "split", "seed", "encoder", "family", "frozen", "n_parameters", "n_layers", "dimension"),
@@ -141,7 +146,20 @@ def read_results(
         raise InputError(
             f"{folder}: no dataset has {TOP} encoders that were fine-tuned under every seed ({split} split)"
         )
+    _add_static_list(outcomes)
     return outcomes
+
+
+def _add_static_list(outcomes: Sequence[DatasetOutcome]) -> None:
+    """Predict each dataset by how the encoders did on the others, without a look at its data."""
+    performance = {
+        outcome.name: dict(zip(outcome.encoders, outcome.mean_truth.tolist(), strict=True))
+        for outcome in outcomes
+    }
+    for outcome in outcomes:
+        standing = mean_standing(performance, without=relatives(outcome.name))
+        if all(encoder in standing for encoder in outcome.encoders):
+            outcome.predictors[STATIC_LIST] = np.array([standing[encoder] for encoder in outcome.encoders])
 
 
 def _contaminated(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,11 @@ def _common_dimension(_context: click.Context, _parameter: click.Parameter, valu
     if not (value.isdigit() and int(value)):
         raise click.BadParameter(f"{value!r} is neither auto, none nor a positive number")
     return int(value)
+
+
+def _names(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Names between commas."""
+    return tuple(name.strip() for name in (value or "").split(",") if name.strip())
 
 
 @click.command(
@@ -152,6 +158,15 @@ def _common_dimension(_context: click.Context, _parameter: click.Parameter, valu
     is_flag=True,
     help="Multiply TransRate by sqrt(d/512), the paper's factor for layers.",
 )
+@click.option(
+    "--all", "every", is_flag=True, help="Show all candidates, not the first ten and the baselines."
+)
+@click.option(
+    "--columns",
+    callback=_names,
+    metavar="NAME,...",
+    help="Show these columns of the ranking's file in place of the usual ones.",
+)
 @output_option(
     "Write the ranking into this file too: .csv, .json, either with .gz, or .parquet.", "FILE", required=False
 )
@@ -171,6 +186,8 @@ def command(
     input_format: str,
     output: str | None,
     output_format: str,
+    every: bool,
+    columns: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Rank encoders for DATASET by how well they should transfer to it.
@@ -183,7 +200,7 @@ def command(
     from molrate.files.locks import exclusive_file
     from molrate.files.output import choose_destination, print_result
     from molrate.files.tables import read_arrays
-    from molrate.ranking.report import WRITABLE
+    from molrate.ranking.report import PIPED_WIDTH, WRITABLE, View
 
     destination = choose_destination(output or "-", WRITABLE, stdout=True)
     click.get_current_context().with_resource(exclusive_file(destination.file))
@@ -213,7 +230,10 @@ def command(
     if destination.kind == "file":
         ranking.save(destination.path)
     if output_format == "table":
-        print_result(ranking.to_text(shutil.get_terminal_size().columns))
+        terminal = sys.stdout.isatty()
+        width = shutil.get_terminal_size().columns if terminal else PIPED_WIDTH
+        verbose = click.get_current_context().params["verbose"]
+        print_result(ranking.to_text(View(width, every, columns, verbose, terminal)))
     else:
         print_result((ranking.to_csv() if output_format == "csv" else ranking.to_json()).rstrip("\n"))
     if not ranking.complete:

@@ -415,6 +415,7 @@ def _load_card(card: dict[str, Any], wanted: list[str], policy: TargetPolicy) ->
     table = read_table(path)
     policy = replace(policy, task=policy.task or card["task"])
     targets = policy.read({name: table.column(copy["targets"][name]) for name in wanted or card["targets"]})
+    targets = tuple(replace(each, unit=card["targets"][each.name]["unit"] or "") for each in targets)
     ids = _row_numbers(len(table))
     if copy["id_column"]:
         ids = np.array(table.column(copy["id_column"]), dtype=object)

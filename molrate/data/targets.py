@@ -45,6 +45,8 @@ class Target:
         What is to be said of how its cells were read.
     error : str
         Why the column cannot be used, where other targets of its table can; no value is measured then.
+    unit : str
+        Of the values, in words; empty where it is not known.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Target:
     positive: str | None = None
     notes: tuple[str, ...] = ()
     error: str = ""
+    unit: str = ""
 
     @property
     def labelled(self) -> npt.NDArray[np.bool_]:

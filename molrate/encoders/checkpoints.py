@@ -53,13 +53,19 @@ def read_pickle(path: Path, allowed: Sequence[Any] = (), advice: str = "Use the 
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path}: refused, it is damaged or holds more than tensors, possibly code; nothing in it was "
-            f"run. {advice}. ({str(error).splitlines()[0]})"
+            f"run. {advice}.{_refusal(str(error))}"
         ) from error
     except Exception as error:
         # A damaged file fails wherever its parser happens to be, with any of a dozen exceptions.
         raise DamagedWeightsError(
             f"{path}: cannot be read as a checkpoint, it is damaged: {error!r}"
         ) from error
+
+
+def _refusal(text: str) -> str:
+    """What was refused; torch's own text begins with the advice to run the file's code all the same."""
+    told = [line.strip() for line in text.splitlines() if "unsupported" in line.lower()]
+    return f" ({told[0].removeprefix('WeightsUnpickler error: ')})" if told else ""
 
 
 def choose_weights(card: EncoderCard, given: Path | None) -> Path | None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.errors import InputError
+from molrate.measures.residuals import Residuals
 from molrate.measures.sample import Sample, make_sample
 from molrate.registry import Registry
 from molrate.statistics.feature_statistics import FeatureStatistics
@@ -160,6 +161,10 @@ class Measure(ABC):
     def error(self, sample: Sample) -> float:
         """Root mean squared error to expect, in the target's unit; NaN where the measure predicts none."""
         return float("nan")
+
+    def residuals(self, sample: Sample) -> Residuals | None:
+        """Predictions for molecules it has not seen; None where the measure predicts none."""
+        return None
 
     def normalise_across(self, tables: Sequence[Table]) -> list[Table]:
         """Tables of all candidates, once all are known; most measures need no other's."""

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from molrate.errors import InputError
 from molrate.measures.base import Measure
 from molrate.measures.probe import area_under_curve
+from molrate.measures.residuals import Residuals
 from molrate.measures.rowspace import bounded_rows
 from molrate.measures.sample import Sample, as_matrix
 from molrate.statistics.intervals import Spread, Table
@@ -32,7 +33,11 @@ from molrate.statistics.resampling import Codes, label_codes
 
 PENALTIES = np.logspace(-5, 5, 21)
 """Penalties for a kernel of trace n, among which the left-out error chooses."""
-_MAX_ROWS = 10_000
+MOST_ROWS = 10_000
+"""Of more molecules, as many drawn at random are judged."""
+_MAX_REFITTED = 2_000
+"""Molecules up to which fits are made anew without each block."""
+_JACKKNIFED_PERMUTATIONS = 3
 _DECOMPOSITION = "kernel decomposition"
 # Multiplications that further permutations may cost.
 _FURTHER_PRODUCTS = 1e10
@@ -74,13 +79,6 @@ class Kernel:
         sizes = self._sizes[order]
         return [order[sizes == size].reshape(-1, size) for size in np.unique(sizes) if size > 1]
 
-    def mean_left_in(self, labels: Matrix) -> Matrix:
-        """Mean of the labels of all rows that are not of the row's group, shape (n, m)."""
-        sums = np.zeros((int(self.groups.max()) + 1, labels.shape[1]))
-        np.add.at(sums, self.groups, labels)
-        left = len(labels) - self._sizes
-        return (labels.sum(axis=0) - sums[self.groups]) / left[:, None]
-
     def errors(self, labels: Matrix, penalty: float) -> Matrix:
         """Errors of predictions for rows that are left out, shape (n, m).
 
@@ -102,6 +100,44 @@ class Kernel:
             members = self.vectors[rows]
             inner = np.eye(rows.shape[1]) - 1 / len(centred) - (members * kept) @ members.transpose(0, 2, 1)
             errors[rows] = np.linalg.solve(inner, residuals[rows])
+        return errors
+
+    def residual_maker(self, penalty: float) -> Matrix:
+        """I - H, shape (n, n)."""
+        kept = self.values / (self.values + penalty)
+        matrix = -(self.vectors * kept) @ self.vectors.T - 1 / len(self.vectors)
+        matrix.flat[:: len(matrix) + 1] += 1.0
+        return matrix
+
+    def errors_without(self, maker: Matrix, labels: Matrix, deleted: npt.NDArray[np.bool_]) -> Matrix:
+        """Errors of predictions by fits to all rows but the deleted ones and the row's own group.
+
+        Parameters
+        ----------
+        maker : ndarray, shape (n, n)
+            Of :meth:`residual_maker`.
+        labels : ndarray, shape (n, m)
+        deleted : ndarray of bool, shape (n,)
+            Whole groups.
+
+        Returns
+        -------
+        ndarray, shape (n, m)
+            Zero for the deleted rows.
+        """
+        residuals = maker @ labels
+        cross = maker[:, deleted]
+        # What is left of I - H and of the residuals once the deleted rows are left out: Schur's complement.
+        weights = np.linalg.solve(maker[np.ix_(deleted, deleted)], cross.T)
+        residuals -= weights.T @ residuals[deleted]
+        own = np.diagonal(maker) - np.einsum("nb,bn->n", cross, weights)
+        errors = np.zeros_like(residuals)
+        errors[~deleted] = residuals[~deleted] / own[~deleted, None]
+        for rows in self._repeated:
+            left = rows[~deleted[rows[:, 0]]]
+            inner = maker[left[:, :, None], left[:, None, :]]
+            inner -= cross[left] @ weights.T[left].transpose(0, 2, 1)
+            errors[left] = np.linalg.solve(inner, residuals[left])
         return errors
 
     def least_errors(self, labels: Matrix, width: int) -> tuple[Matrix, Matrix]:
@@ -224,7 +260,7 @@ def leave_one_out(
         predictions[:, 0] if columns.shape[1] == 1 else predictions,
         float(penalties[0]),
         float(np.sqrt((errors**2).mean())),
-        float(judge.values(np.arange(len(known)), errors)[0]),
+        judge.value(np.arange(len(known)), errors),
     )
 
 
@@ -263,41 +299,60 @@ class _Judge:
     columns: Matrix
     blocks: Codes
 
-    def values(self, order: npt.NDArray[np.intp], errors: Matrix, *, deleted: bool = False) -> Table:
-        """R2 or AUROC of all rows and, if asked for, without each block, shape (1 + B,).
+    def value(
+        self,
+        order: npt.NDArray[np.intp],
+        errors: Matrix,
+        kept: npt.NDArray[np.bool_] | slice = slice(None),
+    ) -> float:
+        """R2 or AUROC of some rows.
 
         Parameters
         ----------
         order : ndarray of int, shape (n,)
             Rows whose labels the rows have.
         errors : ndarray, shape (n, m)
-        deleted : bool
+        kept : ndarray of bool, shape (n,), optional
         """
-        labels = self.columns[order]
+        labels, errors = self.columns[order][kept], errors[kept]
         # An intercept lies the lower, the higher the label that was left out: it says nothing of a molecule.
-        deviations = labels - self.kernel.mean_left_in(labels)
+        deviations = labels - _mean_of_others(labels, self.kernel.groups[kept])
         if self.codes is None:
-            squares, total = (_per_block(each, self.blocks) for each in (errors**2, deviations**2))
-            if not deleted:
-                return 1 - squares[:1] / total[:1]
-            return 1 - squares / total
-        scores = deviations - errors
-        if scores.shape[1] == 1:
-            scores = np.hstack([-scores, scores])
-        codes = self.codes[order]
-        areas = [area_under_curve(codes, scores)]
-        for block in range(int(self.blocks.max()) + 1 if deleted else 0):
-            keep = self.blocks != block
-            if len(np.unique(codes[keep])) < 2:
-                raise InputError("a block of molecules holds all of a class; too few molecules of it")
-            areas.append(area_under_curve(codes[keep], scores[keep]))
-        return np.array(areas)
+            return float(1 - (errors**2).sum() / (deviations**2).sum())
+        scores = _both_sides(deviations - errors)
+        codes = self.codes[order][kept]
+        if len(np.unique(codes)) < 2:
+            raise InputError("a block of molecules holds all of a class; too few molecules of it")
+        return area_under_curve(codes, scores)
+
+    def values_without(self, order: npt.NDArray[np.intp], errors: Matrix, penalty: float) -> Table:
+        """R2 or AUROC without each block, shape (B,).
+
+        Fits are made anew with the same penalty, but for very many molecules, to whose fit a block hardly
+        matters.
+        """
+        refitted = len(order) <= _MAX_REFITTED
+        maker = self.kernel.residual_maker(penalty) if refitted else np.empty((0, 0))
+        found = np.empty(int(self.blocks.max()) + 1)
+        for block in range(len(found)):
+            deleted = self.blocks == block
+            if refitted:
+                errors = self.kernel.errors_without(maker, self.columns[order], deleted)
+            found[block] = self.value(order, errors, ~deleted)
+        return found
 
 
-def _per_block(squares: Matrix, blocks: Codes) -> Matrix:
-    """Sums over all rows and over those outside each block, shape (1 + B,)."""
-    sums = np.bincount(blocks, weights=squares.sum(axis=1))
-    return np.concatenate([[sums.sum()], sums.sum() - sums])
+def _both_sides(scores: Matrix) -> Matrix:
+    """Scores of every class, of two from those of the second, shape (n, C)."""
+    return np.hstack([-scores, scores]) if scores.shape[1] == 1 else scores
+
+
+def _mean_of_others(labels: Matrix, groups: Codes) -> Matrix:
+    """Mean of the labels of all rows that are not of the row's group, shape (n, m)."""
+    sums = np.zeros((int(groups.max()) + 1, labels.shape[1]))
+    np.add.at(sums, groups, labels)
+    left = len(labels) - np.bincount(groups)[groups]
+    return (labels.sum(axis=0) - sums[groups]) / left[:, None]
 
 
 class LeaveOneOut(Measure):
@@ -315,8 +370,8 @@ class LeaveOneOut(Measure):
         "standardised, and molecules far outside all others bounded, so that none decides a fit alone; the "
         "penalty is that of least left-out error. The rmse beside it, in the target's unit, is what to "
         "expect of a linear model on the frozen features; fine-tuning may do better. Rows of the same "
-        "molecule are left out together. The interval holds the fits and resamples the molecules they are "
-        "judged on. Above 10,000 molecules, computed on as many drawn at random."
+        "molecule are left out together. Above 2,000 molecules the interval holds the fits and resamples the "
+        "molecules they are judged on. Above 10,000 molecules, computed on as many drawn at random."
     )
 
     def rows(self, sample: Sample) -> Matrix:
@@ -324,45 +379,59 @@ class LeaveOneOut(Measure):
         return bounded_rows(sample.features)
 
     def replicates(self, sample: Sample) -> Table:
-        """Every labelling with its own penalty; without a block, its molecules are not judged."""
+        """Every labelling with its own penalty; of permutations, three are jackknifed."""
         judge = self._judge(sample)
-        orders = list(sample.at_most(_MAX_ROWS).resampling.orders())
-        return self._values(judge, orders, deleted=True)
+        orders = list(sample.at_most(MOST_ROWS).resampling.orders())
+        errors, penalties = self._errors(judge, orders)
+        table = np.full((len(orders), 2 + int(judge.blocks.max())), np.nan)
+        for row, order in enumerate(orders):
+            table[row, 0] = judge.value(order, errors[row])
+            if row <= _JACKKNIFED_PERMUTATIONS:
+                table[row, 1:] = judge.values_without(order, errors[row], float(penalties[row]))
+        return table
 
     def spread(self, sample: Sample) -> Spread:
         """From the same decomposition, as many as cost little."""
         judge = self._judge(sample)
         cost = judge.kernel.vectors.size * judge.columns.shape[1] * len(PENALTIES)
-        orders = sample.at_most(_MAX_ROWS).resampling.further_permutations[: int(_FURTHER_PRODUCTS / cost)]
-        return self._values(judge, orders)[:, 0] if len(orders) else np.empty(0)
+        orders = sample.at_most(MOST_ROWS).resampling.further_permutations[: int(_FURTHER_PRODUCTS / cost)]
+        if not len(orders):
+            return np.empty(0)
+        errors, _ = self._errors(judge, orders)
+        return np.array([judge.value(order, own) for order, own in zip(orders, errors, strict=True)])
 
     def error(self, sample: Sample) -> float:
         """Root mean squared error of the left-out predictions; of numbers only."""
-        judge = self._judge(sample)
-        if judge.codes is not None:
-            return float("nan")
-        errors, _ = judge.kernel.least_errors(judge.columns, 1)
-        return float(np.sqrt((errors**2).mean()))
+        residuals = self.residuals(sample)
+        return float("nan") if residuals.scores is not None else float(np.sqrt((residuals.errors**2).mean()))
+
+    def residuals(self, sample: Sample) -> Residuals:
+        """What is wrong with the prediction for each molecule that was left out of the fit."""
+        key = f"residuals of {self.name}"
+        if key not in sample.derived:
+            judge = self._judge(sample)
+            errors, _ = judge.kernel.least_errors(judge.columns, judge.columns.shape[1])
+            groups = judge.kernel.groups
+            # An intercept lies the lower, the higher the label that was left out.
+            deviations = judge.columns - _mean_of_others(judge.columns, groups)
+            scores = None if judge.codes is None else _both_sides(deviations - errors)
+            sample.derived[key] = Residuals(errors, deviations, groups, judge.codes, scores)
+        return sample.derived[key]
 
     def maximum(self, sample: Sample) -> float:
         """Perfect prediction."""
         return 1.0
 
-    def _values(self, judge: _Judge, orders: Orders, *, deleted: bool = False) -> Table:
-        width = judge.columns.shape[1]
+    def _errors(self, judge: _Judge, orders: Orders) -> tuple[list[Matrix], Matrix]:
+        """Left-out errors (n, m) of each labelling, and its penalty."""
         labels = np.hstack([judge.columns[order] for order in orders])
-        errors, _ = judge.kernel.least_errors(labels, width)
-        return np.array(
-            [
-                judge.values(order, errors[:, place * width : (place + 1) * width], deleted=deleted)
-                for place, order in enumerate(orders)
-            ]
-        )
+        errors, penalties = judge.kernel.least_errors(labels, judge.columns.shape[1])
+        return np.split(errors, len(penalties), axis=1), penalties
 
     def _judge(self, sample: Sample) -> _Judge:
         key = f"{_DECOMPOSITION} of {self.name}"
         if key not in sample.derived:
-            fewer = sample.at_most(_MAX_ROWS)
+            fewer = sample.at_most(MOST_ROWS)
             resampling = fewer.resampling
             kernel = decompose(self.rows(fewer), resampling.groups)
             codes = resampling.codes if resampling.task == "classification" else None

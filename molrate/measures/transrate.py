@@ -42,9 +42,8 @@ EPSILON_SQUARED = 0.1
 DISTORTION = 1e-4
 _REFERENCE_DIMENSION = 512
 _JACKKNIFED_PERMUTATIONS = 3
-_FURTHER_PERMUTATIONS = 15
-# Multiplications that the further permutations may cost.
-_FURTHER_PRODUCTS = 1e10
+# Multiplications that further permutations may cost: the first few of them, and all.
+_FEW, _FEW_PRODUCTS, _CHEAP_PRODUCTS = 15, 1e10, 2e9
 _MANY_VALUES = 1 << 24
 _PAPER = "Huang et al., Frustratingly Easy Transferability Estimation, arXiv:2106.09362"
 
@@ -255,21 +254,23 @@ class TransRate(StatisticsMeasure):
         return table
 
     def spread(self, sample: Sample) -> Spread:
-        """Up to 15 further permutations, fewer where they cost much."""
+        """All further permutations in a common dimension; 15 or fewer where they cost much."""
         resampling = sample.resampling
         rows = unit_rows(self.prepare(sample.features))
         n, dimension = rows.shape
         coefficient = self.coefficient(dimension)
         sizes = np.bincount(resampling.codes)
         products = float(np.sum(sizes * np.minimum(sizes, dimension) * dimension))
-        count = min(_FURTHER_PERMUTATIONS, int(_FURTHER_PRODUCTS / products))
+        count = max(min(_FEW, int(_FEW_PRODUCTS / products)), int(_CHEAP_PRODUCTS / products))
+        orders = resampling.further_permutations[:count]
+        count = len(orders)
         statistics = FeatureStatistics(dimension, unit_rows=True, second_moments="pooled").add(rows)
         factor = self.factor(statistics)
         whole = _rate_of(statistics.pooled, coefficient)
         # Where classes are few rows of few, all their kernels lie in one.
         kernel = rows @ rows.T if count and 2 * n < count * dimension and sizes.max() < dimension else None
         values = []
-        for order in resampling.further_permutations[:count]:
+        for order in orders:
             codes = resampling.codes[order]
             rates = []
             for code in range(len(sizes)):

@@ -46,6 +46,8 @@ class Candidate:
         What making them took.
     given : dict of str to ndarray
         Other arrays of :class:`molrate.measures.Sample`.
+    trainable : bool
+        Whether fine-tuning can change what makes them.
     """
 
     encoder: str
@@ -55,6 +57,7 @@ class Candidate:
     pooling: str = "none"
     seconds: float = 0.0
     given: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    trainable: bool = False
 
 
 class Gradients(NamedTuple):
@@ -216,12 +219,12 @@ def score_candidates(
 
     outcomes: list[list[Scored]] = []
     if reduced:
-        components = _for_each(reduce, candidates)
+        components = for_each(reduce, candidates)
         if common_dimension == AUTO:
             components = _equal_dimension(components)
-        outcomes += _for_each(score_reduced, list(zip(candidates, components, strict=True)))
+        outcomes += for_each(score_reduced, list(zip(candidates, components, strict=True)))
     if whole:
-        outcomes += _for_each(score_whole, candidates)
+        outcomes += for_each(score_whole, candidates)
     scored = [one for outcome in outcomes for one in outcome]
     return [one for measure in measures for one in _pooled(measure, scored)]
 
@@ -250,7 +253,7 @@ def _room(resampling: Resampling) -> int:
     return max(1, min(COMPONENTS, int(np.bincount(resampling.codes).min()) // 2))
 
 
-def _for_each(work: Callable[[_Item], _Outcome], items: Sequence[_Item]) -> list[_Outcome]:
+def for_each(work: Callable[[_Item], _Outcome], items: Sequence[_Item]) -> list[_Outcome]:
     """Outcomes for all candidates, on all cores where there are as many."""
     n_cores = os.cpu_count() or 1
     if len(items) < n_cores:
@@ -324,6 +327,18 @@ def _score_candidate(
         _outcome(candidate, measure, sample, table, spread, seconds + more * measure.reads_gradients)
         for measure, table, spread in zip(measures, tables, spreads, strict=True)
     ]
+
+
+def full_sample(candidate: Candidate, scored: ScoredTarget) -> Sample:
+    """All features of a candidate on the rows of a target.
+
+    Raises
+    ------
+    InputError
+        If they are no finite matrix.
+    """
+    rows = as_matrix(np.asarray(candidate.features[scored.rows], dtype=np.float64))
+    return Sample(rows, scored.resampling, **_given_rows(candidate.given, scored.rows))
 
 
 def _given_rows(given: Mapping[str, npt.NDArray[Any]], rows: npt.NDArray[np.intp]) -> dict[str, Any]:

@@ -133,32 +133,46 @@ def is_suspect(card: EncoderCard, dataset: str, shares: Mapping[str, float] | No
     return seen_labels(card, dataset) != [] or card.name in (shares or {})
 
 
+def seen_encoders(
+    cards: Sequence[EncoderCard], dataset: str, shares: Mapping[str, float] | None = None
+) -> dict[str, str]:
+    """``yes`` for encoders that were trained on labels of a dataset, ``unknown`` where nobody can say.
+
+    Those that were trained on measurements of many of its molecules are among the second; see
+    :func:`is_suspect` for the parameters.
+    """
+    suspects = [card for card in cards if is_suspect(card, dataset, shares)]
+    return {card.name: "yes" if seen_labels(card, dataset) else "unknown" for card in suspects}
+
+
 def contamination_notes(
     cards: Sequence[EncoderCard], dataset: str, shares: Mapping[str, float] | None = None
 ) -> list[str]:
     """Say which of the ranked encoders were trained on labels they are ranked by; see :func:`is_suspect`."""
     shares = shares or {}
-    notes, unknown = [], []
-    for card in cards:
-        seen = seen_labels(card, dataset)
-        if seen:
-            notes.append(
-                f"{card.name} was trained on labels of {dataset} ({', '.join(seen)}): its rank is too good "
-                "(--exclude-contaminated leaves it out)."
-            )
-        elif card.name in shares:
-            notes.append(
-                f"{card.name} was trained on measurements of {shares[card.name]:.0%} of these molecules"
-                f"{_named(card)}: its rank may be too good (--exclude-contaminated leaves it out)."
-            )
-        elif seen is None:
-            unknown.append(card)
+    known = {card.name: seen_labels(card, dataset) for card in cards}
+    notes = []
+    told = [name for name, seen in known.items() if seen]
+    if told:
+        sets = ", ".join(sorted({label for name in told for label in known[name] or []}))
+        notes.append(
+            f"Trained on labels of {dataset} ({sets}): {', '.join(told)}. What is shown of them is too good; "
+            "--exclude-contaminated leaves them out."
+        )
+    among = [card for card in cards if card.name in shares and card.name not in told]
+    if among:
+        shown = ", ".join(f"{card.name} of {shares[card.name]:.0%}{_named(card)}" for card in among)
+        notes.append(
+            f"Trained on measurements of these molecules: {shown}. What is shown of them may be too good; "
+            "--exclude-contaminated leaves them out."
+        )
+    unknown = [card for card in cards if known[card.name] is None and card not in among]
     if unknown:
         names = ", ".join(card.name for card in unknown)
         sets = ", ".join(sorted({name for card in unknown for name in card.labels_seen}))
         notes.append(
-            f"Trained on measurements ({sets}): {names}. If those of {dataset} are among them, their "
-            "ranks are too good (--exclude-contaminated leaves them out)."
+            f"Trained on measurements ({sets}): {names}. If those of {dataset} are among them, what is shown "
+            "of these is too good; --exclude-contaminated leaves them out."
         )
     return notes
 

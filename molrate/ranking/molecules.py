@@ -73,6 +73,7 @@ class EncoderPool:
                     **given.get(encoder.name, {}),
                     **given.get(f"{encoder.name}/{layer}", {}),
                 },
+                encoder.n_transferable > 0,
             )
             for (encoder, layers), embedding in zip(self.requests, self.embeddings, strict=True)
             for layer in layers

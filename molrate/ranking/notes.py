@@ -10,18 +10,29 @@ import numpy.typing as npt
 
 from molrate.data.duplicates import DONE, find_disagreements
 from molrate.encoders.cards import BASELINES
+from molrate.measures.leave_one_out import MOST_ROWS
+from molrate.ranking.verdict import eligible
+from molrate.statistics.intervals import LEVEL
 from molrate.statistics.resampling import FEW_MOLECULES, default_bins
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from molrate.data.molecules import Molecules
+    from molrate.data.policy import RowPolicy
     from molrate.data.targets import Target
     from molrate.embedding.result import Embedding
     from molrate.files.matrices import FeatureFile
     from molrate.ranking.candidates import ScoredTarget
     from molrate.ranking.ranking import Ranking
+    from molrate.ranking.verdict import Choice
 
+FEW = 50
+"""Molecules below which a ranking says little."""
+MANY_REPEATS = 0.02
+"""Share of rows that repeat a molecule from which it is worth saying."""
+RARE = 0.1
+"""Share of the smallest class below which an area under the curve flatters."""
 # With more measures than this, one sentence counts their verdicts.
 _EACH_MEASURE = 3
 _EQUAL = "NOT separable from"
@@ -60,6 +71,124 @@ def molecule_notes(
             f"does not support them, the first in row {row + 1}: {reason}."
         )
     return notes
+
+
+def size_advice(scored_targets: Sequence[ScoredTarget]) -> list[str]:
+    """What to do where molecules are too few for a ranking, or more than errors are estimated from."""
+    advice = []
+    for scored_target in scored_targets:
+        name, n = scored_target.target.name, len(scored_target.rows)
+        if n < FEW:
+            advice.append(
+                f"{name}: {n} molecules are too few to rank by. Go by the prior and the baselines, and rank "
+                f"again with {FEW} or more."
+            )
+        elif n > MOST_ROWS:
+            advice.append(
+                f"{name}: expected errors are from {MOST_ROWS:,} of {n:,} molecules drawn at random; with "
+                "all of them they will be smaller."
+            )
+    return advice
+
+
+def label_advice(scored_targets: Sequence[ScoredTarget]) -> list[str]:
+    """What to do where a class is rare."""
+    advice = []
+    for scored_target in scored_targets:
+        target, sizes = scored_target.target, np.bincount(scored_target.resampling.codes)
+        if target.task != "classification":
+            continue
+        share, smallest = sizes.min() / sizes.sum(), int(sizes.min())
+        label = target.classes[int(np.unique(target.values)[int(sizes.argmin())])]
+        if smallest < FEW_MOLECULES:
+            advice.append(
+                f"{target.name}: only {smallest} molecules of class {label}; one more or less can turn the "
+                "order over. Measure more of them."
+            )
+        elif share < RARE:
+            advice.append(
+                f"{target.name}: {share:.0%} are of class {label}. AUROC hides how many of the first hits "
+                "are right; fine-tune with --metric auprc."
+            )
+    return advice
+
+
+def molecule_advice(molecules: Molecules, policy: RowPolicy, targets: Sequence[Target]) -> list[str]:
+    """What to do about rows that repeat a molecule, are no molecule, or are too large."""
+    advice = []
+    disagreements = (
+        find_disagreements(molecules.canonical.tolist(), targets) if molecules.n_duplicates else []
+    )
+    many = molecules.n_duplicates >= MANY_REPEATS * len(molecules)
+    if policy.duplicates == "keep" and (many or disagreements):
+        contradictory = ", some with another value or class" if disagreements else ""
+        advice.append(
+            f"{_rows(molecules.n_duplicates)} repeat an earlier molecule{contradictory}. --duplicates merge "
+            "makes one row of each molecule."
+        )
+    large = sum("atoms" in reason for reason in molecules.errors)
+    invalid = int(np.sum(~molecules.valid)) - large
+    if large:
+        advice.append(
+            f"{_rows(large)} left out, of molecules of more than {policy.max_atoms} atoms. Encoders were not "
+            "made for such; --max-atoms takes them in."
+        )
+    if invalid:
+        row = int(np.flatnonzero(~molecules.valid)[0]) + 1
+        advice.append(
+            f"{_rows(invalid)} without a valid SMILES left out, the first is row {row}. Correct them; -v "
+            "says what is wrong."
+        )
+    return advice
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
+
+
+def order_advice(ranking: Ranking) -> list[str]:
+    """What to do where the order and expected errors disagree, or untrained networks come first."""
+    advice = []
+    for choice in ranking.verdict.choices:
+        if not choice.encoder:
+            continue
+        rows = ranking.frame[ranking.frame["target"] == choice.target]
+        rows = rows[(rows["measure"] == ranking.frame["measure"].iloc[0]) & rows["rank"].notna()]
+        controls = rows[rows["kind"] == "control"]
+        place = rows.loc[(rows["encoder"] == choice.encoder) & (rows["layer"] == choice.layer), "rank"].iloc[
+            0
+        ]
+        above = controls[controls["rank"] < place]
+        if len(above):
+            advice.append(
+                f"{choice.target}: {above['encoder'].iloc[0]}, which was never trained, comes before every "
+                "pretrained encoder: no sign that pretraining helps here. Prefer a baseline."
+            )
+        better = _clearly_better(ranking, choice, eligible(rows))
+        if better:
+            advice.append(
+                f"{choice.target}: {better[0]} promises a better {choice.metric.upper()} ({better[1]}); "
+                "fine-tune it too."
+            )
+    return advice
+
+
+def _clearly_better(ranking: Ranking, choice: Choice, rows: pd.DataFrame) -> tuple[str, str] | None:
+    """The encoder of the least expected loss, where it is clearly less than that of the first."""
+    known = ranking.expectations.by_candidate
+    first = known.get((choice.target, choice.encoder, choice.layer))
+    others = [
+        (str(row["encoder"]), expected)
+        for _, row in rows.iterrows()
+        if (expected := known.get((choice.target, str(row["encoder"]), str(row["layer"])))) is not None
+    ]
+    if first is None or not others:
+        return None
+    name, best = min(others, key=lambda pair: pair[1].best.loss)
+    level = 1 - (1 - LEVEL) / len(others)
+    if best.measured.gain_over(first.measured, level)[1] <= 0:
+        return None
+    return name, f"{best.best.value:.3g}, the first {first.best.value:.3g}"
 
 
 def target_notes(scored_target: ScoredTarget, n_rows: int) -> list[str]:

@@ -5,7 +5,7 @@ Knows neither molecules nor encoders: candidates are matrices with names, from w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,20 @@ from molrate.ranking.candidates import (
     ScoredTarget,
     score_candidates,
 )
-from molrate.ranking.report import WRITABLE, RankingTables, to_csv, to_html, to_json, to_text, write_tables
+from molrate.ranking.evidence import how_sure
+from molrate.ranking.expected import Expectations
+from molrate.ranking.prior import prior_places
+from molrate.ranking.report import (
+    WRITABLE,
+    RankingTables,
+    View,
+    to_csv,
+    to_html,
+    to_json,
+    to_text,
+    write_tables,
+)
+from molrate.ranking.verdict import Verdict, make_verdict
 from molrate.statistics.intervals import LEVEL, Replicates, corrected_interval, pairwise_p_values, tiers
 from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import Resampling
@@ -57,6 +70,17 @@ COLUMNS = [
     "z",
     "relative",
     "rmse",
+    "metric",
+    "unit",
+    "frozen",
+    "frozen_low",
+    "frozen_high",
+    "finetuned",
+    "finetuned_low",
+    "finetuned_high",
+    "finetuned_from",
+    "prior",
+    "labels_seen",
     "gap_to_best",
     "gap_to_best_low",
     "gap_to_best_high",
@@ -81,6 +105,8 @@ class Ranking:
     frame : pandas.DataFrame
         One row per target, measure, encoder and layer, best first within target and measure; columns
         ``COLUMNS``. ``status`` is ``ok``, ``unreliable``, ``inapplicable`` or ``failed``; ``note`` says why.
+    advice : list of str
+        What is wrong with the molecules or the ranking, and what to do about it, the weightiest first.
     notes : list of str
         What was left out, and what to mind in reading the table.
     run : dict
@@ -88,6 +114,8 @@ class Ranking:
     replicates : dict
         :class:`molrate.statistics.intervals.Replicates` of what each (target, measure, encoder, layer) is
         ordered by.
+    expectations : Expectations
+        Errors to expect of each candidate.
     consensus : pandas.DataFrame, optional
         Encoders and layers by their mean rank over measures and targets.
     sensitivity : pandas.DataFrame, optional
@@ -95,9 +123,11 @@ class Ranking:
     """
 
     frame: pd.DataFrame
+    advice: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     run: dict[str, Any] = field(default_factory=dict)
     replicates: dict[tuple[str, str, str, str], Replicates] = field(default_factory=dict)
+    expectations: Expectations = field(default_factory=Expectations)
     consensus: pd.DataFrame | None = None
     sensitivity: pd.DataFrame | None = None
 
@@ -120,6 +150,14 @@ class Ranking:
             raise InputError("no encoder was ranked for every target; see the notes and the status column")
         mean_rank = ranks.transform("mean")[everywhere.index]
         return everywhere.iloc[int(mean_rank.to_numpy().argmin())]
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What to fine-tune, whether it is worth it, and how sure that is; ``print`` shows it in words."""
+        measure = str(self.frame["measure"].iloc[0])
+        form = self.run.get("arguments", {}).get("rank_by", "excess")
+        sure = how_sure(measure, form)
+        return make_verdict(self.frame, measure, self.expectations, sure, self.run.get("seconds"))
 
     @property
     def complete(self) -> bool:
@@ -242,15 +280,28 @@ class Ranking:
     @property
     def _tables(self) -> RankingTables:
         return RankingTables(
-            self.frame, self.notes, self.run, self.consensus, self.sensitivity, layer_table(self)
+            self.frame,
+            self.verdict,
+            self.advice,
+            self.notes,
+            self.run,
+            self.consensus,
+            self.sensitivity,
+            layer_table(self),
         )
 
-    def to_text(self, width: int = 80) -> str:
-        """Tables, how to read them, and the notes, as they stand in a terminal of `width` columns."""
-        return to_text(self._tables, width)
+    def to_text(self, view: View | None = None) -> str:
+        """The verdict, the tables and what asks to be done, as they stand in a terminal.
+
+        Parameters
+        ----------
+        view : View, optional
+            What is shown, and how wide; see :class:`molrate.ranking.report.View`.
+        """
+        return to_text(self._tables, view)
 
     def to_html(self) -> str:
-        """The tables and notes as HTML."""
+        """The verdict, the tables and notes as HTML."""
         return to_html(self._tables)
 
     def to_csv(self) -> str:
@@ -426,8 +477,9 @@ def ranking_frame(dataset: str, rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     frame["dataset"] = dataset
-    whole = ["rank", "tier", "layer_rank", "n", "dimension", "classes", "smallest_class"]
+    whole = ["rank", "tier", "layer_rank", "n", "dimension", "classes", "smallest_class", "prior"]
     text = ["dataset", "target", "task", "measure", "encoder", "kind", "layer", "pooling", "status", "note"]
+    text += ["metric", "unit", "finetuned_from", "labels_seen"]
     for column in COLUMNS:
         if column in whole:
             frame[column] = frame[column].astype("Int64")
@@ -444,6 +496,38 @@ def ranking_frame(dataset: str, rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return frame.drop(columns=keys).reset_index(drop=True)
 
 
+def with_expectations(
+    rows: Sequence[dict[str, Any]],
+    expectations: Expectations,
+    units: Mapping[str, str],
+    dataset: str,
+    seen: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    """Rows with errors to expect, the encoder's place in the study, and whether it has seen the labels.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Of :func:`ranking_rows`.
+    expectations : Expectations
+    units : mapping of str to str
+        By target.
+    dataset : str
+        Its name.
+    seen : mapping of str to str
+        ``yes`` or ``unknown`` by encoder; those that have not are left out.
+    """
+    places = prior_places(dataset)
+    whole = []
+    for row in rows:
+        expected = expectations.by_candidate.get((row["target"], row["encoder"], row["layer"]))
+        encoder = row["encoder"]
+        columns = {} if expected is None else expected.columns()
+        columns |= {"unit": units.get(row["target"], ""), "prior": places.get(encoder)}
+        whole.append(row | columns | {"labels_seen": seen.get(encoder, "")})
+    return whole
+
+
 def layer_table(ranking: Ranking) -> pd.DataFrame:
     """Best and last layer of every encoder that was ranked by several.
 
@@ -457,8 +541,10 @@ def layer_table(ranking: Ranking) -> pd.DataFrame:
     pandas.DataFrame
         One row per target, measure and encoder: ``best_layer`` and ``last_layer`` with what they are
         ordered by; ``gain`` of the best over the last with its paired interval ``gain_low``,
-        ``gain_high``; ``depth_tau``, Kendall's tau of depth and order (1: deeper is better throughout);
-        ``rank_by_best`` and ``rank_by_last`` among encoders.
+        ``gain_high``, corrected for the number of layers; ``cut_at``, the best layer where that interval is
+        above 0, else the last; ``frozen_best`` and ``frozen_last``, errors to expect; ``depth_tau``,
+        Kendall's tau of depth and order (1: deeper is better throughout); ``rank_by_best`` and
+        ``rank_by_last`` among encoders.
 
     References
     ----------
@@ -473,7 +559,10 @@ def layer_table(ranking: Ranking) -> pd.DataFrame:
     for (target, measure, encoder), layers in found.items():
         names, values = zip(*layers, strict=True)
         best = names[int(np.argmax(values))]
-        gain, low, high = ranking.difference(target, measure, (encoder, best), (encoder, names[-1]))
+        gap = ranking.replicates[target, measure, encoder, best]
+        gap -= ranking.replicates[target, measure, encoder, names[-1]]
+        # The best was looked for among all layers.
+        low, high = gap.interval(1 - (1 - LEVEL) / max(1, len(names) - 1))
         rows.append(
             {
                 "target": target,
@@ -484,9 +573,12 @@ def layer_table(ranking: Ranking) -> pd.DataFrame:
                 "best": max(values),
                 "last_layer": names[-1],
                 "last": values[-1],
-                "gain": gain,
+                "gain": gap.excess,
                 "gain_low": low,
                 "gain_high": high,
+                "cut_at": best if low > 0 else names[-1],
+                "frozen_best": _frozen(ranking, target, encoder, best),
+                "frozen_last": _frozen(ranking, target, encoder, names[-1]),
                 "depth_tau": _depth_tau(values),
             }
         )
@@ -495,6 +587,12 @@ def layer_table(ranking: Ranking) -> pd.DataFrame:
         by_vote = table.groupby(["target", "measure"], sort=False)[column]
         table[f"rank_by_{column}"] = by_vote.rank(ascending=False, method="min").astype("Int64")
     return table
+
+
+def _frozen(ranking: Ranking, target: str, encoder: str, layer: str) -> float:
+    """Frozen error or area to expect; NaN where it is not known."""
+    expected = ranking.expectations.by_candidate.get((target, encoder, layer))
+    return float("nan") if expected is None else expected.frozen.value
 
 
 def _depth_tau(values: Sequence[float]) -> float:

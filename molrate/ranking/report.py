@@ -1,4 +1,4 @@
-"""Rankings for people: a table in the terminal, in a notebook, and in files."""
+"""Rankings for people: a verdict and a table in the terminal, in a notebook, and in files."""
 
 from __future__ import annotations
 
@@ -6,29 +6,38 @@ import io
 import json
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from molrate.encoders.cards import BASELINES
+from molrate.errors import UsageError
 from molrate.files.output import parquet_bytes, write_atomically, write_record, write_text
+from molrate.measures.base import MEASURES
+from molrate.ranking.verdict import SEEN, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 WRITABLE = (".csv", ".csv.gz", ".json", ".json.gz", ".parquet")
-_WIDTH = 80
+PIPED_WIDTH = 80
+"""Columns where no terminal says how many it has."""
 _FULL_TABLES = 3
+_ROWS = 10
+_ADVICE = 5
+_INDENT = 12
 
 _READING = (
     "Ranked by {form}. value: the measure; null: its mean under permuted labels, what the features score "
     "by their dimension d alone; excess: their difference, higher is better, and the reach of its 95 % "
-    "interval. Candidates of different tiers t are separable from each other, by differences on the same "
+    "interval. Candidates of different tiers are separable from each other, by differences on the same "
     "molecules at 95 % for all pairs together; those of one tier, or those between them, are not."
 )
 _FORMS = {
@@ -37,6 +46,32 @@ _FORMS = {
     "z": "z, the excess in standard deviations of the null",
     "value": "value, which compares equal dimensions only",
 }
+_TIER_STYLES = ("bold green", "cyan", "yellow")
+
+
+@dataclass(frozen=True)
+class View:
+    """What of a ranking is drawn, and how.
+
+    Attributes
+    ----------
+    width : int
+        Of the terminal.
+    every : bool
+        All rows, not the first ten with the baselines.
+    columns : sequence of str
+        Columns of the frame in place of the usual ones.
+    verbose : bool
+        All notes, and how to read the tables.
+    colour : bool
+        Escape sequences of a terminal.
+    """
+
+    width: int = PIPED_WIDTH
+    every: bool = False
+    columns: Sequence[str] = ()
+    verbose: bool = False
+    colour: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,7 +82,11 @@ class RankingTables:
     ----------
     frame : pandas.DataFrame
         Tidy rows.
+    verdict : Verdict
+    advice : list of str
+        Notes that ask for something to be done, the weightiest first.
     notes : list of str
+        All others.
     run : dict
     consensus, sensitivity : pandas.DataFrame, optional
     layers : pandas.DataFrame
@@ -55,6 +94,8 @@ class RankingTables:
     """
 
     frame: pd.DataFrame
+    verdict: Verdict
+    advice: list[str]
     notes: list[str]
     run: dict[str, Any]
     consensus: pd.DataFrame | None
@@ -66,36 +107,85 @@ class RankingTables:
         """Encoders, of any target and measure, with more than one layer."""
         return int((self.layers["layers"] > 1).sum()) if len(self.layers) else 0
 
+    @property
+    def measure(self) -> str:
+        """The measure that orders."""
+        return str(self.frame["measure"].iloc[0])
 
-def to_text(ranking: RankingTables, width: int = _WIDTH) -> str:
-    """Ranked tables, one for each target and measure, then how to read them and the notes.
+    @property
+    def form(self) -> str:
+        """What of it orders."""
+        return str(self.run.get("arguments", {}).get("rank_by", "excess"))
 
-    With more than three measures, the consensus and what each measure puts first stand for the tables.
+
+def to_text(ranking: RankingTables, view: View | None = None) -> str:
+    """The verdict, a table for each target, and what asks to be done.
+
+    Raises
+    ------
+    UsageError
+        If a column is unknown.
     """
+    view = view or View()
     stream = io.StringIO()
     # In a notebook rich would display what it prints here instead of writing it.
     console = Console(
-        file=stream, width=width, highlight=False, markup=False, color_system=None, force_jupyter=False
+        file=stream,
+        width=view.width,
+        highlight=False,
+        markup=False,
+        color_system="standard" if view.colour else None,
+        force_terminal=view.colour,
+        force_jupyter=False,
     )
-    for table in _tables(ranking):
+    for line in _verdict_lines(ranking.verdict, view.width):
+        console.print(line, soft_wrap=True)
+    for table in _tables(ranking, view):
         # Not as rich's title, which wraps at the width of the table.
-        console.print(table.caption, soft_wrap=True)
+        console.print()
+        if table.caption:
+            console.print(table.caption, soft_wrap=True)
         table.caption = None
         console.print(table)
-        console.print()
-    lines = [textwrap.fill(line, width, subsequent_indent="  ") for line in _reading(ranking)]
+    lines = [
+        textwrap.fill(line, view.width, subsequent_indent="  " if line[0] in "-!*" else "")
+        for line in _below(ranking, view)
+    ]
     text = "\n".join([stream.getvalue().rstrip(), "", *lines])
     return "\n".join(line.rstrip() for line in text.split("\n"))
 
 
-def _tables(ranking: RankingTables) -> Iterator[Table]:
+def _verdict_lines(verdict: Verdict, width: int) -> Iterator[Text]:
+    """Lines of the verdict, what they answer in a column of its own."""
+    for label, sentence in verdict.labelled:
+        if not label:
+            yield Text(textwrap.fill(sentence, width), style="bold")
+            continue
+        space = " " * _INDENT
+        filled = textwrap.fill(
+            sentence, width, initial_indent=space, subsequent_indent=space, break_on_hyphens=False
+        )
+        line = Text(f"{label:<{_INDENT}}{filled[_INDENT:]}")
+        line.stylize("bold green", 0, len(label))
+        yield line
+
+
+def _tables(ranking: RankingTables, view: View) -> Iterator[Table]:
     shown = ranking.frame[ranking.frame["status"] != "inapplicable"]
+    several = shown["target"].nunique() > 1
+    main = shown[(shown["measure"] == ranking.measure) & (shown["encoder"] != "")]
+    for target, rows in main.groupby("target", sort=False):
+        table = _main_table(rows, ranking, view)
+        table.caption = str(target) if several else None
+        yield table
     if _few_measures(ranking):
-        for _, rows in shown.groupby(["target", "measure"], sort=False):
+        others = shown[shown["measure"] != ranking.measure] if not view.verbose else shown
+        for _, rows in others.groupby(["target", "measure"], sort=False):
             yield _ranked_table(rows)
     else:
         yield _first_table(shown)
-    if ranking.consensus is not None and not ranking.consensus.empty:
+    several_measures = shown["measure"].nunique() > 1
+    if ranking.consensus is not None and not ranking.consensus.empty and (several_measures or view.verbose):
         yield _consensus_table(ranking.consensus)
     if ranking.several_layers and _few_measures(ranking):
         yield from (
@@ -105,12 +195,112 @@ def _tables(ranking: RankingTables) -> Iterator[Table]:
         yield _sensitivity_table(ranking.sensitivity)
 
 
+def _main_table(rows: pd.DataFrame, ranking: RankingTables, view: View) -> Table:
+    """Rows of one target by the measure that orders."""
+    shown = rows if view.every else _first_rows(rows)
+    if view.columns:
+        return _chosen_columns(shown, view.columns)
+    headings = [_measure_heading(ranking), "frozen", "fine-tuned", "prior"]
+    table = _blank_table("", "tier", "encoder", "layer", *headings, left=("tier", "layer"))
+    decimals, largest = _decimals(rows), rows["excess"].max()
+    digits = {choice.target: choice.decimals for choice in ranking.verdict.choices}[rows["target"].iloc[0]]
+    # What holds for every row is said once below the table.
+    flagged = rows["status"] == "unreliable"
+    star = not flagged[rows["rank"].notna()].all()
+    for _, row in shown.iterrows():
+        table.add_row(*_main_cells(row, ranking.form, decimals, digits, largest, star=star))
+    if len(shown) < len(rows):
+        table.add_row("", f"... {len(rows) - len(shown)} more rows: --all")
+    return table
+
+
+def _measure_heading(ranking: RankingTables) -> str:
+    name = ranking.measure
+    title = MEASURES[name].title if name == "transrate" else name
+    return title if ranking.form == "excess" else f"{title}, {ranking.form}"
+
+
+def _first_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The first ten encoders, each by its best layer, the baselines wherever they are, and one control."""
+    best = rows[(rows["layer_rank"] == 1) | rows["layer_rank"].isna()]
+    control = (best["kind"] == "control").to_numpy()
+    first = np.cumsum(~control) <= _ROWS
+    return best[
+        (first & ~control) | (best["kind"] == "baseline").to_numpy() | (control & (np.cumsum(control) == 1))
+    ]
+
+
+def _chosen_columns(rows: pd.DataFrame, columns: Sequence[str]) -> Table:
+    unknown = [name for name in columns if name not in rows]
+    if unknown:
+        raise UsageError(f"no column {unknown[0]!r} (--columns); there are {', '.join(rows.columns)}")
+    table = _blank_table("", *columns, left=tuple(columns))
+    for _, row in rows.iterrows():
+        cells = [row[name] for name in columns]
+        table.add_row(
+            *(
+                "" if _missing(cell) else f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+                for cell in cells
+            )
+        )
+    return table
+
+
+def _main_cells(
+    row: pd.Series, form: str, decimals: int, digits: int, largest: float, *, star: bool
+) -> list[str | Text]:
+    name = _shown_name(row)
+    if row["status"] == "failed":
+        return ["", name, str(row["layer"]), "failed", "", "", ""]
+    style = "dim" if row["kind"] in BASELINES else ""
+    value = f"{row[form]:.{decimals}f}"
+    if form == "excess":
+        value += f" +- {(row['high'] - row['low']) / 2:.{decimals}f}"
+    if star and row["status"] == "unreliable":
+        value += "*"
+    return [
+        _tier_cell(row),
+        Text(name, style=style),
+        str(row["layer"]),
+        _bar(value, row["excess"] / largest if largest > 0 else 0.0),
+        _figure(row, "frozen", digits),
+        _figure(row, "finetuned", digits),
+        "" if _missing(row["prior"]) else str(row["prior"]),
+    ]
+
+
+def _tier_cell(row: pd.Series) -> str | Text:
+    """Tier as a letter; = where the row is not told from the first."""
+    if _missing(row["tier"]):
+        return "-"
+    tier = int(row["tier"])
+    letter = chr(ord("A") + tier - 1) if tier <= 26 else str(tier)
+    close = tier == 1 and row["gap_to_best_low"] <= 0 and row["rank"] > 1
+    style = _TIER_STYLES[tier - 1] if tier <= len(_TIER_STYLES) else "dim"
+    return Text(f"{letter} =" if close else letter, style=style)
+
+
+def _bar(value: str, share: float) -> Text:
+    """A cell whose ground is coloured as far as its value reaches; nothing is seen of it without colour."""
+    text = Text(value)
+    text.stylize("on blue", 0, round(len(value) * min(max(share, 0.0), 1.0)))
+    return text
+
+
+def _figure(row: pd.Series, column: str, digits: int) -> str:
+    """An expected error or area; ~ where it comes from the study and not from these molecules."""
+    if _missing(row[column]):
+        return ""
+    mark = "~" if column == "finetuned" and row["finetuned_from"] == "study" else ""
+    return f"{mark}{row[column]:.{digits}f}"
+
+
 def _few_measures(ranking: RankingTables) -> bool:
     return ranking.frame["measure"].nunique() <= _FULL_TABLES
 
 
 def _blank_table(title: str, *headings: str, left: tuple[str, ...] = ()) -> Table:
-    table = Table(caption=title, box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(caption=title or None, box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in headings:
         if heading == "encoder":
             table.add_column(heading, overflow="fold")
@@ -161,8 +351,11 @@ def _cells(row: pd.Series, decimals: int) -> list[str]:
 
 
 def _shown_name(row: pd.Series) -> str:
-    """Encoder, marked where it is what pretraining has to beat."""
-    return f"{row['encoder']} ({row['kind']})" if row["kind"] in BASELINES else str(row["encoder"])
+    """Encoder, marked where it is what pretraining has to beat, and where it has seen the answers."""
+    name, kind = str(row["encoder"]), str(row["kind"])
+    if kind == "baseline" or (kind == "control" and "untrained" not in name):
+        name += f" ({kind})"
+    return f"{name} (seen)" if row.get("labels_seen") == SEEN else name
 
 
 def _missing(value: Any) -> bool:
@@ -214,30 +407,18 @@ def _consensus_table(consensus: pd.DataFrame) -> Table:
 
 
 def _layers_table(rows: pd.DataFrame) -> Table:
-    title = f"layers by {rows['measure'].iloc[0]}, {rows['target'].iloc[0]}: best against last"
+    """Where to cut every encoder, beside its last layer."""
+    title = f"where to cut, by {rows['measure'].iloc[0]}, {rows['target'].iloc[0]}"
     table = _blank_table(
-        title,
-        "encoder",
-        "best",
-        "last",
-        "gain of best",
-        "95 %",
-        "depth tau",
-        "# best",
-        "# last",
-        left=("best", "last"),
+        title, "encoder", "cut at", "last", "gain of best", "frozen best", "last", left=("cut at", "last")
     )
     for _, row in rows[rows["layers"] > 1].sort_values("rank_by_best").iterrows():
-        table.add_row(
-            row["encoder"],
-            row["best_layer"],
-            row["last_layer"],
-            f"{row['gain']:.3g}",
-            f"{row['gain_low']:.2g} to {row['gain_high']:.2g}",
-            f"{row['depth_tau']:.2f}",
-            str(row["rank_by_best"]),
-            str(row["rank_by_last"]),
+        figures = (
+            "" if _missing(row[name]) else f"{row[name]:.3g}" for name in ("frozen_best", "frozen_last")
         )
+        reach = (row["gain_high"] - row["gain_low"]) / 2
+        gain = f"{row['gain']:.2f} +- {reach:.2f}" if row["best_layer"] != row["last_layer"] else "0"
+        table.add_row(row["encoder"], row["cut_at"], row["last_layer"], gain, *figures)
     return table
 
 
@@ -260,28 +441,64 @@ def _sensitivity_table(sensitivity: pd.DataFrame) -> Table:
     return table
 
 
-def _reading(ranking: RankingTables) -> list[str]:
-    """How to read the tables, then the ranking's notes."""
+def _below(ranking: RankingTables, view: View) -> list[str]:
+    """What stands below the tables: the columns in short, what to do, and, if asked for, all notes."""
+    legend = "" if view.columns else _legend(ranking)
+    lines = [legend] if legend else []
+    lines += _failures(ranking) + [
+        f"! {note}" for note in ranking.advice[: None if view.verbose else _ADVICE]
+    ]
+    if view.verbose:
+        return lines + _reading(ranking) + [f"- {note}" for note in ranking.notes]
+    held = len(ranking.advice) - _ADVICE
+    more = f"{held} more warnings, " if held > 0 else ""
+    return [*lines, f"-v: {more}how the order was made, and all notes. -o FILE: all columns."]
+
+
+def _legend(ranking: RankingTables) -> str:
     frame = ranking.frame
-    form = ranking.run.get("arguments", {}).get("rank_by", "excess")
-    lines = [_READING.format(form=_FORMS[form])]
-    flagged = frame[frame["status"] == "unreliable"]
-    for measure, rows in flagged.groupby("measure", sort=False):
-        rows_text = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
-        lines.append(f"*: {measure} is unreliable in {rows_text}, such as: {rows['note'].iloc[0]}.")
-    if ranking.several_layers and _few_measures(ranking):
-        lines.append(
-            "depth tau: agreement of the order with 'deeper is better', which needs no data; where the gain "
-            "of the best layer over the last is not above 0, take the last."
-        )
+    parts = []
+    if (frame["tier"] == 1).sum() > 1:
+        parts.append("=: not told from the first on these molecules")
+    metrics = [str(name).upper() for name in frame["metric"].dropna().unique()]
+    if metrics:
+        parts.append(f"frozen, fine-tuned: expected {' or '.join(metrics)} on molecules not seen")
+    if (frame["finetuned_from"] == "study").any():
+        parts.append("~: what fine-tuning gave such encoders in our study")
+    if frame["prior"].notna().any():
+        parts.append("prior: place in our study on other datasets, no look at these")
+    return "; ".join(parts) + "." if parts else ""
+
+
+def _failures(ranking: RankingTables) -> list[str]:
+    """Candidates without a value, and measures that are unreliable, once for all rows that say the same."""
+    frame, lines = ranking.frame, []
     for status, verb in (("failed", "failed"), ("inapplicable", "does not apply")):
         left = frame[frame["status"] == status]
         for (name, note), rows in left.assign(name=_subject(left, status)).groupby(
             ["name", "note"], sort=False
         ):
             many = f" ({len(rows)} candidates)" if len(rows) > 1 else ""
-            lines.append(f"{name} {verb}{many}: {note}")
-    return lines + [f"- {note}" for note in ranking.notes]
+            lines.append(f"! {name} {verb}{many}: {note}")
+    ranked = frame[frame["rank"].notna()]
+    for measure, rows in ranked.groupby("measure", sort=False):
+        flagged = rows[rows["status"] == "unreliable"]
+        if flagged.empty:
+            continue
+        where = "every row" if len(flagged) == len(rows) else f"{len(flagged)} of {len(rows)} rows (*)"
+        lines.append(f"! {measure} is unreliable in {where}: {flagged['note'].iloc[0]}.")
+    return lines
+
+
+def _reading(ranking: RankingTables) -> list[str]:
+    """How the order was made."""
+    lines = [_READING.format(form=_FORMS[ranking.form])]
+    if ranking.several_layers and _few_measures(ranking):
+        lines.append(
+            "An encoder is cut at its best layer where that is clearly above its last, all its layers looked "
+            "at together; else deeper is better, and the last is taken."
+        )
+    return lines
 
 
 def _subject(rows: pd.DataFrame, status: str) -> pd.Series:
@@ -292,24 +509,33 @@ def _subject(rows: pd.DataFrame, status: str) -> pd.Series:
 
 
 def to_html(ranking: RankingTables) -> str:
-    """The tables and notes as HTML, for notebooks."""
+    """The verdict, the tables and the notes as HTML, for notebooks."""
     from html import escape
 
-    shown = ["rank", "tier", "encoder", "layer", "dimension", "n", "value", "null_mean", "excess", "low"]
-    shown += ["high", "z", "status"]
     parts = []
-    frame = ranking.frame[ranking.frame["status"] != "inapplicable"]
-    for (target, measure), rows in frame.groupby(["target", "measure"], sort=False):
-        first = rows.iloc[0]
-        title = f"{first['dataset']}: {target} ({first['task']}), {measure}"
-        parts.append(f"<h4>{escape(title)}</h4>")
-        parts.append(rows[shown].to_html(index=False, float_format="{:.3f}".format, na_rep="", border=0))
-    for title, table in (("consensus", ranking.consensus), ("sensitivity", ranking.sensitivity)):
-        if table is not None:
-            parts.append(f"<h4>{title}</h4>")
-            parts.append(table.to_html(index=False, float_format="{:.2f}".format, border=0))
-    notes = "".join(f"<li>{escape(line)}</li>" for line in _reading(ranking))
-    return "".join(parts) + f"<ul>{notes}</ul>"
+    for label, sentence in ranking.verdict.labelled:
+        shown = escape(sentence) if label else f"<b>{escape(sentence)}</b>"
+        parts.append(f"<div>{f'<b>{label}</b> ' if label else ''}{shown}</div>")
+    for table in _tables(ranking, View(every=True)):
+        parts.append(_html_table(table))
+    below = _below(ranking, View())[:-1]
+    parts += [f"<div>{escape(line)}</div>" for line in below]
+    notes = "".join(f"<li>{escape(line)}</li>" for line in [*_reading(ranking), *ranking.notes])
+    return "".join(parts) + f"<details><summary>Notes</summary><ul>{notes}</ul></details>"
+
+
+def _html_table(table: Table) -> str:
+    """A table as the terminal has it."""
+    from html import escape
+
+    def row_of(cells: Iterable[Any], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+
+    columns = [list(column.cells) for column in table.columns]
+    head = row_of((column.header for column in table.columns), "th")
+    body = "".join(row_of(cells, "td") for cells in zip(*columns, strict=True))
+    caption = f"<h4>{escape(str(table.caption))}</h4>" if table.caption else ""
+    return f"{caption}<table>{head}{body}</table>"
 
 
 def to_csv(ranking: RankingTables) -> str:
@@ -320,7 +546,13 @@ def to_csv(ranking: RankingTables) -> str:
 def to_json(ranking: RankingTables) -> str:
     """Rows, notes and run record as one JSON document."""
     rows: list[dict[str, Any]] = json.loads(ranking.frame.to_json(orient="records"))
-    document = {"ranking": rows, "notes": ranking.notes, "run": ranking.run}
+    document = {
+        "verdict": ranking.verdict.record(),
+        "ranking": rows,
+        "advice": ranking.advice,
+        "notes": ranking.notes,
+        "run": ranking.run,
+    }
     for name in ("consensus", "sensitivity"):
         table = getattr(ranking, name)
         if table is not None:

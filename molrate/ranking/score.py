@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,8 +26,9 @@ from molrate.measures.base import Measure
 from molrate.measures.given import inputs_met, read_given
 from molrate.ranking.candidates import AUTO, Candidate, CommonDimension, ScoredTarget, choose_measures
 from molrate.ranking.consensus import consensus_table
-from molrate.ranking.contamination import contamination_notes, seen_shares
+from molrate.ranking.contamination import contamination_notes, seen_encoders, seen_shares
 from molrate.ranking.evidence import evidence_notes
+from molrate.ranking.expected import expectations_of
 from molrate.ranking.molecules import (
     EncoderPool,
     add_source_features,
@@ -38,8 +40,16 @@ from molrate.ranking.molecules import (
     targets_to_score,
     without_contaminated,
 )
-from molrate.ranking.notes import baseline_notes, molecule_notes, target_notes
-from molrate.ranking.ranking import Ranking, failed_row, rank_targets, ranking_frame
+from molrate.ranking.notes import (
+    baseline_notes,
+    label_advice,
+    molecule_advice,
+    molecule_notes,
+    order_advice,
+    size_advice,
+    target_notes,
+)
+from molrate.ranking.ranking import Ranking, failed_row, rank_targets, ranking_frame, with_expectations
 from molrate.ranking.sensitivity import POOLINGS, sensitivity_table
 from molrate.ranking.settings import MeasureSettings
 
@@ -201,6 +211,7 @@ def rank_dataset(
     exclude_contaminated: bool = False,
 ) -> Ranking:
     """Rank encoders for a dataset; see :func:`score`."""
+    started = time.perf_counter()
     extra = read_given(measuring.extra_arrays, len(dataset))
     met = inputs_met(extra) | ({"source molecules"} if measuring.source_molecules is not None else set())
     chosen, notes = choose_measures(
@@ -221,6 +232,7 @@ def rank_dataset(
     rows, replicates = rank_targets(
         candidates, scored_targets, chosen, measuring.rank_by, measuring.common_dimension
     )
+    expectations = expectations_of(candidates, scored_targets, dataset.name)
     rows += [
         failed_row(t.target, chosen[0], name, error) for t in scored_targets for name, error in pool.failures
     ]
@@ -234,11 +246,17 @@ def rank_dataset(
         **policy.record(),
         "exclude_contaminated": exclude_contaminated,
     }
-    frame = ranking_frame(dataset.name, rows)
-    ranking = Ranking(frame, run=_run_record(arguments, pool), replicates=replicates)
+    units = {target.name: target.unit for target in dataset.targets}
+    ran = [encoder for encoder, _ in pool.requests]
+    shares = seen_shares(ran, molecules)
+    seen = seen_encoders([encoder.card for encoder in ran], dataset.name, shares)
+    frame = ranking_frame(dataset.name, with_expectations(rows, expectations, units, dataset.name, seen))
+    run = _run_record(arguments, pool) | {"seconds": round(time.perf_counter() - started, 2)}
+    ranking = Ranking(frame, run=run, replicates=replicates, expectations=expectations)
     if excluded:
         ranking.notes.append(f"Left out, as they may have seen the labels: {', '.join(excluded)}.")
-    ranking.notes.extend(_notes(ranking, pool, scored_targets, policy, notes, default=encoders is None))
+    ranking.notes.extend(_notes(ranking, pool, scored_targets, policy, notes))
+    ranking.advice.extend(_advice(ranking, pool, scored_targets, policy, shares, default=encoders is None))
     votes = frame.dropna(subset="rank").groupby(["target", "measure"]).ngroups
     sensitivity = None
     if measuring.sensitivity:
@@ -253,27 +271,39 @@ def _notes(
     scored_targets: Sequence[ScoredTarget],
     policy: RowPolicy,
     measure_notes: Sequence[str],
-    *,
-    default: bool,
 ) -> list[str]:
-    """What to mind in reading the table; `default` says whether the encoders were molrate's choice."""
+    """What was left out, and what the order rests on."""
     arguments = ranking.run["arguments"]
-    kinds = ranking.frame["kind"]
     targets = pool.dataset.targets
     notes = molecule_notes(pool.molecules, pool.embeddings, pool.common, policy.duplicates, targets)
     notes += measure_notes
     for scored_target in scored_targets:
         notes += target_notes(scored_target, len(pool.dataset))
     notes += baseline_notes(ranking)
-    encoders = [encoder for encoder, _ in pool.requests]
-    shares = seen_shares(encoders, pool.molecules)
-    notes += contamination_notes([encoder.card for encoder in encoders], pool.dataset.name, shares)
-    notes += evidence_notes(arguments["measures"], arguments["rank_by"], _untried(arguments))
+    return notes + evidence_notes(arguments["measures"], arguments["rank_by"], _untried(arguments))
+
+
+def _advice(
+    ranking: Ranking,
+    pool: EncoderPool,
+    scored_targets: Sequence[ScoredTarget],
+    policy: RowPolicy,
+    shares: Mapping[str, float],
+    *,
+    default: bool,
+) -> list[str]:
+    """What asks for something to be done; `default` says whether the encoders were molrate's choice."""
+    kinds = ranking.frame["kind"]
+    advice = size_advice(scored_targets)
+    advice += contamination_notes([encoder.card for encoder, _ in pool.requests], pool.dataset.name, shares)
+    advice += order_advice(ranking)
+    advice += label_advice(scored_targets)
+    advice += molecule_advice(pool.molecules, policy, pool.dataset.targets)
     if default and not (kinds == "pretrained").any():
-        notes.append(_NO_PRETRAINED)
+        advice.append(_NO_PRETRAINED)
     if not kinds.isin(BASELINES).any():
-        notes.append(_NO_BASELINE)
-    return notes
+        advice.append(_NO_BASELINE)
+    return advice
 
 
 _STUDIED = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -33,8 +34,9 @@ from molrate.ranking.candidates import (
     choose_measures,
 )
 from molrate.ranking.consensus import consensus_table
-from molrate.ranking.notes import column_notes, target_notes
-from molrate.ranking.ranking import Ranking, failed_row, rank_targets, ranking_frame
+from molrate.ranking.expected import expectations_of
+from molrate.ranking.notes import column_notes, label_advice, size_advice, target_notes
+from molrate.ranking.ranking import Ranking, failed_row, rank_targets, ranking_frame, with_expectations
 from molrate.ranking.sensitivity import sensitivity_table
 from molrate.ranking.streaming import (
     HELD_VALUES,
@@ -103,6 +105,7 @@ def score_features(
     UsageError, InputError
         If nothing can be ranked.
     """
+    started = time.perf_counter()
     named = [target] if isinstance(target, str) else list(target or [])
     files = None
     if not isinstance(features, Mapping):
@@ -141,11 +144,13 @@ def score_features(
         whole = np.all([np.isfinite(one.features).all(axis=1) for one in candidates], axis=0)
         scored_targets, unusable = make_scored_targets(targets, whole, seed, BLOCKS, PERMUTATIONS)
         rows, replicates = rank_targets(candidates, scored_targets, chosen, rank_by, common_dimension)
+    source = _source(labels, features)
+    expectations = expectations_of(candidates, scored_targets, source)
     if not whole.all():
         first = int(np.argmin(whole)) + 1
         notes.append(f"{np.sum(~whole)} rows left out whose features are not finite, the first row {first}.")
     rows += [failed_row(target, chosen[0], "", reason) for target, reason in unusable]
-    frame = ranking_frame(_source(labels, features), rows)
+    frame = ranking_frame(source, with_expectations(rows, expectations, {}, source, {}))
     arguments = {
         "features": [str(name) for name in features],
         "labels": str(labels) if isinstance(labels, str | Path) else None,
@@ -169,7 +174,9 @@ def score_features(
         )
     votes = frame.dropna(subset="rank").groupby(["target", "measure"]).ngroups
     consensus = consensus_table(frame, replicates) if votes > 1 else None
-    return Ranking(frame, notes, _run_record(arguments), replicates, consensus, table)
+    run = _run_record(arguments) | {"seconds": round(time.perf_counter() - started, 2)}
+    advice = size_advice(scored_targets) + label_advice(scored_targets)
+    return Ranking(frame, advice, notes, run, replicates, expectations, consensus, table)
 
 
 def _common_length(

@@ -11,6 +11,12 @@ permuted values. The variance of the excess is therefore put together of two par
 chance alone does; and what the jackknife finds for the true labels above what it finds for permuted ones,
 for what the signal adds. Where it finds clearly less (labels that the features determine move less than
 chance labels), the first part is reduced in proportion.
+
+What the signal adds is a difference of two jackknife variances, kept where it is positive. It is therefore
+too large on average where there is no signal, and most so where the excess happens to be large, so that an
+interval of one width would hardly ever leave out 0 by mistake. The interval of one candidate's mean excess is
+instead the set of means that the excess does not contradict, as Wilson's is for a proportion: the signal adds
+to the variance in proportion to the mean that is looked at, and nothing at 0, where chance alone decides.
 """
 
 from __future__ import annotations
@@ -31,6 +37,21 @@ _FEWEST_JACKKNIFED = 2
 _FEWEST_PERMUTATIONS = 5
 # Quantile of the normal distribution at 95 %.
 _ONE_SIDED = 1.645
+
+
+@dataclass(frozen=True)
+class _Variance:
+    """Variance of an excess in its two parts, with the degrees of freedom of the first and of the sum.
+
+    Where the null says nothing of it, all counts as the signal's.
+    """
+
+    by_chance: float
+    chance_degrees: int
+    by_signal: float
+    degrees: float
+    tilt: float = 0.0
+    """By how much chance alone makes the variance grow with the mean."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +137,8 @@ class Replicates:
         return bool(np.isfinite(self.deletions).all())
 
     @cached_property
-    def _variance(self) -> tuple[float, float]:
-        """Variance of the excess over samples of as many molecules, and its degrees of freedom."""
+    def _variance(self) -> _Variance:
+        """Variance of the excess over samples of as many molecules."""
         blocks = len(self.deletions) - 1
         whole = _jackknife_variance(self.deletions)
         values = np.concatenate([self._null, self.spread])
@@ -125,7 +146,7 @@ class Replicates:
         of_mean = chance / max(1, len(self._null))
         deleted = len(self._jackknifed)
         if deleted < _FEWEST_JACKKNIFED or len(values) < _FEWEST_PERMUTATIONS:
-            return whole + (0.0 if deleted else of_mean), blocks - 1.0
+            return _Variance(0.0, 0, whole + (0.0 if deleted else of_mean), blocks - 1.0)
         centred = self._jackknifed - self._jackknifed.mean(axis=0)
         of_null = np.array([_jackknife_variance(row) for row in centred]) * deleted / (deleted - 1)
         under_null = float(of_null.mean())
@@ -134,28 +155,56 @@ class Replicates:
         by_signal = max(true - under_null, 0.0)
         variance = by_chance + by_signal
         if variance == 0:
-            return 0.0, blocks - 1.0
+            return _Variance(0.0, 0, 0.0, blocks - 1.0)
         # Satterthwaite: both parts are estimated. What the signal adds scatters as all that the jackknife
         # finds, of which it is a difference.
         scatter = by_chance**2 / (len(values) - 1)
         if by_signal > 0:
             scatter += true**2 / (blocks - 1)
-        return variance, variance**2 / scatter
+        # No less than half of the jackknife's: what both jackknives find may be far more than they differ by.
+        degrees = max(variance**2 / scatter, (blocks - 1) / 2)
+        return _Variance(by_chance, len(values) - 1, by_signal, degrees, _tilt(values))
 
     @property
     def error(self) -> float:
         """Standard error of the excess."""
-        return float(np.sqrt(self._variance[0]))
+        return float(np.sqrt(self._variance.by_chance + self._variance.by_signal))
 
     @property
     def degrees(self) -> float:
         """Degrees of freedom of :attr:`error`."""
-        return self._variance[1]
+        return self._variance.degrees
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """Interval of the mean excess: what other samples of as many molecules would give on average."""
+        """Interval of a mean difference, or of any mean whose variance does not depend on it."""
         reach = student_quantile(self.degrees, level) * self.error
         return self.excess - reach, self.excess + reach
+
+    def interval_of_excess(self, level: float = LEVEL) -> tuple[float, float]:
+        """Interval of the mean excess: what other samples of as many molecules would give on average.
+
+        The means m with (excess - m)^2 <= a + b m: a is what chance may move the excess by, b m what the
+        signal adds; nothing at 0. Where the excess is one of chance, the jackknife does not see a signal that
+        was missed, and the upper end is no less than that of a sum of squares as skewed as the null. Of one
+        candidate alone: a difference of two that are equal has a variance by the signal too.
+        """
+        variance = self._variance
+        if variance.by_chance == 0:
+            return self.interval(level)
+        chance = student_quantile(variance.chance_degrees, level) ** 2
+        a = chance * variance.by_chance
+        reach = np.sqrt(a)
+        signal = student_quantile(variance.degrees, level) ** 2 * variance.by_signal
+        low, high = self.excess - reach, self.excess + reach
+        if low > 0:
+            low = _root(self.excess, a, signal / self.excess, -1)
+        if high > 0:
+            # What is found beside an excess that chance explains is mostly scatter, and need not grow.
+            high = _root(self.excess, a, signal / max(self.excess, 2 * reach), +1)
+        # The root of a sum of squares is about normal, of a variance that does not depend on its mean.
+        missed = min(max(1 - self.excess / reach, 0.0), 1.0) * chance * variance.tilt / 4
+        high = max(high, self.excess + reach + missed)
+        return float(low), float(high)
 
     @property
     def p_value(self) -> float:
@@ -225,7 +274,7 @@ class Estimate:
         than dimensions), the correction is itself uncertain, and alone it would see signals in noise.
         """
         if not corrected:
-            return self.replicates.interval(level)
+            return self.replicates.interval_of_excess(level)
         deletions = self.replicates.deletions
         reach = student_quantile(len(deletions) - 2, level) * jackknife(deletions)[1]
         centres = self.excess, self.corrected
@@ -280,6 +329,18 @@ def _reduction(true: float, of_null: npt.NDArray[np.float64], blocks: int) -> fl
     scatter = np.sqrt(max(2 / (blocks - 1), of_null.var(ddof=1) / mean**2))
     clearly_less = mean * (1 - _ONE_SIDED * scatter)
     return min(true / clearly_less, 1.0) if clearly_less > 0 else 1.0
+
+
+def _root(excess: float, a: float, b: float, side: int) -> float:
+    """Lower (-1) or upper (+1) mean m with (excess - m)^2 = a + b m."""
+    return float(excess + b / 2 + side * np.sqrt(b * excess + b**2 / 4 + a))
+
+
+def _tilt(values: npt.NDArray[np.float64]) -> float:
+    """By how much the variance grows with the mean in an exponential family: third over second cumulant."""
+    centred = values - values.mean()
+    second = float((centred**2).mean())
+    return max(float((centred**3).mean()) / second, 0.0) if second > 0 else 0.0
 
 
 def _jackknife_variance(replicates: npt.NDArray[np.float64]) -> float:

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -52,9 +53,19 @@ def test_score_prints_a_ranking_and_nothing_else(run):
     code, out, _ = run("score", "freesolv", *FAST)
     assert code == 0
     lines = out.splitlines()
-    assert lines[0] == "freesolv: freesolv (regression), transrate, 642 molecules"
-    assert lines[1].split() == ["#", "t", "encoder", "layer", "d", "value", "null", "excess", "+-"]
-    assert [line.split()[0] for line in lines[2:4]] == ["1", "2"]
+    assert re.fullmatch(r"freesolv: regression, 642 molecules, 2 candidates, (\d+|under 1) s", lines[0])
+    assert lines[1].startswith("Fine-tune   nothing: only baselines were ranked")
+    header = next(line for line in lines if line.startswith("tier"))
+    assert header.split() == ["tier", "encoder", "layer", "TransRate", "frozen", "fine-tuned", "prior"]
+
+
+def test_score_shows_the_columns_that_are_asked_for(run):
+    code, out, _ = run("score", "freesolv", *FAST, "--columns", "encoder, null_mean")
+    assert code == 0
+    assert re.search(r"^encoder +null_mean$", out, re.MULTILINE)
+    code, _, err = run("score", "freesolv", *FAST, "--columns", "nothing")
+    assert code == 2
+    assert "no column 'nothing' (--columns); there are rank, tier" in err
 
 
 def test_score_formats_agree(run, tmp_path):
@@ -162,7 +173,7 @@ def test_a_reader_that_leaves_early_is_no_error():
         f"{sys.executable} -m molrate score freesolv -e ecfp4 --layer all | head -1; echo ${{PIPESTATUS[0]}}"
     )
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert result.stdout == "freesolv: freesolv (regression), transrate, 642 molecules\n0\n"
+    assert re.fullmatch(r"freesolv: regression, 642 molecules, 1 candidate, .* s\n0\n", result.stdout)
     assert result.stderr == ""
 
 

@@ -107,7 +107,7 @@ def test_options_of_libraries_mean_nothing_to_one_table(library, tmp_path):
 def test_best_ranks_first(library, tmp_path, monkeypatch):
     monkeypatch.setattr("molrate.ranking.score.default_encoders", lambda: ["ecfp4", "rdkit-descriptors"])
     done = invoke("screen", library, "--train", "freesolv", "-o", tmp_path / "out", "--jobs", 1)
-    assert "freesolv: freesolv (regression), transrate, 642 molecules" in done.output
+    assert "freesolv: regression, 642 molecules" in done.output
     assert "by a linear model on rdkit-descriptors, values" in done.output
 
 

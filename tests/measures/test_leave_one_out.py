@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from molrate.errors import InputError
 from molrate.measures import leave_one_out, loo, make_sample
-from molrate.measures.leave_one_out import PENALTIES, LeaveOneOut
+from molrate.measures.leave_one_out import PENALTIES, LeaveOneOut, decompose
 from molrate.measures.rowspace import bounded_rows
 from molrate.statistics.intervals import estimate
 
@@ -199,3 +199,20 @@ def test_what_cannot_be_left_out_is_refused():
         loo(features, labels[:-1])
     with pytest.raises(InputError, match="holds all of a class"):
         LeaveOneOut().replicates(make_sample(features, np.arange(30) == 3))
+
+
+@pytest.mark.parametrize("d", [5, 60])
+def test_without_a_block_fits_are_made_anew(d):
+    generator = np.random.default_rng(3)
+    rows, columns = generator.normal(size=(40, d)), generator.normal(size=(40, 2))
+    groups = np.r_[np.arange(20), np.arange(10), np.arange(10)]
+    deleted, penalty = groups % 4 == 1, 0.3
+    kernel = decompose(rows, groups)
+    errors = kernel.errors_without(kernel.residual_maker(penalty), columns, deleted)
+    scaled = (rows - rows.mean(axis=0)) * np.sqrt(40 / ((rows - rows.mean(axis=0)) ** 2).sum())
+    for row in np.flatnonzero(~deleted):
+        kept = ~deleted & (groups != groups[row])
+        model = Ridge(alpha=penalty, solver="cholesky").fit(scaled[kept], columns[kept])
+        predicted = model.predict(scaled[[row]])[0]
+        np.testing.assert_allclose(errors[row], columns[row] - predicted, atol=1e-9)
+    assert not errors[deleted].any()

@@ -17,6 +17,7 @@ from molrate.ranking.contamination import (
     LABEL_SOURCES,
     contamination_notes,
     is_suspect,
+    seen_encoders,
     seen_labels,
     seen_shares,
 )
@@ -51,7 +52,7 @@ def test_every_dataset_that_ships_has_its_sources():
 def test_notes_name_encoders_and_labels():
     cards = [card("admet", "bbb-martins"), card("assays", "chembl-assays"), card("masking")]
     (note,) = contamination_notes(cards, "bbbp")
-    assert note.startswith("admet was trained on labels of bbbp (bbb-martins)")
+    assert note.startswith("Trained on labels of bbbp (bbb-martins): admet.")
     (note,) = contamination_notes(cards, "mine")
     assert note.startswith("Trained on measurements (bbb-martins, chembl-assays): admet, assays.")
     assert contamination_notes(cards, "freesolv") == []
@@ -67,7 +68,11 @@ def seen():
 
 def test_a_ranking_says_who_has_seen_its_labels_and_leaves_them_out_when_asked(seen):
     ranking = molrate.score("freesolv", encoders=[seen, "rdkit-descriptors"])
-    assert any("ecfp4 was trained on labels of freesolv" in note for note in ranking.notes)
+    assert any("Trained on labels of freesolv (freesolv): ecfp4" in note for note in ranking.advice)
+    assert ranking.frame.set_index("encoder")["labels_seen"].to_dict() == {
+        "ecfp4": "yes",
+        "rdkit-descriptors": "",
+    }
     assert len(ranking.frame) == 2
     ranking = molrate.score("freesolv", encoders=[seen, "rdkit-descriptors"], exclude_contaminated=True)
     assert ranking.frame["encoder"].tolist() == ["rdkit-descriptors"]
@@ -102,7 +107,8 @@ def test_an_encoder_is_suspect_from_more_than_a_fifth_of_the_molecules(monkeypat
     cards = [encoder.card for encoder in encoders]
     assert [is_suspect(each, "freesolv", {"third": 0.3}) for each in cards] == [False, False, True]
     (note,) = contamination_notes(cards, "mine", {"third": 0.3})
-    assert note.startswith("third was trained on measurements of 30% of these molecules: ")
+    assert note.startswith("Trained on measurements of these molecules: third of 30%")
+    assert seen_encoders(cards, "mine", {"third": 0.3}) == {"third": "unknown"}
 
 
 def test_molecules_are_known_whatever_their_marks_and_order():
@@ -144,6 +150,7 @@ def test_a_table_of_known_molecules_under_another_name_is_recognised(tmp_path):
     encoder.card = replace(encoder.card, molecules_seen=["freesolv"])
     arguments = {"target": "y", "encoders": [encoder, "rdkit-descriptors"]}
     ranking = molrate.score(tmp_path / "mine.csv", **arguments)
-    assert any("measurements of 100% of these molecules (in freesolv)" in note for note in ranking.notes)
+    assert any("ecfp4 of 100% (in freesolv)" in note for note in ranking.advice)
+    assert ranking.frame.set_index("encoder").loc["ecfp4", "labels_seen"] == "unknown"
     ranking = molrate.score(tmp_path / "mine.csv", exclude_contaminated=True, **arguments)
     assert ranking.frame["encoder"].tolist() == ["rdkit-descriptors"]

@@ -162,7 +162,8 @@ def test_a_target_that_loses_its_molecules_to_an_encoder_is_unusable():
 
 def test_without_baselines_the_ranking_says_what_it_cannot(published_weights):
     ranking = molrate.score("freesolv", encoders=["gcn-supervised"])
-    assert any("No baseline was ranked" in note for note in ranking.notes)
+    assert any("No baseline was ranked" in note for note in ranking.advice)
+    assert ranking.verdict.choices[0].worth_it.startswith("not known: no fingerprints or descriptors")
 
 
 def test_too_few_molecules_for_the_dimension_are_flagged(esol):

@@ -1,0 +1,402 @@
+"""The decision of a ranking: what to fine-tune, whether it is worth it, how sure that is.
+
+Every sentence is made from the rows of the ranking and from expected errors; see
+:mod:`molrate.ranking.expected` for these.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from molrate.encoders.cards import BASELINES
+from molrate.ranking.expected import METRIC, Expectations, Expected, Performance
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEEN = "yes"
+"""Of an encoder that was trained on labels of the dataset."""
+_NAMED = 3
+_FINE_TUNE, _TAKE, _WORTH, _SURE, _ALL = "Fine-tune", "Take", "Worth it?", "How sure", "For all"
+_NOTHING_SHOWS = (
+    "no candidate alone, nor the luckiest of them all, is told from a guess at 95 %. That does not exclude a "
+    "weak relation, which more molecules would show."
+)
+_BETTER, _SAME, _WORSE = "better", "no clear difference", "worse"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The proposed encoder against a baseline, on the same molecules.
+
+    Attributes
+    ----------
+    baseline : str
+    value : float
+        What the baseline is expected to reach.
+    gain, low, high : float
+        How much better the encoder is, with a 95 % interval.
+    outcome : {"better", "no clear difference", "worse"}
+        What the interval decides.
+    """
+
+    baseline: str
+    value: float
+    gain: float
+    low: float
+    high: float
+
+    @property
+    def outcome(self) -> str:
+        """What the interval decides."""
+        return _BETTER if self.low > 0 else _WORSE if self.high < 0 else _SAME
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The decision for one target.
+
+    Attributes
+    ----------
+    target, task : str
+    molecules, candidates : int
+    encoder, layer : str
+        What to fine-tune; empty where nothing is proposed.
+    metric, unit : str
+        ``rmse`` or ``auroc``, and the unit of the first.
+    decimals : int
+        With which figures of the metric are written.
+    expected, low, high : float
+        Fine-tuned error or area to expect for molecules not seen, with a 95 % interval; frozen where nothing
+        says what fine-tuning does.
+    tied : tuple of str
+        Other encoders that these molecules do not tell from it.
+    comparisons : tuple of Comparison
+        With baselines, the best first.
+    trainable : bool
+        Whether candidates are encoders; given features are taken as they are.
+    finetuned : bool
+        Whether comparisons are of fine-tuned models; of frozen features otherwise.
+    fine_tune, worth_it : str
+        Sentences.
+    """
+
+    target: str
+    task: str
+    molecules: int
+    candidates: int
+    encoder: str
+    layer: str
+    metric: str
+    unit: str
+    decimals: int
+    expected: float
+    low: float
+    high: float
+    tied: tuple[str, ...]
+    comparisons: tuple[Comparison, ...]
+    trainable: bool
+    finetuned: bool
+    fine_tune: str
+    worth_it: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The decision of a ranking.
+
+    Attributes
+    ----------
+    dataset : str
+    heading : str
+        What was ranked.
+    choices : tuple of Choice
+        One for each target.
+    encoder, layer : str
+        What to fine-tune for all targets, the one of best mean rank; empty where nothing is proposed.
+    how_sure : str
+
+    Examples
+    --------
+    >>> print(molrate.score("freesolv").verdict)
+    """
+
+    dataset: str
+    heading: str
+    choices: tuple[Choice, ...]
+    encoder: str
+    layer: str
+    how_sure: str
+
+    @property
+    def labelled(self) -> list[tuple[str, str]]:
+        """Sentences with the question each answers, in reading order; the heading has none."""
+        lines = [("", self.heading)]
+        for choice in self.choices:
+            if len(self.choices) > 1:
+                lines.append(("", f"{choice.target}: {choice.task}, {choice.molecules} molecules"))
+            lines += [
+                (_FINE_TUNE if choice.trainable else _TAKE, choice.fine_tune),
+                (_WORTH, choice.worth_it),
+            ]
+        if len(self.choices) > 1 and self.encoder:
+            lines.append((_ALL, f"{self.encoder}, of the best mean rank over the targets."))
+        return [*lines, (_SURE, self.how_sure)]
+
+    @property
+    def sentences(self) -> list[str]:
+        """All of it, a line each."""
+        return [f"{label}  {text}" if label else text for label, text in self.labelled]
+
+    def record(self) -> dict[str, Any]:
+        """Plain values."""
+        record = asdict(self)
+        for choice, made in zip(record["choices"], self.choices, strict=True):
+            for comparison, kept in zip(choice["comparisons"], made.comparisons, strict=True):
+                comparison["outcome"] = kept.outcome
+            for name in ("expected", "low", "high"):
+                choice[name] = choice[name] if math.isfinite(choice[name]) else None
+        return record
+
+    def __str__(self) -> str:
+        return "\n".join(self.sentences)
+
+
+def make_verdict(
+    frame: pd.DataFrame,
+    measure: str,
+    expectations: Expectations,
+    how_sure: str,
+    seconds: float | None = None,
+) -> Verdict:
+    """The decision that rows of a ranking and expected errors lead to.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Of a :class:`molrate.Ranking`.
+    measure : str
+        That orders.
+    expectations : Expectations
+    how_sure : str
+    seconds : float, optional
+        What the ranking took.
+    """
+    rows = frame[(frame["measure"] == measure) & (frame["encoder"] != "")]
+    choices = []
+    for target, of_target in rows.groupby("target", sort=False):
+        choices.append(_Chooser(str(target), of_target, expectations).choose())
+    encoder, layer = _for_all(rows, choices)
+    if all(expectations.beat_guessing(choice.target) is False for choice in choices):
+        how_sure = _NOTHING_SHOWS
+    dataset = str(frame["dataset"].iloc[0]) if len(frame) else ""
+    heading = _heading(dataset, rows, choices, seconds)
+    return Verdict(dataset, heading, tuple(choices), encoder, layer, how_sure)
+
+
+def _heading(dataset: str, rows: pd.DataFrame, choices: Sequence[Choice], seconds: float | None) -> str:
+    things = "rows" if (rows["kind"] == "features").any() else "molecules"
+    if len(choices) == 1:
+        (choice,) = choices
+        named = dataset if choice.target == dataset else f"{dataset}, {choice.target}"
+        parts = [f"{named}: {choice.task}", f"{choice.molecules} {things}"]
+    else:
+        parts = [f"{dataset}: {len(choices)} targets"]
+    count = rows.drop_duplicates(["encoder", "layer"]).shape[0]
+    parts.append("1 candidate" if count == 1 else f"{count} candidates")
+    if seconds is not None:
+        parts.append(f"{seconds:.0f} s" if seconds >= 1 else "under 1 s")
+    return ", ".join(parts)
+
+
+def _for_all(rows: pd.DataFrame, choices: Sequence[Choice]) -> tuple[str, str]:
+    """Encoder and layer of the best mean rank among those that may be proposed for every target."""
+    if not any(choice.encoder for choice in choices):
+        return "", ""
+    if len(choices) == 1:
+        return choices[0].encoder, choices[0].layer
+    ranked = eligible(rows)
+    ranks = ranked.groupby(["encoder", "layer"], sort=False)["rank"].agg(["mean", "count"])
+    everywhere = ranks[ranks["count"] == len(choices)]
+    if everywhere.empty:
+        return "", ""
+    best = everywhere.reset_index().iloc[int(everywhere["mean"].to_numpy(dtype=float).argmin())]
+    return str(best["encoder"]), str(best["layer"])
+
+
+def eligible(rows: pd.DataFrame) -> pd.DataFrame:
+    """Ranked rows of what may be proposed: pretrained, and not on labels of the dataset."""
+    return rows[rows["rank"].notna() & ~rows["kind"].isin(BASELINES) & (rows["labels_seen"] != SEEN)]
+
+
+@dataclass(frozen=True)
+class _Chooser:
+    """Makes the decision for one target.
+
+    `rows` are those of one target and measure, best first.
+    """
+
+    target: str
+    rows: pd.DataFrame
+    expectations: Expectations
+
+    @property
+    def unit(self) -> str:
+        """Of the target; empty where it is not known."""
+        return str(self.rows["unit"].iloc[0])
+
+    @property
+    def trainable(self) -> bool:
+        """Whether candidates are encoders."""
+        return bool((self.rows["kind"] != "features").any())
+
+    @property
+    def decimals(self) -> int:
+        """Two for areas; of errors as many as the error of a guess asks for."""
+        guess = self.expectations.guesses.get(self.target)
+        if guess is None or guess.metric == "auroc" or guess.value <= 0:
+            return 2
+        place = math.floor(math.log10(guess.value))
+        return max(0, 2 - place) if place >= 0 else 1 - place
+
+    def show(self, value: float) -> str:
+        """A figure of the metric."""
+        return f"{value:.{self.decimals}f}"
+
+    def choose(self) -> Choice:
+        """Decide."""
+        ranked, proposable = self.rows[self.rows["rank"].notna()], eligible(self.rows)
+        useless = self.expectations.beat_guessing(self.target) is False
+        first = None if useless or proposable.empty else proposable.iloc[0]
+        best = None if first is None else self._expected(first)
+        comparisons = self._comparisons(best)
+        sizes = self.rows["n"].dropna()
+        low, high = (float("nan"),) * 2 if best is None else best.best.interval()
+        metric = METRIC[str(self.rows["task"].iloc[0])]
+        tied = [] if first is None else self._tied(first, proposable)
+        return Choice(
+            self.target,
+            str(self.rows["task"].iloc[0]),
+            int(sizes.iloc[0]) if len(sizes) else 0,
+            len(self.rows),
+            "" if first is None else str(first["encoder"]),
+            "" if first is None else str(first["layer"]),
+            metric,
+            self.unit,
+            self.decimals,
+            float("nan") if best is None else best.best.value,
+            low,
+            high,
+            tuple(tied),
+            tuple(comparisons),
+            self.trainable,
+            best is not None and best.finetuned is not None and not best.related,
+            self._nothing(useless, ranked) if first is None else self._proposal(first, best, tied),
+            self._worth(useless, best, comparisons),
+        )
+
+    def _expected(self, row: pd.Series) -> Expected | None:
+        return self.expectations.by_candidate.get((self.target, str(row["encoder"]), str(row["layer"])))
+
+    def _tied(self, first: pd.Series, proposable: pd.DataFrame) -> list[str]:
+        """Encoders of the first tier that differ from the best row no more than it may."""
+        close = proposable[(proposable["tier"] == first["tier"]) & (proposable["gap_to_best_low"] <= 0)]
+        names = dict.fromkeys(str(name) for name in close["encoder"])
+        return [name for name in names if name != first["encoder"]]
+
+    def _baselines(self) -> list[tuple[str, Performance]]:
+        """Computed features with what to expect of them, the best first."""
+        rows = self.rows[self.rows["kind"] == "baseline"]
+        found = [(str(row["encoder"]), self._expected(row)) for _, row in rows.iterrows()]
+        known = [(name, each.frozen) for name, each in found if each is not None]
+        return sorted(known, key=lambda pair: pair[1].loss)
+
+    def _comparisons(self, best: Expected | None) -> list[Comparison]:
+        if best is None:
+            return []
+        return [
+            Comparison(name, baseline.value, *best.measured.gain_over(baseline))
+            for name, baseline in self._baselines()
+        ]
+
+    def _proposal(self, first: pd.Series, best: Expected | None, tied: Sequence[str]) -> str:
+        sentence = str(first["encoder"])
+        if self.rows["encoder"].value_counts().max() > 1:
+            sentence += f", layer {first['layer']}"
+        if best is not None:
+            sentence += f": {self._promise(best)}"
+        if tied:
+            more = f" and {len(tied) - _NAMED} more" if len(tied) > _NAMED else ""
+            sentence += f". Tied with it: {', '.join(tied[:_NAMED])}{more}"
+        return sentence + "."
+
+    def _promise(self, expected: Expected) -> str:
+        """What to expect, fine-tuned and as it is where the first comes from other datasets."""
+        if not expected.related:
+            frozen = " as it is" if expected.finetuned is None and self.trainable else ""
+            return f"{self._performance(expected.best)}{frozen}"
+        low, high = (self.show(bound) for bound in expected.best.interval())
+        return (
+            f"{self._performance(expected.frozen)} as it is; fine-tuned about "
+            f"{self.show(expected.best.value)} ({low} to {high}), going by other datasets"
+        )
+
+    def _performance(self, performance: Performance) -> str:
+        low, high = (self.show(bound) for bound in performance.interval())
+        unit = f" {self.unit}" if self.unit and performance.metric == "rmse" else ""
+        metric = performance.metric.upper()
+        return f"expected {metric} {self.show(performance.value)}{unit} (95 %: {low} to {high})"
+
+    def _nothing(self, useless: bool, ranked: pd.DataFrame) -> str:
+        if useless:
+            guess = "their mean" if self.rows["task"].iloc[0] == "regression" else "a coin"
+            count = len(self.rows)
+            none = (
+                "the one candidate does not predict"
+                if count == 1
+                else f"none of the {count} candidates predicts"
+            )
+            return f"nothing yet: {none} {self.target} better than {guess} does."
+        if ranked.empty:
+            return "nothing: no candidate could be ranked; the notes say why."
+        if (ranked["kind"].isin(BASELINES)).all():
+            return "nothing: only baselines were ranked. Name a pretrained encoder with --encoder."
+        return "nothing: every pretrained encoder here was trained on labels of this dataset."
+
+    def _worth(self, useless: bool, best: Expected | None, comparisons: Sequence[Comparison]) -> str:
+        if useless:
+            return (
+                "no: no candidate finds a relation of the labels to structure. Check them, or measure more "
+                "molecules, before training anything."
+            )
+        baselines = self._baselines()
+        if best is None:
+            if not baselines:
+                return "not known: no error could be estimated."
+            name, performance = baselines[0]
+            return f"start from the best baseline, {name}: {self._performance(performance)}."
+        if not comparisons and not self.trainable:
+            guess = self.expectations.guesses[self.target]
+            than = "guessing" if guess.metric == "auroc" else "their mean"
+            return f"{self._compared(Comparison(than, guess.value, *best.measured.gain_over(guess)))}."
+        if not comparisons:
+            return (
+                "not known: no fingerprints or descriptors were ranked beside it; add --encoder ecfp4 and "
+                "--encoder rdkit-descriptors."
+            )
+        word = {_BETTER: "yes", _SAME: "not clear", _WORSE: "no"}[comparisons[0].outcome]
+        frozen = "" if best.finetuned is not None and not best.related else "before fine-tuning it is "
+        parts = [self._compared(each) for each in comparisons[:_NAMED]]
+        return f"{word}: {frozen}{'; '.join(parts)}."
+
+    def _compared(self, comparison: Comparison) -> str:
+        beside = f"{comparison.baseline} ({self.show(comparison.value)})"
+        low, high = self.show(abs(comparison.low)), self.show(abs(comparison.high))
+        if comparison.outcome == _SAME:
+            return f"about as good as {beside}, from {low} worse to {high} better"
+        if comparison.outcome == _WORSE:
+            low, high = high, low
+        return f"{comparison.outcome} than {beside} by {self.show(abs(comparison.gain))} ({low} to {high})"

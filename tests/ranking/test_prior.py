@@ -1,0 +1,107 @@
+"""What the study says before any look at a dataset."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from molrate import paths
+from molrate.benchmarking.agreement import weighted
+from molrate.benchmarking.read import STATIC_LIST, read_results
+from molrate.ranking import frozen, prior
+from molrate.ranking.frozen import frozen_relation, frozen_table
+from molrate.ranking.prior import mean_standing, prior_places, relatives, study_performance
+
+
+@pytest.fixture
+def fresh():
+    """Nothing remembered of the study's files, before and after."""
+    kept = (frozen_relation, frozen_table, prior_places, study_performance)
+    for function in kept:
+        function.cache_clear()
+    yield
+    for function in kept:
+        function.cache_clear()
+
+
+def test_standing_is_the_mean_of_standard_scores_elsewhere():
+    performance = {
+        "a": {"x": 1.0, "y": 3.0},
+        "b": {"x": 30.0, "y": 10.0, "z": 20.0},
+        "flat": {"x": 1, "y": 1},
+    }
+    standing = mean_standing(performance)
+    spread = np.std([30.0, 10.0, 20.0])
+    assert standing == pytest.approx({"x": (-1 + 10 / spread) / 2, "y": (1 - 10 / spread) / 2, "z": 0.0})
+    assert mean_standing(performance, without={"b"}) == {"x": -1.0, "y": 1.0}
+    assert mean_standing({}) == {}
+
+
+def test_a_dataset_says_nothing_of_itself_nor_what_shares_its_molecules():
+    assert relatives("bbbp") == {"bbbp", "b3db", "logbb"}
+    assert relatives("mine") == {"mine"}
+    performance = study_performance()
+    for dataset in ("freesolv", "bbbp"):
+        standing = mean_standing({k: v for k, v in performance.items() if k not in relatives(dataset)})
+        ordered = sorted(standing, key=lambda encoder: -standing[encoder])
+        assert prior_places(dataset) == {encoder: place for place, encoder in enumerate(ordered, 1)}
+    assert prior_places("freesolv") != prior_places("bbbp")
+
+
+def test_the_static_list_of_an_evaluation_is_made_from_the_other_datasets():
+    outcomes = read_results()
+    performance = {
+        outcome.name: dict(zip(outcome.encoders, outcome.mean_truth.tolist(), strict=True))
+        for outcome in outcomes
+    }
+    for outcome in outcomes:
+        standing = mean_standing(performance, relatives(outcome.name))
+        assert outcome.predictors[STATIC_LIST].tolist() == [standing[name] for name in outcome.encoders]
+    taus = [weighted(outcome.predictors[STATIC_LIST], outcome.mean_truth) for outcome in outcomes]
+    assert np.mean(taus) > 0.4
+
+
+def test_one_dataset_alone_has_no_static_list():
+    (outcome,) = read_results(datasets=["freesolv"])
+    assert STATIC_LIST not in outcome.predictors
+
+
+def test_a_relation_is_the_power_that_made_the_losses(fresh, monkeypatch):
+    generator = np.random.default_rng(0)
+    shares = generator.uniform(0.2, 0.9, size=(4, 6))
+    rows = [
+        {
+            "dataset": f"d{place}",
+            "task": "regression",
+            "encoder": f"e{encoder}",
+            "kind": "pretrained",
+            "deviation": 10.0**place,
+            "frozen": share * 10.0**place,
+            "finetuned": share**1.3 * 10.0**place,
+        }
+        for place, own in enumerate(shares)
+        for encoder, share in enumerate(own)
+    ]
+    rows.append(rows[0] | {"kind": "baseline", "finetuned": 99.0})
+    monkeypatch.setattr(frozen, "frozen_table", lambda: pd.DataFrame(rows))
+    relation = frozen_relation("regression")
+    assert (relation.power, relation.scatter) == pytest.approx((1.3, 0.0), abs=1e-9)
+    assert (relation.datasets, relation.encoders) == (4, 6)
+    assert relation.loss(0.5) == pytest.approx(0.5**1.3)
+    assert frozen_relation("regression", "d0").datasets == 3
+    assert frozen_relation("classification") is None
+
+
+def test_the_shipped_rows_give_a_relation_that_helps_no_features_that_say_nothing(fresh):
+    relation = frozen_relation("regression", "freesolv")
+    assert relation.datasets == 4
+    assert relation.loss(1.0) == 1.0
+    assert 0.5 < relation.power < 2
+    assert relation.scatter > 0
+
+
+def test_without_the_studys_files_there_is_no_prior_and_no_relation(fresh, monkeypatch, tmp_path):
+    monkeypatch.setattr(prior, "shipped", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(frozen, "shipped", lambda kind: tmp_path / kind)
+    assert not (tmp_path / paths.EVIDENCE).exists()
+    assert prior_places("freesolv") == {}
+    assert frozen_relation("regression") is None

@@ -1,0 +1,299 @@
+"""The decision of a ranking, in words and as it is drawn, from candidates whose order is known."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from molrate.data.targets import Target
+from molrate.errors import UsageError
+from molrate.measures import MEASURES
+from molrate.ranking import evidence, expected
+from molrate.ranking.candidates import Candidate, ScoredTarget
+from molrate.ranking.evidence import how_sure
+from molrate.ranking.expected import expectations_of
+from molrate.ranking.frozen import Relation
+from molrate.ranking.notes import label_advice, order_advice, size_advice
+from molrate.ranking.ranking import Ranking, rank_targets, ranking_frame, with_expectations
+from molrate.ranking.report import View
+from molrate.ranking.score_features import score_features
+from molrate.statistics.resampling import make_resampling
+
+N = 240
+
+
+@pytest.fixture(autouse=True)
+def relation(monkeypatch):
+    monkeypatch.setattr(expected, "frozen_relation", lambda *_: Relation(1.2, 0.2, 4, 13))
+
+
+def features(quality, seed=0, width=2):
+    """Columns of the signal under noise, and others of noise alone."""
+    generator = np.random.default_rng(seed)
+    return np.c_[signal() + generator.normal(size=(N, 2)) / quality, generator.normal(size=(N, width))]
+
+
+def signal():
+    return np.random.default_rng(99).normal(size=(N, 2))
+
+
+def values(noise=0.4, seed=98):
+    return signal() @ [1.0, 0.7] + noise * np.random.default_rng(seed).normal(size=N)
+
+
+GOOD = Candidate("good", "last", features(4.0, 1), "pretrained", trainable=True)
+FAIR = Candidate("fair", "last", features(0.7, 2), "pretrained", trainable=True)
+BITS = Candidate("ecfp4", "bits", features(0.2, 3), "baseline")
+UNTRAINED = Candidate("net-untrained", "last", features(0.1, 4), "control", trainable=True)
+
+
+def scored(labels, task="regression", name="y", unit=""):
+    labels = np.asarray(labels)
+    classes = tuple(f"c{code}" for code in np.unique(labels)) if task == "classification" else ()
+    target = Target(name, task, labels.astype(float), classes, unit=unit)
+    return ScoredTarget(target, np.arange(len(labels)), make_resampling(labels, task))
+
+
+def ranked(candidates, *targets, measures=("transrate",), seen=None, seconds=2.4):
+    rows, replicates = rank_targets(candidates, targets, [MEASURES[name]() for name in measures])
+    expectations = expectations_of(candidates, targets)
+    units = {each.target.name: each.target.unit for each in targets}
+    frame = ranking_frame("drawn", with_expectations(rows, expectations, units, "drawn", seen or {}))
+    return Ranking(frame, run={"seconds": seconds}, replicates=replicates, expectations=expectations)
+
+
+def test_the_first_lines_say_which_whether_and_how_sure():
+    ranking = ranked([FAIR, GOOD, BITS, UNTRAINED], scored(values(), unit="kJ/mol"))
+    verdict = ranking.verdict
+    (choice,) = verdict.choices
+    assert (verdict.encoder, choice.encoder, choice.metric, choice.unit) == ("good", "good", "rmse", "kJ/mol")
+    assert verdict.heading == "drawn, y: regression, 240 molecules, 4 candidates, 2 s"
+    row = ranking.frame.iloc[0]
+    assert (choice.expected, choice.low, choice.high) == (
+        row["finetuned"],
+        row["finetuned_low"],
+        row["finetuned_high"],
+    )
+    assert choice.low < choice.expected < choice.high
+    assert f"good: expected RMSE {row['frozen']:.2f} kJ/mol (95 %: " in choice.fine_tune
+    assert f"fine-tuned about {row['finetuned']:.2f}" in choice.fine_tune
+    assert "going by other datasets" in choice.fine_tune
+    (against,) = choice.comparisons
+    bits = ranking.frame.set_index("encoder").loc["ecfp4"]
+    assert against.gain == pytest.approx(bits["frozen"] - row["frozen"])
+    assert (against.outcome, choice.finetuned) == ("better", False)
+    assert choice.worth_it.startswith(
+        f"yes: before fine-tuning it is better than ecfp4 ({bits['frozen']:.2f})"
+    )
+    assert [label for label, _ in verdict.labelled] == ["", "Fine-tune", "Worth it?", "How sure"]
+    assert str(verdict) == "\n".join(verdict.sentences)
+
+
+def test_a_baseline_that_is_better_or_as_good_is_said_to_be():
+    best = Candidate("descriptors", "values", features(40.0, 5, 0), "baseline")
+    assert ranked([FAIR, best, BITS], scored(values())).verdict.choices[0].worth_it.startswith("no: ")
+    almost = GOOD.features + 0.01 * np.random.default_rng(6).normal(size=GOOD.features.shape)
+    same = Candidate("same", "values", almost, "baseline")
+    sentence = ranked([GOOD, same], scored(values())).verdict.choices[0].worth_it
+    assert re.match(r"not clear: .*about as good as same \(.*\), from .* worse to .* better\.$", sentence)
+
+
+def test_encoders_not_told_from_the_first_are_named():
+    twins = [
+        Candidate(f"twin-{place}", "last", features(4.0, place), "pretrained") for place in range(10, 15)
+    ]
+    choice = ranked([*twins, UNTRAINED], scored(values())).verdict.choices[0]
+    assert len(choice.tied) == 4
+    assert "and 1 more" in choice.fine_tune
+    assert "net-untrained" not in choice.tied
+    assert ranked([GOOD, UNTRAINED], scored(values())).verdict.choices[0].tied == ()
+
+
+def test_where_nothing_helps_it_says_so():
+    shuffled = np.random.default_rng(7).permutation(values())
+    ranking = ranked([GOOD, FAIR, BITS], scored(shuffled))
+    verdict = ranking.verdict
+    (choice,) = verdict.choices
+    assert (verdict.encoder, choice.encoder) == ("", "")
+    assert choice.fine_tune == "nothing yet: none of the 3 candidates predicts y better than their mean does."
+    assert choice.worth_it.startswith("no: no candidate finds a relation of the labels to structure.")
+    assert "three" not in verdict.how_sure
+    assert order_advice(ranking) == []
+    assert verdict.record()["choices"][0]["expected"] is None
+    json.dumps(verdict.record(), allow_nan=False)
+
+
+def test_only_baselines_and_only_contaminated_encoders_leave_nothing_to_fine_tune():
+    bits = Candidate("ecfp4", "bits", features(0.7, 3), "baseline")
+    choice = ranked([bits], scored(values())).verdict.choices[0]
+    assert choice.fine_tune.startswith("nothing: only baselines were ranked")
+    assert choice.worth_it.startswith("start from the best baseline, ecfp4: expected RMSE")
+    choice = ranked([GOOD, BITS], scored(values()), seen={"good": "yes"}).verdict.choices[0]
+    assert choice.fine_tune.startswith("nothing: every pretrained encoder here was trained on labels")
+    # Those of whom nobody knows are proposed, and the notes say what to mind.
+    assert ranked([GOOD, BITS], scored(values()), seen={"good": "unknown"}).verdict.encoder == "good"
+    assert ranked([GOOD, FAIR], scored(values()), seen={"good": "yes"}).verdict.encoder == "fair"
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_classes_are_expected_by_their_area(n_classes):
+    codes = np.digitize(values(), np.quantile(values(), np.arange(1, n_classes) / n_classes))
+    choice = ranked([GOOD, BITS], scored(codes, "classification")).verdict.choices[0]
+    assert (choice.encoder, choice.metric) == ("good", "auroc")
+    assert re.match(r"good: expected AUROC 0\.\d\d \(95 %: 0\.\d\d to 0\.\d\d\) as it is", choice.fine_tune)
+    assert choice.comparisons[0].gain > 0
+
+
+def test_several_targets_have_a_choice_each_and_one_for_all():
+    other = np.where(values() > 0, 1, 0)
+    ranking = ranked([GOOD, FAIR, BITS], scored(values(), name="a"), scored(other, "classification", "b"))
+    verdict = ranking.verdict
+    assert [choice.target for choice in verdict.choices] == ["a", "b"]
+    assert verdict.heading == "drawn: 2 targets, 3 candidates, 2 s"
+    assert ("For all", "good, of the best mean rank over the targets.") in verdict.labelled
+    text = ranking.to_text()
+    assert text.count("How sure") == 1
+    assert text.count("tier encoder") == 2
+
+
+def test_given_features_are_taken_and_compared_with_a_guess():
+    ranking = score_features({"good": GOOD.features, "fair": FAIR.features}, values())
+    assert [label for label, _ in ranking.verdict.labelled][1] == "Take"
+    assert re.match(
+        r"better than their mean \(.*\) by .* \(.* to .*\)\.", ranking.verdict.choices[0].worth_it
+    )
+    assert "fine-tuned about" not in str(ranking)
+
+
+def test_how_sure_is_the_studys_or_not_known(monkeypatch):
+    sentence = how_sure("transrate", "excess")
+    assert re.match(r"on 8 datasets, the first of such a list came out \d+% worse", sentence)
+    assert "18 networks" in sentence
+    assert how_sure("mine", "excess").startswith("not known: an order by mine (excess)")
+    monkeypatch.setattr(evidence, "agreement_table", lambda: None)
+    assert how_sure("transrate", "excess") == "not known: the files of molrate's study are not here."
+    assert evidence.evidence_notes(["transrate"], "excess") == [
+        "How far to trust it: not known: the files of molrate's study are not here."
+    ]
+
+
+def test_what_an_order_hides_is_said():
+    above = Candidate("net-untrained", "last", features(4.0, 8), "control")
+    ranking = ranked([FAIR, above], scored(values()))
+    (note,) = order_advice(ranking)
+    assert "net-untrained, which was never trained, comes before every pretrained encoder" in note
+    assert order_advice(ranked([GOOD, UNTRAINED], scored(values()))) == []
+
+
+def test_labels_that_are_few_or_rare_say_what_to_do():
+    few = scored(values()[:30])
+    assert size_advice([few]) == [
+        "y: 30 molecules are too few to rank by. Go by the prior and the baselines, and rank again with "
+        "50 or more."
+    ]
+    assert size_advice([scored(values())]) == []
+    (rare,) = label_advice([scored(np.arange(400) < 20, "classification")])
+    assert "5% are of class" in rare
+    assert "--metric auprc" in rare
+    (fewer,) = label_advice([scored(np.arange(400) < 6, "classification")])
+    assert "only 6 molecules of class" in fewer
+    assert label_advice([scored(np.arange(400) % 2, "classification"), few]) == []
+
+
+def lines_of(ranking, **view):
+    return ranking.to_text(View(**view)).split("\n")
+
+
+def test_a_piped_ranking_has_80_columns_and_no_colours_and_a_terminals_has():
+    ranking = ranked([GOOD, FAIR, BITS, UNTRAINED], scored(values()))
+    plain = lines_of(ranking)
+    assert max(map(len, plain)) <= 80
+    assert "\x1b" not in "\n".join(plain)
+    assert plain[0] == ranking.verdict.heading
+    drawn = "\n".join(lines_of(ranking, colour=True))
+    assert "\x1b[" in drawn
+    without = re.sub(r"\x1b\[[0-9;]*m", "", drawn)
+    assert [line.rstrip() for line in without.split("\n")] == plain
+
+
+def test_ten_encoders_the_baselines_and_a_control_are_shown_and_all_if_asked_for():
+    many = [Candidate(f"e{place}", "last", features(3.0, place), "pretrained") for place in range(12)]
+    controls = [
+        Candidate(f"c{place}-untrained", "last", features(0.1, place), "control") for place in range(3)
+    ]
+    ranking = ranked([*many, *controls, BITS], scored(values()))
+    table = "\n".join(lines_of(ranking))
+    shown = re.findall(r"^[A-Z] ?=? +(\S+)", table, re.MULTILINE)
+    assert sum(name.startswith("e") and name != "ecfp4" for name in shown) == 10
+    assert "ecfp4" in shown
+    assert sum("untrained" in name for name in shown) == 1
+    assert "... 4 more rows: --all" in table
+    every = re.findall(r"^[A-Z] ?=? +(\S+)", "\n".join(lines_of(ranking, every=True)), re.MULTILINE)
+    assert len(every) == 16
+
+
+def test_columns_are_chosen_and_unknown_ones_refused():
+    ranking = ranked([GOOD, BITS], scored(values()))
+    text = "\n".join(lines_of(ranking, columns=["encoder", "null_mean"]))
+    assert re.search(r"^encoder +null_mean$", text, re.MULTILINE)
+    with pytest.raises(UsageError, match=r"no column 'nul' \(columns=\); there are rank, tier"):
+        lines_of(ranking, columns=["nul"])
+
+
+def test_a_warning_that_all_rows_share_is_said_once_and_others_are_marked():
+    ranking = ranked([GOOD, FAIR, BITS], scored(values()))
+    ranking.frame["status"] = "unreliable"
+    ranking.frame["note"] = "too few"
+    text = "\n".join(lines_of(ranking))
+    assert text.count("too few") == 1
+    assert "unreliable in every row" in text
+    assert "*" not in text.split("\n\n")[1]
+    ranking.frame.loc[0, "status"] = "ok"
+    text = "\n".join(lines_of(ranking))
+    assert "unreliable in 2 of 3 rows (*)" in text
+    assert text.split("\n\n")[1].count("*") == 2
+
+
+def test_a_handful_of_advice_is_shown_and_the_rest_counted():
+    ranking = ranked([GOOD, BITS], scored(values()))
+    ranking.advice.extend(f"advice {place}" for place in range(8))
+    ranking.notes.append("a note")
+    text = "\n".join(lines_of(ranking))
+    assert "! advice 4" in text
+    assert "advice 5" not in text
+    assert "-v: 3 more warnings" in text
+    whole = "\n".join(lines_of(ranking, verbose=True))
+    assert "advice 7" in whole
+    assert "- a note" in whole
+    assert "null: its mean under permuted labels" in whole
+
+
+def test_the_file_and_the_notebook_have_the_same_verdict():
+    ranking = ranked([GOOD, BITS], scored(values(), name="<y>"))
+    document = json.loads(ranking.to_json())
+    assert document["verdict"]["encoder"] == "good"
+    assert document["verdict"]["choices"][0]["comparisons"][0]["outcome"] == "better"
+    html = ranking._repr_html_()
+    assert "<b>Fine-tune</b> good: expected RMSE" in html
+    assert "ecfp4 (baseline)" in html
+    assert "<y>" not in html
+    assert "&lt;y&gt;" in html
+
+
+def test_layers_say_where_to_cut():
+    layers = [features(share, place) for place, share in enumerate((0.3, 4.0, 0.2))]
+    deep = [Candidate("deep", f"l{place}", layer, "pretrained") for place, layer in enumerate(layers)]
+    flat = [
+        Candidate("flat", f"l{place}", features(1.5, 20) + 0.01 * features(1.0, 21 + place), "pretrained")
+        for place in range(3)
+    ]
+    ranking = ranked([*deep, *flat, BITS], scored(values()))
+    table = ranking.layers.set_index("encoder")
+    assert table.loc["deep", "cut_at"] == "l1"
+    assert table.loc["deep", "frozen_best"] < table.loc["deep", "frozen_last"]
+    # No layer is clearly above the last: deeper is better.
+    assert table.loc["flat", "cut_at"] == "l2"
+    text = "\n".join(lines_of(ranking))
+    assert "where to cut, by transrate, y" in text
+    assert "deep, layer l1: expected RMSE" in ranking.verdict.choices[0].fine_tune
