@@ -71,6 +71,11 @@ AllGradients = Mapping[tuple[str, str], Gradients]
 """Of the candidates that can be fine-tuned, by encoder and layer."""
 
 
+def _no_gradients(**_: bool) -> AllGradients:
+    """Of features alone there are none."""
+    return {}
+
+
 @dataclass(frozen=True)
 class ScoredTarget:
     """A target with the rows it is scored on.
@@ -83,13 +88,14 @@ class ScoredTarget:
         Rows of the candidates' features.
     resampling : Resampling
     make_gradients : callable
-        Computes what measures of fine-tuning read; called where one is asked for.
+        Computes what measures of fine-tuning read, without that of controls if called with
+        ``controls=False``.
     """
 
     target: Target
     rows: npt.NDArray[np.intp]
     resampling: Resampling
-    make_gradients: Callable[[], AllGradients] = dict
+    make_gradients: Callable[..., AllGradients] = _no_gradients
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,10 @@ def expectations_of(
     found = Expectations()
     for scored in scored_targets:
         name = scored.target.name
-        relation, gradients = frozen_relation(scored.target.task, dataset), scored.make_gradients()
+        relation, gradients = (
+            frozen_relation(scored.target.task, dataset),
+            scored.make_gradients(controls=False),
+        )
         judge = partial(_judge, scored=scored, relation=relation, gradients=gradients)
         for candidate, judged in zip(candidates, for_each(judge, candidates), strict=True):
             if judged is not None:
