@@ -161,7 +161,7 @@ class Tangent(LeaveOneOut):
         "that cannot be fine-tuned, and layers other than the last, have features alone, which is loo. The "
         "head is fitted to all labels, those left out too, and is not fitted again to permuted ones; weights "
         "that move far, which the linear regime leaves out, can do better. Gradients are sketched in 2,048 "
-        "numbers, whose cosines are theirs to within a tenth. Above 10,000 molecules, computed on as many "
+        "numbers, whose cosines are theirs to about a tenth. Above 10,000 molecules, computed on as many "
         "drawn at random."
     )
 

@@ -71,6 +71,11 @@ AllGradients = Mapping[tuple[str, str], Gradients]
 """Of the candidates that can be fine-tuned, by encoder and layer."""
 
 
+def _no_gradients(**_: bool) -> AllGradients:
+    """Of features alone there are none."""
+    return {}
+
+
 @dataclass(frozen=True)
 class ScoredTarget:
     """A target with the rows it is scored on.
@@ -83,13 +88,14 @@ class ScoredTarget:
         Rows of the candidates' features.
     resampling : Resampling
     make_gradients : callable
-        Computes what measures of fine-tuning read; called where one is asked for.
+        Computes what measures of fine-tuning read, without that of controls if called with
+        ``controls=False``.
     """
 
     target: Target
     rows: npt.NDArray[np.intp]
     resampling: Resampling
-    make_gradients: Callable[[], AllGradients] = dict
+    make_gradients: Callable[..., AllGradients] = _no_gradients
 
 
 @dataclass(frozen=True)
@@ -329,16 +335,20 @@ def _score_candidate(
     ]
 
 
-def full_sample(candidate: Candidate, scored: ScoredTarget) -> Sample:
-    """All features of a candidate on the rows of a target.
+def full_sample(
+    candidate: Candidate, scored: ScoredTarget, gradients: AllGradients = MappingProxyType({})
+) -> Sample:
+    """All features of a candidate on the rows of a target, with its gradients if there are any.
 
     Raises
     ------
     InputError
-        If they are no finite matrix.
+        If the features are no finite matrix.
     """
     rows = as_matrix(np.asarray(candidate.features[scored.rows], dtype=np.float64))
-    return Sample(rows, scored.resampling, **_given_rows(candidate.given, scored.rows))
+    found = gradients.get((candidate.encoder, candidate.layer))
+    given = _given_rows(candidate.given, scored.rows)
+    return Sample(rows, scored.resampling, **given, gradients=None if found is None else found.sketches)
 
 
 def _given_rows(given: Mapping[str, npt.NDArray[Any]], rows: npt.NDArray[np.intp]) -> dict[str, Any]:

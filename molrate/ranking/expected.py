@@ -1,8 +1,8 @@
 """Errors to expect of a model on each candidate, for molecules that it has not seen, with intervals.
 
 The frozen encoder's come from what leave-one-out ridge predicts for each molecule (the measure ``loo``), the
-fine-tuned one's from linearised fine-tuning (``tangent``) where that measure exists and applies, else from
-how fine-tuned errors went with frozen ones in the study that ships with molrate.
+fine-tuned one's from linearised fine-tuning (``tangent``) where it has gradients, else from how fine-tuned
+errors went with frozen ones in the study that ships with molrate.
 """
 
 from __future__ import annotations
@@ -15,17 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.errors import InputError
-from molrate.measures.base import MEASURES
+from molrate.measures.leave_one_out import LeaveOneOut
 from molrate.measures.residuals import Residuals
-from molrate.measures.sample import Sample
-from molrate.ranking.candidates import Candidate, ScoredTarget, for_each, full_sample
+from molrate.measures.tangent import Tangent
+from molrate.ranking.candidates import AllGradients, Candidate, ScoredTarget, for_each, full_sample
 from molrate.ranking.frozen import Relation, frozen_relation
 from molrate.statistics.intervals import LEVEL, student_quantile
 from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import Codes
 
-FROZEN, FINE_TUNED = "loo", "tangent"
-"""Measures whose left-out predictions are judged."""
 METRIC = {"regression": "rmse", "classification": "auroc"}
 CHANCE = 0.5
 """Area under the curve of a guess."""
@@ -145,7 +143,7 @@ class Expected:
         if self.finetuned is not None:
             low, high = self.finetuned.interval()
             columns |= {"finetuned": self.finetuned.value, "finetuned_low": low, "finetuned_high": high}
-            columns["finetuned_from"] = "study" if self.related else FINE_TUNED
+            columns["finetuned_from"] = "study" if self.related else Tangent.name
         return columns
 
 
@@ -198,7 +196,11 @@ def expectations_of(
     found = Expectations()
     for scored in scored_targets:
         name = scored.target.name
-        judge = partial(_judge, scored=scored, relation=frozen_relation(scored.target.task, dataset))
+        relation, gradients = (
+            frozen_relation(scored.target.task, dataset),
+            scored.make_gradients(controls=False),
+        )
+        judge = partial(_judge, scored=scored, relation=relation, gradients=gradients)
         for candidate, judged in zip(candidates, for_each(judge, candidates), strict=True):
             if judged is not None:
                 found.by_candidate[name, candidate.encoder, candidate.layer], found.guesses[name] = judged
@@ -206,34 +208,22 @@ def expectations_of(
 
 
 def _judge(
-    candidate: Candidate, scored: ScoredTarget, relation: Relation | None
+    candidate: Candidate, scored: ScoredTarget, relation: Relation | None, gradients: AllGradients
 ) -> tuple[Expected, Performance] | None:
     """Expectation of a candidate and of a guess; None where its features cannot be judged."""
     try:
-        sample = full_sample(candidate, scored)
-        frozen = _predicted(FROZEN, sample)
+        sample = full_sample(candidate, scored, gradients)
+        frozen = LeaveOneOut().residuals(sample)
+        tuned = None if sample.gradients is None else Tangent().residuals(sample)
     except InputError:
         # The candidate's own row says what is wrong with it.
         return None
     performance, guess = performance_of(frozen), guess_of(frozen)
-    if not candidate.trainable:
-        return Expected(performance), guess
-    if FINE_TUNED in MEASURES:
-        try:
-            return Expected(performance, performance_of(_predicted(FINE_TUNED, sample))), guess
-        except InputError:
-            # Not for this candidate: the relation says what there is to say.
-            pass
-    if relation is None:
+    if tuned is not None:
+        return Expected(performance, performance_of(tuned)), guess
+    if not candidate.trainable or relation is None:
         return Expected(performance), guess
     return Expected(performance, related(performance, guess, relation), related=True), guess
-
-
-def _predicted(measure: str, sample: Sample) -> Residuals:
-    residuals = MEASURES[measure]().residuals(sample)
-    if residuals is None:
-        raise InputError(f"{measure} predicts nothing")
-    return residuals
 
 
 def related(frozen: Performance, guess: Performance, relation: Relation) -> Performance:

@@ -80,7 +80,7 @@ class EncoderPool:
         ]
 
     def gradients(
-        self, rows: npt.NDArray[np.intp], resampling: Resampling
+        self, rows: npt.NDArray[np.intp], resampling: Resampling, *, controls: bool = True
     ) -> dict[tuple[str, str], Gradients]:
         """Gradients of a head fitted to the last layer, of every encoder that can be fine-tuned.
 
@@ -90,6 +90,8 @@ class EncoderPool:
             Molecules with a label.
         resampling : Resampling
             With the labels.
+        controls : bool
+            Untrained networks too, which nobody fine-tunes but to compare.
         """
         # Where no measure reads gradients, cached embeddings are ranked without torch.
         from molrate.embedding.gradients import sketch_gradients
@@ -98,7 +100,8 @@ class EncoderPool:
         fitted_to = head_digest(rows, resampling)
         for (encoder, layers), embedding in zip(self.requests, self.embeddings, strict=True):
             last = encoder.layers[-1]
-            if not encoder.n_transferable or last not in layers:
+            wanted = controls or encoder.card.kind != "control"
+            if not wanted or not encoder.n_transferable or last not in layers:
                 continue
             started = time.perf_counter()
             head = partial(fit_head, embedding.layers[last][rows], resampling)

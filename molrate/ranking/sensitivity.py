@@ -127,8 +127,8 @@ def _subsample(scored_target: ScoredTarget, draw: int) -> ScoredTarget:
     keep = np.flatnonzero(np.isin(resampling.blocks, blocks))
     fewer = make_resampling(resampling.values[keep], resampling.task, groups=resampling.groups[keep])
 
-    def gradients() -> dict[tuple[str, str], Gradients]:
-        whole = scored_target.make_gradients()
+    def gradients(*, controls: bool = True) -> dict[tuple[str, str], Gradients]:
+        whole = scored_target.make_gradients(controls=controls)
         return {key: Gradients(one.sketches[keep], one.seconds) for key, one in whole.items()}
 
     return ScoredTarget(scored_target.target.take(keep), scored_target.rows[keep], fewer, gradients)

@@ -30,7 +30,7 @@ def test_company_and_batches_change_nothing(encoder, monkeypatch, fresh_cache):
     together = molrate.embed(smiles, encoder)
     alone = np.concatenate([molrate.embed([text], encoder) for text in smiles[:20]])
     np.testing.assert_allclose(together[:20], alone, rtol=1e-5, atol=1e-6)
-    monkeypatch.setattr("molrate.embedding.embed._BATCH_ATOMS", {"cpu": 50})
+    monkeypatch.setattr("molrate.embedding.embed.BATCH_ATOMS", {"cpu": 50})
     monkeypatch.setenv("MOLRATE_CACHE", str(fresh_cache / "other"))
     np.testing.assert_allclose(molrate.embed(smiles, encoder), together, rtol=1e-5, atol=1e-6)
 
@@ -38,7 +38,7 @@ def test_company_and_batches_change_nothing(encoder, monkeypatch, fresh_cache):
 @pytest.mark.parametrize("encoder", ["gin-untrained", "grover-small-chembl", "grover-small-untrained"])
 def test_threads_change_nothing(encoder, monkeypatch):
     molecules = standardise(molrate.load_dataset("esol").smiles[:120].tolist())
-    monkeypatch.setattr("molrate.embedding.embed._BATCH_ATOMS", {"cpu": 100})
+    monkeypatch.setattr("molrate.embedding.embed.BATCH_ATOMS", {"cpu": 100})
 
     def rows(n_threads):
         monkeypatch.setattr("torch.get_num_threads", lambda: n_threads)
@@ -52,7 +52,7 @@ def test_threads_change_nothing(encoder, monkeypatch):
 
 
 def test_progress_counts_every_valid_molecule_once(monkeypatch):
-    monkeypatch.setattr("molrate.embedding.embed._BATCH_ATOMS", {"cpu": 50})
+    monkeypatch.setattr("molrate.embedding.embed.BATCH_ATOMS", {"cpu": 50})
     molecules = standardise([*molrate.load_dataset("esol").smiles[:60], "not a molecule"])
     encoder, seen = load_encoder("gcn-untrained"), []
     embed_molecules(molecules, [(encoder, ["layer-5"])], cache=False, progress=seen.append)
@@ -140,7 +140,7 @@ def test_every_family_has_a_version_of_its_featurisation(card):
 
 @pytest.mark.parametrize("stored_first", [False, True])
 def test_of_an_encoder_that_fails_in_a_later_batch_nothing_is_kept(stored_first, monkeypatch, fresh_cache):
-    monkeypatch.setattr("molrate.embedding.embed._BATCH_ATOMS", {"cpu": 50})
+    monkeypatch.setattr("molrate.embedding.embed.BATCH_ATOMS", {"cpu": 50})
     molecules = standardise(molrate.load_dataset("esol").smiles[:60].tolist())
     encoder, control = load_encoder("gcn-untrained"), load_encoder("ecfp4")
     if stored_first:

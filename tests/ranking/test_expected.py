@@ -7,10 +7,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from molrate.data.targets import Target
-from molrate.measures.leave_one_out import leave_one_out
+from molrate.measures.leave_one_out import decompose, leave_one_out
 from molrate.measures.residuals import Residuals
+from molrate.measures.tangent import tangent_rows
 from molrate.ranking import expected
-from molrate.ranking.candidates import Candidate, ScoredTarget
+from molrate.ranking.candidates import Candidate, Gradients, ScoredTarget
 from molrate.ranking.expected import expectations_of, guess_of, performance_of, related
 from molrate.ranking.frozen import Relation
 from molrate.statistics.resampling import make_resampling
@@ -143,6 +144,28 @@ def test_expectations_are_those_of_leave_one_out_ridge(drawn, monkeypatch):
     assert columns["frozen_low"] < columns["frozen"] < columns["frozen_high"]
     assert "finetuned" not in bits.columns()
     assert found.beat_guessing("y")
+
+
+def test_gradients_are_judged_by_linearised_fine_tuning_on_these_molecules(drawn):
+    features, values, target = drawn
+    sketches = np.c_[values, features]
+    gradients = {("network", "last"): Gradients(sketches, 0.0)}
+    candidates = [
+        Candidate("network", "last", features, "pretrained", trainable=True),
+        Candidate("network", "first", features, "pretrained", trainable=True),
+    ]
+    found = expectations_of(candidates, [replace(target, make_gradients=lambda: gradients)]).by_candidate
+    tuned, other = found["y", "network", "last"], found["y", "network", "first"]
+    assert not tuned.related
+    assert tuned.measured is tuned.finetuned
+    errors = tangent_rows(features, sketches)
+    kernel = decompose(errors, np.arange(N))
+    left_out, _ = kernel.least_errors(values[:, None], 1)
+    assert tuned.finetuned.value == pytest.approx(np.sqrt((left_out**2).mean()))
+    assert tuned.finetuned.value < tuned.frozen.value
+    assert tuned.columns()["finetuned_from"] == "tangent"
+    # A layer below the last has no gradients.
+    assert other.finetuned is None or other.related
 
 
 def test_without_the_study_nothing_is_said_of_fine_tuning(drawn, monkeypatch):

@@ -282,7 +282,7 @@ def test_measures_of_fine_tuning_read_gradients_and_others_compute_none(tmp_path
 
     def rank(*measures):
         ranking = molrate.score(table, ["y", "class"], encoders=encoders, measures=measures)
-        return ranking.frame.set_index(["target", "measure", "encoder"])
+        return ranking.frame.set_index(["target", "measure", "encoder"]).sort_index()
 
     with monkeypatch.context() as patch:
         patch.setattr(gradients, "sketch_gradients", None)

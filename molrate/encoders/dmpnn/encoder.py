@@ -81,9 +81,7 @@ class DMPNNEncoder(NetworkEncoder):
     @property
     def n_transferable(self) -> int:
         """Input, hidden and output layer; all steps share the hidden one."""
-        from molrate.encoders.dmpnn.network import N_LAYERS
-
-        return N_LAYERS
+        return 3
 
     def trainable(self, n_layers: int | None = None, pooling: str = "mean", seed: int = 0) -> Trainable:
         """Build the network; see :meth:`Encoder.trainable`."""

@@ -190,9 +190,6 @@ class DMPNN(nn.Module):
         return steps
 
 
-N_LAYERS = 3
-
-
 def layer_number(name: str) -> int:
     """Layer that a parameter belongs to: the input is 1, the hidden layer of all steps 2, the output 3."""
     return {"W_h": 2, "W_o": 3}.get(name.partition(".")[0], 1)
