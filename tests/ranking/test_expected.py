@@ -154,7 +154,7 @@ def test_gradients_are_judged_by_linearised_fine_tuning_on_these_molecules(drawn
         Candidate("network", "last", features, "pretrained", trainable=True),
         Candidate("network", "first", features, "pretrained", trainable=True),
     ]
-    found = expectations_of(candidates, [replace(target, make_gradients=lambda: gradients)]).by_candidate
+    found = expectations_of(candidates, [replace(target, make_gradients=lambda **_: gradients)]).by_candidate
     tuned, other = found["y", "network", "last"], found["y", "network", "first"]
     assert not tuned.related
     assert tuned.measured is tuned.finetuned
