@@ -154,8 +154,8 @@ def test_further_permutations_have_the_values_of_their_labels(form, shape, task)
     sample = make_sample(features, values, task, permutations=2, seed=1)
     spread = form().spread(sample)
     public = transrate if form is TransRate else transrate_spectral
-    assert len(spread) == 15
-    for value, order in zip(spread, sample.resampling.further_permutations, strict=False):
+    # So few molecules are cheap: all of the permutations are used.
+    for value, order in zip(spread, sample.resampling.further_permutations, strict=True):
         assert value == pytest.approx(public(features, sample.resampling.codes[order]), rel=1e-8)
 
 
