@@ -11,8 +11,6 @@ import numpy.typing as npt
 from molrate.data.duplicates import DONE, find_disagreements
 from molrate.encoders.cards import BASELINES
 from molrate.measures.leave_one_out import MOST_ROWS
-from molrate.ranking.verdict import eligible
-from molrate.statistics.intervals import LEVEL
 from molrate.statistics.resampling import FEW_MOLECULES, default_bins
 
 if TYPE_CHECKING:
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from molrate.files.matrices import FeatureFile
     from molrate.ranking.candidates import ScoredTarget
     from molrate.ranking.ranking import Ranking
-    from molrate.ranking.verdict import Choice
 
 FEW = 50
 """Molecules below which a ranking says little."""
@@ -147,7 +144,7 @@ def _rows(count: int) -> str:
 
 
 def order_advice(ranking: Ranking) -> list[str]:
-    """What to do where the order and expected errors disagree, or untrained networks come first."""
+    """What to do where untrained networks come first."""
     advice = []
     for choice in ranking.verdict.choices:
         if not choice.encoder:
@@ -164,31 +161,7 @@ def order_advice(ranking: Ranking) -> list[str]:
                 f"{choice.target}: {above['encoder'].iloc[0]}, which was never trained, comes before every "
                 "pretrained encoder: no sign that pretraining helps here. Prefer a baseline."
             )
-        better = _clearly_better(ranking, choice, eligible(rows))
-        if better:
-            advice.append(
-                f"{choice.target}: {better[0]} promises a better {choice.metric.upper()} ({better[1]}); "
-                "fine-tune it too."
-            )
     return advice
-
-
-def _clearly_better(ranking: Ranking, choice: Choice, rows: pd.DataFrame) -> tuple[str, str] | None:
-    """The encoder of the least expected loss, where it is clearly less than that of the first."""
-    known = ranking.expectations.by_candidate
-    first = known.get((choice.target, choice.encoder, choice.layer))
-    others = [
-        (str(row["encoder"]), expected)
-        for _, row in rows.iterrows()
-        if (expected := known.get((choice.target, str(row["encoder"]), str(row["layer"])))) is not None
-    ]
-    if first is None or not others:
-        return None
-    name, best = min(others, key=lambda pair: pair[1].best.loss)
-    level = 1 - (1 - LEVEL) / len(others)
-    if best.measured.gain_over(first.measured, level)[1] <= 0:
-        return None
-    return name, f"{best.best.value:.3g}, the first {first.best.value:.3g}"
 
 
 def target_notes(scored_target: ScoredTarget, n_rows: int) -> list[str]:

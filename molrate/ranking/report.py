@@ -457,17 +457,22 @@ def _below(ranking: RankingTables, view: View) -> list[str]:
 
 def _legend(ranking: RankingTables) -> str:
     frame = ranking.frame
-    parts = []
+    parts = ["TransRate orders the rows, +- half of its 95 % interval"] if _orders(frame) else []
     if (frame["tier"] == 1).sum() > 1:
-        parts.append("=: not told from the first on these molecules")
+        parts.append("tiers differ clearly, neighbours in one may not; =: not told from the first")
     metrics = [str(name).upper() for name in frame["metric"].dropna().unique()]
     if metrics:
-        parts.append(f"frozen, fine-tuned: expected {' or '.join(metrics)} on molecules not seen")
+        parts.append(f"frozen, fine-tuned: predicted {' or '.join(metrics)} for new molecules")
     if (frame["finetuned_from"] == "study").any():
         parts.append("~: what fine-tuning gave such encoders in our study")
     if frame["prior"].notna().any():
-        parts.append("prior: place in our study on other datasets, no look at these")
+        parts.append("prior: place in our study of other datasets (blank: not in it)")
     return "; ".join(parts) + "." if parts else ""
+
+
+def _orders(frame: pd.DataFrame) -> bool:
+    """Whether rows are ordered by TransRate."""
+    return bool(len(frame)) and frame["measure"].iloc[0] == "transrate"
 
 
 def _failures(ranking: RankingTables) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from molrate.encoders.cards import BASELINES
 from molrate.ranking.expected import METRIC, Expectations, Expected, Performance
+from molrate.statistics.intervals import LEVEL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,6 +75,9 @@ class Choice:
         says what fine-tuning does.
     tied : tuple of str
         Other encoders that these molecules do not tell from it.
+    promising : str
+        The encoder of the smallest expected loss, where that is clearly less than the proposed one's; empty
+        elsewhere.
     comparisons : tuple of Comparison
         With baselines, the best first.
     trainable : bool
@@ -97,6 +101,7 @@ class Choice:
     low: float
     high: float
     tied: tuple[str, ...]
+    promising: str
     comparisons: tuple[Comparison, ...]
     trainable: bool
     finetuned: bool
@@ -262,6 +267,10 @@ class _Chooser:
         place = math.floor(math.log10(guess.value))
         return max(0, 2 - place) if place >= 0 else 1 - place
 
+    @property
+    def _loss_word(self) -> str:
+        return "error" if METRIC[str(self.rows["task"].iloc[0])] == "rmse" else "loss of area"
+
     def show(self, value: float) -> str:
         """A figure of the metric."""
         return f"{value:.{self.decimals}f}"
@@ -277,6 +286,7 @@ class _Chooser:
         low, high = (float("nan"),) * 2 if best is None else best.best.interval()
         metric = METRIC[str(self.rows["task"].iloc[0])]
         tied = [] if first is None else self._tied(first, proposable)
+        promising, promised = self._promising(best, proposable)
         return Choice(
             self.target,
             str(self.rows["task"].iloc[0]),
@@ -291,11 +301,12 @@ class _Chooser:
             low,
             high,
             tuple(tied),
+            promising,
             tuple(comparisons),
             self.trainable,
             best is not None and best.finetuned is not None and not best.related,
-            self._nothing(useless, ranked) if first is None else self._proposal(first, best, tied),
-            self._worth(useless, best, comparisons),
+            self._nothing(useless, ranked) if first is None else self._proposal(first, best, tied, promising),
+            self._worth(useless, best, comparisons) + self._worth_of(promising, promised),
         )
 
     def _expected(self, row: pd.Series) -> Expected | None:
@@ -322,7 +333,25 @@ class _Chooser:
             for name, baseline in self._baselines()
         ]
 
-    def _proposal(self, first: pd.Series, best: Expected | None, tied: Sequence[str]) -> str:
+    def _promising(self, best: Expected | None, proposable: pd.DataFrame) -> tuple[str, Expected | None]:
+        """The encoder of the smallest expected loss, if it is clearly smaller than that of the first."""
+        known = [(str(row["encoder"]), self._expected(row)) for _, row in proposable.iterrows()]
+        others = [(name, each) for name, each in known if each is not None]
+        if best is None or not others:
+            return "", None
+        name, least = min(others, key=lambda pair: pair[1].measured.loss)
+        # One of many is the luckiest: all of them are looked at together.
+        level = 1 - (1 - LEVEL) / len(others)
+        return (name, least) if least.measured.gain_over(best.measured, level)[1] > 0 else ("", None)
+
+    def _worth_of(self, promising: str, promised: Expected | None) -> str:
+        """What the promising encoder is worth over the best baseline."""
+        comparisons = self._comparisons(promised)
+        if promised is None or not comparisons:
+            return ""
+        return f" {promising} ({self.show(promised.measured.value)}) is {self._compared(comparisons[0])}."
+
+    def _proposal(self, first: pd.Series, best: Expected | None, tied: Sequence[str], promising: str) -> str:
         sentence = str(first["encoder"])
         if self.rows["encoder"].value_counts().max() > 1:
             sentence += f", layer {first['layer']}"
@@ -331,6 +360,8 @@ class _Chooser:
         if tied:
             more = f" and {len(tied) - _NAMED} more" if len(tied) > _NAMED else ""
             sentence += f". Tied with it: {', '.join(tied[:_NAMED])}{more}"
+        if promising:
+            sentence += f". Then {promising}, of the smallest expected {self._loss_word}"
         return sentence + "."
 
     def _promise(self, expected: Expected) -> str:
