@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -63,11 +64,41 @@ def stopped_by_signals() -> Iterator[Stop]:
     try:
         for number in taken:
             signal.signal(number, raise_stopped)
-        with _interrupts_as_sigterm(stop) if len(taken) == 2 else nullcontext():
+        with _stops_again(), _interrupts_as_sigterm(stop) if len(taken) == 2 else nullcontext():
             yield stop
     finally:
         for number, handler in taken.items():
             signal.signal(number, handler)
+
+
+_SOON = 0.05
+"""Seconds in which a callback that ignores exceptions has ended."""
+
+
+@contextmanager
+def _stops_again() -> Iterator[None]:
+    """Raise again what came up in a finaliser or a weak reference's callback, where exceptions are ignored."""
+    before, main_thread = sys.unraisablehook, threading.get_ident()
+
+    def send_again() -> None:
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(main_thread, signal.SIGTERM)
+        else:
+            signal.raise_signal(signal.SIGTERM)
+
+    def notice(ignored: sys.UnraisableHookArgs) -> None:
+        if not issubclass(ignored.exc_type, StoppedError):
+            before(ignored)
+            return
+        timer = threading.Timer(_SOON, send_again)
+        timer.daemon = True
+        timer.start()
+
+    sys.unraisablehook = notice
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 """Ctrl-C and SIGTERM at several moments of real commands."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -125,6 +127,19 @@ def stop(process, number, group):
     return err.strip().splitlines()[-1]
 
 
+def wait_for_handler(process):
+    """Wait until the command takes SIGTERM itself, which takes longer where a machine has other work."""
+    status = Path(f"/proc/{process.pid}/status")
+    if not status.is_file():
+        time.sleep(1)
+        return
+    while True:
+        caught = re.search(r"^SigCgt:\s*(\w+)", status.read_text(), flags=re.MULTILINE)
+        if caught is None or int(caught[1], 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     ("command", "outlook"),
@@ -148,8 +163,38 @@ def test_a_command_that_is_stopped_says_how_to_go_on(place, command, outlook, nu
 def test_a_command_that_is_stopped_while_it_begins_ends_alike(place, command, seconds):
     for number in (signal.SIGINT, signal.SIGTERM):
         process = place.start(command)
-        time.sleep(seconds)
+        wait_for_handler(process)
+        time.sleep(seconds - 0.7)
         assert stop(process, number, group=True).startswith("Interrupted; ")
+
+
+IN_A_CALLBACK = """
+import os, signal, sys, time, weakref
+from molrate.cli.signals import StoppedError, stopped_by_signals
+
+class Thing:
+    pass
+
+def callback(_):
+    os.kill(os.getpid(), signal.SIGTERM)
+    for _ in range(1000):  # the handler runs in here, and what it raises is ignored
+        pass
+
+with stopped_by_signals() as stop:
+    try:
+        thing = Thing()
+        kept = weakref.ref(thing, callback)
+        del thing
+        time.sleep(20)
+    except StoppedError:
+        sys.exit(stop.exit_code)
+"""
+
+
+def test_a_signal_in_a_callback_that_ignores_exceptions_stops_too():
+    done = subprocess.run([sys.executable, "-c", IN_A_CALLBACK], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    assert done.stderr == ""
 
 
 def test_a_signal_that_is_ignored_stays_ignored(place):

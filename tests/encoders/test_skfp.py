@@ -84,7 +84,7 @@ def test_it_is_ranked_fitted_saved_and_screens(library, tmp_path):
 
     names = ["-e", "skfp:MAP4?fp_size=256", "-e", "ecfp4"]
     ranked = run("score", tmp_path / "t.csv", "--target", "y", *names)
-    assert "skfp:MAP4?fp_size=256 (baseline)" in ranked
+    assert "skfp:MAP4?fp_size=256" in ranked
     model = tmp_path / "model"
     run("finetune", tmp_path / "t.csv", "--target", "y", *names[:2], "-o", model)
     run("predict", tmp_path / "t.csv", "-m", model, "-o", tmp_path / "p.csv")
