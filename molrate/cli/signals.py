@@ -77,7 +77,7 @@ _SOON = 0.05
 
 @contextmanager
 def _stops_again() -> Iterator[None]:
-    """Raise again what came up in a finaliser or a weak reference's callback, where exceptions are ignored."""
+    """Raise again what came up in a finaliser or a callback, where exceptions are ignored."""
     before, main_thread = sys.unraisablehook, threading.get_ident()
 
     def send_again() -> None:

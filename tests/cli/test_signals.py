@@ -159,7 +159,7 @@ def test_a_command_that_is_stopped_says_how_to_go_on(place, command, outlook, nu
 
 
 @pytest.mark.parametrize("command", ["score", "finetune", "pretrain", "screen"])
-@pytest.mark.parametrize("seconds", [0.8, 2.5, 5])
+@pytest.mark.parametrize("seconds", [0.8, 4])
 def test_a_command_that_is_stopped_while_it_begins_ends_alike(place, command, seconds):
     for number in (signal.SIGINT, signal.SIGTERM):
         process = place.start(command)
