@@ -457,12 +457,14 @@ def _below(ranking: RankingTables, view: View) -> list[str]:
 
 def _legend(ranking: RankingTables) -> str:
     frame = ranking.frame
-    parts = ["TransRate orders the rows, +- half of its 95 % interval"] if _orders(frame) else []
+    parts = (
+        ["TransRate (more is better) orders the rows, +- half of its 95 % interval"] if _orders(frame) else []
+    )
     if (frame["tier"] == 1).sum() > 1:
-        parts.append("tiers differ clearly, neighbours in one may not; =: not told from the first")
+        parts.append("tiers differ clearly, neighbours may not; =: not told from the first by it")
     metrics = [str(name).upper() for name in frame["metric"].dropna().unique()]
     if metrics:
-        parts.append(f"frozen, fine-tuned: predicted {' or '.join(metrics)} for new molecules")
+        parts.append(f"frozen, fine-tuned: forecast {' or '.join(metrics)} for new molecules")
     if (frame["finetuned_from"] == "study").any():
         parts.append("~: what fine-tuning gave such encoders in our study")
     if frame["prior"].notna().any():

@@ -27,6 +27,8 @@ _NOTHING_SHOWS = (
     "weak relation, which more molecules would show."
 )
 _BETTER, _SAME, _WORSE = "better", "no clear difference", "worse"
+_ANSWERS = {_BETTER: "yes", _SAME: "not clear", _WORSE: "no"}
+"""To whether something is worth it."""
 
 
 @dataclass(frozen=True)
@@ -267,10 +269,6 @@ class _Chooser:
         place = math.floor(math.log10(guess.value))
         return max(0, 2 - place) if place >= 0 else 1 - place
 
-    @property
-    def _loss_word(self) -> str:
-        return "error" if METRIC[str(self.rows["task"].iloc[0])] == "rmse" else "loss of area"
-
     def show(self, value: float) -> str:
         """A figure of the metric."""
         return f"{value:.{self.decimals}f}"
@@ -305,8 +303,10 @@ class _Chooser:
             tuple(comparisons),
             self.trainable,
             best is not None and best.finetuned is not None and not best.related,
-            self._nothing(useless, ranked) if first is None else self._proposal(first, best, tied, promising),
-            self._worth(useless, best, comparisons) + self._worth_of(promising, promised),
+            self._nothing(useless, ranked)
+            if first is None
+            else self._proposal(first, best, tied) + self._too(promising, promised),
+            self._worth_of(promising, promised) + self._worth(useless, best, comparisons),
         )
 
     def _expected(self, row: pd.Series) -> Expected | None:
@@ -345,13 +345,21 @@ class _Chooser:
         return (name, least) if least.measured.gain_over(best.measured, level)[1] > 0 else ("", None)
 
     def _worth_of(self, promising: str, promised: Expected | None) -> str:
-        """What the promising encoder is worth over the best baseline."""
+        """What the promising encoder is worth over the best baseline, before what the first is worth."""
         comparisons = self._comparisons(promised)
         if promised is None or not comparisons:
             return ""
-        return f" {promising} ({self.show(promised.measured.value)}) is {self._compared(comparisons[0])}."
+        word = _ANSWERS[comparisons[0].outcome]
+        return f"with {promising} {word}: {self._compared(comparisons[0])}. With the first "
 
-    def _proposal(self, first: pd.Series, best: Expected | None, tied: Sequence[str], promising: str) -> str:
+    def _too(self, promising: str, promised: Expected | None) -> str:
+        if promised is None:
+            return ""
+        metric = METRIC[str(self.rows["task"].iloc[0])].upper()
+        value = self.show(promised.measured.value)
+        return f" Fine-tune {promising} too: its expected {metric}, {value}, is clearly better."
+
+    def _proposal(self, first: pd.Series, best: Expected | None, tied: Sequence[str]) -> str:
         sentence = str(first["encoder"])
         if self.rows["encoder"].value_counts().max() > 1:
             sentence += f", layer {first['layer']}"
@@ -360,8 +368,6 @@ class _Chooser:
         if tied:
             more = f" and {len(tied) - _NAMED} more" if len(tied) > _NAMED else ""
             sentence += f". Tied with it: {', '.join(tied[:_NAMED])}{more}"
-        if promising:
-            sentence += f". Then {promising}, of the smallest expected {self._loss_word}"
         return sentence + "."
 
     def _promise(self, expected: Expected) -> str:
@@ -418,7 +424,7 @@ class _Chooser:
                 "not known: no fingerprints or descriptors were ranked beside it; add --encoder ecfp4 and "
                 "--encoder rdkit-descriptors."
             )
-        word = {_BETTER: "yes", _SAME: "not clear", _WORSE: "no"}[comparisons[0].outcome]
+        word = _ANSWERS[comparisons[0].outcome]
         frozen = "" if best.finetuned is not None and not best.related else "before fine-tuning it is "
         parts = [self._compared(each) for each in comparisons[:_NAMED]]
         return f"{word}: {frozen}{'; '.join(parts)}."

@@ -297,3 +297,15 @@ def test_layers_say_where_to_cut():
     text = "\n".join(lines_of(ranking))
     assert "where to cut, by transrate, y" in text
     assert "deep, layer l1: expected RMSE" in ranking.verdict.choices[0].fine_tune
+
+
+def test_an_encoder_that_promises_clearly_less_error_than_the_first_is_named_too():
+    # Among many columns of noise leading components lose a signal that ridge regression still finds.
+    hidden = Candidate("hidden", "last", features(40.0, 21, 110), "pretrained", trainable=True)
+    plain = Candidate("plain", "last", features(2.0, 2), "pretrained", trainable=True)
+    choice = ranked([plain, hidden, BITS], scored(values(0.1))).verdict.choices[0]
+    assert (choice.encoder, choice.promising) == ("plain", "hidden")
+    assert "Fine-tune hidden too: its expected RMSE, " in choice.fine_tune
+    assert choice.worth_it.startswith("with hidden yes: better than ecfp4")
+    assert ". With the first " in choice.worth_it
+    assert ranked([GOOD, FAIR, BITS], scored(values())).verdict.choices[0].promising == ""
