@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from molrate.encoders import base
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -28,6 +30,8 @@ def session_cache(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _own_surroundings(monkeypatch, session_cache):
     monkeypatch.setenv("MOLRATE_CACHE", str(session_cache))
+    # What a test registers would go on to the workers of every later one.
+    monkeypatch.setattr(base, "_REGISTERED", {})
     for variable in PUBLISHED:
         monkeypatch.delenv(variable, raising=False)
 
