@@ -28,7 +28,7 @@ from molrate.encoders.base import load_encoder
 from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.tuning import metrics_of, tune
-from molrate.models.metrics import MAIN_METRIC
+from molrate.models.metrics import main_metric
 
 COLUMNS = [
     "dataset",
@@ -83,7 +83,7 @@ def fine_tune(source, name, seed, recipe):
             device="cpu",
             folder=Path(folder),
         )
-    metric = MAIN_METRIC["regression" if data.task.kind == "regression" else "classification"]
+    metric = main_metric(data.task.kind)
     return {
         "dataset": dataset_name(source),
         "encoder": name,
@@ -132,7 +132,7 @@ def train_chemprop(chemprop, source, seed, recipe):
         subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
         after = os.times()
         predicted = pd.read_csv(Path(folder) / "out/model_0/test_predictions.csv")
-    metric = MAIN_METRIC["regression" if regression else "classification"]
+    metric = main_metric(data.task.kind)
     values = predicted["y"].to_numpy(dtype=float)[:, None]
     return {
         "dataset": dataset_name(source),

@@ -40,7 +40,7 @@ from molrate.files.requests import extend_request, make_request
 from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.tuning import tune
-from molrate.models.metrics import MAIN_METRIC
+from molrate.models.metrics import main_metric
 from molrate.ranking.candidates import choose_measures
 from molrate.ranking.molecules import make_candidates, standardise_dataset, usable_targets
 from molrate.ranking.score import score
@@ -131,7 +131,7 @@ def _run_cell(cell: Cell, source: Source, config: FinetuningConfig, device: str)
     settings = replace(config, seed=cell.seed)
     started = time.perf_counter()
     data = _data_of(source, cell.split, cell.seed)
-    metric = MAIN_METRIC["regression" if data.task.kind == "regression" else "classification"]
+    metric = main_metric(data.task.kind)
     known: dict[str, Any] = {
         **asdict(cell),
         "target": ",".join(data.task.targets),
@@ -248,7 +248,7 @@ class _Block:
         return {key: sorted(names) for key, names in asked.items()}
 
     def _dataset(self) -> Dataset:
-        data = TrainingData.of(self.source.load(), self.split, self.seed)
+        data = _data_of(self.source, self.split, self.seed)
         for note in part_notes(data.targets, data.split):
             logger.warning("%s, %s split, seed %d: %s", data.dataset.name, self.split, self.seed, note)
         return training_part(data)

@@ -21,6 +21,7 @@ from molrate.cli.options import (
     seed_option,
     settings_options,
     smiles_column_option,
+    split_option,
     target_options,
     training_config,
     training_options,
@@ -67,13 +68,7 @@ _EXAMPLES = examples(
 @settings_options(every_layer=False)
 @on_invalid_option()
 @max_atoms_option()
-@click.option(
-    "--split",
-    type=click.Choice(["random", "scaffold"]),
-    default="random",
-    show_default=True,
-    help="Choose the molecules to test on at random, or by their scaffolds.",
-)
+@split_option()
 @click.option(
     "--split-column",
     metavar="COLUMN",

@@ -284,6 +284,28 @@ def seed_option() -> Decorator:
     )
 
 
+def split_option() -> Decorator:
+    """How the molecules to test on are chosen."""
+    return click.option(
+        "--split",
+        type=click.Choice(["random", "scaffold"]),
+        default="random",
+        show_default=True,
+        help="Choose the molecules to test on at random, or by their scaffolds.",
+    )
+
+
+def epochs_option() -> Decorator:
+    """How long networks are trained."""
+    return click.option(
+        "--epochs",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Pass over the training molecules at most so many times; by default 20,000 through their "
+        "number, 10 at least and 30 at most.",
+    )
+
+
 def device_option() -> Decorator:
     """Where tensors are."""
     return click.option(
@@ -365,13 +387,7 @@ def training_options() -> Decorator:
             metavar="DECAY",
             help="Train with this weight decay. Repeat the option to try several with each learning rate.",
         ),
-        click.option(
-            "--epochs",
-            type=click.IntRange(1),
-            metavar="N",
-            help="Pass over the training molecules at most so many times; by default 20,000 through their "
-            "number, 10 at least and 30 at most.",
-        ),
+        epochs_option(),
         click.option(
             "--patience",
             type=click.IntRange(1),

@@ -15,6 +15,7 @@ from molrate.cli.options import (
     device_option,
     duplicates_option,
     encoder_option,
+    epochs_option,
     examples,
     is_quiet,
     logging_options,
@@ -23,6 +24,7 @@ from molrate.cli.options import (
     output_option,
     seed_option,
     smiles_column_option,
+    split_option,
     standardisation_option,
     target_options,
 )
@@ -55,21 +57,8 @@ _EXAMPLES = examples(
 )
 @encoder_option("encoders", "Try this encoder beside the baselines; by default those ranked first", many=True)
 @smiles_column_option()
-@click.option(
-    "--split",
-    type=click.Choice(["random", "scaffold"]),
-    default="random",
-    show_default=True,
-    help="Choose the molecules to test on at random, or by their scaffolds.",
-)
-@click.option(
-    "--epochs",
-    "n_epochs",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Pass over the training molecules at most so many times; by default 20,000 through their number, 10 "
-    "at least and 30 at most.",
-)
+@split_option()
+@epochs_option()
 @click.option(
     "--no-structures",
     is_flag=True,
@@ -89,6 +78,7 @@ def command(
     no_structures: bool,
     encoders: tuple[str, ...],
     smiles_column: str | None,
+    epochs: int | None,
     **options: Any,
 ) -> None:
     """Find the best model for DATASET, a name (see molrate list datasets) or a table with --target.
@@ -116,6 +106,7 @@ def command(
                 output,
                 encoders=encoders or None,
                 smiles=smiles_column,
+                n_epochs=epochs,
                 structures=not no_structures,
                 progress=watcher,
                 **options,

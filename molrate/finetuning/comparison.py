@@ -13,7 +13,7 @@ from molrate.encoders.base import load_encoder
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.tuning import FinetuneResult, tune
-from molrate.models.metrics import MAIN_METRIC, main_value
+from molrate.models.metrics import main_metric, main_value
 
 _Floats = npt.NDArray[np.float64]
 
@@ -84,7 +84,7 @@ def comparison_table(
         Rows of each, and what it predicts of them.
     """
     rows = np.array(sorted(set.intersection(*(set(rows.tolist()) for rows, _ in contenders.values()))))
-    metric = MAIN_METRIC["regression" if data.task.kind == "regression" else "classification"]
+    metric = main_metric(data.task.kind)
     aligned = {name: predicted[np.searchsorted(own, rows)] for name, (own, predicted) in _sorted(contenders)}
     generator = np.random.default_rng(0)
     draws = generator.integers(0, len(rows), (_RESAMPLES, len(rows)))

@@ -26,7 +26,7 @@ from molrate.finetuning.config import DEFAULTS, FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.tuning import FinetuneResult, tune
 from molrate.models.estimators import EstimatorHead
-from molrate.models.metrics import MAIN_METRIC
+from molrate.models.metrics import main_metric
 from molrate.models.model import RECORD, TunedModel, common_record, save_model
 
 logger = logging.getLogger(__name__)
@@ -271,8 +271,7 @@ def _tidy(folder: Path) -> None:
 def describe(record: dict[str, Any], folder: Path) -> str:
     """What a run gave, in a few lines."""
     split = record["split"]
-    regression = record["task"]["kind"] == "regression"
-    main = MAIN_METRIC["regression" if regression else "classification"]
+    main = main_metric(record["task"]["kind"])
     sizes = ", ".join(f"{len(split[part])} {part}" for part in ("train", "validation", "test"))
     lines = [
         f"{record['dataset']['name']}: {', '.join(record['task']['targets'])}, {record['encoder']['name']}"

@@ -111,6 +111,22 @@ def _classification(truth: npt.NDArray[np.int_], predicted: _Floats, target: Tar
     }
 
 
+def main_metric(kind: str) -> str:
+    """Name of the metric that models of a kind of :class:`molrate.models.head.Task` are compared by.
+
+    Examples
+    --------
+    >>> main_metric("multiclass")
+    'auroc'
+    """
+    return MAIN_METRIC["regression" if kind == "regression" else "classification"]
+
+
+def _columns(kind: str, predicted: _Floats) -> list[_Floats]:
+    """What is predicted of each target; classes of a single one share their columns."""
+    return [predicted] if kind == "multiclass" else list(predicted.T)
+
+
 def metrics_by_target(
     targets: Sequence[Target], kind: str, predicted: _Floats
 ) -> dict[str, dict[str, float]]:
@@ -124,9 +140,9 @@ def metrics_by_target(
         Of :class:`molrate.models.head.Task`.
     predicted : ndarray, shape (n, n_outputs)
     """
-    columns = [predicted] if kind == "multiclass" else list(predicted.T)
     by_target = {
-        target.name: target_metrics(target, column) for target, column in zip(targets, columns, strict=True)
+        target.name: target_metrics(target, column)
+        for target, column in zip(targets, _columns(kind, predicted), strict=True)
     }
     return {"mean": mean_metrics(list(by_target.values())), **by_target}
 
@@ -147,9 +163,8 @@ def main_value(targets: Sequence[Target], kind: str, predicted: _Floats) -> floa
     float
         NaN where no target has it.
     """
-    columns = [predicted] if kind == "multiclass" else list(predicted.T)
     values = []
-    for target, column in zip(targets, columns, strict=True):
+    for target, column in zip(targets, _columns(kind, predicted), strict=True):
         truth, guess = target.values[target.labelled], column[target.labelled]
         if target.task == "regression" and len(truth):
             values.append(float(np.sqrt(np.mean((truth - guess) ** 2))))

@@ -29,7 +29,7 @@ from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.training import GridPoint
 from molrate.finetuning.tuning import FinetuneResult, metrics_of, tune
-from molrate.models.metrics import MAIN_METRIC
+from molrate.models.metrics import main_metric
 from molrate.models.model import RECORD, TunedModel, common_record, save_model
 from molrate.selection.candidates import Candidate
 
@@ -127,7 +127,7 @@ class JobFolder:
     @property
     def metric(self) -> str:
         """Name of what candidates are compared by."""
-        return MAIN_METRIC["regression" if self.data.task.kind == "regression" else "classification"]
+        return main_metric(self.data.task.kind)
 
     def encoder(self, candidate: Candidate) -> Encoder:
         """The encoder of a candidate as it was before training."""
