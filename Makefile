@@ -28,7 +28,7 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/pip
 
 # The extra skfp admits RDKit up to a version before the one in constraints.txt only; its code runs with both.
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
-	$(BIN)/pip install -q -c constraints.txt -e ".[dev,hf,moleculenet,ray,train]"
+	$(BIN)/pip install -q -c constraints.txt -e ".[dev,hf,moleculenet,ray,report,train]"
 	$(BIN)/pip install -q --no-deps scikit-fingerprints==2.1.0 mordredcommunity==2.0.7 six==1.17.0
 	touch $@ $(VENV)/installed
 

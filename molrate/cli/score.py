@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +35,14 @@ from molrate.cli.options import (
     target_options,
     weights_option,
 )
+from molrate.cli.report import check_report, repeated, report_options, write_page
 from molrate.errors import PARTIAL_EXIT_CODE
 
 if TYPE_CHECKING:
     from molrate.data.datasets import Dataset
+    from molrate.encoders.base import Encoder
     from molrate.ranking.ranking import Ranking
+    from molrate.report.ranking import RankedMolecules
 
 _FOR_MOLECULES = (
     *SETTINGS,
@@ -170,6 +174,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @output_option(
     "Write the ranking into this file too: .csv, .json, either with .gz, or .parquet.", "FILE", required=False
 )
+@report_options()
 @format_option(["table", "csv", "json"])
 @logging_options
 def command(
@@ -185,6 +190,8 @@ def command(
     smiles_column: str | None,
     input_format: str,
     output: str | None,
+    report: str | None,
+    no_structures: bool,
     output_format: str,
     every: bool,
     columns: tuple[str, ...],
@@ -196,7 +203,6 @@ def command(
     - for rows from standard input.
     """
     from molrate.data.datasets import load_dataset
-    from molrate.files.formats import STDIN
     from molrate.files.locks import exclusive_file
     from molrate.files.output import choose_destination, print_result
     from molrate.files.tables import read_arrays
@@ -204,6 +210,7 @@ def command(
 
     destination = choose_destination(output or "-", WRITABLE, stdout=True)
     click.get_current_context().with_resource(exclusive_file(destination.file))
+    page = check_report(report)
     options["extra_arrays"] = read_arrays(given_file, "--extra-arrays") if given_file else None
     if features:
         if dataset is not None or encoders or weights is not None:
@@ -217,18 +224,19 @@ def command(
         raise click.UsageError("--labels goes with --features; the targets of DATASET are its columns")
     else:
         refuse_input_format([dataset])
-        options["smiles"] = smiles_column
-        if dataset == STDIN:
-            # Python's score reads files; a stream is read here, in the format that the option names.
-            names = ("smiles", "task", "positive", "censored")
-            reading = {name: options.pop(name) for name in names}
-            source: str | Dataset = load_dataset(dataset, target, **reading, input_format=input_format)
-            target = ()
-        else:
-            source = dataset
-        ranking = _score_molecules(source, target, encoders, weights, options)
+        names = ("task", "positive", "censored")
+        reading = {name: options.pop(name) for name in names} | {"smiles": smiles_column}
+        read = load_dataset(dataset, target, **reading, input_format=input_format)
+        loaded = _encoders(encoders, weights, options)
+        ranking = _score_molecules(read, loaded, options)
     if destination.kind == "file":
         ranking.save(destination.path)
+    if page is not None:
+        from molrate.report.ranking import ranking_page
+
+        ranked = None if features else _ranked_molecules(read, loaded, options)
+        made = ranking_page(ranking, ranked, command=repeated(), structures=not no_structures)
+        write_page(made, page)
     if output_format == "table":
         terminal = sys.stdout.isatty()
         width = shutil.get_terminal_size().columns if terminal else PIPED_WIDTH
@@ -240,24 +248,39 @@ def command(
         raise click.exceptions.Exit(PARTIAL_EXIT_CODE)
 
 
-def _score_molecules(
-    dataset: str | Dataset,
-    target: tuple[str, ...],
-    encoders: tuple[str, ...],
-    weights: Path | None,
-    options: dict[str, Any],
-) -> Ranking:
-    from molrate.cli.progress import molecule_progress
+def _encoders(
+    encoders: tuple[str, ...], weights: Path | None, options: dict[str, Any]
+) -> list[str | Encoder]:
+    """What is to be ranked; an encoder of other weights is loaded."""
     from molrate.encoders.base import load_encoder
+
+    if weights is None:
+        return list(encoders)
+    if len(encoders) != 1:
+        raise click.UsageError("--weights needs exactly one --encoder, whose architecture it has")
+    return [load_encoder(encoders[0], weights, options["seed"], options["precision"])]
+
+
+def _score_molecules(dataset: Dataset, encoders: list[str | Encoder], options: dict[str, Any]) -> Ranking:
+    from molrate.cli.progress import molecule_progress
     from molrate.ranking.score import score
 
-    chosen: list[Any] = list(encoders)
-    if weights is not None:
-        if len(chosen) != 1:
-            raise click.UsageError("--weights needs exactly one --encoder, whose architecture it has")
-        chosen = [load_encoder(chosen[0], weights, options["seed"], options["precision"])]
     with molecule_progress(is_quiet()) as progress:
-        return score(dataset, target, encoders=chosen or None, progress=progress, **options)
+        return score(dataset, encoders=encoders or None, progress=progress, **options)
+
+
+def _ranked_molecules(
+    dataset: Dataset, encoders: list[str | Encoder], options: dict[str, Any]
+) -> RankedMolecules:
+    """What a page reads of the molecules."""
+    from molrate.data.policy import RowPolicy
+    from molrate.embedding.settings import EmbeddingSettings
+    from molrate.report.ranking import RankedMolecules
+
+    policy = RowPolicy(**{field.name: options[field.name] for field in fields(RowPolicy)})
+    settings = EmbeddingSettings(**{each.name: options[each.name] for each in fields(EmbeddingSettings)})
+    loaded = {encoder.name: encoder for encoder in encoders if not isinstance(encoder, str)}
+    return RankedMolecules(dataset, policy, settings, loaded)
 
 
 def _score_features(

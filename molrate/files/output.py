@@ -85,7 +85,12 @@ class Destination:
 
 
 def choose_destination(
-    output: str | Path, endings: Sequence[str] = (), *, folder: bool = False, stdout: bool = False
+    output: str | Path,
+    endings: Sequence[str] = (),
+    *,
+    folder: bool = False,
+    stdout: bool = False,
+    option: str = "-o",
 ) -> Destination:
     """Say, before any work is done, what ``-o`` means: a file by its ending, a folder, or standard output.
 
@@ -98,6 +103,8 @@ def choose_destination(
         Whether it writes folders; a name without an ending is one, and so is a folder that is there.
     stdout : bool
         Whether it writes to standard output (``-``).
+    option : str
+        The option that it was given by.
 
     Returns
     -------
@@ -121,15 +128,15 @@ def choose_destination(
     expected = f"it can be {' or '.join(kinds)}"
     if str(output) == STDOUT:
         if not stdout:
-            raise UsageError(f"-o -: no result goes to standard output; {expected}")
+            raise UsageError(f"{option} -: no result goes to standard output; {expected}")
         return Destination("stdout", path)
     ending = "" if str(output).endswith("/") or (folder and path.is_dir()) else _ending(path)
     if ending and any(path.name.lower().endswith(known) for known in endings):
-        return Destination("file", _check_file(path))
+        return Destination("file", _check_file(path, option))
     if not ending and folder:
         return Destination("folder", path)
     wrong = f"{ending} is not written" if ending else "it has no ending"
-    raise UsageError(f"-o {output}: {wrong}; {expected}")
+    raise UsageError(f"{option} {output}: {wrong}; {expected}")
 
 
 def _ending(path: Path) -> str:
@@ -144,7 +151,7 @@ def _ending(path: Path) -> str:
     return before[-1] + last if last.lower() in _COMPRESSIONS and before else last
 
 
-def _check_file(path: Path) -> Path:
+def _check_file(path: Path, option: str) -> Path:
     """Make sure that a file can be written.
 
     Raises
@@ -153,14 +160,23 @@ def _check_file(path: Path) -> Path:
         If the folder does not exist or cannot be written to.
     """
     if not path.parent.is_dir():
-        raise InputError(f"-o {path}: the folder {path.parent} does not exist; create it first")
+        raise InputError(f"{option} {path}: the folder {path.parent} does not exist; create it first")
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise InputError(f"-o {path}: cannot be written; choose another place or change its permissions")
+        raise InputError(
+            f"{option} {path}: cannot be written; choose another place or change its permissions"
+        )
     return path
 
 
-def check_output(path: str | Path, endings: Sequence[str]) -> Path:
+def check_output(path: str | Path, endings: Sequence[str], option: str = "-o") -> Path:
     """Make sure, before any work is done, that a result can be written to the file `path`.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+    endings : sequence of str
+    option : str
+        The option that it was given by.
 
     Raises
     ------
@@ -169,7 +185,7 @@ def check_output(path: str | Path, endings: Sequence[str]) -> Path:
     InputError
         If the folder does not exist or cannot be written to.
     """
-    return choose_destination(path, endings).path
+    return choose_destination(path, endings, option=option).path
 
 
 def make_folder(path: Path) -> None:

@@ -18,6 +18,29 @@ _PAIRS = 1_000_000
 """Pairs of molecules in memory together, some 20 bytes each."""
 
 
+def _fingerprints(molecules: Sequence[Chem.Mol]) -> sparse.csr_array:
+    """Bits of ECFP4 that are set, a row for each molecule."""
+    generator = GetMorganGenerator(radius=_RADIUS, fpSize=_N_BITS)
+    bits = [generator.GetFingerprint(molecule).GetOnBits() for molecule in molecules]
+    starts = np.cumsum([0, *map(len, bits)])
+    columns = np.fromiter((bit for row in bits for bit in row), dtype=np.int64, count=starts[-1])
+    return sparse.csr_array((np.ones(len(columns)), columns, starts), shape=(len(bits), _N_BITS))
+
+
+def similarities(molecules: Sequence[Chem.Mol]) -> npt.NDArray[np.float64]:
+    """Tanimoto similarity (ECFP4) of all pairs of molecules, shape (n, n), for some thousands.
+
+    Parameters
+    ----------
+    molecules : sequence of rdkit.Chem.Mol, length n
+    """
+    fingerprints = _fingerprints(molecules)
+    common = (fingerprints @ fingerprints.T).toarray()
+    sizes = np.diff(fingerprints.indptr)
+    either = sizes[:, None] + sizes[None, :] - common
+    return np.divide(common, either, out=np.zeros_like(common), where=either > 0)
+
+
 class Domain:
     """Fingerprints of training molecules.
 
@@ -33,20 +56,12 @@ class Domain:
     """
 
     def __init__(self, training: Sequence[str]) -> None:
-        self._generator = GetMorganGenerator(radius=_RADIUS, fpSize=_N_BITS)
         try:
             molecules = [parse_canonical(smiles) for smiles in sorted(set(training))]
         except InputError as error:
             raise WeightsError(f"the model's training molecules are damaged: {error}") from error
-        known = self._fingerprints(molecules)
+        known = _fingerprints(molecules)
         self._known, self._sizes = known.T.tocsr(), np.diff(known.indptr)
-
-    def _fingerprints(self, molecules: Sequence[Chem.Mol]) -> sparse.csr_array:
-        """Bits that are set, a row for each molecule."""
-        bits = [self._generator.GetFingerprint(molecule).GetOnBits() for molecule in molecules]
-        starts = np.cumsum([0, *map(len, bits)])
-        columns = np.fromiter((bit for row in bits for bit in row), dtype=np.int64, count=starts[-1])
-        return sparse.csr_array((np.ones(len(columns)), columns, starts), shape=(len(bits), _N_BITS))
 
     def nearest(self, molecules: Molecules) -> npt.NDArray[np.float32]:
         """Tanimoto similarity of ECFP4 to the most similar training molecule, shape (n,); NaN if invalid."""
@@ -59,7 +74,7 @@ class Domain:
                 # The encoder reports the molecule that RDKit cannot read back.
                 continue
         if readable and self._sizes.size:
-            fingerprints = self._fingerprints(list(readable.values()))
+            fingerprints = _fingerprints(list(readable.values()))
             step = max(1, _PAIRS // len(self._sizes))
             slices = [fingerprints[start : start + step] for start in range(0, len(readable), step)]
             nearest[list(readable)] = np.concatenate([self._largest(one) for one in slices])

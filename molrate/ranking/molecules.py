@@ -239,7 +239,7 @@ def targets_to_score(
         logger.error("%s", reason)
     scored_targets = []
     for target in targets:
-        labelled, rows = _labelled_rows(target, pool.molecules, pool.common, policy.duplicates)
+        labelled, rows = labelled_rows(target, pool.molecules, pool.common, policy.duplicates)
         try:
             # Again, as molecules that an encoder cannot read or that were merged are now left out.
             check_target(labelled)
@@ -378,10 +378,24 @@ def _split_failures(
     return [request for request, _ in ran], [embedding for _, embedding in ran], failures
 
 
-def _labelled_rows(
+def labelled_rows(
     target: Target, molecules: Molecules, common: npt.NDArray[np.bool_], duplicates: str
 ) -> tuple[Target, npt.NDArray[np.intp]]:
-    """The target on the rows to score, and those rows."""
+    """The target on the rows to score, and those rows.
+
+    Parameters
+    ----------
+    target : Target
+        Of the n rows of a table.
+    molecules : Molecules
+    common : ndarray of bool, shape (n,)
+        Rows that can be used.
+    duplicates : {"keep", "merge"}
+
+    Returns
+    -------
+    Target, ndarray of int
+    """
     target = target.where(common)
     if duplicates == "merge":
         (target,) = merge_measurements(molecules.canonical.tolist(), [target])

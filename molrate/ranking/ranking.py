@@ -154,10 +154,18 @@ class Ranking:
     @cached_property
     def verdict(self) -> Verdict:
         """What to fine-tune, whether it is worth it, and how sure that is; ``print`` shows it in words."""
-        measure = str(self.frame["measure"].iloc[0])
-        form = self.run.get("arguments", {}).get("rank_by", "excess")
-        sure = how_sure(measure, form)
-        return make_verdict(self.frame, measure, self.expectations, sure, self.run.get("seconds"))
+        sure = how_sure(self.measure, self.form)
+        return make_verdict(self.frame, self.measure, self.expectations, sure, self.run.get("seconds"))
+
+    @property
+    def measure(self) -> str:
+        """The measure that orders, the first one."""
+        return str(self.frame["measure"].iloc[0])
+
+    @property
+    def form(self) -> str:
+        """What of it orders, one of ``FORMS``."""
+        return str(self.run.get("arguments", {}).get("rank_by", "excess"))
 
     @property
     def complete(self) -> bool:
@@ -168,6 +176,31 @@ class Ranking:
     def layers(self) -> pd.DataFrame:
         """Layers within encoders; see :func:`layer_table`."""
         return layer_table(self)
+
+    def layer_profile(self, encoder: str, target: str, measure: str | None = None) -> pd.DataFrame:
+        """What the layers of an encoder are ordered by, in order of depth.
+
+        Parameters
+        ----------
+        encoder, target : str
+        measure : str, optional
+            By default the one that orders.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``layer``, ``depth`` from 1, ``value`` and its 95 % interval ``low``, ``high``; no row where the
+            encoder was not ranked.
+        """
+        import pandas as pd
+
+        vote = target, measure or self.measure, encoder
+        found = [(key[3], each) for key, each in self.replicates.items() if key[:3] == vote]
+        rows = [
+            (layer, depth, each.excess, *each.interval())
+            for depth, (layer, each) in enumerate(found, start=1)
+        ]
+        return pd.DataFrame(rows, columns=["layer", "depth", "value", "low", "high"])
 
     def difference(
         self, target: str, measure: str, one: tuple[str, str], other: tuple[str, str]
