@@ -1,9 +1,10 @@
-# Two targets for a newcomer, each with all its set-up: `make score` and `make test`.
+# Targets for a newcomer, each with all its set-up: `make score`, `make test` and `make test-pages`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+AXE := $(VENV)/pages/node_modules/axe-core/axe.min.js
 
-.PHONY: score test
+.PHONY: score test test-pages
 
 # What is not reachable within seconds is done without; other weights ship. The three wheels are of 36 MB. Of
 # ADMET-AI's models it is none that was trained on FreeSolv.
@@ -18,6 +19,14 @@ test: $(VENV)/installed-dev $(VENV)/workflows/bin/snakemake
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -m "not network"
+
+# Pages in a browser; `make test` has these too, where Chromium and axe-core are.
+test-pages: $(VENV)/installed-dev $(AXE)
+	@command -v chromium chromium-browser google-chrome || $(BIN)/playwright install chromium
+	$(BIN)/pytest -m browser
+
+$(AXE): | $(VENV)/bin/pip
+	npm install --silent --no-fund --no-audit --prefix $(VENV)/pages axe-core@4.14.1
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)

@@ -71,7 +71,7 @@ def _agreement_chart(place: int, orders: pd.DataFrame) -> Chart:
             rows.append({"one": one, "other": other, "value": float(tau)})
     table = Table(
         "Kendall's tau between orders",
-        ["", *names],
+        ["order", *names],
         [
             [one]
             + [
@@ -80,7 +80,7 @@ def _agreement_chart(place: int, orders: pd.DataFrame) -> Chart:
             ]
             for one in names
         ],
-        frozenset([""]),
+        frozenset(["order"]),
     )
     caption = (
         f"Kendall's tau between orders of {len(orders)} candidates: 1 the same order, 0 none in common, -1 "

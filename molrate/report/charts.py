@@ -23,7 +23,7 @@ _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down
 _FONT = 'system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 """The page's, by its name: Vega measures text apart from the page."""
 _LABEL_LIMIT = 170
-_ROW_HEIGHT = 24
+_ROW_HEIGHT, _BAR_HEIGHT = 24, 32
 _HEIGHT = 300
 STRUCTURE = "structure"
 """Field of a chart's rows with the key of a molecule's structure."""
@@ -58,7 +58,7 @@ class Chart:
     kind: str = "chart"
 
 
-def _spec(chart: Any, height: int | alt.Step = _HEIGHT) -> dict[str, Any]:
+def _spec(chart: Any, height: int = _HEIGHT) -> dict[str, Any]:
     """Vega-Lite of a chart as wide as its place, in the page's colours."""
     text = {"labelColor": "currentColor", "titleColor": "currentColor"}
     styled = (
@@ -177,7 +177,7 @@ def bars(counts: Mapping[str, int]) -> dict[str, Any]:
             ],
         )
     )
-    return _spec(chart, alt.Step(_ROW_HEIGHT + 8))
+    return _spec(chart, _BAR_HEIGHT * len(counts))
 
 
 def intervals(
@@ -197,7 +197,8 @@ def intervals(
         Draw a line at 0.
     """
     colours, shapes = _colours(series)
-    several_a_line = len({row["label"] for row in rows}) < len(rows)
+    labels = {row["label"] for row in rows}
+    several_a_line = len(labels) < len(rows)
     place: dict[str, Any] = {"y": alt.Y("label:N", title=None, sort=None)}
     if several_a_line:
         place["yOffset"] = alt.YOffset("series:N", sort=list(series))
@@ -226,7 +227,8 @@ def intervals(
             .mark_rule(color="currentColor", strokeDash=[4, 3], opacity=0.6)
             .encode(x="at:Q"),
         )
-    return _spec(alt.layer(*layers), alt.Step(_ROW_HEIGHT * 2 // 3 if several_a_line else _ROW_HEIGHT))
+    height = _ROW_HEIGHT * len(labels) * (2 if several_a_line else 1)
+    return _spec(alt.layer(*layers), height * 3 // 4 if several_a_line else height)
 
 
 def lines(rows: Sequence[Row], series: Sequence[str], x_title: str, y_title: str) -> dict[str, Any]:
@@ -389,7 +391,7 @@ def grid(rows: Sequence[Row], names: Sequence[str], title: str) -> dict[str, Any
         text=alt.Text("value:Q", format=".2f"),
         color=alt.condition("abs(datum.value) > 0.6", alt.value("#ffffff"), alt.value("#111111")),
     )
-    return _spec(alt.layer(squares, figures), alt.Step(30))
+    return _spec(alt.layer(squares, figures), _BAR_HEIGHT * len(names))
 
 
 def _line(ends: Sequence[tuple[float, float]]) -> alt.Chart:

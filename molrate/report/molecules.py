@@ -117,7 +117,9 @@ class LeftOut:
     @cached_property
     def worst(self) -> list[int]:
         """Places of molecules, the largest error first."""
-        return np.argsort(-np.abs(self.errors), kind="stable").tolist()
+        # A score above 1 of the class that it is of is no fault.
+        sizes = self.errors if self.shown.target.classes else np.abs(self.errors)
+        return np.argsort(-sizes, kind="stable").tolist()
 
     @property
     def _what(self) -> str:
@@ -353,9 +355,15 @@ def left_out(shown: Shown, features: _Floats) -> LeftOut:
     residuals = LeaveOneOut().residuals(Sample(features[places].astype(np.float64), resampling))
     if residuals.codes is None:
         return LeftOut(judged, judged.target.values - residuals.errors[:, 0], residuals.errors[:, 0])
-    places_of = np.arange(len(judged))
-    own = residuals.errors[places_of, residuals.codes]
+    own = _own_errors(residuals.errors, residuals.codes)
     return LeftOut(judged, 1 - own, own)
+
+
+def _own_errors(errors: _Floats, codes: npt.NDArray[np.integer[Any]]) -> _Floats:
+    """Errors of the score of each molecule's class; two classes share a column, of the second."""
+    if errors.shape[1] == 1:
+        return np.where(codes == 1, errors[:, 0], -errors[:, 0])
+    return np.asarray(errors[np.arange(len(codes)), codes])
 
 
 def _taken(shown: Shown, places: _Rows) -> Shown:

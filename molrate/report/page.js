@@ -49,8 +49,7 @@
   });
   document.addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
 
-  // Of warnings there is one for every chart of rows: it cannot be fitted in height, nor is it to be.
-  const options = { actions: false, renderer: "svg", tooltip: showTip, mode: "vega-lite", logLevel: vega.Error };
+  const options = { actions: false, renderer: "svg", tooltip: showTip, mode: "vega-lite" };
   const draw = ([name, spec]) =>
     vegaEmbed(`#chart-${name}`, spec, options).catch((error) => {
       const place = document.getElementById(`chart-${name}`);
