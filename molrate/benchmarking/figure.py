@@ -1,9 +1,8 @@
-"""Figures 6 and 7 of the paper for molecular encoders, as ``.png`` or ``.svg``."""
+"""Figures 6 and 7 of the paper for molecular encoders."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,12 +11,12 @@ from molrate.benchmarking.agreement import Floats, weighted
 from molrate.benchmarking.curves import agreement_curves
 from molrate.benchmarking.read import DatasetOutcome
 from molrate.errors import InputError
+from molrate.plotting import mark, new_figure, style
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-DRAWABLE = (".png", ".svg")
 
 _FAR = 4
 """Number of interquartile ranges beyond the quartiles from which scores are drawn at the edge."""
@@ -29,14 +28,13 @@ def make_panels(outcomes: Sequence[DatasetOutcome], predictors: Sequence[str]) -
     Each dataset has a row, each predictor a column, and each encoder a point. Bars are standard errors over
     seeds. Better performance is drawn higher.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(2.9 * len(predictors), 2.5 * len(outcomes)), layout="constrained")
-    axes = figure.subplots(len(outcomes), len(predictors), squeeze=False)
-    for outcome, row in zip(outcomes, axes, strict=True):
-        for name, panel in zip(predictors, row, strict=True):
-            _draw_panel(panel, outcome, name)
-    axes[0, 0].legend(fontsize=7)
+    with style():
+        figure = new_figure(2.9 * len(predictors), 2.5 * len(outcomes))
+        axes = figure.subplots(len(outcomes), len(predictors), squeeze=False)
+        for outcome, row in zip(outcomes, axes, strict=True):
+            for name, panel in zip(predictors, row, strict=True):
+                _draw_panel(panel, outcome, name)
+        axes[0, 0].legend()
     return figure
 
 
@@ -47,25 +45,23 @@ def _draw_panel(panel: Axes, outcome: DatasetOutcome, name: str) -> None:
     n_seeds = len(outcome.seeds)
     spread = outcome.truth.std(axis=1, ddof=1) if n_seeds > 1 else np.zeros(len(truth))
     families = np.array(outcome.families)
-    for family in sorted(set(outcome.families)):
+    for series, family in enumerate(sorted(set(outcome.families))):
         members = families == family
         panel.errorbar(
             drawn[members],
             sign * truth[members],
             spread[members] / np.sqrt(n_seeds),
-            fmt="o",
-            markersize=4,
-            linewidth=0.8,
+            linestyle="",
             label=family,
+            **mark(series),
         )
     for at, height in zip(drawn[drawn != scores], sign * truth[drawn != scores], strict=True):
         panel.annotate("further out", (at, height), fontsize=6, xytext=(4, 3), textcoords="offset points")
     if sign < 0:
         panel.invert_yaxis()
-    panel.set_title(f"{outcome.name}, weighted tau {weighted(scores, truth):.2f}", fontsize=9)
-    panel.set_xlabel(name, fontsize=8)
-    panel.set_ylabel(f"fine-tuned, {outcome.metric}", fontsize=8)
-    panel.tick_params(labelsize=7)
+    panel.set_title(f"{outcome.name}, weighted tau {weighted(scores, truth):.2f}")
+    panel.set_xlabel(name)
+    panel.set_ylabel(f"fine-tuned, {outcome.metric}")
 
 
 def _near(scores: Floats) -> Floats:
@@ -83,46 +79,30 @@ def make_curves(outcomes: Sequence[DatasetOutcome]) -> Figure:
     InputError
         If the results have no scores under other settings.
     """
-    from matplotlib.figure import Figure
-
     curves = agreement_curves(outcomes)
     # Keep points that are means over the same datasets: small datasets have no large samples.
     curves = curves[curves["datasets"] == curves["datasets"].max()]
     if curves.empty:
         raise InputError("these results have no scores with fewer molecules; run molrate benchmark again")
-    figure = Figure(figsize=(7.5, 3), layout="constrained")
+    with style():
+        return _draw_curves(curves)
+
+
+def _draw_curves(curves: pd.DataFrame) -> Figure:
+    figure = new_figure(7.5, 3)
     panels = figure.subplots(1, 2, sharey=True)
     largest = curves.loc[np.isfinite(curves["to"]) & (curves["setting"] == "molecules"), "to"].max()
     curves = curves.assign(at=curves["to"].replace(np.inf, 2 * largest))
-    colours = {measure: f"C{index}" for index, measure in enumerate(sorted(set(curves["measure"])))}
+    looks = {measure: mark(series) for series, measure in enumerate(sorted(set(curves["measure"])))}
     for panel, setting in zip(panels, ("molecules", "epsilon squared"), strict=True):
         for measure, rows in curves[curves["setting"] == setting].groupby("measure"):
             spread = None if rows["deviation"].isna().all() else rows["deviation"]
-            style = {"marker": "o", "color": colours[measure], "label": measure}
-            panel.errorbar(rows["at"], rows["weighted tau"], spread, **style)
+            panel.errorbar(rows["at"], rows["weighted tau"], spread, label=measure, **looks[measure])
         panel.set_xscale("log")
         panel.set_xlabel(setting)
     sizes = curves[curves["setting"] == "molecules"].drop_duplicates("to")
     panels[0].set_xticks(sizes["at"], ["all" if np.isinf(size) else f"{size:.0f}" for size in sizes["to"]])
     panels[0].minorticks_off()
     panels[0].set_ylabel("weighted tau with fine-tuning")
-    panels[0].legend(fontsize=7)
+    panels[0].legend()
     return figure
-
-
-def write_figure(figure: Figure, path: Path) -> None:
-    """Write a figure; equal figures give equal files.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written.
-    """
-    from matplotlib import rc_context
-
-    try:
-        # Without a salt, names within an SVG are random.
-        with rc_context({"svg.hashsalt": "molrate"}):
-            figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error

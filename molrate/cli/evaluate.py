@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from molrate.cli.options import examples, logging_options, output_option, seed_option
+from molrate.cli.report import check_plot, plot_option
 
 if TYPE_CHECKING:
     from molrate.benchmarking.read import DatasetOutcome
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = examples(
     "molrate evaluate",
-    "molrate evaluate results/ -o summary/ --figure figure.png",
+    "molrate evaluate results/ -o summary/ --plot plot.png",
     "molrate evaluate results/ --dataset esol --split scaffold --reference logme",
 )
 
@@ -51,18 +51,8 @@ _EXAMPLES = examples(
     help="Compare the others with this predictor; by default it is transrate, or the first there is.",
 )
 @output_option("Write summary.md and table.csv into this folder.", "FOLDER", required=False, path=True)
-@click.option(
-    "--figure",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Draw scores against fine-tuning into this .png or .svg file.",
-)
-@click.option(
-    "--curves",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Draw agreement with fewer molecules into this .png or .svg file.",
-)
+@plot_option("Draw scores against fine-tuning")
+@plot_option("Draw agreement with fewer molecules", "--curves")
 @click.option(
     "--measure",
     "measures",
@@ -70,7 +60,7 @@ _EXAMPLES = examples(
     default=["transrate", "logme", "ridge"],
     show_default=True,
     metavar="NAME",
-    help="Draw this measure in --figure. Repeat the option for more measures.",
+    help="Draw this measure in --plot. Repeat the option for more measures.",
 )
 @seed_option()
 @logging_options
@@ -81,7 +71,7 @@ def command(
     exclude_contaminated: bool,
     reference: str | None,
     output: Path | None,
-    figure: Path | None,
+    plot: Path | None,
     curves: Path | None,
     measures: tuple[str, ...],
     seed: int,
@@ -98,11 +88,11 @@ def command(
     from molrate.files.locks import exclusive
     from molrate.files.output import print_result, write_atomically
 
-    if figure or curves:
-        _check_figures(filter(None, (figure, curves)))
+    check_plot(plot)
+    check_plot(curves, "--curves")
     trials = read_results(results, datasets, split, exclude_contaminated)
     _check_known("--reference", [reference] if reference else (), trials)
-    _check_known("--measure", measures if figure else (), trials)
+    _check_known("--measure", measures if plot else (), trials)
     evaluation = evaluate(trials, reference or DEFAULT_REFERENCE, seed)
     summary = to_markdown(evaluation)
     print_result(summary)
@@ -110,25 +100,16 @@ def command(
         with exclusive(output):
             write_atomically(output / "summary.md", (summary + "\n").encode())
             write_atomically(output / "table.csv", evaluation.table.to_csv(index=False).encode())
-    if figure is not None:
-        from molrate.benchmarking.figure import make_panels, write_figure
+    if plot is not None:
+        from molrate.benchmarking.figure import make_panels
+        from molrate.plotting import write_figure
 
-        write_figure(make_panels(trials, measures), figure)
+        write_figure(make_panels(trials, measures), plot)
     if curves is not None:
-        from molrate.benchmarking.figure import make_curves, write_figure
+        from molrate.benchmarking.figure import make_curves
+        from molrate.plotting import write_figure
 
         write_figure(make_curves(trials), curves)
-
-
-def _check_figures(paths: Iterable[Path]) -> None:
-    """Refuse figures that could not be drawn or written, before anything is computed."""
-    if find_spec("matplotlib") is None:
-        raise click.UsageError('--figure and --curves need Matplotlib: pip install "molrate[train]"')
-    from molrate.benchmarking.figure import DRAWABLE
-    from molrate.files.output import check_output
-
-    for path in paths:
-        check_output(path, DRAWABLE)
 
 
 def _check_known(option: str, names: Sequence[str], trials: Sequence[DatasetOutcome]) -> None:

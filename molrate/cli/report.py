@@ -1,4 +1,4 @@
-"""``--report``: a page beside a command's result, and what is checked before the work begins."""
+"""``--report`` and ``--plot``: what is drawn of a result, and what is checked before the work begins."""
 
 from __future__ import annotations
 
@@ -34,6 +34,30 @@ def report_options() -> Decorator:
             help="Leave structures, SMILES and names of molecules out of --report.",
         ),
     )
+
+
+def plot_option(what: str, name: str = "--plot") -> Decorator:
+    """Where a figure goes."""
+    ending = "into this .png, .svg or .pdf file."
+    return click.option(name, metavar="FILE", type=click.Path(path_type=Path), help=f"{what} {ending}")
+
+
+def check_plot(path: Path | None, option: str = "--plot") -> None:
+    """Refuse a figure that could not be drawn or written, before anything is computed.
+
+    Raises
+    ------
+    click.UsageError, UsageError, InputError
+        If Matplotlib is missing, or the file cannot be written.
+    """
+    if path is None:
+        return
+    from molrate.files.output import check_output
+    from molrate.plotting import DRAWABLE
+
+    check_output(path, DRAWABLE, option)
+    if find_spec("matplotlib") is None:
+        raise click.UsageError(f'{option} needs Matplotlib: pip install "molrate[report]"')
 
 
 def check_report(report: str | None, no_structures: str | None = "no_structures") -> Path | None:

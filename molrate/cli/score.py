@@ -35,7 +35,7 @@ from molrate.cli.options import (
     target_options,
     weights_option,
 )
-from molrate.cli.report import check_report, repeated, report_options, write_page
+from molrate.cli.report import check_plot, check_report, plot_option, repeated, report_options, write_page
 from molrate.errors import PARTIAL_EXIT_CODE
 
 if TYPE_CHECKING:
@@ -174,6 +174,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @output_option(
     "Write the ranking into this file too: .csv, .json, either with .gz, or .parquet.", "FILE", required=False
 )
+@plot_option("Draw the ranking")
 @report_options()
 @format_option(["table", "csv", "json"])
 @logging_options
@@ -190,6 +191,7 @@ def command(
     smiles_column: str | None,
     input_format: str,
     output: str | None,
+    plot: Path | None,
     report: str | None,
     no_structures: bool,
     output_format: str,
@@ -204,12 +206,13 @@ def command(
     """
     from molrate.data.datasets import load_dataset
     from molrate.files.locks import exclusive_file
-    from molrate.files.output import choose_destination, print_result
+    from molrate.files.output import choose_destination
     from molrate.files.tables import read_arrays
-    from molrate.ranking.report import PIPED_WIDTH, WRITABLE, View
+    from molrate.ranking.report import WRITABLE
 
     destination = choose_destination(output or "-", WRITABLE, stdout=True)
     click.get_current_context().with_resource(exclusive_file(destination.file))
+    check_plot(plot)
     page = check_report(report)
     options["extra_arrays"] = read_arrays(given_file, "--extra-arrays") if given_file else None
     if features:
@@ -231,12 +234,33 @@ def command(
         ranking = _score_molecules(read, loaded, options)
     if destination.kind == "file":
         ranking.save(destination.path)
+    _print(ranking, output_format, every, columns)
+    if plot is not None:
+        _draw(ranking, plot)
     if page is not None:
-        from molrate.report.ranking import ranking_page
-
         ranked = None if features else _ranked_molecules(read, loaded, options)
-        made = ranking_page(ranking, ranked, command=repeated(), structures=not no_structures)
-        write_page(made, page)
+        _report(ranking, ranked, page, structures=not no_structures)
+    if not ranking.complete:
+        raise click.exceptions.Exit(PARTIAL_EXIT_CODE)
+
+
+def _draw(ranking: Ranking, path: Path) -> None:
+    from molrate.plotting import write_figure
+
+    write_figure(ranking.plot(), path)
+
+
+def _report(ranking: Ranking, molecules: RankedMolecules | None, path: Path, *, structures: bool) -> None:
+    from molrate.report.ranking import ranking_page
+
+    write_page(ranking_page(ranking, molecules, command=repeated(), structures=structures), path)
+
+
+def _print(ranking: Ranking, output_format: str, every: bool, columns: tuple[str, ...]) -> None:
+    """Write the ranking to standard output."""
+    from molrate.files.output import print_result
+    from molrate.ranking.report import PIPED_WIDTH, View
+
     if output_format == "table":
         terminal = sys.stdout.isatty()
         width = shutil.get_terminal_size().columns if terminal else PIPED_WIDTH
@@ -244,8 +268,6 @@ def command(
         print_result(ranking.to_text(View(width, every, columns, verbose, terminal)))
     else:
         print_result((ranking.to_csv() if output_format == "csv" else ranking.to_json()).rstrip("\n"))
-    if not ranking.complete:
-        raise click.exceptions.Exit(PARTIAL_EXIT_CODE)
 
 
 def _encoders(

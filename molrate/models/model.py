@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from molrate.data.datasets import Dataset, as_dataset
 from molrate.data.frames import FRAME, is_frame, smiles_of, to_pandas
 from molrate.data.molecules import Molecules, standardise
 from molrate.embedding.embed import Progress, embed_one
@@ -26,12 +27,13 @@ from molrate.files.output import file_digest, write_atomically
 from molrate.models.applicability import Domain
 from molrate.models.calibration import uncertainty_columns
 from molrate.models.settings import GivenSettings
+from molrate.models.tested import Tested, in_order_of
 from molrate.randomness import seeded
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from torch import nn
 
-    from molrate.data.datasets import Dataset
     from molrate.models.estimators import EstimatorHead
     from molrate.models.head import Head, Task
 
@@ -290,6 +292,66 @@ class TunedModel:
         if taken:
             raise InputError(f"{FRAME}: it has a column {taken[0]!r} already; rename it")
         return own.assign(**{name: pd.Series(column, own.index) for name, column in columns.items()})
+
+    def test(
+        self,
+        molecules: Any,
+        measured: Any = None,
+        smiles: str | None = None,
+        *,
+        device: str = "auto",
+    ) -> Tested:
+        """What the model says of molecules that were measured; arguments as of :meth:`plot_parity`.
+
+        Raises
+        ------
+        UsageError, InputError
+            If a target was not measured, or has a class that the model does not know.
+        """
+        task = self.task
+        named = list(task.targets) if measured is None else measured
+        kind = "regression" if task.kind == "regression" else "classification"
+        read = as_dataset(molecules, named, smiles, None if isinstance(molecules, Dataset) else kind)
+        for target in read.targets:
+            if target.error:
+                raise InputError(target.error)
+        outputs = self.outputs(standardise(read.smiles.tolist(), self.settings["standardisation"]), device)
+        return Tested(task, in_order_of(task, read.targets), outputs.mean)
+
+    def plot_parity(
+        self,
+        molecules: Any,
+        measured: Any = None,
+        smiles: str | None = None,
+        *,
+        device: str = "auto",
+    ) -> Figure:
+        """Predicted against measured values; of classes their ROC and calibration curves. Needs Matplotlib.
+
+        Parameters
+        ----------
+        molecules : data frame, Dataset, or sequence of str or rdkit.Chem.Mol, length n
+            Molecules that the model was not trained on. A frame has columns of the targets' names.
+        measured : array_like, shape (n,), optional
+            Measured values of the one target, for a sequence of molecules.
+        smiles : str, optional
+            Column of SMILES of a frame, found by its usual names if not given.
+        device : str
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            ``savefig`` writes it as SVG, PNG or PDF.
+
+        Raises
+        ------
+        UsageError, InputError
+            If there are no measured values of a target, or no molecule has both a value and a prediction.
+        """
+        from molrate.models.figure import draw_classes, draw_parity
+
+        tested = self.test(molecules, measured, smiles, device=device)
+        return draw_parity(tested.numbers) if self.task.kind == "regression" else draw_classes(tested.classes)
 
 
 def _own_columns(molecules: Any, smiles: str | None) -> tuple[pd.DataFrame, list[str]]:

@@ -45,6 +45,7 @@ from molrate.statistics.resampling import Resampling
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 COLUMNS = [
     "rank",
@@ -92,6 +93,7 @@ COLUMNS = [
     "status",
     "note",
 ]
+_PROFILES = 5
 FORMS = ("excess", "relative", "z", "value")
 """What candidates can be ordered by."""
 
@@ -178,7 +180,7 @@ class Ranking:
         return layer_table(self)
 
     def layer_profile(self, encoder: str, target: str, measure: str | None = None) -> pd.DataFrame:
-        """What the layers of an encoder are ordered by, in order of depth.
+        """A measure's excess of the layers of an encoder, in order of depth.
 
         Parameters
         ----------
@@ -192,15 +194,12 @@ class Ranking:
             ``layer``, ``depth`` from 1, ``value`` and its 95 % interval ``low``, ``high``; no row where the
             encoder was not ranked.
         """
-        import pandas as pd
-
         vote = target, measure or self.measure, encoder
-        found = [(key[3], each) for key, each in self.replicates.items() if key[:3] == vote]
-        rows = [
-            (layer, depth, each.excess, *each.interval())
-            for depth, (layer, each) in enumerate(found, start=1)
-        ]
-        return pd.DataFrame(rows, columns=["layer", "depth", "value", "low", "high"])
+        depths = {key[3]: depth for depth, key in enumerate((k for k in self.replicates if k[:3] == vote), 1)}
+        rows = self.frame[(self.frame[["target", "measure", "encoder"]] == list(vote)).all(axis=1)]
+        rows = rows.assign(depth=rows["layer"].map(depths), value=rows["excess"]).dropna(subset="depth")
+        rows = rows.astype({"depth": int}).sort_values("depth")
+        return rows[["layer", "depth", "value", "low", "high"]].reset_index(drop=True)
 
     def difference(
         self, target: str, measure: str, one: tuple[str, str], other: tuple[str, str]
@@ -344,6 +343,70 @@ class Ranking:
     def to_json(self) -> str:
         """Rows, notes and the record of the run as one JSON document."""
         return to_json(self._tables)
+
+    def plot(self, measure: str | None = None) -> Figure:
+        """Candidates with their intervals, best first, a panel for each target; needs Matplotlib.
+
+        Parameters
+        ----------
+        measure : str, optional
+            By default the one that orders.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            ``savefig`` writes it as SVG, PNG or PDF.
+
+        Raises
+        ------
+        UsageError
+            If the measure ranked nothing.
+        """
+        from molrate.ranking.figure import draw_ranking
+
+        name = measure or self.measure
+        rows = self.frame[(self.frame["measure"] == name) & self.frame["rank"].notna()]
+        if rows.empty:
+            raise UsageError(
+                f"{name!r} ranked nothing here; there are {', '.join(self.frame['measure'].unique())}"
+            )
+        return draw_ranking(rows, name, self.form)
+
+    def plot_layers(self, measure: str | None = None, encoders: Sequence[str] | None = None) -> Figure:
+        """What layers are ordered by, by depth, a panel for each target; needs Matplotlib.
+
+        Parameters
+        ----------
+        measure : str, optional
+            By default the one that orders.
+        encoders : sequence of str, optional
+            By default the best five that were ranked by several layers.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        UsageError
+            If no encoder was ranked by several layers.
+        """
+        from molrate.ranking.figure import draw_layers
+
+        name = measure or self.measure
+        table = self.layers
+        table = table[(table["measure"] == name) & (table["layers"] > 1)].sort_values("rank_by_best")
+        profiles = {
+            str(target): {
+                str(encoder): self.layer_profile(str(encoder), str(target), name)
+                for encoder in (rows["encoder"].head(_PROFILES) if encoders is None else encoders)
+                if encoder in set(rows["encoder"])
+            }
+            for target, rows in table.groupby("target", sort=False)
+        }
+        if not any(profiles.values()):
+            raise UsageError(f"no encoder was ranked by several layers by {name!r}; rank with layer='all'")
+        return draw_layers(profiles, name)
 
     def save(self, path: str | Path) -> None:
         """Write the ranking to ``.csv``, ``.json`` or ``.parquet``, with the record of the run.

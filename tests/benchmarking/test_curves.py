@@ -3,9 +3,10 @@ import pytest
 
 from molrate.benchmarking.agreement import weighted
 from molrate.benchmarking.curves import agreement_curves, time_table
-from molrate.benchmarking.figure import make_curves, write_figure
+from molrate.benchmarking.figure import make_curves
 from molrate.benchmarking.read import read_results
 from molrate.errors import InputError
+from molrate.plotting import write_figure
 
 QUALITY = np.arange(6.0)
 

@@ -23,7 +23,7 @@ def test_every_row_of_a_table_has_its_columns(results):
 
 
 def test_the_command(results, tmp_path):
-    written = ["-o", str(tmp_path / "out"), "--figure", str(tmp_path / "f.png")]
+    written = ["-o", str(tmp_path / "out"), "--plot", str(tmp_path / "f.png")]
     curves = ["--curves", str(tmp_path / "c.svg")]
     measures = ["--measure", "transrate", "--measure", "reversed"]
     result = CliRunner().invoke(cli, ["evaluate", str(results), *written, *curves, *measures])
@@ -33,15 +33,13 @@ def test_the_command(results, tmp_path):
     assert "<svg" in (tmp_path / "c.svg").read_text()
     result = CliRunner().invoke(cli, ["evaluate", str(results), "--dataset", "r"])
     assert "12 fine-tunings (0.3 hours) of 6 encoders on r," in result.output
-    refused = CliRunner().invoke(cli, ["evaluate", str(results), "--figure", "f.png", "--measure", "nothing"])
+    refused = CliRunner().invoke(cli, ["evaluate", str(results), "--plot", "f.png", "--measure", "nothing"])
     assert refused.exit_code == 2
     assert "--measure nothing: it is not in these results" in refused.output
     refused = CliRunner().invoke(cli, ["evaluate", str(results), "--reference", "nothing"])
     assert refused.exit_code == 2
-    for wrong in (["--figure", str(tmp_path / "f.xyz")], ["-o", str(tmp_path / "f.png")]):
+    for wrong in (["--plot", str(tmp_path / "f.xyz")], ["-o", str(tmp_path / "f.png")]):
         failed = CliRunner().invoke(cli, ["evaluate", str(results), *wrong])
         assert isinstance(failed.exception, UsageError | InputError)
-    unwritable = CliRunner().invoke(
-        cli, ["evaluate", str(results), "--figure", str(tmp_path / "no" / "f.png")]
-    )
+    unwritable = CliRunner().invoke(cli, ["evaluate", str(results), "--plot", str(tmp_path / "no" / "f.png")])
     assert unwritable.exit_code != 0
