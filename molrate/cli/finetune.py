@@ -27,6 +27,7 @@ from molrate.cli.options import (
     training_options,
     weights_option,
 )
+from molrate.cli.report import check_report, repeated, report_options, write_page
 from molrate.cli.signals import resumable
 
 _EXAMPLES = examples(
@@ -88,6 +89,7 @@ _EXAMPLES = examples(
 @weights_option()
 @seed_option()
 @device_option()
+@report_options()
 @logging_options
 def command(
     source: str,
@@ -113,6 +115,8 @@ def command(
     weights: Path | None,
     seed: int,
     device: str,
+    report: str | None,
+    no_structures: bool,
 ) -> None:
     """Fine-tune an encoder on DATASET, a name (see molrate list datasets) or a table with --target.
 
@@ -131,6 +135,7 @@ def command(
     from molrate.finetuning.finetune import describe, run_finetuning
 
     choose_destination(output, folder=True)
+    page = check_report(report)
     read = (smiles_column, task, positive, censored)
     transfer = Transfer(
         n_layers, frozen, settings["layer"], settings["pooling"], settings["precision"], descriptors
@@ -141,8 +146,9 @@ def command(
         dataset = load_dataset(source, target, *read)
         test = None if test_file is None else load_dataset(test_file, target, *read)
         dataset, assignment = assign(source, dataset, split_column, date_column, test)
+        data = TrainingData.of(dataset, split, seed, policy, assignment)
         record = run_finetuning(
-            TrainingData.of(dataset, split, seed, policy, assignment),
+            data,
             encoder,
             output,
             config,
@@ -152,3 +158,10 @@ def command(
             progress=not is_quiet() and sys.stderr.isatty(),
         )
     click.echo(describe(record, output))
+    if page is not None:
+        from molrate.models.model import TunedModel
+        from molrate.report.model import model_page
+
+        model = TunedModel.load(output)
+        shown: dict[str, Any] = {"command": repeated(), "structures": not no_structures, "device": device}
+        write_page(model_page(model, data, **shown), page)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,12 +23,16 @@ from molrate.cli.options import (
     target_options,
     weights_option,
 )
+from molrate.cli.report import check_report, repeated, report_options, write_page
 from molrate.cli.streaming import STREAMED, LibraryOptions, Streaming, library_options
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from molrate.data.datasets import Dataset
     from molrate.data.policy import RowPolicy
     from molrate.embedding.settings import EmbeddingSettings
+    from molrate.screening.enrichment import Enrichment
     from molrate.screening.hits import Hits
 
 BEST = "best"
@@ -89,6 +93,7 @@ _EXAMPLES = examples(
 @library_options
 @seed_option()
 @device_option()
+@report_options()
 @logging_options
 def command(
     library: tuple[str, ...],
@@ -110,6 +115,8 @@ def command(
     smiles_column: str | None,
     seed: int,
     device: str,
+    report: str | None,
+    no_structures: bool,
     options: LibraryOptions,
 ) -> None:
     """Predict every molecule of LIBRARY: csv, tsv, smi, sdf, also as .gz, .bz2, .zst, .zip; parquet; xlsx;
@@ -131,10 +138,11 @@ def command(
 
     destination = choose_destination(output, STREAMED, folder=True, stdout=True)
     into_folder = destination.kind == "folder"
+    page = check_report(report)
     _refuse_contradictions(model is None, train is None, top is None, min_similarity is None)
-    if not into_folder and any(option is not None for option in (train, top, label_column)):
+    if not into_folder and any(option is not None for option in (train, top, label_column, report)):
         raise click.UsageError(
-            "--train, --top and --label-column write files beside the predictions; name a folder with -o"
+            "--train, --top, --label-column and --report go by a folder of predictions; name a folder with -o"
         )
     library_files = options.find(library, output, smiles_column=smiles_column, label_column=label_column)
     streaming = Streaming(options, output)
@@ -156,12 +164,21 @@ def command(
         streaming.run(library_files, stage)
         return
     parts, summary = streaming.into_folder(library_files, stage)
+    best, enrichment = None, None
     if ranking is not None:
         hits = Hits(parts, ranking, summary)
         if top is not None:
-            _report_top(hits, top, lower_is_better, min_similarity)
+            best = _report_top(hits, top, lower_is_better, min_similarity)
         if label_column is not None:
-            _report_enrichment(hits, lower_is_better)
+            enrichment = _report_enrichment(hits, lower_is_better)
+    if page is not None:
+        from molrate.report.screening import Screened, screening_page
+
+        order = "" if ranking is None else ranking.describe(lower_is_better)
+        screened = Screened(parts, summary, stage.model, best, order, enrichment)
+        name = ", ".join(Path(one).name for one in library)
+        shown: dict[str, Any] = {"command": repeated(), "structures": not no_structures}
+        write_page(screening_page(screened, name, **shown), page)
     streaming.tell(summary)
 
 
@@ -174,7 +191,7 @@ def _refuse_contradictions(no_model: bool, no_train: bool, no_top: bool, no_simi
         raise click.UsageError("--min-similarity is for --top; every row has its similarity")
 
 
-def _report_top(hits: Hits, n: int, smallest: bool, min_similarity: float | None) -> None:
+def _report_top(hits: Hits, n: int, smallest: bool, min_similarity: float | None) -> pd.DataFrame:
     from molrate.screening.hits import TOP
     from molrate.screening.screen import top_notes
 
@@ -183,12 +200,14 @@ def _report_top(hits: Hits, n: int, smallest: bool, min_similarity: float | None
         click.echo(f"{TOP}: {len(best)} rows of {hits.ranking.describe(smallest)}", err=True)
         for line in top_notes(best, n, min_similarity):
             click.echo(f"{TOP}: {line}", err=True)
+    return best
 
 
-def _report_enrichment(hits: Hits, smallest: bool) -> None:
+def _report_enrichment(hits: Hits, smallest: bool) -> Enrichment:
     enrichment = hits.write_enrichment(smallest)
     if not is_quiet():
         click.echo(f"{hits.ranking.describe(smallest)}: {enrichment.describe()}", err=True)
+    return enrichment
 
 
 def _fit(

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +29,15 @@ from molrate.cli.options import (
     standardisation_option,
     target_options,
 )
+from molrate.cli.report import check_report, repeated, report_option, write_page
 from molrate.cli.signals import resumable
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
+    from molrate.data.datasets import Dataset
+    from molrate.report.page import Page
     from molrate.selection.result import Selection
     from molrate.selection.run import Update, Watcher
 
@@ -62,7 +66,8 @@ _EXAMPLES = examples(
 @click.option(
     "--no-structures",
     is_flag=True,
-    help="Leave the training molecules out of the folder; predictions then have no similarity to them.",
+    help="Leave the training molecules out of the folder, and structures and names of molecules out of "
+    "--report; predictions then have no similarity to them.",
 )
 @standardisation_option()
 @duplicates_option()
@@ -70,6 +75,7 @@ _EXAMPLES = examples(
 @max_atoms_option()
 @seed_option()
 @device_option()
+@report_option()
 @logging_options
 def command(
     source: str,
@@ -79,6 +85,7 @@ def command(
     encoders: tuple[str, ...],
     smiles_column: str | None,
     epochs: int | None,
+    report: str | None,
     **options: Any,
 ) -> None:
     """Find the best model for DATASET, a name (see molrate list datasets) or a table with --target.
@@ -89,23 +96,25 @@ def command(
     the same command is given again, and several at once share the work.
     """
     begun = time.monotonic()
+    from molrate.data.datasets import load_dataset
     from molrate.files.output import choose_destination
     from molrate.selection.budget import parse_budget
     from molrate.selection.result import INTERRUPTED, read_selection
     from molrate.selection.select import select
 
     choose_destination(output, folder=True)
+    page = check_report(report, None)
+    read = {name: options.pop(name) for name in ("target", "task", "positive", "censored")}
     if budget is not None:
         # The time counts from the command's start, and reading libraries is some seconds of it.
         options["budget"] = max(1e-3, parse_budget(budget) - (time.monotonic() - begun))
     try:
         with resumable("the same command"), _watched(is_quiet()) as watcher:
+            dataset = load_dataset(source, smiles=smiles_column, **read)
             found = select(
-                source,
-                options.pop("target"),
-                output,
+                dataset,
+                output=output,
                 encoders=encoders or None,
-                smiles=smiles_column,
                 n_epochs=epochs,
                 structures=not no_structures,
                 progress=watcher,
@@ -117,27 +126,36 @@ def command(
             click.echo(describe(kept))
         raise
     click.echo(describe(found))
+    if page is not None:
+        write_page(_page(found, dataset, structures=not no_structures, options=options), page)
+
+
+def _page(found: Selection, dataset: Dataset, *, structures: bool, options: dict[str, Any]) -> Page:
+    """What --report shows."""
+    from molrate.data.policy import RowPolicy
+    from molrate.finetuning.data import TrainingData
+    from molrate.report.model import model_page
+
+    policy = RowPolicy(**{field.name: options[field.name] for field in fields(RowPolicy)})
+    data = TrainingData.of(dataset, options["split"], options["seed"], policy)
+    shown = {"command": repeated(), "structures": structures, "device": options["device"]}
+    return model_page(found.model, data, selection=found, **shown)
 
 
 def describe(found: Selection) -> str:
     """The leaderboard, the answer and the error on the test part, as text."""
     from molrate.finetuning.comparison import describe_comparison
     from molrate.selection.leaderboard import n_folds
+    from molrate.selection.result import ENDINGS
 
     record = found.record
-    why = {
-        "decided": "the race is decided",
-        "time": "the time is up",
-        "jobs": "the jobs are done",
-        "interrupted": "it was interrupted",
-    }
     return "\n".join(
         [
             _as_text(found.leaderboard),
             "",
             found.answer,
             f"{describe_comparison(record['comparison'])}",
-            f"{why[record['ended']]}; the model is the mean of {n_folds(len(record['folds']))}",
+            f"{ENDINGS[record['ended']]}; the model is the mean of {n_folds(len(record['folds']))}",
             f"model: {found.folder}",
         ]
     )

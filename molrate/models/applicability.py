@@ -80,6 +80,20 @@ class Domain:
             nearest[list(readable)] = np.concatenate([self._largest(one) for one in slices])
         return nearest
 
+    def nearest_of(self, canonical: Sequence[str]) -> npt.NDArray[np.float64]:
+        """The same for canonical SMILES that can be read, shape (n,).
+
+        Parameters
+        ----------
+        canonical : sequence of str, length n
+
+        Raises
+        ------
+        InputError
+            If one cannot be read.
+        """
+        return self._largest(_fingerprints([parse_canonical(smiles) for smiles in canonical]))
+
     def _largest(self, fingerprints: sparse.csr_array) -> npt.NDArray[np.float64]:
         """Largest similarity of each fingerprint to a known one, shape (n,).
 

@@ -170,7 +170,7 @@ def bars(counts: Mapping[str, int]) -> dict[str, Any]:
         .mark_bar(color=SERIES[0])
         .encode(
             x=alt.X("count:Q", title="molecules", axis=alt.Axis(tickMinStep=1)),
-            y=alt.Y("label:N", title=None, sort=None),
+            y=alt.Y("label:N", title=None, sort=None, scale=alt.Scale(paddingInner=0.3)),
             tooltip=[
                 alt.Tooltip("label:N", title="class"),
                 alt.Tooltip("count:Q", title="molecules"),
@@ -214,7 +214,8 @@ def intervals(
         ],
     )
     lines = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", title=title, scale=alt.Scale(zero=False)), x2="high:Q"
+        x=alt.X("low:Q", title=title, scale=alt.Scale(zero=False, padding=10), axis=alt.Axis(tickCount=8)),
+        x2="high:Q",
     )
     points = base.mark_point(filled=True, size=70, opacity=1).encode(
         x="value:Q", shape=alt.Shape("series:N", title=None, scale=shapes)
@@ -344,8 +345,8 @@ def curve(
         alt.Chart(_data([{**row, "order": place} for place, row in enumerate(rows)]))
         .mark_line(strokeWidth=2, point={"size": 50} if marked else False)
         .encode(
-            x=alt.X("x:Q", title=x_title, scale=unit),
-            y=alt.Y("y:Q", title=y_title, scale=unit),
+            x=alt.X("x:Q", title=x_title, scale=unit, axis=alt.Axis(tickCount=5)),
+            y=alt.Y("y:Q", title=y_title, scale=unit, axis=alt.Axis(tickCount=5)),
             order="order:Q",
             color=alt.Color(
                 "series:N",

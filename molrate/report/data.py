@@ -19,7 +19,11 @@ _MOST_CLASSES = 30
 
 
 def data_section(
-    dataset: Dataset, molecules: Molecules, duplicates: str, free: Callable[[Sequence[str]], list[str]]
+    dataset: Dataset,
+    molecules: Molecules,
+    duplicates: str,
+    free: Callable[[Sequence[str]], list[str]],
+    notes: Sequence[str] = (),
 ) -> Section:
     """Counts of rows, what is wrong with them, and a chart of each target.
 
@@ -32,6 +36,8 @@ def data_section(
         What became of rows that repeat a molecule.
     free : callable
         Leaves out sentences that are not to be shown.
+    notes : sequence of str
+        What else is to be said of the data.
     """
     valid, targets = molecules.valid, [target for target in dataset.targets if not target.error]
     facts = [
@@ -45,7 +51,7 @@ def data_section(
         known = target.where(valid)
         if known.labelled.any():
             blocks.append(target_chart(f"target-{place}", known))
-    problems = free(_problems(dataset, molecules, duplicates))
+    problems = free(list(dict.fromkeys([*_problems(dataset, molecules, duplicates), *notes])))
     if problems:
         blocks += [Heading("Problems"), Text(problems, listed=True)]
     return Section("data", "Data", blocks)
@@ -55,10 +61,11 @@ def _problems(dataset: Dataset, molecules: Molecules, duplicates: str) -> list[s
     lines = [*molecules.left_out()]
     if molecules.n_stripped:
         lines.append(f"{molecules.n_stripped} molecules reduced to their largest fragment")
-    if molecules.n_duplicates:
-        lines.append(f"{molecules.n_duplicates} rows repeat an earlier molecule")
     lines += [target.error for target in dataset.targets if target.error]
-    return lines + measurement_notes(molecules.canonical.tolist(), dataset.targets, duplicates)
+    found = measurement_notes(molecules.canonical.tolist(), dataset.targets, duplicates)
+    if molecules.n_duplicates and not any("repeat an earlier molecule" in note for note in found):
+        lines.append(f"{molecules.n_duplicates} rows repeat an earlier molecule, with the same values")
+    return lines + found
 
 
 def target_chart(key: str, target: Target) -> Chart:

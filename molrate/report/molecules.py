@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from molrate.data.molecules import parse_canonical
+from molrate.data.datasets import Dataset
+from molrate.data.molecules import Molecules, parse_canonical
 from molrate.data.targets import Target
 from molrate.models.applicability import similarities
 from molrate.report.charts import STRUCTURE, Chart, points
@@ -97,8 +98,8 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """Predictions of a linear model on an encoder's features for molecules that it was not fitted to.
+class Judged:
+    """Predictions for molecules that a model has not seen, against what was measured.
 
     Attributes
     ----------
@@ -158,7 +159,7 @@ class LeftOut:
         spec = points(
             rows,
             f"measured {shown.measured}",
-            "predicted, left out",
+            "predicted",
             diagonal=True,
             tooltip={"name": "molecule", "measured": "measured", "predicted": "predicted"},
         )
@@ -292,6 +293,7 @@ def cliff_blocks(shown: Shown) -> list[Block]:
                 f"{shown.name(one)}: {shown.value(one)}",
                 f"{shown.name(other)}: {shown.value(other)}",
                 f"similarity {similarity:.2f}"
+                + (" (ECFP4 does not tell them apart)" if similarity == 1 else "")
                 + ("" if shown.target.classes else f", difference {number(float(gap))}"),
             ],
         )
@@ -330,7 +332,7 @@ def _cliffs(shown: Shown, places: _Rows) -> list[tuple[int, int, float, float]]:
     return found
 
 
-def left_out(shown: Shown, features: _Floats) -> LeftOut:
+def left_out(shown: Shown, features: _Floats) -> Judged:
     """What ridge regression on features says of each molecule from all others, as expected errors are made.
 
     Parameters
@@ -354,9 +356,9 @@ def left_out(shown: Shown, features: _Floats) -> LeftOut:
     resampling = make_resampling(judged.target.values, judged.target.task, groups=groups, seed=shown.seed)
     residuals = LeaveOneOut().residuals(Sample(features[places].astype(np.float64), resampling))
     if residuals.codes is None:
-        return LeftOut(judged, judged.target.values - residuals.errors[:, 0], residuals.errors[:, 0])
+        return Judged(judged, judged.target.values - residuals.errors[:, 0], residuals.errors[:, 0])
     own = _own_errors(residuals.errors, residuals.codes)
-    return LeftOut(judged, 1 - own, own)
+    return Judged(judged, 1 - own, own)
 
 
 def _own_errors(errors: _Floats, codes: npt.NDArray[np.integer[Any]]) -> _Floats:
@@ -375,6 +377,13 @@ def _taken(shown: Shown, places: _Rows) -> Shown:
         shown.structures,
         shown.seed,
     )
+
+
+def secrets_of(dataset: Dataset, molecules: Molecules) -> list[str]:
+    """SMILES and names of the molecules of a dataset; row numbers are none."""
+    numbers = {str(row + 1) for row in range(len(dataset))}
+    texts = [*dataset.smiles.tolist(), *molecules.canonical.tolist(), *dataset.ids.tolist()]
+    return list({str(text) for text in texts} - numbers)
 
 
 def without_molecules(lines: Sequence[str], secrets: Sequence[str]) -> list[str]:

@@ -28,7 +28,7 @@ from molrate.report.data import data_section
 from molrate.report.evidence import evidence_section
 from molrate.report.expected import expected_section
 from molrate.report.layers import layer_section
-from molrate.report.molecules import Shown, cliff_blocks, left_out, map_chart, without_molecules
+from molrate.report.molecules import Shown, cliff_blocks, left_out, map_chart, secrets_of, without_molecules
 from molrate.report.page import Block, Details, Facts, Heading, Page, Section, Text, sections
 from molrate.report.rows import KINDS, MOST_DRAWN, by_target, headed, main_rows, measure_title
 from molrate.report.run import made_by, run_section
@@ -70,9 +70,7 @@ class RankedMolecules:
     @property
     def secrets(self) -> list[str]:
         """SMILES and names of the molecules."""
-        numbers = {str(row + 1) for row in range(len(self.dataset))}
-        texts = [*self.dataset.smiles.tolist(), *self.molecules.canonical.tolist()]
-        return list({str(text) for text in [*texts, *self.dataset.ids.tolist()]} - numbers)
+        return secrets_of(self.dataset, self.molecules)
 
     def features(self, name: str, layer: str) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.bool_]]:
         """Embeddings of an encoder's layer (n, d), and which rows have one; from the cache as a rule."""

@@ -34,6 +34,13 @@ from molrate.selection.race import Race
 LEADERBOARD, SELECTION = "leaderboard.csv", "selection.json"
 DECIDED, TIME_UP, COUNTED, INTERRUPTED = "decided", "time", "jobs", "interrupted"
 """Why a race ended."""
+ENDINGS = {
+    DECIDED: "the race is decided",
+    TIME_UP: "the time is up",
+    COUNTED: "the jobs are done",
+    INTERRUPTED: "it was interrupted",
+}
+"""The same in words."""
 
 
 @dataclass(frozen=True)
