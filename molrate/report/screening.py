@@ -15,7 +15,7 @@ from molrate.report.charts import Chart, counted, curve
 from molrate.report.page import Block, Card, Cards, Facts, Page, Section, Text, sections
 from molrate.report.run import made_by, run_section
 from molrate.report.structures import Structures
-from molrate.report.tables import Table, number
+from molrate.report.tables import MOST_ROWS, Table, number
 from molrate.screening.enrichment import Enrichment
 from molrate.screening.parts import PartFolder
 from molrate.screening.screen import LOW_SIMILARITY, Summary
@@ -159,7 +159,7 @@ def _finite(parts: PartFolder, columns: Iterable[str]) -> Iterable[tuple[str, np
 def _result(screened: Screened, histograms: Mapping[str, Histogram]) -> list[tuple[str, str]]:
     pairs = [("Rows", screened.summary.describe())]
     if screened.top is not None:
-        pairs.append(("Best", f"{len(screened.top)} rows of {screened.order}"))
+        pairs.append(("Best", f"{len(screened.top)} rows of {_words(screened.order)}"))
     far = histograms.get("similarity")
     if far is not None and far.counts is not None:
         share = _below(far, LOW_SIMILARITY)
@@ -200,8 +200,10 @@ def _top_section(screened: Screened, structures: Structures) -> Section | None:
             lines += [f"similarity {similarity}"] if similarity else []
             cards.append(_card(row, lines, name, structures))
     header = ["molecule", "place", *map(_words, columns), "similarity"]
-    table = Table(f"{screened.order}: {len(rows)} rows", header, rows[:500], frozenset(["molecule"]))
-    return Section("best", "Best molecules", [Cards(cards, "Best molecules"), table])
+    caption = f"{_words(screened.order)}: {len(rows)} rows"
+    table = Table(caption[0].upper() + caption[1:], header, rows[:MOST_ROWS], frozenset(["molecule"]))
+    drawn: list[Block] = [] if structures.hidden else [Cards(cards, "Best molecules")]
+    return Section("best", "Best molecules", [*drawn, table])
 
 
 def _card(row: pd.Series, lines: list[str], name: str, structures: Structures) -> Card:
@@ -226,10 +228,9 @@ def _prediction_charts(histograms: Mapping[str, Histogram], columns: Iterable[st
 def _chart(key: str, title: str, histogram: Histogram, more: str = "") -> Chart:
     assert histogram.counts is not None
     spec, rows = counted(histogram.edges, histogram.counts, title)
-    caption = (
-        f"{title} of {histogram.n:,} molecules, {number(histogram.low)} to {number(histogram.high)}.{more}"
-    )
-    description = f"Histogram of {title}: {number(histogram.low)} to {number(histogram.high)}."
+    reach = f"{number(histogram.low)} to {number(histogram.high)}"
+    caption = f"{title[0].upper()}{title[1:]} of {histogram.n:,} molecules, {reach}.{more}"
+    description = f"Histogram of {title}: {reach}."
     numbers = Table(f"molecules by {title}", [title, "molecules"], rows, frozenset([title]))
     return Chart(key, caption, description, spec, numbers)
 

@@ -1,11 +1,10 @@
 """The page of a ranking: what stands on it, and what does not."""
 
 import json
-import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from report.document import Document, data_of, rows_of
 from report.hostile import CLASSES, COLUMN, SCRIPT
 
 from molrate.data.datasets import load_dataset
@@ -14,40 +13,6 @@ from molrate.report.agreement import ranking_table
 from molrate.report.ranking import RankedMolecules, ranking_page
 
 ALL = ["verdict", "data", "ranking", "expected", "layers", "agreement", "map", "errors", "cliffs"]
-
-
-class Document(HTMLParser):
-    """Elements of a page with their attributes, and its text."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.elements, self.text, self._inside = [], [], []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        self._inside.append(tag)
-
-    def handle_endtag(self, tag):
-        while self._inside and self._inside.pop() != tag:
-            pass
-
-    def handle_data(self, data):
-        if "script" not in self._inside and "style" not in self._inside:
-            self.text.append(data)
-
-    def named(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
-def data_of(html, name):
-    found = re.search(f'<script type="application/json" id="{name}">(.*?)</script>', html, re.DOTALL)
-    return json.loads(found[1])
-
-
-def rows_of(spec, layer=None):
-    drawn = spec if layer is None else spec["layer"][layer]
-    return spec["datasets"][drawn["data"]["name"]]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,69 @@
+"""The page of a fitted model."""
+
+import numpy as np
+import pytest
+from report.document import Document, data_of, rows_of
+from report.hostile import CLASSES, COLUMN, SCRIPT
+
+from molrate.report.model import model_page
+from molrate.report.molecules import secrets_of
+from molrate.selection.select import select
+
+
+def blocks_of(page, key):
+    return next(section.blocks for section in page.shown if section.key == key)
+
+
+def test_the_parity_plot_is_of_the_test_part_and_of_the_error_reported(model_number_page, number_model):
+    model, data = number_model
+    chart = next(block for block in blocks_of(model_number_page, "errors") if block.kind == "chart")
+    drawn = rows_of(chart.spec, 1)
+    test = model.record["split"]["test"]
+    assert sorted(row["x"] for row in drawn) == pytest.approx(sorted(data.values[test, 0]))
+    rmse = np.sqrt(np.mean([(row["x"] - row["y"]) ** 2 for row in drawn]))
+    assert rmse == pytest.approx(model.record["metrics"]["test"][COLUMN]["rmse"])
+
+
+def test_figures_beside_baselines_are_those_of_the_record(model_number_page, number_model):
+    rows = number_model[0].record["comparison"]["rows"]
+    chart = blocks_of(model_number_page, "metrics")[0]
+    drawn = rows_of(chart.spec, 1)
+    assert [(row["label"], row["value"]) for row in drawn] == [(row["what"], row["value"]) for row in rows]
+    assert [row["series"] for row in drawn] == ["model"] + ["baseline"] * (len(rows) - 1)
+
+
+def test_classes_have_a_curve_and_a_calibration(model_class_page, class_model):
+    model, _ = class_model
+    roc, calibration = blocks_of(model_class_page, "test")
+    assert f"AUROC {model.record['metrics']['test'][COLUMN]['auroc']:.3f}" in roc.caption
+    assert len(calibration.numbers.rows) >= 1
+    assert any(CLASSES[1] in block.caption for block in (roc, calibration))
+
+
+def test_names_are_text_on_these_pages_too(model_number_page, model_class_page):
+    for page in (model_number_page, model_class_page):
+        html = page.to_html()
+        document = Document(html)
+        assert "<script>document.title" not in html
+        assert not document.named("b")
+        assert COLUMN in "".join(document.text)
+    assert SCRIPT in "".join(Document(model_number_page.to_html()).text)
+
+
+def test_without_structures_no_molecule_is_named(number_model):
+    model, data = number_model
+    html = model_page(model, data, structures=False).to_html()
+    text = "".join(Document(html).text) + str(data_of(html, "specs"))
+    assert not [
+        secret for secret in secrets_of(data.dataset, data.molecules) if len(secret) > 4 and secret in text
+    ]
+    assert data_of(html, "structures") == {}
+
+
+def test_a_race_has_its_leaderboard(surroundings, number_model, tmp_path):
+    _, data = number_model
+    found = select(data.dataset, output=tmp_path / "m", encoders=["ecfp4"], max_jobs=1)
+    page = model_page(found.model, data, selection=found)
+    chart = blocks_of(page, "race")[1]
+    assert [row[0] for row in chart.numbers.rows] == found.leaderboard["model"].tolist()
+    assert found.answer in "".join(Document(page.to_html()).text)
