@@ -36,6 +36,8 @@ def select(
     structures: bool = True,
     seed: int = 0,
     device: str = "auto",
+    engine: str = "local",
+    address: str | None = None,
     positive: str | None = None,
     censored: str | None = None,
     progress: Watcher | None = None,
@@ -68,6 +70,11 @@ def select(
         Whether the folder holds the training molecules, for the similarity of others to them.
     seed : int
     device : str
+    engine : {"local", "ray"}
+        Do jobs in this process, one after the other, or as tasks on a Ray cluster, as many at a time as it
+        has cores, or GPUs where the device is one.
+    address : str, optional
+        Of a Ray cluster, as ``ray.init`` takes it; one is started on this machine if none is given.
     progress : callable, optional
         Called with an :class:`Update` whenever a job begins or ends.
 
@@ -102,6 +109,8 @@ def select(
         encoders=encoders,
         structures=structures,
         device=device,
+        engine=engine,
+        address=address,
         progress=progress,
     )
 
