@@ -90,6 +90,7 @@ def run_selection(
     clock: Clock,
     *,
     max_jobs: int | None = None,
+    improve: bool = True,
     encoders: Sequence[str] | None = None,
     structures: bool = True,
     device: str = "auto",
@@ -125,6 +126,8 @@ def run_selection(
     earlier = read_selection(folder)
     if earlier is not None and earlier.record["ended"] == DECIDED:
         run.jobs.forget_models()
+        return earlier
+    if earlier is not None and not improve and earlier.record["ended"] != INTERRUPTED:
         return earlier
     shortlist = run.shortlist(encoders)
     with _workers(run.jobs, engine, address) as workers:

@@ -24,6 +24,7 @@ def select(
     *,
     budget: str | float | None = None,
     max_jobs: int | None = None,
+    improve: bool = True,
     encoders: Sequence[str] | None = None,
     smiles: str | None = None,
     task: str | None = None,
@@ -56,6 +57,8 @@ def select(
         Time, as ``20m``, or in seconds.
     max_jobs : int
         Number of jobs, a candidate on a fold each, in place of a time.
+    improve : bool
+        Whether a run that ended with its time goes on; else its model is returned.
     encoders : sequence of str, optional
         Rank these; by default all that need no download.
     smiles, task, positive, censored : str, optional
@@ -106,6 +109,7 @@ def select(
         config,
         clock,
         max_jobs=max_jobs,
+        improve=improve,
         encoders=encoders,
         structures=structures,
         device=device,
