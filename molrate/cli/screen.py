@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from molrate.cli.options import (
     settings_options,
     smiles_column_option,
     target_options,
+    was_given,
     weights_option,
 )
 from molrate.cli.report import check_report, repeated, report_options, write_page
@@ -36,8 +38,10 @@ if TYPE_CHECKING:
     from molrate.screening.hits import Hits
 
 BEST = "best"
-_FOR_TRAINING = ("target", "task", "censored", "weights", "seed")
+_FOR_TRAINING = ("target", "task", "censored", "weights", "seed", "budget")
 """Options of the table that a model is fitted to."""
+_FOR_LINEAR = ("weights", "layer", "pooling", "precision")
+"""Options of the linear model, which a selection has no use for."""
 
 _EXAMPLES = examples(
     "molrate screen library.smi.gz -m model/ -o hits/ --top 1000",
@@ -62,6 +66,12 @@ _EXAMPLES = examples(
     "Fit the model on this encoder; best ranks all that are available offline for the table first",
     default=BEST,
     show_default=True,
+)
+@click.option(
+    "--budget",
+    metavar="TIME",
+    help="Find the model for --train within this time, such as 20m, as molrate select does, in place of the "
+    "linear model.",
 )
 @weights_option()
 @settings_options(of_model=True)
@@ -104,6 +114,7 @@ def command(
     positive: str | None,
     censored: str | None,
     encoder: str,
+    budget: str | None,
     weights: Path | None,
     settings: dict[str, str | None],
     output: str,
@@ -155,7 +166,10 @@ def command(
         dataset = load_dataset(train, target or None, task=task, positive=positive, censored=censored)
         check_training(dataset, positive, ranks)
         policy, embedding = given.complete(seed, device, options.max_atoms)
-        model = _fit(Path(output), dataset, given.encoder, policy, embedding, weights)
+        if budget is None:
+            model = _fit(Path(output), dataset, given.encoder, policy, embedding, weights)
+        else:
+            model = _select(Path(output), dataset, given.encoder, policy, embedding, budget, options.resume)
     stage = ScreeningStage(str(model), coverage, choose_device(device), options.max_atoms)
     if train is None:
         stage.model.refuse_others(given)
@@ -164,22 +178,22 @@ def command(
         streaming.run(library_files, stage)
         return
     parts, summary = streaming.into_folder(library_files, stage)
-    best, enrichment = None, None
-    if ranking is not None:
-        hits = Hits(parts, ranking, summary)
-        if top is not None:
-            best = _report_top(hits, top, lower_is_better, min_similarity)
-        if label_column is not None:
-            enrichment = _report_enrichment(hits, lower_is_better)
+    hits = None if ranking is None else Hits(parts, ranking, summary)
+    best = None if top is None else _report_top(hits, top, lower_is_better, min_similarity)
+    enrichment = None if label_column is None else _report_enrichment(hits, lower_is_better)
     if page is not None:
-        from molrate.report.screening import Screened, screening_page
-
         order = "" if ranking is None else ranking.describe(lower_is_better)
-        screened = Screened(parts, summary, stage.model, best, order, enrichment)
-        name = ", ".join(Path(one).name for one in library)
-        shown: dict[str, Any] = {"command": repeated(), "structures": not no_structures}
-        write_page(screening_page(screened, name, **shown), page)
+        screened = parts, summary, stage.model, best, order, enrichment
+        _report(screened, library, page, structures=not no_structures)
     streaming.tell(summary)
+
+
+def _report(screened: tuple[Any, ...], library: Sequence[str], path: Path, *, structures: bool) -> None:
+    """Write the page of what :class:`molrate.report.screening.Screened` has."""
+    from molrate.report.screening import Screened, screening_page
+
+    name = ", ".join(Path(one).name for one in library)
+    write_page(screening_page(Screened(*screened), name, command=repeated(), structures=structures), path)
 
 
 def _refuse_contradictions(no_model: bool, no_train: bool, no_top: bool, no_similarity: bool) -> None:
@@ -187,14 +201,18 @@ def _refuse_contradictions(no_model: bool, no_train: bool, no_top: bool, no_simi
         raise click.UsageError("say what predicts: either --model FOLDER or --train TABLE with --target")
     if no_train:
         refuse_given(_FOR_TRAINING, "goes with --train; a model has learned already")
+    if was_given("budget"):
+        refuse_given(_FOR_LINEAR, "is for the linear model; --budget tries models as molrate select does")
     if no_top and not no_similarity:
         raise click.UsageError("--min-similarity is for --top; every row has its similarity")
 
 
-def _report_top(hits: Hits, n: int, smallest: bool, min_similarity: float | None) -> pd.DataFrame:
+def _report_top(hits: Hits | None, n: int, smallest: bool, min_similarity: float | None) -> pd.DataFrame:
     from molrate.screening.hits import TOP
     from molrate.screening.screen import top_notes
 
+    # Options that need an order have made one.
+    assert hits is not None
     best = hits.write_top(n, smallest, min_similarity)
     if not is_quiet():
         click.echo(f"{TOP}: {len(best)} rows of {hits.ranking.describe(smallest)}", err=True)
@@ -203,7 +221,8 @@ def _report_top(hits: Hits, n: int, smallest: bool, min_similarity: float | None
     return best
 
 
-def _report_enrichment(hits: Hits, smallest: bool) -> Enrichment:
+def _report_enrichment(hits: Hits | None, smallest: bool) -> Enrichment:
+    assert hits is not None
     enrichment = hits.write_enrichment(smallest)
     if not is_quiet():
         click.echo(f"{hits.ranking.describe(smallest)}: {enrichment.describe()}", err=True)
@@ -229,4 +248,37 @@ def _fit(
         click.echo(f"{ranking}\n", err=True)
     if record is not None and not is_quiet():
         click.echo(describe(record), err=True)
+    return folder
+
+
+def _select(
+    output: Path,
+    dataset: Dataset,
+    encoder: str | None,
+    policy: RowPolicy,
+    embedding: EmbeddingSettings,
+    budget: str,
+    resume: bool,
+) -> Path:
+    """The folder of the best model that a time proves; a run that goes on keeps the model it has."""
+    from molrate.cli.select import describe
+    from molrate.screening.parts import MODEL_FOLDER
+    from molrate.selection.select import select
+
+    folder = output / MODEL_FOLDER
+    found = select(
+        dataset,
+        output=folder,
+        budget=budget,
+        improve=not resume,
+        encoders=None if encoder is None else [encoder],
+        standardisation=policy.standardisation,
+        duplicates=policy.duplicates,
+        on_invalid=policy.on_invalid,
+        max_atoms=policy.max_atoms,
+        seed=embedding.seed,
+        device=embedding.device,
+    )
+    if not is_quiet():
+        click.echo(describe(found), err=True)
     return folder

@@ -16,6 +16,7 @@ from molrate.cli.options import (
     device_option,
     duplicates_option,
     encoder_option,
+    engine_options,
     epochs_option,
     examples,
     is_quiet,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 _EXAMPLES = examples(
     "molrate select my.csv -t logP --budget 20m -o model/",
     "molrate select my.csv -t active --budget 2h -o model/ --no-structures",
-    "molrate select my.csv -t logP --max-jobs 30 -o model/",
+    "molrate select my.csv -t logP --max-jobs 30 --engine ray -o model/",
 )
 
 
@@ -75,6 +76,7 @@ _EXAMPLES = examples(
 @max_atoms_option()
 @seed_option()
 @device_option()
+@engine_options()
 @report_option()
 @logging_options
 def command(
@@ -105,12 +107,12 @@ def command(
     choose_destination(output, folder=True)
     page = check_report(report, None)
     read = {name: options.pop(name) for name in ("target", "task", "positive", "censored")}
+    dataset = load_dataset(source, smiles=smiles_column, **read)
     if budget is not None:
         # The time counts from the command's start, and reading libraries is some seconds of it.
         options["budget"] = max(1e-3, parse_budget(budget) - (time.monotonic() - begun))
     try:
         with resumable("the same command"), _watched(is_quiet()) as watcher:
-            dataset = load_dataset(source, smiles=smiles_column, **read)
             found = select(
                 dataset,
                 output=output,
