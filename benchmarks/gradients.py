@@ -20,7 +20,7 @@ from rdkit import Chem
 
 from molrate import load_dataset
 from molrate.data.molecules import standardise
-from molrate.embedding.gradients import Sketcher
+from molrate.embedding.sketcher import Sketcher
 from molrate.encoders.base import load_encoder
 from molrate.encoders.trainable import Trainable
 

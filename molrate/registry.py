@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from molrate.errors import UsageError
@@ -28,13 +29,15 @@ class Registry:
         self.group = group
         self._builtin = dict(builtin)
 
-    def _plugins(self) -> dict[str, Any]:
+    @cached_property
+    def _plugins(self) -> dict[str, EntryPoint]:
+        # Going through what is installed takes milliseconds, and names are looked up by the hundred.
         points = {point.name: point for point in entry_points(group=self.group)}
         return {name: point for name, point in points.items() if name not in self._builtin}
 
     def __iter__(self) -> Iterator[str]:
         yield from self._builtin
-        yield from sorted(self._plugins())
+        yield from sorted(self._plugins)
 
     def __contains__(self, name: object) -> bool:
         return name in set(self)
@@ -50,7 +53,6 @@ class Registry:
         if name in self._builtin:
             module, attribute = self._builtin[name].split(":")
             return getattr(import_module(module), attribute)
-        plugins = self._plugins()
-        if name in plugins:
-            return plugins[name].load()
+        if name in self._plugins:
+            return self._plugins[name].load()
         raise UsageError(f"unknown {self.noun} {name!r}; known: {', '.join(self)}")

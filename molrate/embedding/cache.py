@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 _FORMAT = 2
 SKETCH = "gradients/1"
-"""Version of :mod:`molrate.embedding.gradients`, part of the key of what it computes."""
+"""Version of :mod:`molrate.embedding.sketcher`, part of the key of what it computes."""
 DIMENSIONS = 12
 """Random directions on each side of a linear map that a sketch of gradients takes."""
 COLUMNS = 2048

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,9 @@ def choose_device(device: str) -> str:
     """
     if device == "cpu":
         return device
+    # A build for CPUs says so in its version; importing it would cost a second where everything is cached.
+    if device == "auto" and version("torch").endswith("+cpu"):
+        return "cpu"
     import torch
 
     if device == "auto":

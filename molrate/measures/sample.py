@@ -35,7 +35,7 @@ class Sample:
         Contributions of the inputs to the features, for this encoder and for the reference.
     gradients : ndarray, shape (n, k)
         Sketches of the gradients of a head that is fitted to the features; see
-        :mod:`molrate.embedding.gradients`.
+        :mod:`molrate.embedding.sketcher`.
     derived : dict
         What a measure computed of the sample and needs again.
     """

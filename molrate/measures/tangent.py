@@ -10,7 +10,7 @@ al. 2018; Deshpande et al. 2021). Its kernel is
 
 each centred and of trace n: the first of features as :mod:`molrate.measures.leave_one_out` has them, the
 second of gradients of unit norm. The head whose predictions are derived is ridge regression
-on the standardised layer, fitted to all molecules; see :mod:`molrate.embedding.gradients` for the sketches.
+on the standardised layer, fitted to all molecules; see :mod:`molrate.embedding.sketcher` for the sketches.
 """
 
 from __future__ import annotations

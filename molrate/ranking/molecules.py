@@ -20,6 +20,7 @@ from molrate.data.policy import RowPolicy
 from molrate.data.structures import limit_atoms, smiles_of_rows
 from molrate.data.targets import Target, check_target
 from molrate.embedding.embed import Progress, embed_molecules
+from molrate.embedding.gradients import sketch_gradients
 from molrate.embedding.result import Embedding
 from molrate.embedding.settings import EmbeddingSettings
 from molrate.encoders.base import Encoder, load_encoder
@@ -93,9 +94,6 @@ class EncoderPool:
         controls : bool
             Untrained networks too, which nobody fine-tunes but to compare.
         """
-        # Where no measure reads gradients, cached embeddings are ranked without torch.
-        from molrate.embedding.gradients import sketch_gradients
-
         found = {}
         fitted_to = head_digest(rows, resampling)
         for (encoder, layers), embedding in zip(self.requests, self.embeddings, strict=True):

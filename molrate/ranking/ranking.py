@@ -597,8 +597,8 @@ def _frozen(ranking: Ranking, target: str, encoder: str, layer: str) -> float:
 
 def _depth_tau(values: Sequence[float]) -> float:
     """Kendall's tau-b of depth and value; NaN of a single layer or constant values."""
-    from scipy.stats import kendalltau
-
     if len(values) < 2:
         return float("nan")
+    from scipy.stats import kendalltau
+
     return float(kendalltau(np.arange(len(values)), values).statistic)

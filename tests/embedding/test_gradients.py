@@ -9,9 +9,10 @@ from rdkit import Chem
 
 import molrate
 from molrate.data.molecules import standardise
-from molrate.embedding import gradients
+from molrate.embedding import sketcher
 from molrate.embedding.cache import COLUMNS, DIMENSIONS
-from molrate.embedding.gradients import Sketcher, sketch_gradients
+from molrate.embedding.gradients import sketch_gradients
+from molrate.embedding.sketcher import Sketcher
 from molrate.encoders.base import load_encoder
 from molrate.encoders.dmpnn.network import DMPNN, TrainableDMPNN
 from molrate.encoders.minimol.network import MiniMol, TrainableMiniMol
@@ -243,7 +244,7 @@ def test_sketches_are_kept_by_what_the_head_is_fitted_to(fresh_cache, monkeypatc
         raise AssertionError("computed anew")
 
     with monkeypatch.context() as patch:
-        patch.setattr(gradients, "Sketcher", refuse)
+        patch.setattr(sketcher, "Sketcher", refuse)
         again = sketch_gradients(molecules, rows, encoder, refuse, "a", device="cpu")
         with pytest.raises(AssertionError):
             sketch_gradients(molecules, rows, encoder, lambda: head, "b", device="cpu")
