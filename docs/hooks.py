@@ -1,7 +1,7 @@
 """What the pages take from the rest of the repository while MkDocs builds them.
 
-Files that a page links to outside ``docs/`` come along, notebooks as pages; the commands are described from the
-program itself; formulas become MathML, so that no browser has to load a script for them.
+Files that a page links to outside ``docs/`` come along, notebooks as pages; the commands are described from
+the program itself; formulas become MathML, so that no browser has to load a script for them.
 """
 
 from __future__ import annotations
