@@ -7,6 +7,7 @@ the program itself; formulas become MathML, so that no browser has to load a scr
 from __future__ import annotations
 
 import html
+import inspect
 import json
 import posixpath
 import re
@@ -145,13 +146,13 @@ def _commands() -> Iterator[str]:
 
 def _command(command: click.Command, context: click.Context, level: int) -> Iterator[str]:
     yield f"{'#' * level} {context.command_path}\n"
-    yield f"{command.help}\n"
+    yield f"{inspect.cleandoc(command.help or '')}\n"
     yield f"```text\n{' '.join([context.command_path, *command.collect_usage_pieces(context)])}\n```\n"
-    yield "| option | |"
+    yield "| option | what it does |"
     yield "|---|---|"
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
-        if record is not None:
+        if record is not None and isinstance(parameter, click.Option):
             flags, text = (html.escape(part).replace("|", "&#124;") for part in record)
             yield f"| <code>{flags}</code> | {text} |"
     yield ""
