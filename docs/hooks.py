@@ -1,7 +1,7 @@
 """What the pages take from the rest of the repository while MkDocs builds them.
 
-Files that a page links to outside ``docs/`` come along, notebooks as pages; the commands are described from
-the program itself; formulas become MathML, so that no browser has to load a script for them.
+Files that a page links to outside ``docs/`` come along, notebooks as pages; commands and encoders are
+described from the program itself; formulas become MathML, so that no browser has to load a script for them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 _LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)")
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 _ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):(?=<code>)")
-_TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
-_COMMANDS = "<!-- the commands stand here -->"
+_COMMANDS, _CARDS = "<!-- the commands stand here -->", "<!-- the cards stand here -->"
+_OF_THE_MACHINE = "available offline"
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -44,14 +44,18 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let links point to where the files are in the site, and describe the commands."""
+    """Let links point to where the files are in the site, and describe commands and encoders."""
     here = page.file.src_uri
 
     def moved(link: re.Match[str]) -> str:
         target = _target(here, link[1])
         return posixpath.relpath(_uri(target), posixpath.dirname(here) or ".") if target else link[1]
 
-    return _LINK.sub(moved, markdown).replace(_COMMANDS, "\n".join(_commands()))
+    text = _LINK.sub(moved, markdown)
+    for mark, describe in ((_COMMANDS, _commands), (_CARDS, _cards)):
+        if mark in text:
+            text = text.replace(mark, "\n".join(describe()))
+    return text
 
 
 def on_page_content(content: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -131,6 +135,22 @@ def _output(output: dict[str, Any]) -> str:
     if "image/svg+xml" in data:
         return f'<div class="output">{data["image/svg+xml"]}</div>'
     return f"```text\n{data['text/plain']}\n```"
+
+
+def _cards() -> Iterator[str]:
+    """The card of every encoder, as ``molrate show`` prints it."""
+    from molrate.cli.show import shown
+    from molrate.encoders.base import describe_encoder
+    from molrate.encoders.cards import encoder_cards
+
+    for name in encoder_cards():
+        yield f"## {name}\n"
+        yield "| | |"
+        yield "|---|---|"
+        for field, value in describe_encoder(name).items():
+            if field not in ("encoder", _OF_THE_MACHINE):
+                yield f"| {field} | {html.escape(shown(value), quote=False).replace('|', '&#124;')} |"
+        yield ""
 
 
 def _commands() -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The documentation builds without a warning, needs nothing from elsewhere, and has all that there is."""
 
+import html
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 import molrate
 from molrate.cli.main import cli
+from molrate.encoders.cards import encoder_cards
 from molrate.measures import MEASURES
 
 ROOT = Path(__file__).parents[1]
@@ -64,6 +66,14 @@ def test_every_command_and_option_is_in_the_reference(site):
             for flag in getattr(parameter, "opts", []):
                 if flag.startswith("--"):
                     assert flag in page, f"{name} {flag}"
+
+
+def test_every_encoder_has_its_card(site):
+    page = (site / "cards.html").read_text(encoding="utf-8")
+    for name, card in encoder_cards().items():
+        assert f'<h2 id="{name}">' in page
+        assert html.escape(card.title, quote=False) in page
+    assert "available offline" not in page
 
 
 def test_every_public_name_is_in_the_reference(site):
