@@ -143,12 +143,12 @@ def _cards() -> Iterator[str]:
     from molrate.encoders.base import describe_encoder
     from molrate.encoders.cards import encoder_cards
 
-    for name in encoder_cards():
+    for name, card in encoder_cards().items():
         yield f"## {name}\n"
-        yield "| | |"
+        yield f"| | {html.escape(card.title, quote=False)} |"
         yield "|---|---|"
         for field, value in describe_encoder(name).items():
-            if field not in ("encoder", _OF_THE_MACHINE):
+            if field not in ("encoder", "title", _OF_THE_MACHINE):
                 yield f"| {field} | {html.escape(shown(value), quote=False).replace('|', '&#124;')} |"
         yield ""
 
