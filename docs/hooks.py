@@ -157,11 +157,15 @@ def _commands() -> Iterator[str]:
     """Every command and its options in the words of ``--help``."""
     from molrate.cli.main import cli
 
-    with click.Context(cli, info_name="molrate") as context:
+    with click.Context(cli, info_name="molrate", **cli.context_settings) as context:
         for name in cli.list_commands(context):
             command = cli.get_command(context, name)
             assert command is not None
-            yield from _command(command, click.Context(command, context, name), 2)
+            yield from _command(command, _context(command, context, name), 2)
+
+
+def _context(command: click.Command, parent: click.Context, name: str) -> click.Context:
+    return click.Context(command, parent, name, **command.context_settings)
 
 
 def _command(command: click.Command, context: click.Context, level: int) -> Iterator[str]:
@@ -183,4 +187,4 @@ def _command(command: click.Command, context: click.Context, level: int) -> Iter
         for name in command.list_commands(context):
             part = command.get_command(context, name)
             assert part is not None
-            yield from _command(part, click.Context(part, context, name), level + 1)
+            yield from _command(part, _context(part, context, name), level + 1)

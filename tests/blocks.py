@@ -61,12 +61,13 @@ def check_call(call):
     """Every option of every molrate command in a line exists, and takes the value it is given."""
     for words in _molrate_calls(call):
         command, name, rest = cli, "molrate", words
-        with click.Context(command, info_name=name) as context:
+        with click.Context(command, info_name=name, **command.context_settings) as context:
             while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
                 found = command.get_command(context, rest[0])
                 assert found is not None, f"no command {' '.join(words)!r}"
                 command, rest = found, rest[1:]
-                context = click.Context(command, parent=context, info_name=words[0])
+                settings = command.context_settings
+                context = click.Context(command, parent=context, info_name=words[0], **settings)
             values, _, _ = command.make_parser(context).parse_args(list(rest))
             for parameter in command.params:
                 if isinstance(parameter.type, click.Choice) and parameter.name in values:
