@@ -22,7 +22,7 @@ SERIES = tuple(f"var(--series-{place})" for place in range(1, 8))
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 _FONT = 'system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 """The page's, by its name: Vega measures text apart from the page."""
-_LABEL_LIMIT = 170
+_LABEL_LIMIT = 200
 _ROW_HEIGHT, _BAR_HEIGHT = 24, 32
 _HEIGHT = 300
 STRUCTURE = "structure"
