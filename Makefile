@@ -32,8 +32,8 @@ wheel: $(VENV)/installed-dev
 
 # Pages in a browser; `make test` has these too, where Chromium and axe-core are.
 test-pages: $(VENV)/installed-dev $(AXE)
-	@command -v chromium chromium-browser google-chrome || $(BIN)/playwright install chromium
-	$(BIN)/pytest -m browser
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || $(BIN)/playwright install chromium
+	$(BIN)/pytest -m browser tests/report
 
 $(AXE): | $(VENV)/bin/pip
 	npm install --silent --no-fund --no-audit --prefix $(VENV)/pages axe-core@4.14.1
