@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: score test
+.PHONY: docs lint score test wheel
 
 # What is not reachable within seconds is done without; other weights ship. The three wheels are of 36 MB. Of
 # ADMET-AI's models it is none that was trained on FreeSolv.
@@ -12,12 +12,22 @@ score: $(VENV)/installed
 		echo 'The ranking is without those that could not be had.'
 	$(BIN)/molrate score freesolv
 
-test: $(VENV)/installed-dev $(VENV)/workflows/bin/snakemake
+test: lint $(VENV)/workflows/bin/snakemake
+	$(BIN)/pytest -m "not network"
+
+lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not network"
+
+# Into site/; `mkdocs serve` shows pages while they are written.
+docs: $(VENV)/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# Wheel and source package into dist/, built in an environment of their own.
+wheel: $(VENV)/installed-dev
+	$(BIN)/python -m build
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -28,7 +38,7 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/pip
 
 # The extra skfp admits RDKit up to a version before the one in constraints.txt only; its code runs with both.
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
-	$(BIN)/pip install -q -c constraints.txt -e ".[dev,hf,moleculenet,ray,train]"
+	$(BIN)/pip install -q -c constraints.txt -e ".[dev,docs,hf,moleculenet,ray,train]"
 	$(BIN)/pip install -q --no-deps scikit-fingerprints==2.1.0 mordredcommunity==2.0.7 six==1.17.0
 	touch $@ $(VENV)/installed
 

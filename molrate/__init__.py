@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-    from molrate.benchmarking.study import benchmark, evaluate
+    from molrate.benchmarking.benchmark import benchmark
+    from molrate.benchmarking.study import evaluate
     from molrate.data.datasets import Dataset, list_datasets, load_dataset
     from molrate.embedding.embed import embed
     from molrate.embedding.transformer import MoleculeEncoder
@@ -36,7 +37,7 @@ _HOMES = {
     "MoleculeEncoder": "molrate.embedding.transformer",
     "Ranking": "molrate.ranking.ranking",
     "TunedModel": "molrate.models.model",
-    "benchmark": "molrate.benchmarking.study",
+    "benchmark": "molrate.benchmarking.benchmark",
     "embed": "molrate.embedding.embed",
     "evaluate": "molrate.benchmarking.study",
     "finetune": "molrate.finetuning.finetune",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import threading
@@ -55,7 +56,7 @@ def _connect(address: str | None) -> None:
             # Ray itself would wait for minutes.
             host, port = address.removeprefix("ray://").rsplit(":", 1)
             socket.create_connection((host, int(port)), _PATIENCE).close()
-        with _signals_as_they_were():
+        with _signals_as_they_were(), _nothing_reported():
             # None would join a cluster that runs on this machine, or wait for one that did.
             ray.init(
                 address=address or "local",
@@ -81,6 +82,20 @@ def _signals_as_they_were() -> Iterator[None]:
     finally:
         if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def _nothing_reported() -> Iterator[None]:
+    """A cluster that is started does not tell Ray's makers of its use, unless the user has it so."""
+    name = "RAY_USAGE_STATS_ENABLED"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = "0"
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def n_cores() -> int:

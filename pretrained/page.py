@@ -80,15 +80,22 @@ def _section(family: str, cards: list[EncoderCard]) -> str:
     lines += [
         "| encoder | pretraining | layers | dimension | parameters | labels seen | licence |",
         "|---|---|---|---|---|---|---|",
-        *map(_row, cards),
+        *_rows(cards),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _row(card: EncoderCard) -> str:
+def _rows(cards: list[EncoderCard]) -> list[str]:
+    """A row for each card; those that differ in name only, as the members of an ensemble, share one."""
+    names: dict[str, list[str]] = {}
+    for card in cards:
+        names.setdefault(_cells(card), []).append(f"`{card.name}`")
+    return [f"| {', '.join(alike)} | {cells} |" for cells, alike in names.items()]
+
+
+def _cells(card: EncoderCard) -> str:
     dimensions = list(card.layers.values())
     cells = [
-        f"`{card.name}`",
         card.pretraining or card.description,
         str(len(dimensions)) if dimensions else "?",
         str(dimensions[-1]) if dimensions else "?",
@@ -96,7 +103,7 @@ def _row(card: EncoderCard) -> str:
         ", ".join(card.labels_seen) or "none",
         card.licence or ("not stated" if card.weights else "no weights"),
     ]
-    return f"| {' | '.join(cells)} |"
+    return " | ".join(cells)
 
 
 if __name__ == "__main__":

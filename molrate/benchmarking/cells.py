@@ -7,12 +7,16 @@ import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from molrate.errors import InputError
 from molrate.files.output import write_atomically
-from molrate.finetuning.config import FinetuningConfig
+
+if TYPE_CHECKING:
+    # Reading results needs no Lightning, which this package asks for.
+    from molrate.finetuning.config import FinetuningConfig
 
 FINETUNING, SCORES, VARIANTS = "finetuning.csv", "scores", "variants"
 """Names of a file and two folders in a folder of results."""

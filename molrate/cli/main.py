@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
 from importlib import import_module
 
 import click
@@ -74,7 +75,9 @@ def main() -> None:
     running = True
     _write_anything()
     try:
-        with stopped_by_signals() as stop:
+        with stopped_by_signals() as stop, warnings.catch_warnings():
+            # What PyTorch Geometric uses of torch is no matter of those who run a command.
+            warnings.filterwarnings("ignore", r"`torch\.jit\.script` is deprecated")
             code = _exit_code(stop)
     finally:
         running = False

@@ -21,6 +21,7 @@ from molrate.cli.options import (
     settings_options,
     smiles_column_option,
     target_options,
+    was_given,
     weights_option,
 )
 from molrate.cli.streaming import STREAMED, LibraryOptions, Streaming, library_options
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
     from molrate.screening.hits import Hits
 
 BEST = "best"
-_FOR_TRAINING = ("target", "task", "censored", "weights", "seed")
+_FOR_TRAINING = ("target", "task", "censored", "weights", "seed", "budget")
 """Options of the table that a model is fitted to."""
+_FOR_LINEAR = ("weights", "layer", "pooling", "precision")
+"""Options of the linear model, which a selection has no use for."""
 
 _EXAMPLES = examples(
     "molrate screen library.smi.gz -m model/ -o hits/ --top 1000",
@@ -58,6 +61,12 @@ _EXAMPLES = examples(
     "Fit the model on this encoder; best ranks all that are available offline for the table first",
     default=BEST,
     show_default=True,
+)
+@click.option(
+    "--budget",
+    metavar="TIME",
+    help="Find the model for --train within this time, such as 20m, as molrate select does, in place of the "
+    "linear model.",
 )
 @weights_option()
 @settings_options(of_model=True)
@@ -99,6 +108,7 @@ def command(
     positive: str | None,
     censored: str | None,
     encoder: str,
+    budget: str | None,
     weights: Path | None,
     settings: dict[str, str | None],
     output: str,
@@ -148,7 +158,10 @@ def command(
         dataset = load_dataset(train, target or None, task=task, positive=positive, censored=censored)
         check_training(dataset, positive, ranks)
         policy, embedding = given.complete(seed, device, options.max_atoms)
-        model = _fit(Path(output), dataset, given.encoder, policy, embedding, weights)
+        if budget is None:
+            model = _fit(Path(output), dataset, given.encoder, policy, embedding, weights)
+        else:
+            model = _select(Path(output), dataset, given.encoder, policy, embedding, budget, options.resume)
     stage = ScreeningStage(str(model), coverage, choose_device(device), options.max_atoms)
     if train is None:
         stage.model.refuse_others(given)
@@ -171,6 +184,8 @@ def _refuse_contradictions(no_model: bool, no_train: bool, no_top: bool, no_simi
         raise click.UsageError("say what predicts: either --model FOLDER or --train TABLE with --target")
     if no_train:
         refuse_given(_FOR_TRAINING, "goes with --train; a model has learned already")
+    if was_given("budget"):
+        refuse_given(_FOR_LINEAR, "is for the linear model; --budget tries models as molrate select does")
     if no_top and not no_similarity:
         raise click.UsageError("--min-similarity is for --top; every row has its similarity")
 
@@ -211,4 +226,37 @@ def _fit(
         click.echo(f"{ranking}\n", err=True)
     if record is not None and not is_quiet():
         click.echo(describe(record), err=True)
+    return folder
+
+
+def _select(
+    output: Path,
+    dataset: Dataset,
+    encoder: str | None,
+    policy: RowPolicy,
+    embedding: EmbeddingSettings,
+    budget: str,
+    resume: bool,
+) -> Path:
+    """The folder of the best model that a time proves; a run that goes on keeps the model it has."""
+    from molrate.cli.select import describe
+    from molrate.screening.parts import MODEL_FOLDER
+    from molrate.selection.select import select
+
+    folder = output / MODEL_FOLDER
+    found = select(
+        dataset,
+        output=folder,
+        budget=budget,
+        improve=not resume,
+        encoders=None if encoder is None else [encoder],
+        standardisation=policy.standardisation,
+        duplicates=policy.duplicates,
+        on_invalid=policy.on_invalid,
+        max_atoms=policy.max_atoms,
+        seed=embedding.seed,
+        device=embedding.device,
+    )
+    if not is_quiet():
+        click.echo(describe(found), err=True)
     return folder

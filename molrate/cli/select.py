@@ -15,6 +15,7 @@ from molrate.cli.options import (
     device_option,
     duplicates_option,
     encoder_option,
+    engine_options,
     epochs_option,
     examples,
     is_quiet,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 _EXAMPLES = examples(
     "molrate select my.csv -t logP --budget 20m -o model/",
     "molrate select my.csv -t active --budget 2h -o model/ --no-structures",
-    "molrate select my.csv -t logP --max-jobs 30 -o model/",
+    "molrate select my.csv -t logP --max-jobs 30 --engine ray -o model/",
 )
 
 
@@ -70,6 +71,7 @@ _EXAMPLES = examples(
 @max_atoms_option()
 @seed_option()
 @device_option()
+@engine_options()
 @logging_options
 def command(
     source: str,

@@ -31,13 +31,14 @@ def command(encoder: str, output_format: str) -> None:
         click.echo(json.dumps(described, indent=2, ensure_ascii=False))
         return
     for name, value in described.items():
-        lines = textwrap.wrap(_shown(value), _WIDTH - _INDENT, break_on_hyphens=False) or ["-"]
+        lines = textwrap.wrap(shown(value), _WIDTH - _INDENT, break_on_hyphens=False) or ["-"]
         click.echo(f"{name:<{_INDENT}}{lines[0]}")
         for line in lines[1:]:
             click.echo(" " * _INDENT + line)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value of a card in words."""
     if value is None:
         return "not known"
     if isinstance(value, bool):

@@ -98,7 +98,7 @@ def measurement_notes(
     texts = [smiles for smiles in canonical if smiles]
     n_repeated = len(texts) - len(set(texts))
     return notes + [
-        f"{n_repeated} rows repeat an earlier molecule, {disagreement.describe()}; {DONE[duplicates]}"
+        f"{repeats(n_repeated)}, {disagreement.describe()}; {DONE[duplicates]}"
         for disagreement in find_disagreements(canonical, targets)
     ]
 
@@ -155,3 +155,14 @@ def _disagreement(target: Target, pairs: list[tuple[int, int]]) -> Disagreement:
         return Disagreement(target, len(pairs), pairs[0])
     gaps = [abs(float(target.values[row] - target.values[earlier])) for earlier, row in pairs]
     return Disagreement(target, len(pairs), pairs[int(np.argmax(gaps))], tuple(gaps))
+
+
+def repeats(n_rows: int) -> str:
+    """That so many rows repeat a molecule, in words.
+
+    Examples
+    --------
+    >>> repeats(1)
+    '1 row repeats an earlier molecule'
+    """
+    return f"{n_rows} row{'s repeat' if n_rows > 1 else ' repeats'} an earlier molecule"

@@ -68,7 +68,7 @@ def smiles_of(molecules: Iterable[object]) -> list[str]:
     Raises
     ------
     UsageError
-        If an item is something else.
+        If an item is something else, or all is one string.
 
     Examples
     --------
@@ -76,6 +76,11 @@ def smiles_of(molecules: Iterable[object]) -> list[str]:
     >>> smiles_of(["CCO", Chem.MolFromSmiles("OCC"), None])
     ['CCO', 'CCO', '']
     """
+    if isinstance(molecules, str):
+        raise UsageError(
+            f"{molecules!r} is one string where a sequence of molecules is expected; put a SMILES into a "
+            "list, and read a file into a data frame"
+        )
     return [_smiles(item, row) for row, item in enumerate(molecules, start=1)]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from molrate.data.duplicates import DONE, find_disagreements
+from molrate.data.duplicates import DONE, find_disagreements, repeats
 from molrate.encoders.cards import BASELINES
 from molrate.measures.leave_one_out import MOST_ROWS
 from molrate.statistics.resampling import FEW_MOLECULES, default_bins
@@ -56,9 +56,7 @@ def molecule_notes(
             f", {disagreement.describe()}"
             for disagreement in find_disagreements(molecules.canonical.tolist(), targets)
         )
-        notes.append(
-            f"{molecules.n_duplicates} rows repeat an earlier molecule{contradictions}; {DONE[duplicates]}."
-        )
+        notes.append(f"{repeats(molecules.n_duplicates)}{contradictions}; {DONE[duplicates]}.")
     notes += [f"{remark}." for embedding in embeddings for remark in embedding.remarks]
     unsupported = {row: reason for embedding in embeddings for row, reason in embedding.errors.items()}
     if unsupported:
@@ -120,8 +118,8 @@ def molecule_advice(molecules: Molecules, policy: RowPolicy, targets: Sequence[T
     if policy.duplicates == "keep" and (many or disagreements):
         contradictory = ", some with another value or class" if disagreements else ""
         advice.append(
-            f"{_rows(molecules.n_duplicates)} repeat an earlier molecule{contradictory}. --duplicates merge "
-            "makes one row of each molecule."
+            f"{repeats(molecules.n_duplicates)}{contradictory}. --duplicates merge makes one row of each "
+            "molecule."
         )
     large = sum("atoms" in reason for reason in molecules.errors)
     invalid = int(np.sum(~molecules.valid)) - large

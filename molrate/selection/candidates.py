@@ -14,7 +14,9 @@ from molrate.finetuning.comparison import BASELINES
 from molrate.finetuning.config import Transfer
 
 NETWORKS = 5
-"""How many encoders of the score's order are raced beside the baselines."""
+"""How many encoders are raced beside the baselines."""
+_BY_SCORE = 3
+"""How many of them the score's order alone chooses."""
 
 ESTIMATED, FROZEN, FINE_TUNED = "estimated", "frozen", "fine-tuned"
 """How a candidate is fitted: a forest, boosting or a linear model on what has nothing to train; a head on an
@@ -91,9 +93,11 @@ class Entry:
 
 
 def make_shortlist(frame: pd.DataFrame, seed: int = 0) -> list[Entry]:
-    """The baselines, and the encoders that the score puts first.
+    """The baselines, and the encoders that a score speaks for.
 
-    The rule: both baselines, then the first :data:`NETWORKS` others by their mean rank over targets.
+    The rule: both baselines; the first three others in the score's order; the one of the least expected
+    error and the one of the best place in the study, if they are not among them; and more in the score's
+    order, until there are :data:`NETWORKS`. Of several targets, ranks are averaged.
 
     Parameters
     ----------
@@ -105,15 +109,37 @@ def make_shortlist(frame: pd.DataFrame, seed: int = 0) -> list[Entry]:
     Returns
     -------
     list of Entry
-        Baselines first, then in the score's order.
+        Baselines first, then encoders in the order in which they were chosen.
+
+    Examples
+    --------
+    >>> names = ["rdkit-descriptors", "ecfp4", "gcn-untrained", "gin-untrained"]
+    >>> frame = pd.DataFrame({"encoder": names, "rank": [2, 4, 3, 1], "tier": 1, "seconds": 1.0, "n": 10})
+    >>> [entry.encoder for entry in make_shortlist(frame)]
+    ['rdkit-descriptors', 'ecfp4', 'gin-untrained', 'gcn-untrained']
     """
     ranked = frame[frame["rank"].notna()] if len(frame) else frame
-    order: list[str] = []
-    if len(ranked):
-        mean_ranks = ranked.groupby("encoder", sort=False)["rank"].mean()
-        order = [str(name) for name in mean_ranks.sort_values(kind="stable").index]
-    others = [name for name in order if name not in BASELINES][:NETWORKS]
-    return [_entry(name, ranked, seed) for name in (*BASELINES, *others)]
+    chosen = _chosen(ranked[~ranked["encoder"].isin(BASELINES)]) if len(ranked) else []
+    return [_entry(name, ranked, seed) for name in (*BASELINES, *chosen)]
+
+
+def _chosen(ranked: pd.DataFrame) -> list[str]:
+    """Encoders that are no baselines, in the order in which they are chosen."""
+    by_score = _in_order(ranked, ranked["rank"])
+    chosen = by_score[:_BY_SCORE]
+    if "frozen" in ranked:
+        error = ranked["finetuned"].fillna(ranked["frozen"]) if "finetuned" in ranked else ranked["frozen"]
+        lower_is_better = ranked["metric"] == "rmse"
+        chosen += _in_order(ranked, error.where(lower_is_better, -error).groupby(ranked["target"]).rank())[:1]
+    if "prior" in ranked:
+        chosen += _in_order(ranked, ranked["prior"])[:1]
+    return list(dict.fromkeys([*chosen, *by_score]))[:NETWORKS]
+
+
+def _in_order(ranked: pd.DataFrame, places: pd.Series) -> list[str]:
+    """Names of encoders by their mean place; those without one are left out."""
+    means = places.astype(float).groupby(ranked["encoder"], sort=False).mean().dropna()
+    return [str(name) for name in means.sort_values(kind="stable").index]
 
 
 def _entry(name: str, ranked: pd.DataFrame, seed: int) -> Entry:

@@ -32,8 +32,9 @@ from molrate.finetuning.tuning import FinetuneResult, metrics_of, tune
 from molrate.models.metrics import main_metric
 from molrate.models.model import RECORD, TunedModel, common_record, save_model
 from molrate.selection.candidates import Candidate
+from molrate.selection.memory import watched
 
-_FORMAT = 1
+_FORMAT = 2
 _TRIALS = "trials"
 
 Floats = npt.NDArray[np.float64]
@@ -65,6 +66,8 @@ class Result:
     best : dict, optional
         The one that was kept.
     seconds : float
+    mebibytes : float, optional
+        The most memory that the process held at the time; None on systems that do not tell.
     """
 
     error: str | None
@@ -74,6 +77,7 @@ class Result:
     trials: list[dict[str, Any]]
     best: dict[str, Any] | None
     seconds: float
+    mebibytes: float | None = None
 
     @property
     def epochs(self) -> int:
@@ -187,12 +191,15 @@ class JobFolder:
             encoder = self.encoder(candidate)
             trials = self.model_folder(job) / _TRIALS
             data = replace(self.data, split=fold)
-            tuned = tune(data, encoder, self.config, candidate.transfer, device=self.device, folder=trials)
+            with watched() as peak:
+                tuned = tune(
+                    data, encoder, self.config, candidate.transfer, device=self.device, folder=trials
+                )
         except MolrateError as error:
             record["error"] = str(error)
         else:
             self._keep(job, encoder, tuned)
-            record |= self._record(fold, tuned)
+            record |= self._record(fold, tuned) | {"mebibytes": peak.mebibytes}
         record["seconds"] = round(time.perf_counter() - started, 3)
         write_atomically(self.path(job), (json.dumps(record, indent=1) + "\n").encode())
         result = self.result(job)
@@ -276,4 +283,5 @@ def _read(record: dict[str, Any]) -> Result:
         record["trials"],
         record["best"],
         record["seconds"],
+        record["mebibytes"],
     )

@@ -9,7 +9,7 @@ import pandas as pd
 
 from molrate.finetuning.comparison import BASELINES
 from molrate.selection.candidates import FINE_TUNED, Candidate, Entry
-from molrate.selection.jobs import Job
+from molrate.selection.jobs import Job, Result
 from molrate.selection.race import Race, Standing
 
 COLUMNS = (
@@ -30,6 +30,7 @@ COLUMNS = (
     "low",
     "high",
     "seconds",
+    "mebibytes",
     "licence",
     "score_tier",
     "note",
@@ -111,7 +112,10 @@ def _row(
         "difference": 0.0 if is_leader else gap[0],
         "low": 0.0 if is_leader else gap[1],
         "high": 0.0 if is_leader else gap[2],
-        "seconds": _seconds(race, candidates),
+        "seconds": round(sum(result.seconds for result in _results(race, candidates)), 1),
+        "mebibytes": max(
+            (result.mebibytes or np.nan for result in _results(race, candidates)), default=np.nan
+        ),
         "licence": entry.licence,
         "score_tier": entry.tier,
         "note": "; ".join(
@@ -136,10 +140,10 @@ def _moments(race: Race, candidate: Candidate) -> tuple[float, float]:
     )
 
 
-def _seconds(race: Race, candidates: list[Candidate]) -> float:
-    """What all jobs of a model took."""
+def _results(race: Race, candidates: list[Candidate]) -> list[Result]:
+    """Of all jobs of a model."""
     results = [race.lookup(Job(one, fold)) for one in candidates for fold in range(len(race.folds))]
-    return round(sum(result.seconds for result in results if result is not None), 1)
+    return [result for result in results if result is not None]
 
 
 def _state(standing: Standing, candidate: Candidate, tier: int | None) -> str:

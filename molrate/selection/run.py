@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ from molrate.selection.result import (
     read_selection,
     write_selection,
 )
+from molrate.selection.workers import ThisProcess, Workers, on_ray
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +56,6 @@ _RANKING_SHARE = 1 / 3
 """Of the time, that ranking may take at most."""
 _LEADERS_SHARE = 1 / 4
 """Of the time, that is kept for the folds that the leader lacks."""
-_POLL = 0.5
-"""Seconds between looks at what other processes are doing."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +90,19 @@ def run_selection(
     clock: Clock,
     *,
     max_jobs: int | None = None,
+    improve: bool = True,
     encoders: Sequence[str] | None = None,
     structures: bool = True,
     device: str = "auto",
+    engine: str = "local",
+    address: str | None = None,
     progress: Watcher | None = None,
 ) -> Selection:
     """Find the best model; see :func:`molrate.select`. The time counts from when `clock` was made."""
     require_lightning()
-    folder, device = Path(output), choose_device(device)
+    _check_engine(engine, address)
+    # Workers of another machine have another folder to start from.
+    folder, device = Path(output).absolute(), choose_device(device)
     if isinstance(encoders, str):
         raise UsageError("encoders take a sequence of names; put the one name into a list")
     for note in data.notes:
@@ -123,7 +127,22 @@ def run_selection(
     if earlier is not None and earlier.record["ended"] == DECIDED:
         run.jobs.forget_models()
         return earlier
-    return run.select(run.shortlist(encoders), structures)
+    if earlier is not None and not improve and earlier.record["ended"] != INTERRUPTED:
+        return earlier
+    shortlist = run.shortlist(encoders)
+    with _workers(run.jobs, engine, address) as workers:
+        return run.select(shortlist, workers, structures)
+
+
+def _check_engine(engine: str, address: str | None) -> None:
+    if engine not in ("local", "ray"):
+        raise UsageError(f"unknown engine {engine!r} (--engine); known: local, ray")
+    if engine == "local" and address is not None:
+        raise UsageError("--address is for --engine ray")
+
+
+def _workers(jobs: JobFolder, engine: str, address: str | None) -> AbstractContextManager[Workers]:
+    return on_ray(jobs, address) if engine == "ray" else nullcontext(ThisProcess(jobs))
 
 
 class _Run:
@@ -183,13 +202,13 @@ class _Run:
         ranking.save(self.folder / RANKING)
         return ranking.frame
 
-    def select(self, shortlist: Sequence[Entry], structures: bool) -> Selection:
+    def select(self, shortlist: Sequence[Entry], workers: Workers, structures: bool) -> Selection:
         """Run the race, and write the best model; after an interrupt too, which then goes on."""
         candidates = make_candidates(shortlist)
         race = Race(self.data, self.jobs.folds, self.jobs.metric, candidates, self.jobs.result)
         entries = {entry.encoder: entry for entry in shortlist}
         try:
-            ended = self._race(race, entries)
+            ended = self._race(race, entries, workers)
         except KeyboardInterrupt:
             if self._standing(race).ranked:
                 self._write(race, entries, INTERRUPTED, structures)
@@ -205,7 +224,7 @@ class _Run:
     def _standing(self, race: Race) -> Standing:
         return race.standing(self.max_jobs, self.aside)
 
-    def _race(self, race: Race, entries: dict[str, Entry]) -> str:
+    def _race(self, race: Race, entries: dict[str, Entry], workers: Workers) -> str:
         """Do jobs until there is none to do, and say why there is none."""
         split = self.data.split
         n_train = len(self.jobs.folds[0].train)
@@ -214,13 +233,18 @@ class _Run:
             standing = self._standing(race)
             if standing.is_decided:
                 return DECIDED
-            plan = self._plan(race, standing, costs)
+            plan = self._plan(race, standing, costs, workers.running)
             if not plan:
                 return COUNTED if self.max_jobs is not None else TIME_UP
-            if not self._do_one(plan, race, entries):
-                time.sleep(_POLL)
+            for job, finished in workers.do(plan, lambda job: self._tell(race, entries, job)):
+                if not finished:
+                    self.aside.add(job.candidate)
+                elif self.jobs.result(job) is not None:
+                    self._tell(race, entries, job)
 
-    def _plan(self, race: Race, standing: Standing, costs: Costs) -> dict[Job, float]:
+    def _plan(
+        self, race: Race, standing: Standing, costs: Costs, running: Collection[Job]
+    ) -> dict[Job, float]:
         """Jobs that should end in time, the next first, with the seconds each may take.
 
         Time for the folds that the leader lacks is kept from others, a quarter of all at most: they are the
@@ -241,7 +265,7 @@ class _Run:
             return {
                 job: limit
                 for job, limit in limits.items()
-                if limit > 0 and (leader is None or costs.predicted(job, known) <= limit)
+                if limit > 0 and (leader is None or job in running or costs.predicted(job, known) <= limit)
             }
 
         while standing.pending:
@@ -252,27 +276,10 @@ class _Run:
             standing = self._standing(race)
         return affordable(own) if self.max_jobs is None else {}
 
-    def _do_one(self, plan: dict[Job, float], race: Race, entries: dict[str, Entry]) -> bool:
-        """Do the first job that no other process is at; False if there is none."""
-        for job, limit in plan.items():
-            with self.jobs.claim(job) as free:
-                if not free or self.jobs.result(job) is not None:
-                    continue
-                self._tell(race, entries, job, None)
-                try:
-                    with self.clock.stopping(limit):
-                        result = self.jobs.run(job)
-                except TimeUpError:
-                    self.aside.add(job.candidate)
-                    return True
-            self._tell(race, entries, job, result)
-            return True
-        return any(self.jobs.result(job) is not None for job in plan)
-
-    def _tell(self, race: Race, entries: dict[str, Entry], job: Job, result: Result | None) -> None:
+    def _tell(self, race: Race, entries: dict[str, Entry], job: Job) -> None:
         if self.progress is not None:
             board = make_leaderboard(race, self._standing(race), entries)
-            self.progress(Update(board, job, result, self.clock.left))
+            self.progress(Update(board, job, self.jobs.result(job), self.clock.left))
 
 
 def _lacking(race: Race, candidate: Candidate) -> list[Job]:

@@ -24,6 +24,7 @@ def select(
     *,
     budget: str | float | None = None,
     max_jobs: int | None = None,
+    improve: bool = True,
     encoders: Sequence[str] | None = None,
     smiles: str | None = None,
     task: str | None = None,
@@ -36,6 +37,8 @@ def select(
     structures: bool = True,
     seed: int = 0,
     device: str = "auto",
+    engine: str = "local",
+    address: str | None = None,
     positive: str | None = None,
     censored: str | None = None,
     progress: Watcher | None = None,
@@ -54,6 +57,8 @@ def select(
         Time, as ``20m``, or in seconds.
     max_jobs : int
         Number of jobs, a candidate on a fold each, in place of a time.
+    improve : bool
+        Whether a run that ended with its time goes on; else its model is returned.
     encoders : sequence of str, optional
         Rank these; by default all that need no download.
     smiles, task, positive, censored : str, optional
@@ -68,6 +73,11 @@ def select(
         Whether the folder holds the training molecules, for the similarity of others to them.
     seed : int
     device : str
+    engine : {"local", "ray"}
+        Do jobs in this process, one after the other, or as tasks on a Ray cluster, as many at a time as it
+        has cores, or GPUs where the device is one.
+    address : str, optional
+        Of a Ray cluster, as ``ray.init`` takes it; one is started on this machine if none is given.
     progress : callable, optional
         Called with an :class:`Update` whenever a job begins or ends.
 
@@ -99,9 +109,12 @@ def select(
         config,
         clock,
         max_jobs=max_jobs,
+        improve=improve,
         encoders=encoders,
         structures=structures,
         device=device,
+        engine=engine,
+        address=address,
         progress=progress,
     )
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,18 @@ def test_score_prints_a_ranking_and_nothing_else(run):
     assert lines[1].startswith("Fine-tune   nothing: only baselines were ranked")
     header = next(line for line in lines if line.startswith("tier"))
     assert header.split() == ["tier", "encoder", "layer", "TransRate", "frozen", "fine-tuned", "prior"]
+
+
+def test_what_a_library_says_of_torch_is_not_printed(run, monkeypatch, recwarn):
+    def command(_):
+        for text in ("`torch.jit.script` is deprecated. Please switch to it.", "something else"):
+            warnings.warn(text, stacklevel=1)
+        return 0
+
+    # The package has a function of the module's name.
+    monkeypatch.setattr(sys.modules["molrate.cli.main"], "_exit_code", command)
+    assert run("info")[0] == 0
+    assert [str(warning.message) for warning in recwarn] == ["something else"]
 
 
 def test_score_shows_the_columns_that_are_asked_for(run):

@@ -54,6 +54,30 @@ def test_from_a_table_to_hits_in_one_command(library, tmp_path):
     assert "settings.seed (0 before, 1 now)" in str(refused.exception)
 
 
+def test_a_model_found_within_a_time_screens_and_is_kept_by_a_run_that_goes_on(library, tmp_path):
+    dataset = molrate.load_dataset("esol")
+    frame = pd.DataFrame({"smiles": dataset.smiles[60:160], "y": dataset.targets[0].values[60:160]})
+    frame.to_csv(tmp_path / "train.csv", index=False)
+    out = tmp_path / "out"
+    arguments = ["screen", library, "--train", tmp_path / "train.csv", "-t", "y", "-e", "ecfp4"]
+    arguments += ["-o", out, "--jobs", 1]
+    done = invoke(*arguments, "--budget", "10m", "--chunk-size", 25)
+    assert done.exit_code == 5, done.output
+    assert "the race is decided" in done.output
+    assert "Use descriptors" in done.output
+    table = pd.read_parquet(out / "parts")
+    smiles = table["smiles"][table["status"] == "ok"].tolist()
+    own = molrate.load_model(out / "model").predict(smiles)["predicted_y"]
+    assert own.tolist() == pytest.approx(table["predicted_y"].dropna().tolist(), rel=1e-5)
+    board = (out / "model" / "leaderboard.csv").read_bytes()
+    resumed = invoke(*arguments, "--budget", "10m", "--chunk-size", 25, "--resume")
+    assert "(3 of 3 chunks by an earlier run)" in resumed.output
+    assert (out / "model" / "leaderboard.csv").read_bytes() == board
+    linear = invoke(*arguments, "--budget", "1m", "--layer", "last", "--resume")
+    assert linear.exit_code == 2
+    assert "--layer is for the linear model" in linear.output
+
+
 def test_nothing_that_is_there_is_overwritten(library, tmp_path):
     out = tmp_path / "out"
     shared = ["screen", library, "--train", "freesolv", "-o", out, "--jobs", 1]

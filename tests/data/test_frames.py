@@ -104,3 +104,8 @@ def test_a_dataset_is_taken_with_some_of_its_targets():
     assert [target.name for target in as_dataset(dataset, "b").targets] == ["b"]
     with pytest.raises(InputError, match="has no target c"):
         as_dataset(dataset, ["c"])
+
+
+def test_a_single_string_is_not_taken_for_its_letters():
+    with pytest.raises(UsageError, match="'CCO' is one string where a sequence"):
+        Dataset.from_molecules("CCO", [1.0, 2.0, 3.0])

@@ -7,7 +7,8 @@ import pytest
 import molrate
 from molrate.errors import InputError
 from molrate.finetuning.data import TrainingData
-from molrate.selection.candidates import Candidate
+from molrate.selection import candidates
+from molrate.selection.candidates import Candidate, make_shortlist
 from molrate.selection.jobs import Job, Result
 from molrate.selection.race import Race
 
@@ -150,3 +151,31 @@ def test_the_better_of_two_areas_under_the_curve_leads(folds):
     assert standing.ranked[0] == GOOD
     assert BAD in standing.dropped
     assert race.difference(BAD, GOOD).low > 0
+
+
+def ranked_frame(**columns):
+    names = ["ecfp4", *(f"{kind}-untrained" for kind in ("gcn", "gat", "gin", "graphsage"))]
+    frame = pd.DataFrame({"encoder": names, "rank": [1, 2, 3, 4, 5], "tier": 1, "seconds": 1.0, "n": 10})
+    return frame.assign(target="y", **columns)
+
+
+def test_the_shortlist_is_the_baselines_and_then_the_order_of_the_score():
+    shortlist = [entry.encoder for entry in make_shortlist(ranked_frame())]
+    assert shortlist[:4] == ["rdkit-descriptors", "ecfp4", "gcn-untrained", "gat-untrained"]
+    assert shortlist[4:] == ["gin-untrained", "graphsage-untrained"]
+
+
+def test_the_encoder_of_the_least_expected_error_is_raced_wherever_the_score_has_it(monkeypatch):
+    monkeypatch.setattr(candidates, "NETWORKS", 2)
+    monkeypatch.setattr(candidates, "_BY_SCORE", 1)
+    frozen, finetuned = [0.1, 0.9, 0.6, 0.8, 0.7], [None, 0.9, 0.6, 0.8, 0.3]
+    frame = ranked_frame(metric="rmse", frozen=frozen, finetuned=finetuned)
+    expected = [entry.encoder for entry in make_shortlist(frame)]
+    assert expected[2:] == ["gcn-untrained", "graphsage-untrained"]
+    frame = ranked_frame(metric="auroc", frozen=frozen, finetuned=finetuned)
+    assert [entry.encoder for entry in make_shortlist(frame)][2:] == ["gcn-untrained", "gat-untrained"]
+    by_prior = ranked_frame(prior=pd.array([1, 5, 4, 3, 2], dtype="Int64"))
+    assert [entry.encoder for entry in make_shortlist(by_prior)][2:] == [
+        "gcn-untrained",
+        "graphsage-untrained",
+    ]

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from molrate.models.model import TunedModel
 from molrate.selection.budget import Clock, Costs
 from molrate.selection.candidates import Candidate
 from molrate.selection.jobs import Job, JobFolder
+from molrate.selection.memory import watched
 from molrate.selection.race import Race
 from molrate.selection.result import Outcome, write_selection
 from molrate.selection.run import run_selection
@@ -63,7 +65,7 @@ def uninterrupted(table, tmp_path_factory):
 
 
 def without_times(found):
-    board = found.leaderboard.drop(columns=["seconds"])
+    board = found.leaderboard.drop(columns=["seconds", "mebibytes"])
     return json.loads(board.to_json(orient="records")), found.record
 
 
@@ -95,6 +97,19 @@ def test_jobs_are_as_many_as_asked_for_and_test_molecules_are_in_none(uninterrup
     assert sum(uninterrupted.leaderboard["seconds"]) == pytest.approx(
         sum(job["seconds"] for job in jobs), abs=0.5
     )
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux alone tells the memory")
+def test_the_most_memory_is_of_the_block_alone():
+    with watched() as before:
+        pass
+    with watched() as large:
+        held = np.ones(25 * 2**20)
+    del held
+    with watched() as after:
+        pass
+    assert large.mebibytes - before.mebibytes > 190
+    assert large.mebibytes - after.mebibytes > 190
 
 
 def test_the_leaderboard_is_of_the_jobs(uninterrupted):
