@@ -25,8 +25,7 @@ def list_command() -> None:
     from molrate.files.cache import cache_usage, show_bytes
 
     for usage in cache_usage():
-        files = f"{usage.n_files} file" + ("" if usage.n_files == 1 else "s")
-        click.echo(f"{usage.kind:<12} {files:>12} {show_bytes(usage.n_bytes):>10}  {usage.folder}")
+        click.echo(f"{usage.kind:<12} {usage.files:>12} {show_bytes(usage.n_bytes):>10}  {usage.folder}")
 
 
 @command.command(
@@ -50,8 +49,20 @@ def clear_command(kinds: tuple[str, ...], yes: bool) -> None:
         click.echo("nothing to remove")
         return
     named = ", ".join(f"{usage.kind} ({show_bytes(usage.n_bytes)})" for usage in usages)
-    if not yes:
-        click.confirm(f"Remove {named}?", abort=True, err=True)
+    if not (yes or _agreed(f"Remove {named}?")):
+        click.echo("nothing was removed")
+        return
     for usage in usages:
         clear_cache(usage.kind)
     click.echo(f"removed {named}")
+
+
+def _agreed(question: str) -> bool:
+    """What is answered on standard input."""
+    from molrate.errors import UsageError
+
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort as error:
+        # Of a signal as well, which is told before any error is.
+        raise UsageError("standard input has no answer; give --yes to remove without asking") from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from molrate.cli.options import examples, logging_options
+from molrate.cli.signals import resumable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,14 +43,15 @@ def command(names: tuple[str, ...], patience: float | None) -> None:
     cards = _chosen(names)
     failures: list[MolrateError] = []
     silent: set[str] = set()
-    for card in cards:
-        try:
-            _get(card, silent, patience)
-        except MolrateError as error:
-            click.echo(f"Error: {error}", err=True)
-            failures.append(error)
-            if isinstance(error, UnreachableError):
-                silent.add(_place(card))
+    with resumable("the same command"):
+        for card in cards:
+            try:
+                _get(card, silent, patience)
+            except MolrateError as error:
+                click.echo(f"Error: {error}", err=True)
+                failures.append(error)
+                if isinstance(error, UnreachableError):
+                    silent.add(_place(card))
     if failures:
         partial = len(failures) < len(cards)
         raise click.exceptions.Exit(PARTIAL_EXIT_CODE if partial else failures[0].exit_code)

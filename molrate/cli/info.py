@@ -37,7 +37,7 @@ def command() -> None:
     for variable in _VARIABLES:
         _print(variable, os.environ.get(variable, "not set"))
     for usage in cache_usage():
-        _print(f"cache {usage.kind}", f"{usage.n_files} files, {show_bytes(usage.n_bytes)}, {usage.folder}")
+        _print(f"cache {usage.kind}", f"{usage.files}, {show_bytes(usage.n_bytes)}, {usage.folder}")
     rows = molrate.list_encoders()
     offline = [row["encoder"] for row in rows if row["available offline"] == "yes"]
     _print("encoders", f"{len(offline)} of {len(rows)} need no download: {', '.join(offline)}")

@@ -98,7 +98,7 @@ def _exit_code(stop: Stop) -> int:
         return cli.main(prog_name="molrate", standalone_mode=False) or 0
     except BaseException as error:
         if stop.number is not None or isinstance(error, (click.Abort, KeyboardInterrupt)):
-            click.echo(f"Interrupted; {stop.outlook}.", err=True)
+            click.echo(stop.sentence, err=True)
             return stop.exit_code
         if isinstance(error, click.ClickException):
             error.show()

@@ -140,7 +140,7 @@ def command(
     """
     from molrate.data.datasets import load_dataset
     from molrate.embedding.embed import choose_device
-    from molrate.files.locks import exclusive
+    from molrate.files.locks import exclusive, exclusive_file
     from molrate.files.output import choose_destination
     from molrate.models.settings import GivenSettings
     from molrate.screening.hits import Hits, check_training
@@ -157,6 +157,7 @@ def command(
         )
     library_files = options.find(library, output, smiles_column=smiles_column, label_column=label_column)
     streaming = Streaming(options, output)
+    click.get_current_context().with_resource(exclusive_file(destination.file))
     if into_folder:
         click.get_current_context().with_resource(exclusive(Path(output)))
         check_place(Path(output), options.resume)

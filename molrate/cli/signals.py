@@ -1,10 +1,17 @@
-"""Ctrl-C and SIGTERM: a command ends with 128 + the signal's number, and says how to go on."""
+"""Ctrl-C and SIGTERM: a command ends with 128 + the signal's number, and says how to go on.
+
+The first signal is raised in the main thread, and what was begun is cleaned up. Terminals, ``timeout`` and
+the like often send it twice, and people press Ctrl-C again: that changes nothing for a moment, and then ends
+the command at once. What is half written then is never read, as after a SIGKILL.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -29,16 +36,44 @@ class Stop:
         Of the first signal; None while there was none.
     outlook : str
         What becomes of what was done.
+    raised : float or None
+        When it was raised; None while it was not, or not to any effect.
     """
 
     number: int | None = None
     outlook: str = "no result was written; the same command begins anew"
+    raised: float | None = None
 
     @property
     def exit_code(self) -> int:
         """As shells report a signal."""
         return 128 + (self.number or signal.SIGINT)
 
+    @property
+    def sentence(self) -> str:
+        """What is said at the end."""
+        return f"Interrupted; {self.outlook}."
+
+    def take(self, number: int) -> None:
+        """Raise a first signal, ignore its repetition, and end at once by a later one.
+
+        Raises
+        ------
+        StoppedError
+            If it is the first.
+        """
+        self.number = self.number or number
+        if self.raised is None:
+            self.raised = time.monotonic()
+            raise StoppedError
+        if time.monotonic() - self.raised > _REPEATED:
+            # Buffers may be locked where the first was raised.
+            os.write(2, f"{self.sentence}\n".encode())
+            os._exit(self.exit_code)
+
+
+_REPEATED = 1.0
+"""Seconds in which a signal that comes again is the same one."""
 
 _stop = Stop()
 
@@ -47,14 +82,14 @@ _stop = Stop()
 def stopped_by_signals() -> Iterator[Stop]:
     """Let SIGINT and SIGTERM raise :class:`StoppedError` in this thread, which is the main one.
 
-    Those that are ignored, as a shell does for what it runs in the background, stay so.
+    Those that are ignored, as a shell does for what it runs in the background, stay so. After a signal the
+    process ends, and is not to be disturbed by others at that.
     """
     global _stop
     _stop = stop = Stop()
 
     def raise_stopped(number: int, _: FrameType | None) -> None:
-        stop.number = stop.number or number
-        raise StoppedError
+        stop.take(number)
 
     taken = {
         number: handler
@@ -64,11 +99,11 @@ def stopped_by_signals() -> Iterator[Stop]:
     try:
         for number in taken:
             signal.signal(number, raise_stopped)
-        with _stops_again(), _interrupts_as_sigterm(stop) if len(taken) == 2 else nullcontext():
+        with _stops_again(stop), _interrupts_as_sigterm(stop) if len(taken) == 2 else nullcontext():
             yield stop
     finally:
         for number, handler in taken.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler if stop.number is None else signal.SIG_IGN)
 
 
 _SOON = 0.05
@@ -76,7 +111,7 @@ _SOON = 0.05
 
 
 @contextmanager
-def _stops_again() -> Iterator[None]:
+def _stops_again(stop: Stop) -> Iterator[None]:
     """Raise again what came up in a finaliser or a callback, where exceptions are ignored."""
     before, main_thread = sys.unraisablehook, threading.get_ident()
 
@@ -90,6 +125,7 @@ def _stops_again() -> Iterator[None]:
         if not issubclass(ignored.exc_type, StoppedError):
             before(ignored)
             return
+        stop.raised = None
         timer = threading.Timer(_SOON, send_again)
         timer.daemon = True
         timer.start()
@@ -138,12 +174,10 @@ def _interrupts_as_sigterm(stop: Stop) -> Iterator[None]:
 @contextmanager
 def at_a_stop(outlook: str) -> Iterator[None]:
     """Say this of what was done, should the command be stopped while the block runs."""
-    try:
-        yield
-    except BaseException:
-        # Workers may fail of the same signal before this process gets it.
-        _stop.outlook = outlook
-        raise
+    before, _stop.outlook = _stop.outlook, outlook
+    yield
+    # After an error it stays: workers may fail of the same signal before this process gets it.
+    _stop.outlook = before
 
 
 def resumable(how: str) -> AbstractContextManager[None]:

@@ -348,6 +348,11 @@ def load_dataset(
     InputError
         If the file or a column cannot be used.
     """
+    if not isinstance(source, str | Path):
+        raise UsageError(
+            f"load_dataset reads files and named datasets, not a {type(source).__name__}; molrate.score, "
+            "finetune and select take frames and sequences as they are"
+        )
     wanted = [target] if isinstance(target, str) else list(dict.fromkeys(target or []))
     name = str(source)
     cards = dataset_cards()

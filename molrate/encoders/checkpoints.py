@@ -189,14 +189,20 @@ def read_settings(path: Path, family: str) -> dict[str, Any] | None:
     """
     about = read_about(path)
     if about is None:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        cards = [card for card in encoder_cards().values() if (card.weights or {}).get("sha256") == digest]
-        if not cards:
+        card = known_card(path)
+        if card is None:
             return None
-        about = {"family": cards[0].family, "settings": cards[0].config}
+        about = {"family": card.family, "settings": card.config}
     if about["family"] != family:
         raise WeightsError(f"{path}: weights of the family {about['family']}, not of {family}")
     return dict(about["settings"])
+
+
+def known_card(path: Path) -> EncoderCard | None:
+    """The card that names a file by its very SHA-256, if there is one."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    cards = (card for card in encoder_cards().values() if (card.weights or {}).get("sha256") == digest)
+    return next(cards, None)
 
 
 def check_settings(path: Path, settings: dict[str, Any], expected: dict[str, Any], name: str) -> None:

@@ -30,6 +30,11 @@ class CacheUsage:
     n_files: int
     n_bytes: int
 
+    @property
+    def files(self) -> str:
+        """Their number with its noun."""
+        return f"{self.n_files} file" + ("" if self.n_files == 1 else "s")
+
 
 def cache_usage() -> list[CacheUsage]:
     """How many files are kept of each kind, and their size.

@@ -18,6 +18,7 @@ from torch import nn
 
 from molrate.data.splits import Split, check_training
 from molrate.embedding.embed import choose_device, embed_one
+from molrate.embedding.table import failures
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.encoders.trainable import Trainable
 from molrate.errors import InputError, UnsupportedMoleculeError
@@ -220,7 +221,7 @@ class Encoded:
         embedding = embed_one(self.data.molecules, encoder, [name], self.transfer.pooling, self.device)
         if name not in embedding.layers:
             raise InputError(f"{encoder.name} does not support any molecule of {self.data.dataset.name}")
-        self.unsupported |= embedding.errors
+        self.unsupported |= failures(self.data.molecules, embedding)
         return embedding.layers[name]
 
     def _embedded_rows(self) -> dict[int, Any]:

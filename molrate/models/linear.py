@@ -20,6 +20,7 @@ from molrate.data.splits import fold_molecules
 from molrate.data.targets import Target, check_targets
 from molrate.embedding.embed import embed_one
 from molrate.embedding.settings import EmbeddingSettings
+from molrate.embedding.table import failures
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.errors import InputError, UsageError
 from molrate.files.requests import REQUEST, Request, make_request, note_request, read_request, refuse_another
@@ -98,9 +99,21 @@ def fit_model(
     if policy.duplicates == "merge":
         targets = merge_measurements(canonical, targets)
     layer = encoder.select_layer(embedding.layer)
-    vectors = embed_one(molecules, encoder, [layer], embedding.pooling, embedding.device).layers.get(layer)
+    embedded = embed_one(molecules, encoder, [layer], embedding.pooling, embedding.device)
+    vectors = embedded.layers.get(layer)
     if vectors is None:
         raise InputError(f"{encoder.name} does not support any molecule of {dataset.name}")
+    unsupported = failures(molecules, embedded)
+    if unsupported:
+        row = min(unsupported)
+        logger.warning(
+            "%s: left out: %d molecules that %s does not support, the first in row %d (%s)",
+            dataset.name,
+            len(unsupported),
+            encoder.name,
+            row + 1,
+            unsupported[row],
+        )
     values = np.column_stack([target.values for target in targets])
     rows = np.flatnonzero(np.isfinite(vectors).all(axis=1) & ~np.isnan(values).all(axis=1))
     features, values = vectors[rows], values[rows]

@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from molrate.cli.main import cli
+from molrate.cli.signals import stopped_by_signals
 from molrate.errors import UnreachableError, WeightsError
 from molrate.files.downloads import Artifact
 
@@ -67,6 +68,14 @@ def test_a_place_that_does_not_answer_is_asked_once(answers):
     assert result.exit_code == 5
     assert asked == ["admet-ai-regression-0.pt", "gin_masking.pth"]
     assert "admet-ai-regression-1: not tried, as the package index did not answer" in result.stderr
+
+
+def test_one_that_is_stopped_is_gone_on_with(answers):
+    reasons, _ = answers
+    reasons["gin_masking.pth"] = KeyboardInterrupt()
+    with stopped_by_signals() as stop:
+        assert run("gin-masking").exit_code != 0
+    assert stop.outlook == "what is done is kept, and the same command goes on from there"
 
 
 def test_one_that_fails_does_not_keep_the_others(answers):

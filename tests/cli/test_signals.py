@@ -197,6 +197,61 @@ def test_a_signal_in_a_callback_that_ignores_exceptions_stops_too():
     assert done.stderr == ""
 
 
+SLOW_TO_END = """
+import atexit, sys, time
+from molrate.cli.signals import StoppedError, at_a_stop, stopped_by_signals
+
+atexit.register(time.sleep, 0.3)
+with stopped_by_signals() as stop:
+    try:
+        with at_a_stop("as said"):
+            try:
+                print("ready", flush=True)
+                time.sleep(20)
+            finally:
+                time.sleep(float(sys.argv[1]))
+                print("clean", flush=True)
+    except StoppedError:
+        print(stop.sentence, file=sys.stderr)
+        sys.exit(stop.exit_code)
+"""
+
+
+@pytest.fixture
+def slow_to_end(request):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_TO_END, str(request.param)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert process.stdout.readline() == "ready\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("slow_to_end", [0.3], indirect=True)
+def test_a_signal_that_comes_several_times_is_one(slow_to_end, number):
+    while slow_to_end.poll() is None:
+        slow_to_end.send_signal(number)
+        time.sleep(0.05)
+    out, err = slow_to_end.communicate()
+    assert (slow_to_end.returncode, out, err) == (128 + number, "clean\n", "Interrupted; as said.\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("slow_to_end", [60], indirect=True)
+def test_a_later_signal_ends_what_is_slow_to_end(slow_to_end, number):
+    for _ in range(2):
+        slow_to_end.send_signal(number)
+        time.sleep(1.2)
+    out, err = slow_to_end.communicate(timeout=20)
+    assert (slow_to_end.returncode, out, err) == (128 + number, "", "Interrupted; as said.\n")
+
+
 def test_a_signal_that_is_ignored_stays_ignored(place):
     process = subprocess.Popen(
         [sys.executable, "-m", "molrate", "list", "measures"],

@@ -123,3 +123,8 @@ def test_moleculenet_through_deepchem(fresh_cache):
     np.testing.assert_array_equal(dataset.targets[0].values, values)
     with pytest.raises(UsageError, match="no MoleculeNet loader for 'nonsense'"):
         load_dataset("moleculenet:nonsense")
+
+
+def test_load_dataset_says_where_frames_go():
+    with pytest.raises(UsageError, match="files and named datasets, not a DataFrame"):
+        load_dataset(pd.DataFrame({"smiles": ["CCO"], "y": [1.0]}), "y")

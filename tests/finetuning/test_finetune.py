@@ -66,6 +66,23 @@ def test_a_model_read_again_predicts_what_was_measured(table, tmp_path, encoder,
             assert again[name] == pytest.approx(value, rel=1e-3, abs=1e-3)
 
 
+def test_a_molecule_whose_embedding_is_not_finite_is_said_to_be_left_out(table, tmp_path, monkeypatch):
+    kind = type(load_encoder("gcn-untrained"))
+    whole, n_batches = kind.embed, []
+
+    def embed(self, *arguments):
+        layers = whole(self, *arguments)
+        if not n_batches:
+            next(iter(layers.values()))[3, 0] = np.inf
+        n_batches.append(1)
+        return layers
+
+    monkeypatch.setenv("MOLRATE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(kind, "embed", embed)
+    record = finetune(table, "gcn-untrained", tmp_path / "m", QUICK, "y", frozen=True)
+    assert record["unsupported"] == {3: "its embedding is not finite"}
+
+
 def test_training_learns(table):
     data = TrainingData.of(molrate.load_dataset(table, "y"))
     config = FinetuningConfig(learning_rates=(1e-4, 1e-3), n_epochs=10)

@@ -139,6 +139,12 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(corpus, tmp_path, monke
     assert (tmp_path / "stopped" / "model.safetensors").stat() == finished
 
 
+def test_equal_runs_give_equal_files(corpus, tmp_path):
+    config = PretrainingConfig(**SETTINGS)
+    one, other = (pretrain(corpus, config, tmp_path / name).read_bytes() for name in ("one", "other"))
+    assert one == other
+
+
 def test_a_folder_holds_one_run(corpus, tmp_path, monkeypatch):
     config, folder = PretrainingConfig(**SETTINGS), tmp_path / "run"
     with monkeypatch.context() as patched:

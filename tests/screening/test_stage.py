@@ -198,3 +198,13 @@ def test_a_chunk_is_the_same_table_whatever_is_computed_together(monkeypatch, fi
     together = stage.table(chunk(smiles))
     monkeypatch.setattr("molrate.screening.stage._BLOCK", 2)
     pd.testing.assert_frame_equal(stage.table(chunk(smiles)), together)
+
+
+def test_molecules_that_the_encoder_does_not_support_are_said_to_be_left_out(tmp_path, caplog):
+    table = molrate.load_dataset("freesolv")
+    smiles = [*table.smiles[:60], "N->[Fe]"]
+    pd.DataFrame({"smiles": smiles, "y": np.arange(61.0)}).to_csv(tmp_path / "t.csv", index=False)
+    fit_model(
+        molrate.load_dataset(tmp_path / "t.csv", "y"), load_encoder("gcn-untrained"), tmp_path / "model"
+    )
+    assert "left out: 1 molecules that gcn-untrained does not support, the first in row 61" in caplog.text

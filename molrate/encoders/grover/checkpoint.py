@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from molrate.encoders.checkpoints import (
+    known_card,
     load_state,
     load_strictly,
-    read_about,
     read_pickle,
     read_settings,
     write_state,
@@ -42,6 +42,9 @@ FAMILY = "grover"
 _DEEPCHEM = "model"
 """Where DeepChem keeps tensors."""
 _DEFAULTS = {"activation": "PReLU", "bias": False, "dense": False, "dropout": 0.0, "output": "both"}
+_NECESSARY = {"width", "depth", "n_heads", "n_blocks"}
+Padding = str | int
+"""What the empty slots of neighbour tables add to sums."""
 
 _UNUSED = re.compile(r"act_func_(node|edge)\.|(node|edge)_blocks\.[1-9]\d*\.(W_i|layernorm|act_func)\.")
 """Parameters the released code makes and never uses; later blocks project nothing."""
@@ -53,18 +56,41 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Settings of the network that weights are of; see :func:`read_weights`."""
+    """Settings of the network that weights are of, without padding; see :func:`read_weights`."""
     if path.suffix != ".safetensors":
         return read_weights(path)[1]
     config = read_settings(path, FAMILY)
     if config is None:
-        raise WeightsError(
-            f"{path}: the settings of its network (depth, dense, activation, ...) are not in it, and other "
-            f"settings give other embeddings. Make it anew from the checkpoint of the released code, or from "
-            f"an older molrate's file with its .json beside it: molrate convert CHECKPOINT -o {path.name}"
-        )
+        raise _unknown_settings(path)
     config.pop("padding", None)
     return complete(config)
+
+
+def read_padding(path: Path) -> Padding:
+    """The padding that weights were trained with.
+
+    Raises
+    ------
+    WeightsError
+        If a ``.safetensors`` is damaged, or neither it nor a card that knows it by its SHA-256 tells.
+    """
+    if path.suffix != ".safetensors":
+        return "official"
+    settings = read_settings(path, FAMILY) or {}
+    if "padding" not in settings and (card := known_card(path)) is not None:
+        settings = card.config
+    if "padding" not in settings:
+        raise _unknown_settings(path)
+    padding: Padding = settings["padding"]
+    return padding
+
+
+def _unknown_settings(path: Path) -> WeightsError:
+    return WeightsError(
+        f"{path}: the settings of its network (depth, dense, activation, padding, ...) are not in it, and "
+        f"other settings give other embeddings. Make it anew from the checkpoint of the released code, or "
+        f"from an older molrate's file with its .json beside it: molrate convert CHECKPOINT -o {path.name}"
+    )
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -127,19 +153,14 @@ def _encoder_tensors(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
 
 
 def file_config(path: Path) -> dict[str, Any]:
-    """Settings of an encoder that is nothing but a file, with the padding of the code that trained it.
+    """Settings of an encoder that is nothing but a file, with the padding it was trained with.
 
     Raises
     ------
     WeightsError
         As :func:`read_weights`.
     """
-    config = read_config(path)
-    if path.suffix != ".safetensors":
-        return {**config, "padding": "official"}
-    about, settings = read_about(path) or {}, read_settings(path, FAMILY) or {}
-    padding = "official" if "converted_from" in about else settings.get("padding", "none")
-    return {**config, "padding": padding}
+    return {**read_config(path), "padding": read_padding(path)}
 
 
 def _is_projection(name: str, view: str) -> bool:
@@ -167,9 +188,11 @@ def _config(args: Namespace, path: Path) -> dict[str, Any]:
     return config
 
 
-def write_weights(path: Path, tensors: dict[str, Tensor], config: dict[str, Any], **about: Any) -> None:
-    """Write ``.safetensors`` with settings that :func:`read_weights` finds in it."""
-    write_state(path, tensors, FAMILY, complete(config), **about)
+def write_weights(
+    path: Path, tensors: dict[str, Tensor], config: dict[str, Any], padding: Padding, **about: Any
+) -> None:
+    """Write ``.safetensors`` with settings that :func:`read_weights` and :func:`read_padding` find in it."""
+    write_state(path, tensors, FAMILY, {**complete(config), "padding": padding}, **about)
 
 
 def convert(checkpoint: Path, output: Path) -> None:
@@ -194,25 +217,41 @@ def convert(checkpoint: Path, output: Path) -> None:
         raise WeightsError(f"{checkpoint}: no such file")
     beside = checkpoint.with_suffix(".json")
     if checkpoint.suffix == ".safetensors" and beside.is_file():
-        tensors, config = load_state(checkpoint), _config_beside(beside)
+        tensors, (config, padding) = load_state(checkpoint), _config_beside(beside)
     else:
         tensors, config = read_weights(checkpoint)
+        padding = read_padding(checkpoint)
     # What is drawn is replaced by what is read.
     with seeded(0):
         network = Grover(**{key: value for key, value in config.items() if key != "output"})
     load_strictly(network, tensors, checkpoint)
     digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    write_weights(output, tensors, config, converted_from={"file": checkpoint.name, "sha256": digest})
+    converted_from = {"file": checkpoint.name, "sha256": digest}
+    write_weights(output, tensors, config, padding, converted_from=converted_from)
 
 
-def _config_beside(path: Path) -> dict[str, Any]:
-    """Settings as earlier versions of molrate wrote them beside safetensors."""
+def _config_beside(path: Path) -> tuple[dict[str, Any], Padding]:
+    """Settings as earlier versions of molrate wrote them beside safetensors, and the padding."""
     try:
-        config = complete(json.loads(path.read_text(encoding="utf-8"))["config"])
+        record = json.loads(path.read_text(encoding="utf-8"))
+        config = complete(record["config"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path}: cannot be read as settings of an encoder: {error!r}") from error
-    unknown = sorted(config.keys() - {*_DEFAULTS, "width", "depth", "n_heads", "n_blocks"})
-    missing = sorted({"width", "depth", "n_heads", "n_blocks"} - config.keys())
+    padding = config.pop("padding", None) or _padding_beside(record, path)
+    unknown = sorted(config.keys() - _DEFAULTS.keys() - _NECESSARY)
+    missing = sorted(_NECESSARY - config.keys())
     if unknown or missing:
         raise WeightsError(f"{path}: not settings of an encoder: {', '.join([*unknown, *missing])}")
-    return config
+    return config, padding
+
+
+def _padding_beside(record: dict[str, Any], path: Path) -> Padding:
+    """The padding that follows from where weights came from; of fine-tuned ones nothing tells."""
+    if "converted_from" in record:
+        return "official"
+    if "pretraining" in record:
+        return "none"
+    raise WeightsError(
+        f'{path}: it does not say which padding its weights were trained with; put "padding": "official" '
+        'into its config if they began as a checkpoint of the released code, else "padding": "none"'
+    )

@@ -18,7 +18,14 @@ from molrate.encoders.base import Encoder
 from molrate.encoders.batch import GROVER, MoleculeBatch
 from molrate.encoders.cards import EncoderCard
 from molrate.encoders.checkpoints import check_settings, choose_weights, load_strictly, weights_digest
-from molrate.encoders.grover.checkpoint import complete, file_config, read_config, read_weights, write_weights
+from molrate.encoders.grover.checkpoint import (
+    complete,
+    file_config,
+    read_config,
+    read_padding,
+    read_weights,
+    write_weights,
+)
 from molrate.errors import UsageError
 from molrate.randomness import seeded
 
@@ -57,7 +64,7 @@ class GroverEncoder(Encoder):
         What the empty slots of the released code's neighbour tables add to every sum. ``official``: as
         many slots as in nearly every released batch, 4, or the molecule's largest degree; a number: at
         least so many; ``batch``: as released, the batch's largest degree, so that embeddings depend on
-        batches; ``none``: nothing. By default as the card says.
+        batches; ``none``: nothing. By default as the weights given say, else the card.
     precision : {"fp32", "bf16"}
         Of weights and hidden states.
     """
@@ -80,10 +87,12 @@ class GroverEncoder(Encoder):
             raise UsageError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
         self.precision = precision
         config = dict(card.config)
-        default_padding = config.pop("padding", "none")
-        self.padding = _slots(default_padding if padding is None else padding)
+        of_card = config.pop("padding", "none")
         self.weights = choose_weights(card, weights)
         self.config = complete(config) if weights is None else read_config(weights)
+        if padding is None:
+            padding = of_card if weights is None else read_padding(weights)
+        self._padding, self.padding = padding, _slots(padding)
         self.layers = _layers(self.config["n_blocks"], self.config["output"])
 
     @classmethod
@@ -136,7 +145,7 @@ class GroverEncoder(Encoder):
 
     def write_weights(self, network: nn.Module, path: Path) -> None:
         """Write ``.safetensors`` with its settings in it, which this encoder takes as weights."""
-        write_weights(path, network.state_dict(), self.config)
+        write_weights(path, network.state_dict(), self.config, self._padding)
 
     def prepare(self) -> None:
         """Read or draw the weights."""

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from molrate.cli.main import cli
 from molrate.encoders.base import load_encoder
 from molrate.encoders.cards import EncoderCard
-from molrate.encoders.checkpoints import read_about
+from molrate.encoders.checkpoints import read_about, write_state
 from molrate.encoders.grover.checkpoint import complete, write_weights
 from molrate.encoders.grover.deduplication import BRANCHES, deduplicate_batch
 from molrate.encoders.grover.encoder import GroverEncoder
@@ -379,10 +379,10 @@ def test_settings_that_change_embeddings_and_no_tensor_travel_with_the_weights(t
     config = {"width": 8, "depth": 5, "n_heads": 2, "n_blocks": 2, "dense": True}
     torch.manual_seed(0)
     state = Grover(**config).state_dict()
-    write_weights(tmp_path / "w.safetensors", state, config)
+    write_weights(tmp_path / "w.safetensors", state, config, "none")
     right = vectors(load_encoder("grover-small-untrained", tmp_path / "w.safetensors"))
     for changed in ({"depth": 3}, {"dense": False}):
-        write_weights(tmp_path / "other.safetensors", state, config | changed)
+        write_weights(tmp_path / "other.safetensors", state, config | changed, "none")
         other = vectors(load_encoder("grover-small-untrained", tmp_path / "other.safetensors"))
         assert np.abs(right - other).max() > 0.01
 
@@ -395,7 +395,8 @@ def test_safetensors_without_settings_are_refused_with_what_to_do(tmp_path):
     with pytest.raises(WeightsError, match=r"settings of its network .* molrate convert CHECKPOINT"):
         load_encoder("grover-small-untrained", path)
     # As an earlier version had written them.
-    path.with_suffix(".json").write_text(json.dumps({"family": "grover", "config": config}))
+    older = {"family": "grover", "config": config, "pretraining": {}}
+    path.with_suffix(".json").write_text(json.dumps(older))
     with pytest.raises(WeightsError, match="settings of its network"):
         load_encoder("grover-small-untrained", path)
     result = CliRunner().invoke(cli, ["convert", str(path), "-o", str(tmp_path / "new.safetensors")])
@@ -406,6 +407,47 @@ def test_safetensors_without_settings_are_refused_with_what_to_do(tmp_path):
         done = CliRunner().invoke(cli, ["convert", str(path), "-o", str(tmp_path / "no.safetensors")])
         assert isinstance(done.exception, WeightsError)
         assert not (tmp_path / "no.safetensors").exists()
+
+
+@pytest.mark.parametrize("padding", ["official", "none", 5])
+def test_padding_travels_with_the_weights(tmp_path, padding):
+    trained = load_encoder("grover-small-chembl", padding=padding)
+    path = tmp_path / "tuned.safetensors"
+    trained.write_weights(trained.trainable().network, path)
+    expected = vectors(trained)
+    for found in (load_encoder(f"grover:{path}"), load_encoder("grover-small-untrained", path)):
+        assert found.padding == trained.padding
+        np.testing.assert_array_equal(vectors(found), expected)
+    assert load_encoder("grover-small-untrained", path, padding="batch").padding == "batch"
+
+
+@pytest.mark.parametrize(
+    ("told", "padding"),
+    [({"converted_from": {}}, 4), ({"pretraining": {}}, None), ({"config": {"padding": "official"}}, 4)],
+)
+def test_an_older_file_gets_the_padding_that_it_was_trained_with(tmp_path, told, padding):
+    config = {"width": 8, "depth": 3, "n_heads": 2, "n_blocks": 1}
+    path, new = tmp_path / "older.safetensors", tmp_path / "new.safetensors"
+    save_file(Grover(**config).state_dict(), path)
+    record = {"family": "grover", **told, "config": config | told.get("config", {})}
+    path.with_suffix(".json").write_text(json.dumps(record))
+    done = CliRunner().invoke(cli, ["convert", str(path), "-o", str(new)])
+    assert done.exit_code == 0, done.output
+    assert load_encoder(f"grover:{new}").padding == padding
+
+
+def test_an_older_file_that_does_not_tell_its_padding_is_refused_with_what_to_do(tmp_path):
+    config = {"width": 8, "depth": 3, "n_heads": 2, "n_blocks": 1}
+    path, new = tmp_path / "older.safetensors", tmp_path / "new.safetensors"
+    save_file(Grover(**config).state_dict(), path)
+    path.with_suffix(".json").write_text(json.dumps({"family": "grover", "config": config}))
+    done = CliRunner().invoke(cli, ["convert", str(path), "-o", str(new)])
+    assert isinstance(done.exception, WeightsError)
+    assert 'put "padding": "official" into its config' in str(done.exception)
+    assert not new.exists()
+    write_state(new, Grover(**config).state_dict(), "grover", complete(config))
+    with pytest.raises(WeightsError, match=r"padding, .* are not in it"):
+        load_encoder("grover-small-untrained", new)
 
 
 def test_a_file_that_a_card_knows_by_its_digest_has_that_cards_settings(tmp_path):
@@ -422,7 +464,7 @@ def test_a_file_that_a_card_knows_by_its_digest_has_that_cards_settings(tmp_path
 
 def test_a_cards_own_weights_have_the_settings_of_the_card(tmp_path, monkeypatch):
     config = {"width": 8, "depth": 5, "n_heads": 2, "n_blocks": 2, "dense": True}
-    write_weights(tmp_path / "w.safetensors", Grover(**config).state_dict(), config)
+    write_weights(tmp_path / "w.safetensors", Grover(**config).state_dict(), config, "none")
     digest = hashlib.sha256((tmp_path / "w.safetensors").read_bytes()).hexdigest()
     card = EncoderCard(
         "own",
