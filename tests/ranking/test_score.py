@@ -270,7 +270,8 @@ def test_labels_that_leave_it_to_chance_are_flagged(esol):
 
 
 def test_measures_of_fine_tuning_read_gradients_and_others_compute_none(tmp_path, monkeypatch, fresh_cache):
-    from molrate.embedding import gradients
+    from molrate.embedding import sketcher
+    from molrate.ranking import molecules
 
     dataset = molrate.load_dataset("freesolv")
     table = tmp_path / "two.csv"
@@ -285,7 +286,7 @@ def test_measures_of_fine_tuning_read_gradients_and_others_compute_none(tmp_path
         return ranking.frame.set_index(["target", "measure", "encoder"]).sort_index()
 
     with monkeypatch.context() as patch:
-        patch.setattr(gradients, "sketch_gradients", None)
+        patch.setattr(molecules, "sketch_gradients", None)
         rank("loo", "transrate")
     scored = rank("loo", "tangent", "lgc")
     assert (scored["status"] == "ok").all()
@@ -300,6 +301,6 @@ def test_measures_of_fine_tuning_read_gradients_and_others_compute_none(tmp_path
         > scored.loc["class"].loc["loo", "gcn-untrained"]["n"]
     )
     assert len(list(fresh_cache.rglob("gcn-untrained-*-gradients-*"))) == 2
-    monkeypatch.setattr(gradients, "Sketcher", None)
+    monkeypatch.setattr(sketcher, "Sketcher", None)
     again = rank("tangent")
     np.testing.assert_allclose(again["value"], scored.loc[(slice(None), "tangent"), "value"], rtol=1e-9)
