@@ -47,7 +47,13 @@ def assert_same(made, there):
 def test_the_readme_says_how_far_the_default_went():
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     (note,) = evidence_notes(["transrate"], "excess")
-    assert note in " ".join(readme.split())
+    shown = " ".join(readme.split())
+    how_far = re.search(r"with a weighted tau of [^)]*\)", note).group()
+    lost = re.search(
+        r"The first of its order lost \d+% to the best, the best of its first three \d+%", note
+    ).group()
+    assert how_far in shown
+    assert lost in shown
 
 
 @pytest.fixture
