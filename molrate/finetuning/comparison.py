@@ -13,7 +13,7 @@ from molrate.encoders.base import load_encoder
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.tuning import FinetuneResult, tune
-from molrate.models.metrics import main_metric, main_value
+from molrate.models.metrics import HIGHER_IS_BETTER, main_metric, main_value
 
 _Floats = npt.NDArray[np.float64]
 
@@ -39,7 +39,8 @@ def compare(
     -------
     dict
         ``metric``, the number of molecules ``n`` that all can predict, and ``rows``: for each contender its
-        name, value, and the bounds of a 95 % interval.
+        name, value, the bounds of a 95 % interval, and ``ahead``: how much better than the model it is on
+        the same molecules, with ``ahead_low`` and ``ahead_high``.
     """
     contenders = {encoder: (tuned.test, tuned.predicted)}
     if tuned.frozen_predicted is not None:
@@ -93,14 +94,29 @@ def comparison_table(
         targets = [target.take(rows[drawn]) for target in data.targets]
         return main_value(targets, data.task.kind, predicted[drawn])
 
+    wholes = {name: value(predicted, np.arange(len(rows))) for name, predicted in aligned.items()}
+    resampled = {
+        name: np.array([value(predicted, drawn) for drawn in draws]) for name, predicted in aligned.items()
+    }
+    model = next(iter(aligned))
+    sign = 1 if HIGHER_IS_BETTER[metric] else -1
     table = []
-    for name, predicted in aligned.items():
-        resampled = np.array([value(predicted, drawn) for drawn in draws])
-        known = resampled[np.isfinite(resampled)]
-        low, high = np.percentile(known, _INTERVAL) if len(known) else (np.nan, np.nan)
-        whole = value(predicted, np.arange(len(rows)))
-        table.append({"what": name, "value": whole, "low": float(low), "high": float(high)})
+    for name in aligned:
+        low, high = _percentiles(resampled[name])
+        row = {"what": name, "value": wholes[name], "low": low, "high": high}
+        if name != model:
+            ahead_low, ahead_high = _percentiles(sign * (resampled[name] - resampled[model]))
+            ahead = sign * (wholes[name] - wholes[model])
+            row |= {"ahead": ahead, "ahead_low": ahead_low, "ahead_high": ahead_high}
+        table.append(row)
     return {"metric": metric, "n": len(rows), "rows": table}
+
+
+def _percentiles(resampled: _Floats) -> tuple[float, float]:
+    """Bounds of a 95 % interval; NaN where nothing is defined."""
+    known = resampled[np.isfinite(resampled)]
+    low, high = np.percentile(known, _INTERVAL) if len(known) else (np.nan, np.nan)
+    return float(low), float(high)
 
 
 def _sorted(
@@ -112,6 +128,26 @@ def _sorted(
         order = np.argsort(rows)
         ordered.append((name, (rows[order], predicted[order])))
     return ordered
+
+
+def describe_best(comparison: Mapping[str, Any]) -> str:
+    """What is better than the model, as a sentence; empty where nothing is.
+
+    Examples
+    --------
+    >>> forest = {"what": "forest on ecfp4", "ahead": 0.04, "ahead_low": 0.01, "ahead_high": 0.07}
+    >>> describe_best({"rows": [{"what": "minimol"}, forest]})
+    'Take forest on ecfp4 instead: it is better on the same molecules, by 0.04 [0.01, 0.07].'
+    """
+    keys = ("ahead", "ahead_low", "ahead_high")
+    others = [row for row in comparison["rows"][1:] if all(row.get(key) is not None for key in keys)]
+    best = max(others, key=lambda row: row["ahead"], default=None)
+    if best is None or not best["ahead"] > 0:
+        return ""
+    by = f"by {best['ahead']:.2g} [{best['ahead_low']:.2g}, {best['ahead_high']:.2g}]"
+    if best["ahead_low"] > 0:
+        return f"Take {best['what']} instead: it is better on the same molecules, {by}."
+    return f"Not clearly better than {best['what']}, which is ahead on the same molecules {by}."
 
 
 def describe_comparison(comparison: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from molrate.encoders.base import Encoder, load_encoder
 from molrate.errors import InputError
 from molrate.files.locks import exclusive
 from molrate.files.requests import make_request, note_request, take_up
-from molrate.finetuning.comparison import compare, describe_comparison
+from molrate.finetuning.comparison import compare, describe_best, describe_comparison
 from molrate.finetuning.config import DEFAULTS, FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.tuning import FinetuneResult, tune
@@ -285,6 +285,7 @@ def describe(record: dict[str, Any], folder: Path) -> str:
         ordered = sorted(metrics, key=lambda name: name != main)
         lines.append(f"{part}: " + ", ".join(f"{name} {_number(metrics[name])}" for name in ordered))
     lines.append(describe_comparison(record["comparison"]))
+    lines += filter(None, [describe_best(record["comparison"])])
     if record["unsupported"]:
         lines.append(f"left out: {len(record['unsupported'])} molecules the encoder does not support")
     lines += [f"note: {note}" for note in record["notes"]]

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import log_loss, mean_squared_error
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from molrate.errors import InputError, WeightsError
 from molrate.models.closed_form import MAX_STEPS, PENALTIES, logistic_strength
@@ -185,7 +185,9 @@ def _fit(
     weight = {"class_weight": "balanced"} if balanced and not numbers else {}
     estimator: Any
     if kind == "linear":
-        estimator = make_pipeline(StandardScaler(), _linear(task, rows, known, weight))
+        # A linear map knows no end: what a molecule has more of than any learned from counts as the most.
+        scaling = MinMaxScaler(clip=True), StandardScaler()
+        estimator = make_pipeline(*scaling, _linear(task, rows, known, weight))
     elif kind == "forest":
         trees = RandomForestRegressor if numbers else RandomForestClassifier
         share = 1 / 3 if numbers else "sqrt"

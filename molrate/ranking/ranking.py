@@ -638,7 +638,8 @@ def layer_table(ranking: Ranking) -> pd.DataFrame:
         One row per target, measure and encoder: ``best_layer`` and ``last_layer`` with what they are
         ordered by; ``gain`` of the best over the last with its paired interval ``gain_low``,
         ``gain_high``, corrected for the number of layers; ``cut_at``, the best layer where that interval is
-        above 0, else the last; ``frozen_best`` and ``frozen_last``, errors to expect; ``depth_tau``,
+        above 0 and no more error is to be expected of it, else the last; ``frozen_best`` and
+        ``frozen_last``, errors to expect; ``depth_tau``,
         Kendall's tau of depth and order (1: deeper is better throughout); ``rank_by_best`` and
         ``rank_by_last`` among encoders.
 
@@ -672,7 +673,7 @@ def layer_table(ranking: Ranking) -> pd.DataFrame:
                 "gain": gap.excess,
                 "gain_low": low,
                 "gain_high": high,
-                "cut_at": best if low > 0 else names[-1],
+                "cut_at": best if low > 0 and not _costs(ranking, target, encoder, layers) else names[-1],
                 "frozen_best": _frozen(ranking, target, encoder, best),
                 "frozen_last": _frozen(ranking, target, encoder, names[-1]),
                 "depth_tau": _depth_tau(values),
@@ -689,6 +690,15 @@ def _frozen(ranking: Ranking, target: str, encoder: str, layer: str) -> float:
     """Frozen error or area to expect; NaN where it is not known."""
     expected = ranking.expectations.by_candidate.get((target, encoder, layer))
     return float("nan") if expected is None else expected.frozen.value
+
+
+def _costs(ranking: Ranking, target: str, encoder: str, layers: Sequence[tuple[str, float]]) -> bool:
+    """Whether more error is to be expected of the best layer than of the last."""
+    best, last = max(layers, key=lambda pair: pair[1])[0], layers[-1][0]
+    expected = [ranking.expectations.by_candidate.get((target, encoder, layer)) for layer in (best, last)]
+    if expected[0] is None or expected[1] is None:
+        return False
+    return bool(expected[0].frozen.loss > expected[1].frozen.loss)
 
 
 def _depth_tau(values: Sequence[float]) -> float:

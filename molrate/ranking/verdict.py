@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SEEN = "yes"
 """Of an encoder that was trained on labels of the dataset."""
+DESCRIPTORS = "rdkit-descriptors"
 _NAMED = 3
 _FINE_TUNE, _TAKE, _WORTH, _SURE, _ALL = "Fine-tune", "Take", "Worth it?", "How sure", "For all"
 _NOTHING_SHOWS = (
@@ -305,7 +306,7 @@ class _Chooser:
             best is not None and best.finetuned is not None and not best.related,
             self._nothing(useless, ranked)
             if first is None
-            else self._proposal(first, best, tied) + self._too(promising, promised),
+            else self._least(promising, promised) + self._proposal(first, best, tied),
             self._worth_of(promising, promised) + self._worth(useless, best, comparisons),
         )
 
@@ -352,12 +353,12 @@ class _Chooser:
         word = _ANSWERS[comparisons[0].outcome]
         return f"with {promising} {word}: {self._compared(comparisons[0])}. With the first "
 
-    def _too(self, promising: str, promised: Expected | None) -> str:
+    def _least(self, promising: str, promised: Expected | None) -> str:
+        """The promising encoder, before the first of the order."""
         if promised is None:
             return ""
-        metric = METRIC[str(self.rows["task"].iloc[0])].upper()
-        value = self.show(promised.measured.value)
-        return f" Fine-tune {promising} too: its expected {metric}, {value}, is clearly better."
+        performance = self._performance(promised.measured)
+        return f"{promising}: {performance}, clearly the best. The first of the order is "
 
     def _proposal(self, first: pd.Series, best: Expected | None, tied: Sequence[str]) -> str:
         sentence = str(first["encoder"])
@@ -427,7 +428,13 @@ class _Chooser:
         word = _ANSWERS[comparisons[0].outcome]
         frozen = "" if best.finetuned is not None and not best.related else "before fine-tuning it is "
         parts = [self._compared(each) for each in comparisons[:_NAMED]]
-        return f"{word}: {frozen}{'; '.join(parts)}."
+        return f"{word}: {frozen}{'; '.join(parts)}.{self._missing(comparisons)}"
+
+    def _missing(self, comparisons: Sequence[Comparison]) -> str:
+        """What is to be ranked before the answer means much: descriptors are hard to beat."""
+        if any(each.baseline == DESCRIPTORS for each in comparisons):
+            return ""
+        return f" Against descriptors it is not known: add --encoder {DESCRIPTORS}."
 
     def _compared(self, comparison: Comparison) -> str:
         beside = f"{comparison.baseline} ({self.show(comparison.value)})"

@@ -43,7 +43,7 @@ def data_section(
     facts = [
         ("Rows", f"{len(dataset):,}"),
         ("Valid molecules", f"{int(valid.sum()):,}"),
-        ("Different ones", f"{len(set(molecules.canonical[valid].tolist())):,}"),
+        ("Unique molecules", f"{len(set(molecules.canonical[valid].tolist())):,}"),
         *((f"Measured: {target.name}", f"{int((target.labelled & valid).sum()):,}") for target in targets),
     ]
     blocks: list[Block] = [Facts(facts)]

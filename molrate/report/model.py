@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.data.targets import Target
+from molrate.finetuning.comparison import describe_best
 from molrate.finetuning.data import TrainingData
 from molrate.models.applicability import Domain
 from molrate.models.calibration import conformal_quantile
@@ -105,7 +106,9 @@ def _result(record: Mapping[str, Any], selection: Selection | None) -> list[tupl
             "molecules of the test part, of which nothing was learned or chosen",
         )
     )
-    pairs.append(("Beside", "; ".join(f"{row['what']} {_bounded(row)}" for row in others)))
+    pairs.append(("Others", "; ".join(f"{row['what']} {_bounded(row)}" for row in others)))
+    if selection is None and (better := describe_best(comparison)):
+        pairs.insert(0, ("Use it?", better))
     pairs += [
         (f"Bounds, {target}", _bounds(record, scores)) for target, scores in record["calibration"].items()
     ]
@@ -125,7 +128,7 @@ def _bounds(record: Mapping[str, Any], scores: Sequence[float]) -> str:
         return f"{len(scores)} molecules are too few to bound {_COVERAGE:.0%} of new ones"
     if record["task"]["kind"] == "regression":
         return f"{_COVERAGE:.0%} of values are expected within {number(float(reach))} of the prediction"
-    return f"for {_COVERAGE:.0%} of molecules the true class is expected to have {1 - reach:.2g} or more"
+    return f"for {_COVERAGE:.0%} of molecules the true class is expected to get {1 - reach:.0%} or more"
 
 
 def _parts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -208,7 +211,7 @@ def _race_section(selection: Selection) -> Section:
         intervals(drawn, states, f"worse by ({metric})", zero=True),
         table,
     )
-    ended = Text([f"The race ended: {ENDINGS[selection.record['ended']]}."])
+    ended = Text([f"How the race ended: {ENDINGS[selection.record['ended']]}."])
     return Section("race", "Race", [ended, chart, Details("Leaderboard", [table])])
 
 
@@ -291,7 +294,7 @@ def _molecule_sections(
 def _judged_blocks(place: int, judged: Judged) -> list[Block]:
     cards = judged.cards()
     lead = Text(
-        ["The largest errors. Large ones are molecules unlike the rest, or wrong entries in the table."]
+        ["The largest errors. They can be unlike the rest, wrong entries in the table, or hard ones."]
     )
     if judged.shown.target.classes:
         return [lead, cards, Details("More of the largest errors", [judged.table()])]

@@ -355,7 +355,7 @@ def _error_blocks(
         return [Text([f"{encoder}: {error}."])]
     lead = (
         f"What a linear model on the frozen features of {encoder} says of each molecule when it is fitted to "
-        "all others. Large errors are molecules unlike the rest, or wrong entries in the table."
+        "all others. They can be unlike the rest, wrong entries in the table, or hard ones."
     )
     cards = judged.cards()
     if shown.target.classes:

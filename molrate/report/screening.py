@@ -18,7 +18,7 @@ from molrate.report.structures import Structures
 from molrate.report.tables import MOST_ROWS, Table, number
 from molrate.screening.enrichment import Enrichment
 from molrate.screening.parts import PartFolder
-from molrate.screening.screen import LOW_SIMILARITY, Summary
+from molrate.screening.screen import LOW_SIMILARITY, Summary, top_notes
 
 _BINS = 40
 _SHOWN = 24
@@ -159,7 +159,8 @@ def _finite(parts: PartFolder, columns: Iterable[str]) -> Iterable[tuple[str, np
 def _result(screened: Screened, histograms: Mapping[str, Histogram]) -> list[tuple[str, str]]:
     pairs = [("Rows", screened.summary.describe())]
     if screened.top is not None:
-        pairs.append(("Best", f"{len(screened.top)} rows of {_words(screened.order)}"))
+        notes = top_notes(screened.top, len(screened.top), None)
+        pairs.append(("Best", " ".join([f"{len(screened.top)} rows of {_words(screened.order)}.", *notes])))
     far = histograms.get("similarity")
     if far is not None and far.counts is not None:
         share = _below(far, LOW_SIMILARITY)
@@ -171,8 +172,15 @@ def _result(screened: Screened, histograms: Mapping[str, Histogram]) -> list[tup
             )
         )
     if screened.enrichment is not None:
-        pairs.append(("Known actives", screened.enrichment.describe()))
+        n_known = _n_known(screened.parts)
+        known = f"; {n_known:,} molecules look like ones that the model learned from" if n_known else ""
+        pairs.append(("Known actives", screened.enrichment.describe() + known))
     return pairs
+
+
+def _n_known(parts: PartFolder) -> int:
+    """Molecules that the similarity does not tell from one of training."""
+    return sum(int((table["similarity"] >= 1).sum()) for table in parts.tables() if "similarity" in table)
 
 
 def _below(histogram: Histogram, limit: float) -> float:

@@ -80,3 +80,10 @@ def test_foreign_and_damaged_files_are_refused_and_not_run(features, tmp_path):
 def test_a_class_without_molecules_is_named(features):
     with pytest.raises(InputError, match="'a': a class has no molecule"):
         EstimatorHead.fit(TWO, features, np.zeros((150, 1)))
+
+
+def test_a_molecule_beyond_all_others_is_not_extrapolated(features):
+    values = features @ np.arange(8.0)[:, None]
+    head = EstimatorHead.fit(Task("regression", ("a",)), features, values, kinds=["linear"])
+    far, most = 1000 * np.ones((1, 8), dtype=np.float32), features.max(axis=0, keepdims=True)
+    assert head.values(far, "regression") == pytest.approx(head.values(most, "regression"))

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -96,7 +97,9 @@ def test_a_baseline_that_is_better_or_as_good_is_said_to_be():
     almost = GOOD.features + 0.01 * np.random.default_rng(6).normal(size=GOOD.features.shape)
     same = Candidate("same", "values", almost, "baseline")
     sentence = ranked([GOOD, same], scored(values())).verdict.choices[0].worth_it
-    assert re.match(r"not clear: .*about as good as same \(.*\), from .* worse to .* better\.$", sentence)
+    assert re.match(r"not clear: .*about as good as same \(.*\), from .* worse to .* better\. ", sentence)
+    # Whatever else it was compared with, descriptors are what is hard to beat.
+    assert sentence.endswith("Against descriptors it is not known: add --encoder rdkit-descriptors.")
 
 
 def test_encoders_not_told_from_the_first_are_named():
@@ -299,13 +302,26 @@ def test_layers_say_where_to_cut():
     assert "deep, layer l1: expected RMSE" in ranking.verdict.choices[0].fine_tune
 
 
+def test_no_cut_is_made_that_more_error_is_expected_of():
+    layers = [features(share, place) for place, share in enumerate((0.3, 4.0, 0.2))]
+    deep = [Candidate("deep", f"l{place}", layer, "pretrained") for place, layer in enumerate(layers)]
+    ranking = ranked([*deep, BITS], scored(values()))
+    assert ranking.layers.set_index("encoder").loc["deep", "cut_at"] == "l1"
+    expected = dict(ranking.expectations.by_candidate)
+    best, last = (next(key for key in expected if key[1:] == ("deep", layer)) for layer in ("l1", "l2"))
+    expected[best], expected[last] = expected[last], expected[best]
+    turned = replace(ranking, expectations=replace(ranking.expectations, by_candidate=expected))
+    assert turned.layers.set_index("encoder").loc["deep", "cut_at"] == "l2"
+
+
 def test_an_encoder_that_promises_clearly_less_error_than_the_first_is_named_too():
     # Among many columns of noise leading components lose a signal that ridge regression still finds.
     hidden = Candidate("hidden", "last", features(40.0, 21, 110), "pretrained", trainable=True)
     plain = Candidate("plain", "last", features(2.0, 2), "pretrained", trainable=True)
     choice = ranked([plain, hidden, BITS], scored(values(0.1))).verdict.choices[0]
     assert (choice.encoder, choice.promising) == ("plain", "hidden")
-    assert "Fine-tune hidden too: its expected RMSE, " in choice.fine_tune
+    assert choice.fine_tune.startswith("hidden: expected RMSE ")
+    assert ", clearly the best. The first of the order is plain: expected RMSE " in choice.fine_tune
     assert choice.worth_it.startswith("with hidden yes: better than ecfp4")
     assert ". With the first " in choice.worth_it
     assert ranked([GOOD, FAIR, BITS], scored(values())).verdict.choices[0].promising == ""
