@@ -503,7 +503,7 @@ def _reading(ranking: RankingTables) -> list[str]:
     if ranking.several_layers and _few_measures(ranking):
         lines.append(
             "An encoder is cut at its best layer where that is clearly above its last, all its layers looked "
-            "at together; else deeper is better, and the last is taken."
+            "at together, and no more error is to be expected of it; else the last is taken."
         )
     return lines
 

@@ -285,7 +285,7 @@ class _Chooser:
         low, high = (float("nan"),) * 2 if best is None else best.best.interval()
         metric = METRIC[str(self.rows["task"].iloc[0])]
         tied = [] if first is None else self._tied(first, proposable)
-        promising, promised = self._promising(best, proposable)
+        promising, where, promised = self._promising(best, proposable)
         return Choice(
             self.target,
             str(self.rows["task"].iloc[0]),
@@ -306,7 +306,7 @@ class _Chooser:
             best is not None and best.finetuned is not None and not best.related,
             self._nothing(useless, ranked)
             if first is None
-            else self._least(promising, promised) + self._proposal(first, best, tied),
+            else self._least(promising, where, promised) + self._proposal(first, best, tied),
             self._worth_of(promising, promised) + self._worth(useless, best, comparisons),
         )
 
@@ -334,16 +334,18 @@ class _Chooser:
             for name, baseline in self._baselines()
         ]
 
-    def _promising(self, best: Expected | None, proposable: pd.DataFrame) -> tuple[str, Expected | None]:
-        """The encoder of the smallest expected loss, if it is clearly smaller than that of the first."""
-        known = [(str(row["encoder"]), self._expected(row)) for _, row in proposable.iterrows()]
-        others = [(name, each) for name, each in known if each is not None]
+    def _promising(self, best: Expected | None, proposable: pd.DataFrame) -> tuple[str, str, Expected | None]:
+        """Encoder and layer of the smallest expected loss, if that is clearly smaller than the first's."""
+        known = [(row, self._expected(row)) for _, row in proposable.iterrows()]
+        others = [(row, each) for row, each in known if each is not None]
         if best is None or not others:
-            return "", None
-        name, least = min(others, key=lambda pair: pair[1].measured.loss)
+            return "", "", None
+        row, least = min(others, key=lambda pair: pair[1].measured.loss)
         # One of many is the luckiest: all of them are looked at together.
         level = 1 - (1 - LEVEL) / len(others)
-        return (name, least) if least.measured.gain_over(best.measured, level)[1] > 0 else ("", None)
+        if least.measured.gain_over(best.measured, level)[1] <= 0:
+            return "", "", None
+        return str(row["encoder"]), str(row["layer"]), least
 
     def _worth_of(self, promising: str, promised: Expected | None) -> str:
         """What the promising encoder is worth over the best baseline, before what the first is worth."""
@@ -353,17 +355,19 @@ class _Chooser:
         word = _ANSWERS[comparisons[0].outcome]
         return f"with {promising} {word}: {self._compared(comparisons[0])}. With the first "
 
-    def _least(self, promising: str, promised: Expected | None) -> str:
+    def _least(self, promising: str, layer: str, promised: Expected | None) -> str:
         """The promising encoder, before the first of the order."""
         if promised is None:
             return ""
         performance = self._performance(promised.measured)
-        return f"{promising}: {performance}, clearly the best. The first of the order is "
+        return f"{promising}{self._of_layer(layer)}: {performance}, clearly the best. First of the order is "
+
+    def _of_layer(self, layer: str) -> str:
+        """A layer's name, where an encoder has several."""
+        return f", layer {layer}" if self.rows["encoder"].value_counts().max() > 1 else ""
 
     def _proposal(self, first: pd.Series, best: Expected | None, tied: Sequence[str]) -> str:
-        sentence = str(first["encoder"])
-        if self.rows["encoder"].value_counts().max() > 1:
-            sentence += f", layer {first['layer']}"
+        sentence = f"{first['encoder']}{self._of_layer(str(first['layer']))}"
         if best is not None:
             sentence += f": {self._promise(best)}"
         if tied:

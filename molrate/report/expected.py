@@ -102,7 +102,7 @@ def _prior_chart(place: int, rows: pd.DataFrame) -> Chart:
         )
     caption = (
         f"The same expected {axis}, in the order of the study's other datasets, which is known without any "
-        "look at these molecules. An encoder that is good by both is the safer choice."
+        "look at these molecules. Encoders that the study did not have are not drawn."
     )
     numbers = Table(
         f"expected {axis} by prior",

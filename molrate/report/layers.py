@@ -84,6 +84,9 @@ def _layer_table(layers: pd.DataFrame) -> Table:
         for _, row in layers.sort_values("rank_by_best").iterrows()
     ]
     header = ["encoder", "cut at", "best layer", "last layer", "gain of best", "95 %", "frozen, best"]
-    caption = "Where to cut: at the best layer where it is clearly above the last, else at the last"
+    caption = (
+        "Where to cut: at the best layer where it is clearly above the last and its expected error no "
+        "higher, else at the last"
+    )
     left = frozenset(["encoder", "cut at", "best layer", "last layer"])
     return Table(caption, [*header, "frozen, last"], rows, left)

@@ -19,6 +19,7 @@ from molrate.embedding.settings import EmbeddingSettings
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.encoders.cards import BASELINES
 from molrate.errors import InputError
+from molrate.measures.tangent import Tangent
 from molrate.ranking.molecules import labelled_rows, standardise_dataset
 from molrate.ranking.ranking import Ranking
 from molrate.ranking.verdict import SEEN
@@ -324,9 +325,13 @@ def _molecule_sections(
 def _leader(ranking: Ranking, target: str) -> tuple[str, str]:
     """Encoder and layer that the verdict names, else those ranked first; empty where nothing is ranked."""
     choice = next(one for one in ranking.verdict.choices if one.target == target)
+    rows = main_rows(ranking)
+    if choice.promising:
+        of_target = rows[(rows["target"] == target) & (rows["encoder"] == choice.promising)]
+        forecast = of_target[of_target["finetuned_from"] == Tangent.name]
+        return choice.promising, str((forecast if len(forecast) else of_target).iloc[0]["layer"])
     if choice.encoder:
         return choice.encoder, choice.layer
-    rows = main_rows(ranking)
     ranked = rows[(rows["target"] == target) & rows["rank"].notna()]
     return ("", "") if ranked.empty else (str(ranked.iloc[0]["encoder"]), str(ranked.iloc[0]["layer"]))
 

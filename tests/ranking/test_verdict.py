@@ -321,7 +321,7 @@ def test_an_encoder_that_promises_clearly_less_error_than_the_first_is_named_too
     choice = ranked([plain, hidden, BITS], scored(values(0.1))).verdict.choices[0]
     assert (choice.encoder, choice.promising) == ("plain", "hidden")
     assert choice.fine_tune.startswith("hidden: expected RMSE ")
-    assert ", clearly the best. The first of the order is plain: expected RMSE " in choice.fine_tune
+    assert ", clearly the best. First of the order is plain: expected RMSE " in choice.fine_tune
     assert choice.worth_it.startswith("with hidden yes: better than ecfp4")
     assert ". With the first " in choice.worth_it
     assert ranked([GOOD, FAIR, BITS], scored(values())).verdict.choices[0].promising == ""
