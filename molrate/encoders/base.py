@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qsl
@@ -13,7 +12,7 @@ from urllib.parse import parse_qsl
 from molrate.encoders.batch import MoleculeBatch
 from molrate.encoders.cards import EncoderCard, encoder_cards
 from molrate.errors import UsageError, WeightsError
-from molrate.registry import Registry
+from molrate.registry import Registry, plugins
 
 if TYPE_CHECKING:
     from rdkit import Chem
@@ -317,8 +316,7 @@ def registered_encoders() -> dict[str, tuple[EncoderCard, Callable[..., Encoder]
 def encoder_names() -> list[str]:
     """Names of all encoders: with a card, then of other installed packages, then registered ones."""
     cards = encoder_cards()
-    plugins = {point.name for point in entry_points(group=_PLUGIN_GROUP)}
-    return [*cards, *sorted(plugins - set(cards)), *_REGISTERED]
+    return [*cards, *sorted(plugins(_PLUGIN_GROUP).keys() - set(cards)), *_REGISTERED]
 
 
 def list_encoders(
@@ -503,9 +501,9 @@ def load_encoder(
         return family(card, weights=Path(weights) if weights else None, seed=seed, **options)
     if name in _REGISTERED:
         return _REGISTERED[name][1](weights=weights, seed=seed, **options)
-    plugins = {point.name: point for point in entry_points(group=_PLUGIN_GROUP)}
-    if name in plugins:
-        return plugins[name].load()(weights=weights, seed=seed, **options)
+    plugin = plugins(_PLUGIN_GROUP).get(name)
+    if plugin is not None:
+        return plugin.load()(weights=weights, seed=seed, **options)
     raise UsageError(
         f"unknown encoder {name!r} (--encoder); known: {', '.join(encoder_names())}. What was registered "
         "with molrate.register_encoder is known in that process alone"

@@ -660,6 +660,7 @@ def layer_table(ranking: Ranking) -> pd.DataFrame:
         gap -= ranking.replicates[target, measure, encoder, names[-1]]
         # The best was looked for among all layers.
         low, high = gap.interval(1 - (1 - LEVEL) / max(1, len(names) - 1))
+        is_worth_it = low > 0 and not _costs(ranking, target, encoder, best, names[-1])
         rows.append(
             {
                 "target": target,
@@ -673,7 +674,9 @@ def layer_table(ranking: Ranking) -> pd.DataFrame:
                 "gain": gap.excess,
                 "gain_low": low,
                 "gain_high": high,
-                "cut_at": best if low > 0 and not _costs(ranking, target, encoder, layers) else names[-1],
+                "cut_at": best
+                if low > 0 and not _costs(ranking, target, encoder, best, names[-1])
+                else names[-1],
                 "frozen_best": _frozen(ranking, target, encoder, best),
                 "frozen_last": _frozen(ranking, target, encoder, names[-1]),
                 "depth_tau": _depth_tau(values),
@@ -692,9 +695,8 @@ def _frozen(ranking: Ranking, target: str, encoder: str, layer: str) -> float:
     return float("nan") if expected is None else expected.frozen.value
 
 
-def _costs(ranking: Ranking, target: str, encoder: str, layers: Sequence[tuple[str, float]]) -> bool:
+def _costs(ranking: Ranking, target: str, encoder: str, best: str, last: str) -> bool:
     """Whether more error is to be expected of the best layer than of the last."""
-    best, last = max(layers, key=lambda pair: pair[1])[0], layers[-1][0]
     expected = [ranking.expectations.by_candidate.get((target, encoder, layer)) for layer in (best, last)]
     if expected[0] is None or expected[1] is None:
         return False

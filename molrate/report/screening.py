@@ -104,12 +104,15 @@ class Histogram:
     n : int
     counts : ndarray of int, shape (bins,)
         Between `low` and `high`.
+    n_highest : int
+        Values that are `high`.
     """
 
     low: float = np.inf
     high: float = -np.inf
     n: int = 0
     counts: npt.NDArray[np.int_] | None = None
+    n_highest: int = 0
 
     @property
     def edges(self) -> npt.NDArray[np.float64]:
@@ -141,6 +144,7 @@ def count_columns(parts: PartFolder, columns: Iterable[str]) -> dict[str, Histog
         one = found[name]
         counts = np.histogram(values, one.edges)[0]
         one.counts = counts if one.counts is None else one.counts + counts
+        one.n_highest += int((values >= one.high).sum())
     return found
 
 
@@ -172,15 +176,11 @@ def _result(screened: Screened, histograms: Mapping[str, Histogram]) -> list[tup
             )
         )
     if screened.enrichment is not None:
-        n_known = _n_known(screened.parts)
+        # A similarity of 1 does not tell a molecule from one of training.
+        n_known = far.n_highest if far is not None and far.high >= 1 else 0
         known = f"; {n_known:,} molecules look like ones that the model learned from" if n_known else ""
         pairs.append(("Known actives", screened.enrichment.describe() + known))
     return pairs
-
-
-def _n_known(parts: PartFolder) -> int:
-    """Molecules that the similarity does not tell from one of training."""
-    return sum(int((table["similarity"] >= 1).sum()) for table in parts.tables() if "similarity" in table)
 
 
 def _below(histogram: Histogram, limit: float) -> float:
