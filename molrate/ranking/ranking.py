@@ -674,9 +674,7 @@ def layer_table(ranking: Ranking) -> pd.DataFrame:
                 "gain": gap.excess,
                 "gain_low": low,
                 "gain_high": high,
-                "cut_at": best
-                if low > 0 and not _costs(ranking, target, encoder, best, names[-1])
-                else names[-1],
+                "cut_at": best if is_worth_it else names[-1],
                 "frozen_best": _frozen(ranking, target, encoder, best),
                 "frozen_last": _frozen(ranking, target, encoder, names[-1]),
                 "depth_tau": _depth_tau(values),
