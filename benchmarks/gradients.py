@@ -3,9 +3,9 @@
     python benchmarks/gradients.py [ENCODER ...]
 
 For each encoder on 128 molecules of BBBP: seconds of one thread for embedding and for sketching, molecules
-read already, and the passes that sketching equals; and on the 24 smallest of them the error of the kernel of
-unit rows, root mean square over pairs, against gradients with respect to the same matrices by autograd,
-molecule by molecule.
+read already and in the batches that a ranking makes of each, and the passes that sketching equals; and on the
+24 smallest of them the error of the kernel of unit rows, root mean square over pairs, against gradients with
+respect to the same matrices by autograd, molecule by molecule.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import torch
 from rdkit import Chem
 
 from molrate import load_dataset
-from molrate.data.molecules import standardise
+from molrate.data.molecules import Molecules, standardise
+from molrate.embedding.embed import split_rows
 from molrate.embedding.sketcher import Sketcher
 from molrate.encoders.base import load_encoder
 from molrate.encoders.trainable import Trainable
@@ -37,7 +38,7 @@ ENCODERS = (
     "chemnet",
     "rxnmapper-albert",
 )
-N_TIMED, BATCH, N_COMPARED = 128, 64, 24
+N_TIMED, N_COMPARED = 128, 24
 REPETITIONS = 5
 
 
@@ -78,17 +79,26 @@ def kernel_of(rows: np.ndarray) -> np.ndarray:
     return unit @ unit.T
 
 
-def show(name: str, batches: list[list[Chem.Mol]]) -> None:
+def batches_of(molecules: Molecules, batch_atoms: int | None = None) -> list[list[Chem.Mol]]:
+    """Molecules in batches of a ranking, the shortest first."""
+    rows = np.flatnonzero(molecules.valid)[:N_TIMED]
+    rows = rows[np.argsort([len(molecules.canonical[row]) for row in rows], kind="stable")]
+    parts = split_rows(molecules, rows, "cpu", batch_atoms)
+    return [[molecules.molecule(row) for row in rows[places]] for places in parts]
+
+
+def show(name: str, molecules: Molecules) -> None:
     """Print the line of one encoder."""
     encoder = load_encoder(name)
     layers = encoder.layers[-1:]
     trainable = encoder.trainable().eval()
-    contents = [encoder.featurise(batch).content for batch in batches]
+    contents = [encoder.featurise(batch).content for batch in batches_of(molecules)]
+    batches = batches_of(molecules, trainable.batch_atoms.get("cpu"))
     encoded = [[trainable.encode(molecule) for molecule in batch] for batch in batches]
     sketcher = Sketcher(trainable, np.random.default_rng(0).normal(size=(trainable.width, 1)))
     embedding = least_seconds(lambda: [encoder.embed(content, layers, "mean") for content in contents])
     sketching = least_seconds(lambda: [sketcher.sketch(batch) for batch in encoded])
-    fewer = encoded[0][:N_COMPARED]
+    fewer = [one for batch in encoded for one in batch][:N_COMPARED]
     sketched = kernel_of(sketcher.sketch(fewer).double().numpy())
     whole = kernel_of(whole_gradients(trainable, sketcher, fewer))
     pairs = np.triu_indices(N_COMPARED, 1)
@@ -101,12 +111,9 @@ def main(names: list[str]) -> None:
     """Print a line for each encoder."""
     torch.set_num_threads(1)
     molecules = standardise(load_dataset("bbbp").smiles.tolist()[: 2 * N_TIMED])
-    parsed = [molecules.molecule(row) for row in np.flatnonzero(molecules.valid)][:N_TIMED]
-    parsed.sort(key=lambda molecule: molecule.GetNumAtoms())
-    batches = [parsed[start : start + BATCH] for start in range(0, N_TIMED, BATCH)]
     print(f"{'encoder':24s} {'matrices':>8s} {'embed':>7s} {'sketch':>7s} {'passes':>7s} {'error':>7s}")
     for name in names:
-        show(name, batches)
+        show(name, molecules)
 
 
 if __name__ == "__main__":

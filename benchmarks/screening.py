@@ -17,7 +17,7 @@ import time
 from rdkit import Chem
 
 from molrate.data.molecules import standardise
-from molrate.embedding.embed import batches
+from molrate.embedding.embed import read_batches
 from molrate.encoders.base import load_encoder
 from molrate.files.library import Chunk, Library
 from molrate.screening.parts import make_part
@@ -45,10 +45,10 @@ def steps(encoder, stages, rows, rewritten_rows):
     texts = [row.text for row in rows]
     molecules = standardise(texts)
     layer = encoder.layers[-1]
-    graphs = [encoder.featurise(parsed) for _, parsed in batches(molecules, [], "cpu")]
+    graphs = [encoder.featurise(parsed) for _, parsed in read_batches(molecules, [], "cpu")]
 
     def featurize():
-        for _, parsed in batches(standardise(texts, keep=True), [], "cpu"):
+        for _, parsed in read_batches(standardise(texts, keep=True), [], "cpu"):
             encoder.featurise(parsed)
 
     timed = {

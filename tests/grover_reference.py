@@ -15,7 +15,7 @@ class Tables:
     """Features and neighbour tables of a batch with k slots, or without padding rows' influence."""
 
     def __init__(self, graph, slots, padded):
-        self.n_atoms, self.n_bonds = graph.num_nodes, graph.edge_index.shape[1]
+        self.n_atoms, self.n_bonds = len(graph.atoms), graph.edge_index.shape[1]
         self.b2a = [0] + [int(atom) + 1 for atom in graph.edge_index[0]]
         target = [0] + [int(atom) + 1 for atom in graph.edge_index[1]]
         self.b2revb = [0] + [(bond ^ 1) + 1 for bond in range(self.n_bonds)]

@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 BATCH_ATOMS = {"cpu": 2048, "cuda": 65536}
 """Atoms in a batch. Larger batches are slower on a CPU, where their arrays leave its cache."""
 
+_SHARES, _LEAST_ATOMS = 4, 256
+"""Batches come in multiples, as cores would otherwise wait for the last of a few; unless they are small."""
+
 Progress = Callable[[int], None]
 
 
@@ -186,7 +189,7 @@ def _compute(
             task.embedding.failure = error
     with batch_threads(device) as (executor, n_threads):
         running: deque[tuple[Future[BatchResult], BatchResult]] = deque()
-        for rows, parsed in batches(molecules, tasks, device):
+        for rows, parsed in read_batches(molecules, tasks, device):
             passing = executor.submit(_run_batch, networks, rows, parsed, pooling, device)
             running.append((passing, _run_batch(baselines, rows, parsed, pooling, device)))
             if len(running) > n_threads:
@@ -297,29 +300,49 @@ def _keep(
         progress(n_rows)
 
 
-def batches(
+def split_rows(
+    molecules: Molecules, rows: npt.NDArray[np.intp], device: str, batch_atoms: int | None = None
+) -> list[npt.NDArray[np.intp]]:
+    """Places of rows, in their order, in batches of about equally many atoms.
+
+    Parameters
+    ----------
+    molecules : Molecules
+    rows : ndarray of int, shape (n,)
+    device : str
+    batch_atoms : int, optional
+        Of a batch, about; as suits the device if not given.
+    """
+    if not len(rows):
+        return []
+    # There are about as many atoms as characters, and never more.
+    ends = np.cumsum([len(molecules.canonical[row]) for row in rows])
+    n_batches = int(-(-ends[-1] // (batch_atoms or BATCH_ATOMS["cpu" if device == "cpu" else "cuda"])))
+    if device == "cpu":
+        shared = -(-n_batches // _SHARES) * _SHARES
+        n_batches = max(n_batches, min(shared, int(ends[-1]) // _LEAST_ATOMS))
+    numbers = (ends - 1) * n_batches // ends[-1]
+    return np.split(np.arange(len(rows)), np.flatnonzero(np.diff(numbers)) + 1)
+
+
+def read_batches(
     molecules: Molecules, tasks: list[_Task], device: str
 ) -> Iterator[tuple[npt.NDArray[np.intp], list[Chem.Mol]]]:
-    """Valid rows with their molecules, in batches of about as many atoms as suit the device."""
-    batch_atoms = BATCH_ATOMS["cpu" if device == "cpu" else "cuda"]
-    rows: list[int] = []
-    parsed: list[Chem.Mol] = []
-    n_atoms = 0
-    for row in np.flatnonzero(molecules.valid):
-        try:
-            molecule = molecules.molecule(row)
-        except InputError as error:
-            for task in tasks:
-                task.embedding.errors[int(row)] = str(error)
-            continue
-        rows.append(int(row))
-        parsed.append(molecule)
-        n_atoms += molecule.GetNumAtoms()
-        if n_atoms >= batch_atoms:
+    """Valid rows with their molecules, in batches."""
+    valid = np.flatnonzero(molecules.valid)
+    for places in split_rows(molecules, valid, device):
+        rows, parsed = [], []
+        for row in valid[places]:
+            try:
+                molecule = molecules.molecule(row)
+            except InputError as error:
+                for task in tasks:
+                    task.embedding.errors[int(row)] = str(error)
+                continue
+            rows.append(int(row))
+            parsed.append(molecule)
+        if rows:
             yield np.array(rows), parsed
-            rows, parsed, n_atoms = [], [], 0
-    if rows:
-        yield np.array(rows), parsed
 
 
 def embed(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from molrate.data.molecules import Molecules
 from molrate.embedding.cache import COLUMNS, read_layer, sketch_path, write_layer
-from molrate.embedding.embed import BATCH_ATOMS, batch_threads, choose_device
+from molrate.embedding.embed import batch_threads, choose_device, split_rows
 from molrate.embedding.result import Embedding
 from molrate.encoders.base import Encoder
 
@@ -68,16 +68,10 @@ def sketch_gradients(
         encoded = [trainable.encode(molecules.molecule(rows[place])) for place in places]
         sketches[places] = sketcher.sketch(encoded).cpu().numpy()
 
+    # Shorter texts, and fewer rows, are filled up to the most of their batch.
+    by_length = np.argsort([len(molecules.canonical[row]) for row in rows], kind="stable")
+    batches = split_rows(molecules, rows[by_length], device, trainable.batch_atoms.get(device))
     with batch_threads(device) as (executor, _):
-        list(executor.map(run, _batches(molecules, rows, device)))
+        list(executor.map(run, (by_length[places] for places in batches)))
     write_layer(path, sketches, {})
     return sketches
-
-
-def _batches(molecules: Molecules, rows: npt.NDArray[np.intp], device: str) -> list[npt.NDArray[np.intp]]:
-    """Places of rows in batches of like size, as shorter texts, and fewer rows, are filled up to the most."""
-    lengths = np.array([len(molecules.canonical[row]) for row in rows])
-    order = np.argsort(lengths, kind="stable")
-    # There are about as many atoms as characters, and never more.
-    numbers = np.cumsum(lengths[order]) // BATCH_ATOMS["cpu" if device == "cpu" else "cuda"]
-    return np.split(order, np.flatnonzero(np.diff(numbers)) + 1)

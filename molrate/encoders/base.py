@@ -221,7 +221,8 @@ class Encoder(ABC):
 
         pool = POOLINGS[pooling]
         return {
-            layer: pool(hidden[layer], content.batch, content.num_graphs).cpu().numpy() for layer in layers
+            layer: pool(rows, content.batch.to(rows.device), content.num_graphs).cpu().numpy()
+            for layer, rows in ((layer, hidden[layer]) for layer in layers)
         }
 
     def class_head(self) -> ClassHead | None:

@@ -46,7 +46,8 @@ class MoleculeBatch:
     Attributes
     ----------
     content : object
-        The family's own form: a PyG ``Data`` of all molecules, or a list of RDKit molecules.
+        The family's own form: a :class:`molrate.encoders.graph.Graph` of all molecules, or a list of RDKit
+        molecules.
     rows : list of int
         Positions, within the given molecules, of the molecules that are in `content`.
     errors : dict of int to str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from rdkit import Chem
 from torch import Tensor, nn
@@ -45,10 +45,13 @@ class Trainable(nn.Module, ABC):
         Dimension d of the pooled layer.
     pooling : callable
         One of :data:`molrate.encoders.pooling.POOLINGS`; the constructor takes its name.
+    batch_atoms : dict of str to int
+        By device, the atoms in a batch of gradients, where others than those of embeddings are quicker.
     """
 
     network: nn.Module
     width: int
+    batch_atoms: ClassVar[dict[str, int]] = {}
 
     def __init__(self, pooling: str) -> None:
         super().__init__()

@@ -266,8 +266,6 @@ def for_each(work: Callable[[_Item], _Outcome], items: Sequence[_Item]) -> list[
         return [work(item) for item in items]
     # Matrices of a few hundred dimensions gain little from threads inside BLAS, and much from one thread for
     # each candidate.
-    import scipy.linalg  # noqa: F401  (its BLAS is limited only if it is loaded by now)
-
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_cores) as executor:
         return list(executor.map(work, items))
 

@@ -114,8 +114,13 @@ class EncoderPool:
 
 
 def default_encoders() -> list[str]:
-    """Names of the encoders that can run without a download: published ones, baselines and controls."""
-    return [name for name, card in encoder_cards().items() if card.available_offline]
+    """Names of the encoders that can run without a download, and of the baselines.
+
+    A control says what pretraining brings, so that it comes with a pretrained network of its family.
+    """
+    available = {name: card for name, card in encoder_cards().items() if card.available_offline}
+    pretrained = {card.family for card in available.values() if card.kind == "pretrained"}
+    return [name for name, card in available.items() if card.kind != "control" or card.family in pretrained]
 
 
 def make_candidates(

@@ -210,7 +210,8 @@ def _main_table(rows: pd.DataFrame, ranking: RankingTables, view: View) -> Table
     for _, row in shown.iterrows():
         table.add_row(*_main_cells(row, ranking.form, decimals, digits, largest, star=star))
     if len(shown) < len(rows):
-        table.add_row("", f"... {len(rows) - len(shown)} more rows: --all")
+        hidden = len(rows) - len(shown)
+        table.add_row("", f"... {hidden} more {'row' if hidden == 1 else 'rows'}: --all")
     return table
 
 

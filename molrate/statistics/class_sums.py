@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from molrate.statistics.moments import Matrix, to_host
+from molrate.statistics.moments import Codes, Matrix, to_host
 from molrate.statistics.rows import squared_norms
 
 
@@ -41,11 +42,16 @@ class BlockSums:
         self.fourths = np.zeros(())
         self.weighted = np.zeros(dimension)
 
-    def add(self, code: int, rows: Any, y: Matrix) -> None:
-        """Count rows of one class."""
+    def add(self, codes: Codes, starts: Sequence[int], rows: Any, y: Matrix) -> None:
+        """Count rows (n, d), whose classes are sorted and begin anew at some of them."""
         norms = squared_norms(rows)
-        self.counts[code] += len(rows)
-        self.totals[code] += to_host(rows.sum(0))
+        stops = [*starts[1:], len(codes)]
+        self.counts[codes[starts]] += np.subtract(stops, starts)
+        if isinstance(rows, np.ndarray):
+            self.totals[codes[starts]] += np.add.reduceat(rows, starts, axis=0)
+        else:
+            for start, stop in zip(starts, stops, strict=True):
+                self.totals[codes[start]] += to_host(rows[start:stop].sum(0))
         self.cross += to_host(rows.T @ (y if isinstance(rows, np.ndarray) else rows.new_tensor(y)))
         self.target_total += y.sum(0)
         self.target_gram += y.T @ y

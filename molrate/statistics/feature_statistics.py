@@ -23,6 +23,7 @@ from molrate.statistics.rows import check_finite, check_norms, checked_array, ro
 
 _FORMAT = 2
 _READ = ("pooled", "classes", "sums")
+_FEW_ROWS = 4096
 
 
 class FeatureStatistics:
@@ -123,30 +124,41 @@ class FeatureStatistics:
             raise InputError(f"{n} rows of features but {len(block)} block numbers")
         if n:
             self._forget()
-        key = block * self.n_classes + codes
-        order = np.argsort(key, kind="stable")
-        bounds = [0, *(np.flatnonzero(np.diff(key[order])) + 1), n] if n else [0]
-        for start, stop in pairwise(bounds):
-            members = order[start:stop]
-            here, code = divmod(int(key[members[0]]), self.n_classes)
-            # RowBlock by part, so that no second copy of all rows is ever made.
-            self._add_part(here, code, self._prepared(rows[members]), y[members])
+        order = np.argsort(block * self.n_classes + codes, kind="stable")
+        for of_block in _runs(order, block):
+            # A few rows of all classes at once; of many, class by class, so that no second copy of all rows
+            # is ever made.
+            for members in [of_block] if len(of_block) <= _FEW_ROWS else _runs(of_block, codes):
+                self._add_rows(
+                    int(block[members[0]]), codes[members], self._prepared(rows[members]), y[members]
+                )
         return self
 
-    def _add_part(self, block: int, code: int, rows: Any, y: Matrix) -> None:
+    def _add_rows(self, block: int, codes: Codes, rows: Any, y: Matrix) -> None:
+        """Add rows of a block, sorted by class."""
         if block not in self._own_sums:
             sums = self._first_moments.get(block)
             empty = BlockSums(self.dimension, self.n_classes, self.n_targets)
             self._first_moments[block] = empty if sums is None else sums.copy()
             self._own_sums.add(block)
-        self._first_moments[block].add(code, rows, y)
-        if self.second_moments != "none":
-            key = (block, code if self.second_moments == "classes" else 0)
-            if key not in self._own_parts:
-                part = self._parts.get(key)
-                self._parts[key] = RowBlock(self.dimension) if part is None else part.copy()
-                self._own_parts.add(key)
-            self._parts[key].add(rows)
+        starts = [0, *(np.flatnonzero(np.diff(codes)) + 1), len(codes)]
+        self._first_moments[block].add(codes, starts[:-1], rows, y)
+        if self.second_moments == "classes":
+            for start, stop in pairwise(starts):
+                # A view would keep the rows of the other classes in memory too.
+                part = rows[start:stop].copy() if isinstance(rows, np.ndarray) else rows[start:stop]
+                self._part(block, int(codes[start])).add(part)
+        elif self.second_moments == "pooled":
+            self._part(block, 0).add(rows)
+
+    def _part(self, block: int, code: int) -> RowBlock:
+        """The rows of a class in a block, which may grow."""
+        key = (block, code)
+        if key not in self._own_parts:
+            part = self._parts.get(key)
+            self._parts[key] = RowBlock(self.dimension) if part is None else part.copy()
+            self._own_parts.add(key)
+        return self._parts[key]
 
     def _forget(self) -> None:
         """Drop what was computed of fewer rows."""
@@ -405,3 +417,8 @@ class FeatureStatistics:
         part.pending = [arrays[f"{name}_rows"]] if f"{name}_rows" in arrays else []
         part.gram = arrays.get(f"{name}_gram")
         self._parts[block, code] = part
+
+
+def _runs(order: npt.NDArray[np.intp], numbers: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
+    """Cut rows, which are sorted by their numbers, where the number changes."""
+    return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1) if len(order) else []

@@ -7,7 +7,7 @@ from safetensors.numpy import save_file
 import molrate
 from molrate.data.molecules import standardise
 from molrate.embedding.cache import layer_path
-from molrate.embedding.embed import embed_molecules
+from molrate.embedding.embed import BATCH_ATOMS, embed_molecules, split_rows
 from molrate.encoders.base import load_encoder
 from molrate.encoders.baselines import ECFPEncoder
 from molrate.encoders.cards import encoder_cards
@@ -49,6 +49,28 @@ def test_threads_change_nothing(encoder, monkeypatch):
     before = torch.get_num_threads()
     np.testing.assert_array_equal(rows(1), rows(4))
     torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_batches_are_of_about_one_size_and_enough_for_several_cores(device):
+    molecules = standardise(molrate.load_dataset("freesolv").smiles.tolist())
+    rows = np.flatnonzero(molecules.valid)
+    batches = split_rows(molecules, rows, device)
+    assert np.concatenate(batches).tolist() == list(range(len(rows)))
+    sizes = [sum(len(molecules.canonical[rows[place]]) for place in places) for places in batches]
+    if device == "cuda":
+        assert len(sizes) == 1
+        return
+    assert len(sizes) % 4 == 0
+    assert max(sizes) < 1.1 * min(sizes)
+    assert max(sizes) <= BATCH_ATOMS["cpu"]
+
+
+def test_of_no_rows_there_is_no_batch():
+    molecules = standardise(["CCO"])
+    assert split_rows(molecules, np.array([], dtype=np.intp), "cpu") == []
+    (only,) = split_rows(molecules, np.array([0]), "cpu")
+    assert only.tolist() == [0]
 
 
 def test_progress_counts_every_valid_molecule_once(monkeypatch):

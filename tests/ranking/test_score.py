@@ -5,9 +5,11 @@ import pytest
 import molrate
 from molrate.data.datasets import Dataset
 from molrate.data.targets import parse_target, quantile_bins
+from molrate.encoders.cards import encoder_cards
 from molrate.errors import InputError, UsageError, WeightsError
 from molrate.measures import domain_similarity, leep, transrate
 from molrate.measures.rowspace import leading_components
+from molrate.ranking.molecules import default_encoders
 from molrate.ranking.ranking import COLUMNS
 
 
@@ -304,3 +306,15 @@ def test_measures_of_fine_tuning_read_gradients_and_others_compute_none(tmp_path
     monkeypatch.setattr(sketcher, "Sketcher", None)
     again = rank("tangent")
     np.testing.assert_allclose(again["value"], scored.loc[(slice(None), "tangent"), "value"], rtol=1e-9)
+
+
+def test_a_control_comes_with_a_pretrained_network_of_its_family(monkeypatch):
+    cards = {
+        name: card
+        for name, card in encoder_cards().items()
+        if name in ("ecfp4", "gin-untrained", "minimol-untrained", "grover-small-chembl")
+    }
+    monkeypatch.setattr("molrate.ranking.molecules.encoder_cards", lambda: cards)
+    assert set(default_encoders()) == {"ecfp4", "grover-small-chembl"}
+    cards["grover-small-untrained"] = encoder_cards()["grover-small-untrained"]
+    assert set(default_encoders()) == {"ecfp4", "grover-small-chembl", "grover-small-untrained"}

@@ -94,7 +94,7 @@ class DMPNNEncoder(NetworkEncoder):
         return TrainableDMPNN(network, pooling)
 
     def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
-        """Build a PyG graph of all molecules; see :mod:`molrate.encoders.dmpnn.graphs`."""
+        """Join all molecules into one graph; see :mod:`molrate.encoders.dmpnn.graphs`."""
         from molrate.encoders.dmpnn.graphs import batch_molecules
 
         return batch_molecules(molecules)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from rdkit import Chem
-from torch_geometric.data import Data
 
 from molrate.data.molecules import atoms_of, bonds_of
 from molrate.encoders.batch import MoleculeBatch
+from molrate.encoders.graph import Graph
 
 LARGEST_CHARGE = 8
 N_VALUES = (120, 16, 2 * LARGEST_CHARGE + 1, 16, 16, 16)
@@ -64,15 +64,15 @@ def batch_molecules(molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
     Returns
     -------
     MoleculeBatch
-        Its content is a PyG ``Data``: ``x`` (n_atoms, 7), the values of :data:`N_VALUES` and whether the atom
-        is aromatic; ``mass`` (n_atoms,); ``edge_index`` (2, n_edges), source and target, sorted by target,
-        then source; ``reverse`` (n_edges,), the edge of the other direction; ``edge_attr`` (n_edges, 4),
-        RDKit's bond type, conjugated, in a ring, and stereo; ``batch`` (n_atoms,); ``num_graphs``.
+        Its content has ``x`` (n_atoms, 7), the values of :data:`N_VALUES` and whether the atom is aromatic;
+        ``mass`` (n_atoms,); ``edge_index`` (2, n_edges), source and target, sorted by target, then source;
+        ``reverse`` (n_edges,), the edge of the other direction; ``edge_attr`` (n_edges, 4), RDKit's bond
+        type, conjugated, in a ring, and stereo; ``batch`` (n_atoms,); ``num_graphs``.
     """
     return MoleculeBatch.of(molecules, encode, collate)
 
 
-def collate(encoded: Sequence[_Columns]) -> Data:
+def collate(encoded: Sequence[_Columns]) -> Graph:
     """Join the columns that :func:`encode` read from each molecule; see :func:`batch_molecules`."""
     n_atom_columns = len(_ATOM_READERS)
     columns = [
@@ -92,7 +92,7 @@ def collate(encoded: Sequence[_Columns]) -> Data:
     place[order] = np.arange(len(order))
     # Before they are sorted, a bond's two directions stand half of all edges apart.
     reverse = place[(order + len(begin)) % max(len(order), 1)]
-    return Data(
+    return Graph(
         x=torch.from_numpy(np.stack([*_told_apart(columns), columns[n_atom_columns - 1]], axis=1)),
         mass=torch.from_numpy(columns[n_atom_columns]),
         edge_index=torch.from_numpy(np.stack([source, target])[:, order]),

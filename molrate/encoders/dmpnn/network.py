@@ -14,9 +14,9 @@ import torch
 from rdkit import Chem
 from torch import Tensor, nn
 from torch.nn.functional import linear
-from torch_geometric.data import Data
 
 from molrate.encoders.dmpnn.graphs import LARGEST_CHARGE, N_VALUES, collate, encode
+from molrate.encoders.graph import Graph
 from molrate.encoders.pooling import sum_pooling
 from molrate.encoders.trainable import SeparateBatch, Trainable
 
@@ -94,7 +94,7 @@ class AtomFeatures(nn.Module):
             start += len(known) + 1
         self.register_buffer("places", torch.stack(tables), persistent=False)
 
-    def forward(self, graph: Data, dtype: torch.dtype) -> Tensor:
+    def forward(self, graph: Graph, dtype: torch.dtype) -> Tensor:
         """Features of each atom, shape (n_atoms, width)."""
         features = torch.zeros(len(graph.x), self.width, dtype=dtype, device=graph.x.device)
         columns = torch.arange(len(N_VALUES), device=graph.x.device)
@@ -155,7 +155,7 @@ class DMPNN(nn.Module):
         self.W_o = nn.Linear(n_atom + width, width)
         self.tau = ACTIVATIONS[activation]() if slope is None else nn.LeakyReLU(slope)
 
-    def forward(self, graph: Data) -> list[Tensor]:
+    def forward(self, graph: Graph) -> list[Tensor]:
         """Compute the embeddings of atoms after each step, each of shape (n_atoms, width).
 
         The last are Chemprop's output. Those of earlier steps go through the same output layer, which joins
@@ -167,13 +167,13 @@ class DMPNN(nn.Module):
         own = linear(atoms, of_atoms, self.W_o.bias)
         return [self.tau(own + linear(arrived, of_messages)) for arrived in self.messages(graph, atoms)]
 
-    def output(self, graph: Data) -> Tensor:
+    def output(self, graph: Graph) -> Tensor:
         """Compute the embeddings of atoms after the last step alone."""
         atoms = self.atom_features(graph, self.W_o.weight.dtype)
         arrived = self.messages(graph, atoms)[-1]
         return self.tau(self.W_o(torch.cat([atoms, arrived], dim=1)))
 
-    def messages(self, graph: Data, atoms: Tensor) -> list[Tensor]:
+    def messages(self, graph: Graph, atoms: Tensor) -> list[Tensor]:
         """Sum the messages to each atom in each step; to an atom without bonds there are none."""
         source, target = graph.edge_index
         bonds = bond_features(graph.edge_attr, atoms.dtype)
@@ -209,7 +209,7 @@ class TrainableDMPNN(Trainable):
         """See :func:`molrate.encoders.dmpnn.graphs.encode`."""
         return encode(molecule)
 
-    def collate(self, encoded: Sequence[Any]) -> Data:
+    def collate(self, encoded: Sequence[Any]) -> Graph:
         """Join molecules into one graph."""
         return collate(encoded)
 
@@ -218,6 +218,6 @@ class TrainableDMPNN(Trainable):
         graph = collate(encoded)
         return SeparateBatch(graph, (graph.batch, graph.batch[graph.edge_index[0]]))
 
-    def forward(self, batch: Data) -> Tensor:
+    def forward(self, batch: Graph) -> Tensor:
         """Compute the pooled output, shape (n_molecules, width)."""
         return self.pooling(self.network.output(batch), batch.batch, batch.num_graphs)

@@ -23,7 +23,8 @@ from molrate.encoders.grover.graphs import atom_features, bond_features
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch_geometric.data import Data
+
+    from molrate.encoders.graph import Graph
 
 _Integers = npt.NDArray[np.int64]
 _Colours = npt.NDArray[np.uint64]
@@ -218,7 +219,7 @@ class _Rows:
         return View(torch.from_numpy(features), blocks, inverses)
 
 
-def padded_neighbours(graph: Data, padding: int | str | None) -> _Integers:
+def padded_neighbours(graph: Graph, padding: int | str | None) -> _Integers:
     """Number of neighbour slots, k, that the released code has for each molecule.
 
     Its neighbour tables have as many columns as the batch's largest degree, and every empty slot adds the
@@ -226,14 +227,14 @@ def padded_neighbours(graph: Data, padding: int | str | None) -> _Integers:
 
     Parameters
     ----------
-    graph : Data
+    graph : Graph
     padding : int, "batch" or None
         A number gives each molecule at least this many slots, and more if one of its atoms has more
         neighbours. ``batch`` gives the batch's largest degree, as released. None gives no slots, k = 0.
     """
     if padding is None:
         return np.zeros(graph.num_graphs, dtype=np.int64)
-    degree = np.bincount(graph.edge_index[1].numpy(), minlength=graph.num_nodes)
+    degree = np.bincount(graph.edge_index[1].numpy(), minlength=len(graph.atoms))
     if padding == "batch":
         return np.full(graph.num_graphs, max(1, degree.max(initial=0)), dtype=np.int64)
     slots = np.full(graph.num_graphs, padding, dtype=np.int64)
@@ -247,9 +248,9 @@ class _Neighbours:
     There is one padding row for each different k, or for each molecule where molecules are kept apart.
     """
 
-    def __init__(self, graph: Data, slots: _Integers, apart: bool) -> None:
+    def __init__(self, graph: Graph, slots: _Integers, apart: bool) -> None:
         self.source, self.target = graph.edge_index.numpy()
-        self.n_atoms, self.n_bonds = graph.num_nodes, len(self.source)
+        self.n_atoms, self.n_bonds = len(graph.atoms), len(self.source)
         self.k = slots[slots > 0] if apart else np.unique(slots[slots > 0])
         pad = np.arange(len(slots)) if apart else np.searchsorted(self.k, slots)
         degree = np.bincount(self.target, minlength=self.n_atoms)
@@ -307,7 +308,7 @@ BRANCHES = ("atom-from-atom", "atom-from-bond", "bond-from-atom", "bond-from-bon
 
 
 def deduplicate_batch(
-    graph: Data,
+    graph: Graph,
     depth: int,
     n_blocks: int,
     padding: int | str | None = None,
@@ -318,7 +319,7 @@ def deduplicate_batch(
 
     Parameters
     ----------
-    graph : Data
+    graph : Graph
         Content of the batch from :func:`molrate.encoders.grover.graphs.batch_molecules`.
     depth, n_blocks : int
         Depth and number of blocks of the encoder; a block has ``depth - 1`` message steps.

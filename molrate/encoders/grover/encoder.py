@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     import torch
     from rdkit import Chem
     from torch import Tensor, nn
-    from torch_geometric.data import Data
 
+    from molrate.encoders.graph import Graph
     from molrate.encoders.grover.network import Grover
     from molrate.encoders.trainable import Trainable
 
@@ -170,12 +170,12 @@ class GroverEncoder(Encoder):
         return module
 
     def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
-        """One PyG graph of all molecules; see :func:`molrate.encoders.grover.graphs.batch_molecules`."""
+        """One graph of all molecules; see :func:`molrate.encoders.grover.graphs.batch_molecules`."""
         from molrate.encoders.grover.graphs import batch_molecules
 
         return batch_molecules(molecules)
 
-    def forward(self, content: Data, device: str = "cpu") -> dict[str, Tensor]:
+    def forward(self, content: Graph, device: str = "cpu") -> dict[str, Tensor]:
         """Embeddings of atoms or of directed bonds, by layer; the fingerprints have none.
 
         Returns
@@ -185,7 +185,7 @@ class GroverEncoder(Encoder):
         nodes = [layer for layer in self.layers if _parts(layer) == (layer,)]
         return self._nodes(content, nodes, device)
 
-    def _nodes(self, content: Data, layers: Sequence[str], device: str) -> dict[str, Tensor]:
+    def _nodes(self, content: Graph, layers: Sequence[str], device: str) -> dict[str, Tensor]:
         import torch
 
         from molrate.encoders.grover.deduplication import BRANCHES, deduplicate_batch
@@ -201,7 +201,7 @@ class GroverEncoder(Encoder):
             return {part: hidden[part].float()[folds[part]] for part in dict.fromkeys(parts)}
 
     def embed(
-        self, content: Data, layers: Sequence[str], pooling: str, device: str = "cpu"
+        self, content: Graph, layers: Sequence[str], pooling: str, device: str = "cpu"
     ) -> dict[str, Any]:
         """Pool atoms or directed bonds, and join the parts of fingerprints."""
         import numpy as np

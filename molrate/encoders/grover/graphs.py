@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from rdkit import Chem
-from torch_geometric.data import Data
 
 from molrate.data.molecules import atoms_of, bonds_of
 from molrate.encoders.batch import MoleculeBatch
+from molrate.encoders.graph import Graph
 from molrate.errors import UnsupportedMoleculeError
 
 N_ATOM_FEATURES = 151
@@ -220,7 +220,7 @@ def batch_molecules(molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
     Returns
     -------
     MoleculeBatch
-        Its content is a PyG ``Data`` with packed ``atoms`` (n_atoms,) and ``bonds`` (n_edges,); source and
+        Its content has packed ``atoms`` (n_atoms,) and ``bonds`` (n_edges,); source and
         target, ``edge_index`` (2, n_edges); the molecule of each atom and bond, ``batch`` (n_atoms,) and
         ``bond_batch`` (n_edges,); and ``num_graphs``.
     """
@@ -254,7 +254,7 @@ def _pack_atoms(columns: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
     )
 
 
-def collate(encoded: Sequence[_Columns]) -> Data:
+def collate(encoded: Sequence[_Columns]) -> Graph:
     """Join the columns that :func:`encode` read from each molecule; see :func:`batch_molecules`."""
     atoms = _pack_atoms(_columns(encoded, 0, 10))
     begin, end, kind, conjugated, in_ring, stereo = _columns(encoded, 1, 6)
@@ -265,7 +265,7 @@ def collate(encoded: Sequence[_Columns]) -> Data:
     order = np.lexsort((high, low))
     bonds = _pack([kind, conjugated, in_ring, np.minimum(stereo, 6)], list(_BOND_FIELDS.values()))
     molecule = np.arange(len(encoded))
-    return Data(
+    return Graph(
         atoms=torch.from_numpy(atoms),
         bonds=torch.from_numpy(np.repeat(bonds[order], 2)),
         edge_index=torch.from_numpy(
@@ -276,5 +276,4 @@ def collate(encoded: Sequence[_Columns]) -> Data:
         batch=torch.from_numpy(np.repeat(molecule, n_atoms)),
         bond_batch=torch.from_numpy(np.repeat(molecule, 2 * n_bonds)),
         num_graphs=len(encoded),
-        num_nodes=len(atoms),
     )

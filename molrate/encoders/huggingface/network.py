@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -83,6 +83,9 @@ class TrainableLanguageModel(Trainable):
     encode : callable
         From a molecule to its tokens.
     """
+
+    # What is kept for the way back leaves a core's cache soon: 80 molecules take twice as long as 4 x 20.
+    batch_atoms: ClassVar[dict[str, int]] = {"cpu": 512}
 
     def __init__(self, network: nn.Module, pooling: str, tokens: str, encode: Any) -> None:
         super().__init__(pooling)

@@ -67,7 +67,7 @@ class MiniMolEncoder(NetworkEncoder):
         return TrainableMiniMol(network, pooling)
 
     def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
-        """Build a PyG graph of all molecules; see :mod:`molrate.encoders.minimol.graphs`."""
+        """Join all molecules into one graph; see :mod:`molrate.encoders.minimol.graphs`."""
         from molrate.encoders.minimol.graphs import batch_molecules
 
         return batch_molecules(molecules)

@@ -20,10 +20,10 @@ import numpy.typing as npt
 import torch
 from rdkit import Chem
 from scipy.linalg import eig
-from torch_geometric.data import Data
 
 from molrate.data.molecules import atoms_of, bonds_of
 from molrate.encoders.batch import MoleculeBatch
+from molrate.encoders.graph import Graph
 from molrate.errors import UnsupportedMoleculeError
 
 N_EIGENVECTORS = 8
@@ -283,7 +283,7 @@ def batch_molecules(molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
     Returns
     -------
     MoleculeBatch
-        Its content is a PyG ``Data`` with features of atoms, ``x`` (n_atoms, 85), ``eigenvalues`` and
+        Its content has features of atoms, ``x`` (n_atoms, 85), ``eigenvalues`` and
         ``eigenvectors`` (n_atoms, 8), ``walks`` (n_atoms, 16); source and target, ``edge_index``
         (2, n_edges), sorted by target, then source; kind of bond, ``kind`` (n_edges,); the molecule of each
         atom, ``batch`` (n_atoms,); and ``num_graphs``.
@@ -291,7 +291,7 @@ def batch_molecules(molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
     return MoleculeBatch.of(molecules, encode, collate)
 
 
-def collate(encoded: Sequence[MoleculeGraph]) -> Data:
+def collate(encoded: Sequence[MoleculeGraph]) -> Graph:
     """Join molecules that :func:`encode` described; see :func:`batch_molecules`."""
     n_atoms = np.array([len(graph.atoms) for graph in encoded], dtype=np.int64)
     n_bonds = np.array([len(graph.kind) for graph in encoded], dtype=np.int64)
@@ -307,7 +307,7 @@ def collate(encoded: Sequence[MoleculeGraph]) -> Data:
     begin, end = begin + shift, end + shift
     source, target = np.concatenate([begin, end]), np.concatenate([end, begin])
     order = np.lexsort((source, target))
-    return Data(
+    return Graph(
         x=_joined([graph.atoms for graph in encoded], N_ATOM_FEATURES),
         eigenvalues=_joined([graph.eigenvalues for graph in encoded], N_EIGENVECTORS),
         eigenvectors=_joined([graph.eigenvectors for graph in encoded], N_EIGENVECTORS),

@@ -14,8 +14,8 @@ import torch
 from rdkit import Chem
 from torch import Tensor, nn
 from torch.nn import functional
-from torch_geometric.data import Data
 
+from molrate.encoders.graph import Graph
 from molrate.encoders.minimol.graphs import (
     N_ATOM_FEATURES,
     N_BOND_FEATURES,
@@ -193,13 +193,13 @@ class MiniMol(nn.Module):
         self.virtual_nodes = nn.ModuleList(VirtualNode(width) for _ in range(n_layers - 1))
         self.register_buffer("kinds_of_bonds", bond_table(), persistent=False)
 
-    def forward(self, graph: Data) -> list[Tensor]:
+    def forward(self, graph: Graph) -> list[Tensor]:
         """Compute node embeddings: (n_atoms, 128) of the input, (n_atoms, width) of each layer."""
         position = self.eigenvectors(graph.eigenvalues, graph.eigenvectors) + self.walks(graph.walks)
         hidden = self.atoms(torch.cat([position, graph.x], dim=1))
         kinds: Tensor = self.kinds_of_bonds  # type: ignore[assignment]
         # A batch has a table of its own where no row of it may serve several molecules.
-        bonds = self.bonds(kinds[graph.table] if "table" in graph else kinds)
+        bonds = self.bonds(kinds[graph.table] if hasattr(graph, "table") else kinds)
         layers = [hidden]
         residual: Tensor | None = None
         state = None
@@ -236,7 +236,7 @@ class TrainableMiniMol(Trainable):
         """See :func:`molrate.encoders.minimol.graphs.encode`."""
         return encode(molecule)
 
-    def collate(self, encoded: Sequence[Any]) -> Data:
+    def collate(self, encoded: Sequence[Any]) -> Graph:
         """Join molecules into one graph."""
         return collate(encoded)
 
@@ -244,10 +244,10 @@ class TrainableMiniMol(Trainable):
         """Linear maps read atoms, and each kind of bond of each molecule."""
         graph = collate(encoded)
         pairs = graph.batch[graph.edge_index[0]] * N_BOND_KINDS + graph.kind
-        pairs, graph.kind = torch.unique(pairs, return_inverse=True)
-        graph.table = pairs % N_BOND_KINDS
+        pairs, kind = torch.unique(pairs, return_inverse=True)
+        graph = graph.having(kind=kind, table=pairs % N_BOND_KINDS)
         return SeparateBatch(graph, (graph.batch, pairs // N_BOND_KINDS))
 
-    def forward(self, batch: Data) -> Tensor:
+    def forward(self, batch: Graph) -> Tensor:
         """Compute the pooled last layer, shape (n_molecules, width)."""
         return self.pooling(self.network(batch)[-1], batch.batch, batch.num_graphs)

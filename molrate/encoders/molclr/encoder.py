@@ -93,7 +93,7 @@ class MolCLREncoder(NetworkEncoder):
         return TrainableMolCLR(network, pooling)
 
     def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
-        """Build a PyG graph of all molecules; see :mod:`molrate.encoders.molclr.graphs`."""
+        """Join all molecules into one graph; see :mod:`molrate.encoders.molclr.graphs`."""
         from molrate.encoders.molclr.graphs import batch_molecules
 
         return batch_molecules(molecules)

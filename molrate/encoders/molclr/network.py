@@ -13,8 +13,8 @@ import torch
 from rdkit import Chem
 from torch import Tensor, nn
 from torch.nn import functional
-from torch_geometric.data import Data
 
+from molrate.encoders.graph import Graph
 from molrate.encoders.molclr.graphs import N_ATOM_TYPES, N_BOND_TYPES, encode
 from molrate.encoders.pretrain_gnns.graphs import N_BOND_DIRECTIONS, N_CHIRALITY_TAGS, collate
 from molrate.encoders.trainable import SeparateBatch, Trainable
@@ -99,7 +99,7 @@ class MolCLR(nn.Module):
         self.batch_norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(n_layers))
         self.feat_lin = nn.Linear(width, n_features)
 
-    def forward(self, graph: Data) -> list[Tensor]:
+    def forward(self, graph: Graph) -> list[Tensor]:
         """Compute node embeddings of the input, of each layer and of the linear map behind the last.
 
         The released code pools before the linear map, which for means is the same.
@@ -133,7 +133,7 @@ class TrainableMolCLR(Trainable):
         """See :func:`molrate.encoders.molclr.graphs.encode`."""
         return encode(molecule)
 
-    def collate(self, encoded: Sequence[Any]) -> Data:
+    def collate(self, encoded: Sequence[Any]) -> Graph:
         """Join molecules into one graph."""
         return collate(encoded)
 
@@ -142,6 +142,6 @@ class TrainableMolCLR(Trainable):
         graph = collate(encoded)
         return SeparateBatch(graph, (graph.batch,))
 
-    def forward(self, batch: Data) -> Tensor:
+    def forward(self, batch: Graph) -> Tensor:
         """Compute the pooled last layer, shape (n_molecules, width)."""
         return self.pooling(self.network(batch)[-1], batch.batch, batch.num_graphs)

@@ -82,7 +82,7 @@ class PretrainGNNEncoder(NetworkEncoder):
         return TrainableGNN(network, pooling)
 
     def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
-        """Build a PyG graph of all molecules; see :mod:`molrate.encoders.pretrain_gnns.graphs`."""
+        """Join all molecules into one graph; see :mod:`molrate.encoders.pretrain_gnns.graphs`."""
         from molrate.encoders.pretrain_gnns.graphs import batch_molecules
 
         return batch_molecules(molecules)

@@ -8,10 +8,10 @@ from itertools import chain
 import numpy as np
 import torch
 from rdkit import Chem
-from torch_geometric.data import Data
 
 from molrate.data.molecules import atoms_of, bonds_of
 from molrate.encoders.batch import MoleculeBatch
+from molrate.encoders.graph import Graph
 from molrate.errors import UnsupportedMoleculeError
 
 N_ATOM_TYPES = 120
@@ -85,14 +85,14 @@ def batch_molecules(molecules: Sequence[Chem.Mol]) -> MoleculeBatch:
     Returns
     -------
     MoleculeBatch
-        Its content is a PyG ``Data`` with atom type and chirality, ``x`` (n_atoms, 2); source and target,
+        Its content has atom type and chirality, ``x`` (n_atoms, 2); source and target,
         ``edge_index`` (2, n_edges); bond type and direction, ``edge_attr`` (n_edges, 2); the molecule of
         each atom, ``batch`` (n_atoms,); and ``num_graphs``.
     """
     return MoleculeBatch.of(molecules, encode, collate)
 
 
-def collate(encoded: Sequence[_Columns]) -> Data:
+def collate(encoded: Sequence[_Columns]) -> Graph:
     """Join the columns that :func:`encode` read from each molecule; see :func:`batch_molecules`."""
     number, chirality, begin, end, kind, direction = (
         np.fromiter(chain.from_iterable(columns[position] for columns in encoded), dtype=np.int64)
@@ -108,7 +108,7 @@ def collate(encoded: Sequence[_Columns]) -> Data:
     kinds = np.concatenate([kind, kind, np.full_like(loops, SELF_LOOP)])
     directions = np.concatenate([direction, direction, np.zeros_like(loops)])
     order = np.lexsort((source, target))
-    return Data(
+    return Graph(
         x=torch.from_numpy(np.stack([number - 1, chirality], axis=1)),
         edge_index=torch.from_numpy(np.stack([source, target])[:, order]),
         edge_attr=torch.from_numpy(np.stack([kinds, directions], axis=1)[order]),

@@ -13,10 +13,10 @@ import torch
 from rdkit import Chem
 from torch import Tensor, nn
 from torch.nn import functional
-from torch_geometric.data import Data
 from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import softmax
 
+from molrate.encoders.graph import Graph
 from molrate.encoders.pretrain_gnns.graphs import (
     N_ATOM_TYPES,
     N_BOND_DIRECTIONS,
@@ -42,8 +42,8 @@ class _BondConvolution(MessagePassing):
     """A convolution whose message along an edge is ``weight * (x_source + bond embedding)``.
 
     Summing those messages needs no tensor per edge: it is a sparse matrix product with the nodes plus a
-    small dense product with the embeddings of bonds, because there are only 18 kinds of bond. Inference
-    takes this path; training uses PyG's message and aggregate.
+    small dense product with the embeddings of bonds, because there are only 18 kinds of bond. Where the
+    weights are trained too, PyG passes the messages.
     """
 
     def __init__(self, width: int) -> None:
@@ -66,7 +66,7 @@ class _BondConvolution(MessagePassing):
         self, x: Tensor, table: Tensor, edge_index: Tensor, bonds: Tensor, weights: Tensor
     ) -> Tensor:
         """Sum the messages that nodes (n_nodes, width) and a table of bonds (_N_BONDS, width) make."""
-        if torch.is_grad_enabled():
+        if weights.requires_grad:
             return self.propagate(edge_index, x=x, bond=table[bonds], weight=weights)
         n_nodes = len(x)
         source, target = edge_index
@@ -74,7 +74,7 @@ class _BondConvolution(MessagePassing):
         with torch.autocast(x.device.type, enabled=False):
             x, weights = x.to(table.dtype), weights.to(table.dtype)
             sums = compressed_rows(target, source, weights, (n_nodes, n_nodes)) @ x
-            return sums.addmm_(_bond_weights(edge_index, bonds, weights, n_nodes), table)
+            return sums.addmm(_bond_weights(edge_index, bonds, weights, n_nodes), table)
 
     def message(self, x_j: Tensor, bond: Tensor, weight: Tensor) -> Tensor:
         """PyG's message along each edge, shape (n_edges, width)."""
@@ -209,7 +209,7 @@ class PretrainGNN(nn.Module):
         self.gnns = nn.ModuleList(convolution(width) for _ in range(n_layers))
         self.batch_norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(n_layers))
 
-    def forward(self, graph: Data) -> list[Tensor]:
+    def forward(self, graph: Graph) -> list[Tensor]:
         """Compute node embeddings of the input and of each layer, each of shape (n_atoms, width).
 
         The last layer has no ReLU, as released.
@@ -243,7 +243,7 @@ class TrainableGNN(Trainable):
         """See :func:`molrate.encoders.pretrain_gnns.graphs.encode`."""
         return encode(molecule)
 
-    def collate(self, encoded: Sequence[Any]) -> Data:
+    def collate(self, encoded: Sequence[Any]) -> Graph:
         """Join molecules into one graph."""
         return collate(encoded)
 
@@ -252,6 +252,6 @@ class TrainableGNN(Trainable):
         graph = collate(encoded)
         return SeparateBatch(graph, (graph.batch,))
 
-    def forward(self, batch: Data) -> Tensor:
+    def forward(self, batch: Graph) -> Tensor:
         """Compute the pooled last layer, shape (n_molecules, width)."""
         return self.pooling(self.network(batch)[-1], batch.batch, batch.num_graphs)
