@@ -77,7 +77,8 @@ class Choice:
         Fine-tuned error or area to expect for molecules not seen, with a 95 % interval; frozen where nothing
         says what fine-tuning does.
     tied : tuple of str
-        Other encoders that these molecules do not tell from it.
+        Other encoders that these molecules do not tell from it, neither by the measure nor as worse by the
+        loss to expect.
     promising : str
         The encoder of the smallest expected loss, where that is clearly less than the proposed one's; empty
         elsewhere.
@@ -284,7 +285,7 @@ class _Chooser:
         sizes = self.rows["n"].dropna()
         low, high = (float("nan"),) * 2 if best is None else best.best.interval()
         metric = METRIC[str(self.rows["task"].iloc[0])]
-        tied = [] if first is None else self._tied(first, proposable)
+        tied = [] if first is None else self._tied(first, best, proposable)
         promising, where, promised = self._promising(best, proposable)
         return Choice(
             self.target,
@@ -313,11 +314,16 @@ class _Chooser:
     def _expected(self, row: pd.Series) -> Expected | None:
         return self.expectations.by_candidate.get((self.target, str(row["encoder"]), str(row["layer"])))
 
-    def _tied(self, first: pd.Series, proposable: pd.DataFrame) -> list[str]:
-        """Encoders of the first tier that differ from the best row no more than it may."""
+    def _tied(self, first: pd.Series, best: Expected | None, proposable: pd.DataFrame) -> list[str]:
+        """Encoders of the first tier that differ from the best row no more than it may, in both respects."""
         close = proposable[(proposable["tier"] == first["tier"]) & (proposable["gap_to_best_low"] <= 0)]
-        names = dict.fromkeys(str(name) for name in close["encoder"])
+        names = dict.fromkeys(str(row["encoder"]) for _, row in close.iterrows() if self._as_good(row, best))
         return [name for name in names if name != first["encoder"]]
+
+    def _as_good(self, row: pd.Series, best: Expected | None) -> bool:
+        """Whether these molecules leave open that the loss to expect of a row is as small as the best's."""
+        expected = self._expected(row)
+        return best is None or expected is None or expected.measured.gain_over(best.measured)[2] >= 0
 
     def _baselines(self) -> list[tuple[str, Performance]]:
         """Computed features with what to expect of them, the best first."""

@@ -245,7 +245,8 @@ def lines(rows: Sequence[Row], series: Sequence[str], x_title: str, y_title: str
     colours, shapes = _colours(series)
     base = alt.Chart(_data(rows)).encode(
         x=alt.X("x:Q", title=x_title, axis=alt.Axis(format="d", tickMinStep=1)),
-        color=alt.Color("series:N", title=None, scale=colours),
+        # The legend would take the faint colour of the bands.
+        color=alt.Color("series:N", title=None, scale=colours, legend=alt.Legend(symbolOpacity=1)),
         tooltip=[
             alt.Tooltip("series:N", title="encoder"),
             alt.Tooltip("label:N", title="layer"),

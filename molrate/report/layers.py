@@ -26,7 +26,11 @@ def layer_section(ranking: Ranking) -> Section | None:
         own = several[(several["target"] == target) & (several["measure"] == ranking.measure)]
         if own.empty:
             continue
-        drawn: list[Block] = [_layer_chart(ranking, place, str(target), own), _layer_table(own)]
+        decimals = {choice.target: choice.decimals for choice in ranking.verdict.choices}[str(target)]
+        drawn: list[Block] = [
+            _layer_chart(ranking, place, str(target), own),
+            _layer_table(own, decimals),
+        ]
         blocks += headed(len(targets) > 1, str(target), drawn)
     return Section("layers", "Layers", blocks)
 
@@ -69,17 +73,17 @@ def _bounds(point: Any) -> dict[str, float]:
     return {"value": point.value, "low": point.low, "high": point.high}
 
 
-def _layer_table(layers: pd.DataFrame) -> Table:
+def _layer_table(layers: pd.DataFrame, decimals: int) -> Table:
     rows = [
         [
             str(row["encoder"]),
             str(row["cut_at"]),
             str(row["best_layer"]),
             str(row["last_layer"]),
-            number(row["gain"]),
-            interval(row["gain_low"], row["gain_high"]),
-            number(row["frozen_best"]),
-            number(row["frozen_last"]),
+            number(row["gain"], 2),
+            interval(row["gain_low"], row["gain_high"], 2),
+            number(row["frozen_best"], decimals),
+            number(row["frozen_last"], decimals),
         ]
         for _, row in layers.sort_values("rank_by_best").iterrows()
     ]

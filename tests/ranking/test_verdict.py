@@ -13,12 +13,13 @@ from molrate.measures import MEASURES
 from molrate.ranking import evidence, expected
 from molrate.ranking.candidates import Candidate, ScoredTarget
 from molrate.ranking.evidence import how_sure
-from molrate.ranking.expected import expectations_of
+from molrate.ranking.expected import Expected, expectations_of
 from molrate.ranking.frozen import Relation
 from molrate.ranking.notes import label_advice, order_advice, size_advice
 from molrate.ranking.ranking import Ranking, rank_targets, ranking_frame, with_expectations
 from molrate.ranking.report import View
 from molrate.ranking.score_features import score_features
+from molrate.ranking.verdict import make_verdict
 from molrate.statistics.resampling import make_resampling
 
 N = 240
@@ -111,6 +112,21 @@ def test_encoders_not_told_from_the_first_are_named():
     assert "and 1 more" in choice.fine_tune
     assert "net-untrained" not in choice.tied
     assert ranked([GOOD, UNTRAINED], scored(values())).verdict.choices[0].tied == ()
+
+
+def test_an_encoder_of_clearly_more_error_to_expect_is_not_tied():
+    twins = [
+        Candidate(f"twin-{place}", "last", features(4.0, place), "pretrained") for place in range(10, 12)
+    ]
+    ranking = ranked(twins, scored(values()))
+    (choice,) = ranking.verdict.choices
+    (other,) = choice.tied
+    known = ranking.expectations.by_candidate
+    frozen = known["y", other, "last"].frozen
+    worse = replace(frozen, value=1.5 * frozen.value)
+    for_verdict = replace(ranking.expectations, by_candidate={**known, ("y", other, "last"): Expected(worse)})
+    (again,) = make_verdict(ranking.frame, "transrate", for_verdict, "").choices
+    assert (again.encoder, again.tied) == (choice.encoder, ())
 
 
 def test_where_nothing_helps_it_says_so():
