@@ -162,6 +162,11 @@ def command(
         click.get_current_context().with_resource(exclusive(Path(output)))
         check_place(Path(output), options.resume)
     ranks = top is not None or label_column is not None or lower_is_better
+    if positive is not None and train is None and not ranks and report is None:
+        raise click.UsageError(
+            "--positive says which class comes first, and nothing is ranked: it goes with --top, "
+            "--label-column or --report, or with --train"
+        )
     given = GivenSettings(None if encoder == BEST else encoder, **settings)
     if train is not None:
         dataset = load_dataset(train, target or None, task=task, positive=positive, censored=censored)

@@ -92,6 +92,8 @@ def test_a_pair_without_order_is_predicted_and_ranked_only_by_a_class_that_is_na
         code, _, said = run("screen", "l.csv", "-m", "h/model", "-o", label, *options)
         assert code == 0, said
         assert pd.read_csv(f"{label}/top.csv")["smiles"].str.startswith(sought).all()
+    code, _, said = run("screen", "l.csv", "-m", "h/model", "-o", "without", "--positive", "bad", "--jobs", 1)
+    assert (code, "nothing is ranked" in said, Path("without/model").exists()) == (2, True, False)
     code, _, said = run(*train, "-o", "h", "--resume", "--positive", "bad", "--top", 1)
     assert code == 2
     assert "task.positives" in said
