@@ -19,7 +19,7 @@ REQUEST = "request.json"
 
 Request = dict[str, Any]
 
-_LIBRARIES = ("molrate", "rdkit", "torch", "numpy")
+_LIBRARIES = ("molrate", "rdkit", "torch", "numpy", "scikit-learn")
 _SHOWN = 40
 """Characters of a value in a message."""
 
@@ -41,11 +41,15 @@ def make_request(command: str, layout: int, **content: Any) -> Request:
     >>> make_request("finetune", 1, seed=0)["seed"]
     0
     """
-    versions = {name: version(name) for name in _LIBRARIES}
     request: Request = json.loads(
-        json.dumps({"command": command, "format": layout, **content, "versions": versions})
+        json.dumps({"command": command, "format": layout, **content, "versions": library_versions()})
     )
     return request
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of molrate and of the libraries that its numbers come from."""
+    return {name: version(name) for name in _LIBRARIES}
 
 
 def differences(earlier: Any, now: Any, name: str = "") -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pandas as pd
 
 from molrate.files.library import Chunk, Library
 from molrate.files.locks import exclusive
+from molrate.files.requests import library_versions
 from molrate.screening.local_workers import PartBytes, run_locally
 from molrate.screening.parts import OutputPart, PartFolder
 from molrate.screening.stage import Stage
@@ -74,7 +74,7 @@ def run_settings(stage: Stage, library: Library, chunk_size: int, suffix: str) -
         "label_column": library.label_column,
         "chunk_size": chunk_size,
         "part_format": suffix,
-        "versions": {name: version(name) for name in ("molrate", "rdkit", "torch", "numpy")},
+        "versions": library_versions(),
     }
 
 

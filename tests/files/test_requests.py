@@ -31,10 +31,11 @@ def test_the_same_request_is_taken_up_and_another_is_refused_with_both_values(tm
         take_up(tmp_path / "run", request(weights="abc"))
 
 
-def test_versions_are_part_of_a_request(tmp_path):
+@pytest.mark.parametrize("library", ["rdkit", "torch", "numpy", "scikit-learn", "molrate"])
+def test_versions_are_part_of_a_request(library):
     earlier = request()
-    earlier["versions"]["rdkit"] = "2020.09"
-    with pytest.raises(UsageError, match=r"versions\.rdkit \(2020\.09 before"):
+    earlier["versions"][library] = "2020.09"
+    with pytest.raises(UsageError, match=rf"versions\.{library} \(2020\.09 before"):
         refuse_another("-o run", earlier, request())
 
 
