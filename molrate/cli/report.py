@@ -45,6 +45,8 @@ def plot_option(what: str, name: str = "--plot") -> Decorator:
 def check_plot(path: Path | None, option: str = "--plot") -> None:
     """Refuse a figure that could not be drawn or written, before anything is computed.
 
+    Nobody else writes the file as long as the command runs.
+
     Raises
     ------
     click.UsageError, UsageError, InputError
@@ -52,12 +54,14 @@ def check_plot(path: Path | None, option: str = "--plot") -> None:
     """
     if path is None:
         return
+    from molrate.files.locks import exclusive_file
     from molrate.files.output import check_output
     from molrate.plotting import DRAWABLE
 
     check_output(path, DRAWABLE, option)
     if find_spec("matplotlib") is None:
         raise click.UsageError(f'{option} needs Matplotlib: pip install "molrate[report]"')
+    click.get_current_context().with_resource(exclusive_file(path))
 
 
 def check_report(report: str | None, no_structures: str | None = "no_structures") -> Path | None:

@@ -52,3 +52,20 @@ def test_a_file_has_one_writer(tmp_path, arguments, output):
     assert isinstance(done.exception, UsageError), done.output
     assert "another molrate process" in str(done.exception)
     assert not (tmp_path / output).exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "output"),
+    [
+        (["score", "freesolv", "-e", "ecfp4", "--plot"], "out.svg"),
+        (["score", "freesolv", "-e", "ecfp4", "--report"], "out.html"),
+        (["evaluate", "--plot"], "out.pdf"),
+        (["evaluate", "--curves"], "out.png"),
+    ],
+)
+def test_a_figure_or_page_has_one_writer(tmp_path, arguments, output):
+    with written_by_another(tmp_path / output):
+        done = CliRunner().invoke(cli, [*arguments, str(tmp_path / output)])
+    assert isinstance(done.exception, UsageError), done.output
+    assert "another molrate process" in str(done.exception)
+    assert not (tmp_path / output).exists()
