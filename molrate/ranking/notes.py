@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from molrate.ranking.candidates import ScoredTarget
     from molrate.ranking.ranking import Ranking
 
-FEW = 50
-"""Molecules below which a ranking says little."""
 MANY_REPEATS = 0.02
 """Share of rows that repeat a molecule from which it is worth saying."""
 RARE = 0.1
@@ -69,21 +67,13 @@ def molecule_notes(
 
 
 def size_advice(scored_targets: Sequence[ScoredTarget]) -> list[str]:
-    """What to do where molecules are too few for a ranking, or more than errors are estimated from."""
-    advice = []
-    for scored_target in scored_targets:
-        name, n = scored_target.target.name, len(scored_target.rows)
-        if n < FEW:
-            advice.append(
-                f"{name}: {n} molecules are too few to rank by. Go by the prior and the baselines, and rank "
-                f"again with {FEW} or more."
-            )
-        elif n > MOST_ROWS:
-            advice.append(
-                f"{name}: expected errors are from {MOST_ROWS:,} of {n:,} molecules drawn at random; with "
-                "all of them they will be smaller."
-            )
-    return advice
+    """What to make of expected errors where molecules are more than they are estimated from."""
+    return [
+        f"{each.target.name}: expected errors are from {MOST_ROWS:,} of {len(each.rows):,} molecules drawn "
+        "at random; with all of them they will be smaller."
+        for each in scored_targets
+        if len(each.rows) > MOST_ROWS
+    ]
 
 
 def label_advice(scored_targets: Sequence[ScoredTarget]) -> list[str]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SEEN = "yes"
 """Of an encoder that was trained on labels of the dataset."""
 DESCRIPTORS = "rdkit-descriptors"
+FEW = 50
+"""Molecules below which a ranking says little."""
 _NAMED = 3
 _FINE_TUNE, _TAKE, _WORTH, _SURE, _ALL = "Fine-tune", "Take", "Worth it?", "How sure", "For all"
 _NOTHING_SHOWS = (
@@ -201,9 +203,27 @@ def make_verdict(
     encoder, layer = _for_all(rows, choices)
     if all(expectations.beat_guessing(choice.target) is False for choice in choices):
         how_sure = _NOTHING_SHOWS
+    else:
+        how_sure = _with_size(choices, how_sure)
     dataset = str(frame["dataset"].iloc[0]) if len(frame) else ""
     heading = _heading(dataset, rows, choices, seconds)
     return Verdict(dataset, heading, tuple(choices), encoder, layer, how_sure)
+
+
+def _with_size(choices: Sequence[Choice], how_sure: str) -> str:
+    """How sure it is, once it is said of which targets too few molecules were measured."""
+    few = [choice for choice in choices if choice.encoder and choice.molecules < FEW]
+    if not few:
+        return how_sure
+    counts = " and ".join(
+        f"{choice.molecules} molecules{f' with {choice.target}' if len(choices) > 1 else ''}"
+        for choice in few
+    )
+    too_few = (
+        f"not sure: {counts} are too few to rank by. Go by the prior and the baselines, and rank again with "
+        f"{FEW} or more."
+    )
+    return too_few if len(few) == len(choices) else f"{too_few} For the rest: {how_sure}"
 
 
 def _heading(dataset: str, rows: pd.DataFrame, choices: Sequence[Choice], seconds: float | None) -> str:

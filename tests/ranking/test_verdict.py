@@ -205,13 +205,27 @@ def test_what_an_order_hides_is_said():
     assert order_advice(ranked([GOOD, UNTRAINED], scored(values()))) == []
 
 
-def test_labels_that_are_few_or_rare_say_what_to_do():
+def few_rows(candidate, n=30):
+    return replace(candidate, features=candidate.features[:n])
+
+
+def test_of_few_molecules_nobody_is_sure():
     few = scored(values()[:30])
-    assert size_advice([few]) == [
-        "y: 30 molecules are too few to rank by. Go by the prior and the baselines, and rank again with "
-        "50 or more."
-    ]
-    assert size_advice([scored(values())]) == []
+    sentence = ranked([few_rows(GOOD), few_rows(BITS)], few).verdict.how_sure
+    assert sentence == (
+        "not sure: 30 molecules are too few to rank by. Go by the prior and the baselines, and rank again "
+        "with 50 or more."
+    )
+    assert "too few" not in ranked([GOOD, BITS], scored(values())).verdict.how_sure
+    part = replace(scored(values()[:30], name="part"), rows=np.arange(30))
+    both = ranked([GOOD, BITS], scored(values()), part).verdict.how_sure
+    assert both.startswith("not sure: 30 molecules with part are too few to rank by.")
+    assert "For the rest: " in both
+
+
+def test_rare_labels_say_what_to_do():
+    few = scored(values()[:30])
+    assert size_advice([few, scored(values())]) == []
     (rare,) = label_advice([scored(np.arange(400) < 20, "classification")])
     assert "5% are of class" in rare
     assert "--metric auprc" in rare
