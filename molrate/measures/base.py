@@ -282,6 +282,11 @@ class FeaturesMeasure(Measure):
         return replicate_rows(sample, self.value, self.reads)
 
 
+def printed_name(name: str) -> str:
+    """What a measure is called in tables and figures: TransRate, and others as options name them."""
+    return MEASURES[name].title if name == "transrate" else name
+
+
 def replicate_rows(
     sample: Sample, value: Callable[[Matrix, npt.NDArray[Any]], float], reads: str = "bins"
 ) -> Table:

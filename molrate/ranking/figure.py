@@ -35,12 +35,16 @@ def draw_ranking(frame: pd.DataFrame, title: str, form: str) -> Figure:
         figure = new_figure(_WIDTH, 0.9 * len(targets) + _ROW * sum(heights))
         panels = figure.subplots(len(targets), squeeze=False, height_ratios=heights)[:, 0]
         for panel, (name, rows) in zip(panels, targets, strict=True):
-            _draw_target(panel, rows, f"{title}, {form}", form)
+            _draw_target(panel, rows, _axis(title, form), form)
             panel.set_title(name, loc="left")
         handles, labels = panels[0].get_legend_handles_labels()
         if len(labels) > 1:
             figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))
     return figure
+
+
+def _axis(title: str, form: str) -> str:
+    return f"{title}, {'excess over chance' if form == 'excess' else form}"
 
 
 def _draw_target(panel: Axes, rows: pd.DataFrame, label: str, form: str) -> None:
@@ -85,6 +89,6 @@ def draw_layers(profiles: Mapping[str, Mapping[str, pd.DataFrame]], title: str) 
             panel.xaxis.get_major_locator().set_params(integer=True)
             panel.set_title(target, loc="left")
             panel.set_xlabel("layer by depth")
-            panel.set_ylabel(f"{title}, excess")
+            panel.set_ylabel(_axis(title, "excess"))
             panel.legend()
     return figure

@@ -16,7 +16,7 @@ import numpy as np
 from molrate.data.targets import Target
 from molrate.errors import InputError, UsageError
 from molrate.files.output import check_output
-from molrate.measures.base import Measure, NotApplicableError
+from molrate.measures.base import Measure, NotApplicableError, printed_name
 from molrate.ranking.candidates import (
     AUTO,
     Candidate,
@@ -370,7 +370,7 @@ class Ranking:
             raise UsageError(
                 f"{name!r} ranked nothing here; there are {', '.join(self.frame['measure'].unique())}"
             )
-        return draw_ranking(rows, name, self.form)
+        return draw_ranking(rows, printed_name(name), self.form)
 
     def plot_layers(self, measure: str | None = None, encoders: Sequence[str] | None = None) -> Figure:
         """What layers are ordered by, by depth, a panel for each target; needs Matplotlib.
@@ -406,7 +406,7 @@ class Ranking:
         }
         if not any(profiles.values()):
             raise UsageError(f"no encoder was ranked by several layers by {name!r}; rank with layer='all'")
-        return draw_layers(profiles, name)
+        return draw_layers(profiles, printed_name(name))
 
     def save(self, path: str | Path) -> None:
         """Write the ranking to ``.csv``, ``.json`` or ``.parquet``, with the record of the run.

@@ -19,7 +19,7 @@ from rich.text import Text
 from molrate.encoders.cards import BASELINES
 from molrate.errors import UsageError
 from molrate.files.output import parquet_bytes, write_atomically, write_record, write_text
-from molrate.measures.base import MEASURES
+from molrate.measures.base import printed_name
 from molrate.ranking.verdict import SEEN, Verdict
 
 if TYPE_CHECKING:
@@ -216,8 +216,7 @@ def _main_table(rows: pd.DataFrame, ranking: RankingTables, view: View) -> Table
 
 
 def _measure_heading(ranking: RankingTables) -> str:
-    name = ranking.measure
-    title = MEASURES[name].title if name == "transrate" else name
+    title = printed_name(ranking.measure)
     return title if ranking.form == "excess" else f"{title}, {ranking.form}"
 
 

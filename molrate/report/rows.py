@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from molrate.measures.base import MEASURES
+from molrate.measures.base import printed_name
 from molrate.ranking.ranking import Ranking
 from molrate.report.page import Block, Heading
 
@@ -36,4 +36,4 @@ def headed(several: bool, name: str, blocks: Sequence[Block]) -> list[Block]:
 
 def measure_title(ranking: Ranking) -> str:
     """What the measure that orders is called."""
-    return MEASURES[ranking.measure].title if ranking.measure == "transrate" else ranking.measure
+    return printed_name(ranking.measure)
