@@ -203,7 +203,7 @@ def _main_table(rows: pd.DataFrame, ranking: RankingTables, view: View) -> Table
     headings = [_measure_heading(ranking), "frozen", "fine-tuned", "prior"]
     table = _blank_table("", "tier", "encoder", "layer", *headings, left=("tier", "layer"))
     decimals, largest = _decimals(rows), rows["excess"].max()
-    digits = {choice.target: choice.decimals for choice in ranking.verdict.choices}[rows["target"].iloc[0]]
+    digits = ranking.verdict.choice_for(rows["target"].iloc[0]).decimals
     # What holds for every row is said once below the table.
     flagged = rows["status"] == "unreliable"
     star = not flagged[rows["rank"].notna()].all()

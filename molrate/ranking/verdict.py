@@ -142,6 +142,10 @@ class Verdict:
     layer: str
     how_sure: str
 
+    def choice_for(self, target: str) -> Choice:
+        """The decision for one of the targets."""
+        return next(choice for choice in self.choices if choice.target == target)
+
     @property
     def labelled(self) -> list[tuple[str, str]]:
         """Sentences with the question each answers, in reading order; the heading has none."""

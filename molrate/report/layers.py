@@ -26,11 +26,8 @@ def layer_section(ranking: Ranking) -> Section | None:
         own = several[(several["target"] == target) & (several["measure"] == ranking.measure)]
         if own.empty:
             continue
-        decimals = {choice.target: choice.decimals for choice in ranking.verdict.choices}[str(target)]
-        drawn: list[Block] = [
-            _layer_chart(ranking, place, str(target), own),
-            _layer_table(own, decimals),
-        ]
+        decimals = ranking.verdict.choice_for(str(target)).decimals
+        drawn: list[Block] = [_layer_chart(ranking, place, str(target), own), _layer_table(own, decimals)]
         blocks += headed(len(targets) > 1, str(target), drawn)
     return Section("layers", "Layers", blocks)
 

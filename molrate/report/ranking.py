@@ -247,7 +247,7 @@ def _several_layers(ranking: Ranking) -> bool:
 
 
 def _order_table(ranking: Ranking, name: str, rows: pd.DataFrame, title: str, notes: _Notes) -> Table:
-    decimals = {choice.target: choice.decimals for choice in ranking.verdict.choices}[name]
+    decimals = ranking.verdict.choice_for(name).decimals
     metrics = [str(metric).upper() for metric in rows["metric"].dropna().unique()]
     metric = metrics[0] if metrics else "error"
     unit = str(rows["unit"].iloc[0]) if metric == "RMSE" and number(rows["unit"].iloc[0]) else ""
@@ -324,7 +324,7 @@ def _molecule_sections(
 
 def _leader(ranking: Ranking, target: str) -> tuple[str, str]:
     """Encoder and layer that the verdict names, else those ranked first; empty where nothing is ranked."""
-    choice = next(one for one in ranking.verdict.choices if one.target == target)
+    choice = ranking.verdict.choice_for(target)
     rows = main_rows(ranking)
     if choice.promising:
         of_target = rows[(rows["target"] == target) & (rows["encoder"] == choice.promising)]
