@@ -1,4 +1,8 @@
-"""Chunks on the cores of this machine: a process each, with a model of its own."""
+"""Chunks on the cores of this machine: a process each, with a model of its own.
+
+Every process has a pipe of its own and this one no thread. A process can thus be ended at any moment, in the
+middle of a sentence too: nobody else waits for the rest of it.
+"""
 
 from __future__ import annotations
 
@@ -6,50 +10,19 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
+import traceback
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import connection
 
 from molrate.errors import MolrateError
 from molrate.files.library import Chunk
-from molrate.screening.parts import OutputPart, make_part
+from molrate.screening.parts import make_part
 from molrate.screening.stage import Stage
-
-PartBytes = tuple[OutputPart, bytes]
+from molrate.screening.workers import PartBytes, Workers
 
 _WAITING = 2
-"""Chunks for each process that are read ahead of it."""
-
-_stage: Stage
-_suffix: str
-
-
-def _start(stage: Stage, suffix: str) -> None:
-    """Make a worker ready."""
-    import torch
-
-    global _stage, _suffix
-    # Ctrl-C reaches every process of a terminal; the one that started the workers deals with it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
-    stage.prepare()
-    _stage, _suffix = stage, suffix
-
-
-def _end_with_parent() -> None:
-    """Leave nothing running when the command is killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-
-def _work(chunk: Chunk) -> PartBytes:
-    return make_part(chunk, _stage.table(chunk), _suffix)
+"""Chunks for each process that are in work or wait for an earlier one."""
 
 
 def run_locally(chunks: Iterator[Chunk], stage: Stage, suffix: str, n_jobs: int) -> Iterator[PartBytes]:
@@ -74,45 +47,81 @@ def run_locally(chunks: Iterator[Chunk], stage: Stage, suffix: str, n_jobs: int)
         for chunk in chunks:
             yield make_part(chunk, stage.table(chunk), suffix)
         return
-    # A forked process would inherit torch's threads in an unknown state.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(n_jobs, context, _start, (stage, suffix))
-    others = set(multiprocessing.active_children())
-    finished = False
+    workers = _Processes(stage, suffix, n_jobs)
     try:
-        yield from _in_order(pool, chunks, _WAITING * n_jobs)
-        finished = True
-    except BrokenProcessPool as error:
+        yield from workers.run(chunks)
+    finally:
+        workers.end()
+
+
+class _Worker:
+    """A process, and this one's end of its pipe."""
+
+    def __init__(self, stage: Stage, suffix: str) -> None:
+        # A forked process would inherit torch's threads in an unknown state.
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, stage, suffix))
+        self.process.start()
+        # With no other end open here, a process that is gone reads as the end of its pipe.
+        theirs.close()
+
+
+class _Processes(Workers):
+    """Processes, started as chunks come."""
+
+    def __init__(self, stage: Stage, suffix: str, n_jobs: int) -> None:
+        self.n_ahead = _WAITING * n_jobs
+        self._stage, self._suffix, self._n_jobs = stage, suffix, n_jobs
+        self._idle: list[_Worker] = []
+        self._running: dict[connection.Connection, tuple[_Worker, int]] = {}
+
+    @property
+    def is_free(self) -> bool:
+        """Whether a process is idle or can be started."""
+        return bool(self._idle) or len(self._running) < self._n_jobs
+
+    def begin(self, chunk: Chunk) -> None:
+        """Send a chunk; the process reads at once, as it has nothing else to do."""
+        with _interrupts_held():
+            worker = self._idle.pop() if self._idle else _Worker(self._stage, self._suffix)
+            self._running[worker.pipe] = worker, chunk.index
+        with _killed_workers_named():
+            worker.pipe.send(chunk)
+
+    def finish_one(self) -> tuple[int, PartBytes | Exception]:
+        """Read what the first process to be done has sent."""
+        pipe = next(one for one in connection.wait(list(self._running)) if one in self._running)
+        assert isinstance(pipe, connection.Connection)
+        with _killed_workers_named():
+            result = pipe.recv()
+        worker, index = self._running.pop(pipe)
+        self._idle.append(worker)
+        return index, result
+
+    def end(self) -> None:
+        """End them all, at once where they are still in work."""
+        for worker, _ in self._running.values():
+            worker.process.terminate()
+        for worker in [*self._idle, *(worker for worker, _ in self._running.values())]:
+            worker.pipe.close()
+            worker.process.join()
+
+
+@contextmanager
+def _killed_workers_named() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError) as error:
         raise MolrateError(
             "a worker process was killed, perhaps for want of memory: take fewer --jobs or a smaller "
             "--chunk-size; --resume goes on with what is missing"
         ) from error
-    finally:
-        if not finished:
-            # Stopped before the end: nobody waits for what is still in work.
-            for worker in set(multiprocessing.active_children()) - others:
-                worker.terminate()
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _in_order(pool: ProcessPoolExecutor, chunks: Iterator[Chunk], n_ahead: int) -> Iterator[PartBytes]:
-    """Parts of chunks, of all that were read also where reading fails."""
-    failures: list[MolrateError] = []
-    running: deque[Future[PartBytes]] = deque()
-    for chunk in _readable(chunks, failures):
-        with _interrupts_held():
-            running.append(pool.submit(_work, chunk))
-        if len(running) >= n_ahead:
-            yield running.popleft().result()
-    while running:
-        yield running.popleft().result()
-    if failures:
-        raise failures[0]
 
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Let workers that start here never see an interrupt, and this process see it afterwards."""
+    """Let workers that start here never see an interrupt, and this process once it knows of them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -123,11 +132,43 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _readable(chunks: Iterator[Chunk], failures: list[MolrateError]) -> Iterator[Chunk]:
+def _serve(pipe: connection.Connection, stage: Stage, suffix: str) -> None:
+    """Answer chunks with parts until no more come; what a process does."""
+    import torch
+
+    # Ctrl-C reaches every process of a terminal; the one that started the workers deals with it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    ready = False
+    while (chunk := _next_chunk(pipe)) is not None:
+        result: PartBytes | Exception
+        try:
+            if not ready:
+                stage.prepare()
+            ready = True
+            result = make_part(chunk, stage.table(chunk), suffix)
+        except Exception as error:  # Raised again where the parts are read.
+            if not isinstance(error, MolrateError):
+                error.add_note(f"in a worker process:\n{traceback.format_exc()}")
+            result = error
+        pipe.send(result)
+
+
+def _next_chunk(pipe: connection.Connection) -> Chunk | None:
     try:
-        yield from chunks
-    except MolrateError as error:
-        failures.append(error)
+        chunk: Chunk = pipe.recv()
+    except EOFError:
+        return None
+    return chunk
+
+
+def _end_with_parent() -> None:
+    """Leave nothing running when the command is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def default_jobs() -> int:

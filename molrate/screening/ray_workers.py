@@ -15,9 +15,9 @@ from typing import Any
 from molrate.errors import MolrateError, UsageError
 from molrate.files.library import Chunk
 from molrate.ray_cluster import connected, fetch
-from molrate.screening.local_workers import PartBytes
 from molrate.screening.parts import make_part
 from molrate.screening.stage import Stage
+from molrate.screening.workers import PartBytes, Workers
 
 logger = logging.getLogger(__name__)
 
@@ -73,15 +73,15 @@ def run_on_ray(
         If a chunk failed in every attempt, or as the stage raises it.
     """
     with connected(address):
-        workers = _Workers(stage, suffix, n_workers)
+        workers = _Actors(stage, suffix, n_workers)
         try:
             yield from workers.run(chunks)
         finally:
             workers.end()
 
 
-class _Workers:
-    """Actors, each with at most one chunk at a time."""
+class _Actors(Workers):
+    """Actors, all started first."""
 
     def __init__(self, stage: Stage, suffix: str, n_workers: int | None) -> None:
         import ray
@@ -98,39 +98,36 @@ class _Workers:
         actor = ray.remote(_Actor).options(
             num_cpus=1, num_gpus=1 if on_gpu else 0, max_restarts=_ATTEMPTS, max_task_retries=_ATTEMPTS
         )
-        self.actors = [actor.remote(stage, suffix) for _ in range(n_workers)]
+        self.n_ahead = _WAITING * n_workers
+        self._actors = [actor.remote(stage, suffix) for _ in range(n_workers)]
+        self._idle = list(self._actors)
+        self._running: dict[Any, tuple[Any, int]] = {}
+
+    @property
+    def is_free(self) -> bool:
+        """Whether an actor is idle."""
+        return bool(self._idle)
+
+    def begin(self, chunk: Chunk) -> None:
+        """Call an idle actor."""
+        actor = self._idle.pop()
+        self._running[actor.make.remote(chunk)] = actor, chunk.index
+
+    def finish_one(self) -> tuple[int, PartBytes | Exception]:
+        """Result of the first call to be done."""
+        import ray
+
+        (done, *_), _ = ray.wait(list(self._running), num_returns=1)
+        actor, index = self._running.pop(done)
+        self._idle.append(actor)
+        return index, _result(done)
 
     def end(self) -> None:
         """Give back what the actors hold."""
         import ray
 
-        for actor in self.actors:
+        for actor in self._actors:
             ray.kill(actor)
-
-    def run(self, chunks: Iterator[Chunk]) -> Iterator[PartBytes]:
-        """Parts in order; finished ones wait for those before them."""
-        import ray
-
-        idle = list(self.actors)
-        running: dict[Any, tuple[Any, int]] = {}
-        finished: dict[int, PartBytes] = {}
-        sent: list[int] = []
-        more = True
-        while more or running or finished:
-            while more and idle and len(sent) < _WAITING * len(self.actors):
-                chunk = next(chunks, None)
-                more = chunk is not None
-                if chunk is not None:
-                    actor = idle.pop()
-                    running[actor.make.remote(chunk)] = actor, chunk.index
-                    sent.append(chunk.index)
-            while sent and sent[0] in finished:
-                yield finished.pop(sent.pop(0))
-            if running:
-                (done, *_), _ = ray.wait(list(running), num_returns=1)
-                actor, index = running.pop(done)
-                finished[index] = _result(done)
-                idle.append(actor)
 
 
 def _room_for_workers(resource: str) -> int:
@@ -148,14 +145,18 @@ def _room_for_workers(resource: str) -> int:
     return n_free
 
 
-def _result(done: Any) -> PartBytes:
+def _result(done: Any) -> PartBytes | Exception:
     import ray
 
     try:
         made: PartBytes = fetch(done)
     except ray.exceptions.RayActorError as error:
-        raise MolrateError(
+        lost = MolrateError(
             f"a Ray worker could not start, or was lost {_ATTEMPTS + 1} times: {error}; --resume goes on "
             "with what is missing"
-        ) from error
+        )
+        lost.__cause__ = error
+        return lost
+    except Exception as error:  # Raised again where the parts are read.
+        return error
     return made

@@ -13,9 +13,10 @@ import pandas as pd
 from molrate.files.library import Chunk, Library
 from molrate.files.locks import exclusive
 from molrate.files.requests import library_versions
-from molrate.screening.local_workers import PartBytes, run_locally
+from molrate.screening.local_workers import run_locally
 from molrate.screening.parts import OutputPart, PartFolder
 from molrate.screening.stage import Stage
+from molrate.screening.workers import PartBytes
 
 CHUNK_SIZE = 10_000
 
