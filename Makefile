@@ -14,7 +14,7 @@ score: $(VENV)/installed
 	$(BIN)/molrate score freesolv
 
 test: lint $(VENV)/workflows/bin/snakemake
-	$(BIN)/pytest -m "not network"
+	$(BIN)/pytest -m "not network" -n 2 --dist loadfile
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -119,7 +119,7 @@ def test_what_a_process_cannot_read_is_said_as_this_one_would(library, ended):
 
 
 def test_a_killed_process_is_named(library, ended):
-    with pytest.raises(MolrateError, match=r"a worker process was killed.*--resume goes on"):
+    with pytest.raises(MolrateError, match=r"a worker process was killed.*resume goes on"):
         list(parts(library, Failing(error="killed")))
 
 
