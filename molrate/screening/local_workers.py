@@ -73,6 +73,7 @@ class _Processes(Workers):
     def __init__(self, stage: Stage, suffix: str, n_jobs: int) -> None:
         self.n_ahead = _WAITING * n_jobs
         self._stage, self._suffix, self._n_jobs = stage, suffix, n_jobs
+        self._workers: list[_Worker] = []
         self._idle: list[_Worker] = []
         self._running: dict[connection.Connection, tuple[_Worker, int]] = {}
 
@@ -84,7 +85,10 @@ class _Processes(Workers):
     def begin(self, chunk: Chunk) -> None:
         """Send a chunk; the process reads at once, as it has nothing else to do."""
         with _interrupts_held():
-            worker = self._idle.pop() if self._idle else _Worker(self._stage, self._suffix)
+            if not self._idle:
+                self._idle.append(_Worker(self._stage, self._suffix))
+                self._workers += self._idle
+            worker = self._idle.pop()
             self._running[worker.pipe] = worker, chunk.index
         with _killed_workers_named():
             worker.pipe.send(chunk)
@@ -101,10 +105,11 @@ class _Processes(Workers):
 
     def end(self) -> None:
         """End them all, at once where they are still in work."""
-        for worker, _ in self._running.values():
-            worker.process.terminate()
-        for worker in [*self._idle, *(worker for worker, _ in self._running.values())]:
+        for worker in self._workers:
+            if worker.pipe in self._running:
+                worker.process.terminate()
             worker.pipe.close()
+        for worker in self._workers:
             worker.process.join()
 
 
