@@ -16,9 +16,10 @@ import pandas as pd
 
 from molrate.benchmarking.agreement import loss, weighted
 from molrate.benchmarking.cells import FINETUNING
-from molrate.benchmarking.comparison import RANDOM, evaluate, leave_out
+from molrate.benchmarking.comparison import RANDOM, evaluate
 from molrate.benchmarking.curves import agreement_curves, time_table
 from molrate.benchmarking.read import read_results
+from molrate.benchmarking.subsets import leave_out
 from molrate.benchmarking.summary import markdown_table
 from molrate.paths import EVIDENCE, shipped
 

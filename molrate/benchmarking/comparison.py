@@ -4,27 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from molrate.benchmarking.agreement import (
-    EXPECTED_OF_TIES,
-    METRICS,
-    TOP,
-    Floats,
-    regret,
-    weighted,
-    weighted_rows,
-)
+from molrate.benchmarking.agreement import EXPECTED_OF_TIES, METRICS, Floats, weighted, weighted_rows
 from molrate.benchmarking.read import DatasetOutcome
+from molrate.benchmarking.truth import attainable_tau
 
 RANDOM = "random order"
 MEAN = "mean"
-NOTHING = "nothing"
 DEFAULT_REFERENCE = "transrate"
 
 _REPLICATES = 2000
@@ -42,7 +33,8 @@ class Evaluation:
         The row of the mean also has ``low`` and ``high``, the bounds of the weighted tau's 95 % bootstrap
         interval over encoders and datasets (for ``random order``, the bounds within which 95 % of such
         orders lie), and ``lead`` with ``lead_low`` and ``lead_high``: how far the reference's weighted tau
-        is above the predictor's on the same draws.
+        is above the predictor's on the same draws. ``share`` is the weighted tau as a share of the attainable
+        one, over the datasets with several seeds.
     outcomes : list of DatasetOutcome
     reference : str
         Predictor with which the others are compared.
@@ -100,14 +92,22 @@ def _all_encoders(outcomes: Sequence[DatasetOutcome]) -> list[str]:
 
 
 def _rows(outcomes: Sequence[DatasetOutcome], name: str) -> list[dict[str, Any]]:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"predictor": name, "dataset": outcome.name, "encoders": len(outcome.encoders)}
         | {key: metric(outcome.predictors[name], outcome.mean_truth) for key, metric in METRICS.items()}
         for outcome in outcomes
     ]
     means = {key: float(np.mean([row[key] for row in rows])) for key in METRICS}
+    means["share"] = _share_of_attainable(outcomes, [row["weighted tau"] for row in rows])
     least = min(len(outcome.encoders) for outcome in outcomes)
     return [*rows, {"predictor": name, "dataset": MEAN, "encoders": least, **means}]
+
+
+def _share_of_attainable(outcomes: Sequence[DatasetOutcome], taus: Sequence[float]) -> float:
+    """NaN where no dataset has several seeds."""
+    attainable = np.array([attainable_tau(outcome) for outcome in outcomes])
+    known = np.isfinite(attainable)
+    return float(np.array(taus)[known].mean() / attainable[known].mean()) if known.any() else float("nan")
 
 
 def _random_rows(outcomes: Sequence[DatasetOutcome], seed: int) -> list[dict[str, Any]]:
@@ -165,107 +165,51 @@ def _replicates(outcomes: Sequence[DatasetOutcome], name: str, resamples: Sequen
     """Mean weighted tau of each replicate, shape (n_replicates,)."""
     total = np.zeros(_REPLICATES)
     for outcome, resample in zip(outcomes, resamples, strict=True):
-        taus = np.zeros(_REPLICATES)
-        for chosen, rows in resample.groups:
-            taus[chosen] = weighted_rows(outcome.predictors[name][rows], outcome.mean_truth[rows])
-        total += taus * resample.counts
+        total += _taus(outcome.predictors[name], outcome.mean_truth, resample) * resample.counts
     return total / len(outcomes)
 
 
-def agreement_of_halves(outcome: DatasetOutcome) -> float:
-    """Mean weighted tau between halves of the seeds, the agreement of fine-tuning with itself.
-
-    It is NaN for a single seed. The mean over all seeds, with which predictors are compared, is less noisy
-    than its halves, so that a good predictor can agree with it better than the halves agree with each other.
-    """
-    n = outcome.truth.shape[1]
-    if n < 2:
-        return float("nan")
-    taus = []
-    for half in combinations(range(n), n // 2):
-        rest = [seed for seed in range(n) if seed not in half]
-        half_mean, rest_mean = (outcome.truth[:, list(seeds)].mean(axis=1) for seeds in (half, rest))
-        taus.append(weighted(half_mean, rest_mean))
-    return float(np.mean(taus))
+def _taus(scores: Floats, truth: Floats, resample: _Resample) -> Floats:
+    """Weighted tau of a dataset's encoders as each replicate drew them."""
+    taus = np.zeros(_REPLICATES)
+    for chosen, rows in resample.groups:
+        taus[chosen] = weighted_rows(scores[rows], truth[rows])
+    return taus
 
 
-def attainable_tau(outcome: DatasetOutcome, seed: int = 0) -> float:
-    """Mean weighted tau of the truth with itself: the most that a score can be expected to reach.
+def lead_over_one_finetuning(
+    outcomes: Sequence[DatasetOutcome], name: str, seed: int = 0
+) -> tuple[float, float, float]:
+    """How far a predictor's weighted tau is above that of fine-tuning every encoder once.
 
-    The means over seeds, with normal noise of their standard errors added, are compared with the means. One
-    variance is pooled over encoders, as each has few seeds. NaN for a single seed.
-    """
-    n_seeds = outcome.truth.shape[1]
-    if n_seeds < 2:
-        return float("nan")
-    error = np.sqrt(outcome.truth.var(axis=1, ddof=1).mean() / n_seeds)
-    truth = np.tile(outcome.mean_truth, (_REPLICATES, 1))
-    noisy = truth + error * np.random.default_rng(seed).standard_normal(truth.shape)
-    return float(weighted_rows(noisy, truth).mean())
-
-
-def one_finetuning(outcome: DatasetOutcome) -> tuple[float, float]:
-    """Weighted tau and regret of what a cheap score competes with: every encoder fine-tuned once.
-
-    The validation metric of each seed is compared with the mean test metric of the others; means over seeds.
-    NaN for a single seed, and where rows have no validation metric.
-    """
-    n_seeds = outcome.truth.shape[1]
-    if n_seeds < 2 or not np.isfinite(outcome.validation).all():
-        return float("nan"), float("nan")
-    found = []
-    for seed in range(n_seeds):
-        rest = np.delete(outcome.truth, seed, axis=1).mean(axis=1)
-        scores = outcome.validation[:, seed]
-        found.append((weighted(scores, rest), regret(scores, rest)))
-    tau, lost = np.mean(found, axis=0)
-    return float(tau), float(lost)
-
-
-def standard_errors_behind(scores: Floats, outcome: DatasetOutcome) -> float:
-    """Standard errors by which the first choice of a score is behind the best encoder, paired over seeds.
-
-    0 if it is the best; NaN for a single seed.
-    """
-    chosen, best = int(scores.argmax()), int(outcome.mean_truth.argmax())
-    differences = outcome.truth[best] - outcome.truth[chosen]
-    if chosen == best:
-        return 0.0
-    if len(differences) < 2:
-        return float("nan")
-    error = differences.std(ddof=1) / np.sqrt(len(differences))
-    return float(differences.mean() / error) if error > 0 else float("inf")
-
-
-def leave_out(outcomes: Sequence[DatasetOutcome], name: str, by: str) -> pd.DataFrame:
-    """Mean weighted tau over datasets, without each encoder or family in turn.
+    Both are compared with the mean test metric of the seeds that the one fine-tuning did not have.
 
     Parameters
     ----------
     outcomes : sequence of DatasetOutcome
+        Those with several seeds count.
     name : str
-        Name of a predictor.
-    by : {"encoders", "families"}
+        Of a predictor.
+    seed : int
+        Draws the bootstrap over encoders and datasets.
 
     Returns
     -------
-    pandas.DataFrame
-        Columns ``left out``, ``encoders`` (the smallest number that remains in a dataset) and ``weighted
-        tau``. The first row leaves nothing out; the rows after it begin with the smallest tau. NaN where
-        fewer than three encoders remain in some dataset.
+    difference, low, high : float
+        Mean over datasets and seeds, and its 95 % interval. NaN where no dataset has several seeds.
     """
-    everything = np.mean([weighted(outcome.predictors[name], outcome.mean_truth) for outcome in outcomes])
-    least = min(len(outcome.encoders) for outcome in outcomes)
-    whole = {"left out": NOTHING, "encoders": least, "weighted tau": float(everything)}
-    rows = []
-    for left_out in sorted({group for outcome in outcomes for group in getattr(outcome, by)}):
-        kept = [np.array([group != left_out for group in getattr(outcome, by)]) for outcome in outcomes]
-        least = min(int(mask.sum()) for mask in kept)
-        taus = [
-            weighted(outcome.predictors[name][mask], outcome.mean_truth[mask])
-            for outcome, mask in zip(outcomes, kept, strict=True)
-        ]
-        tau = float(np.mean(taus)) if least >= TOP else float("nan")
-        rows.append({"left out": left_out, "encoders": least, "weighted tau": tau})
-    ordered = pd.DataFrame(rows).sort_values("weighted tau", kind="stable")
-    return pd.concat([pd.DataFrame([whole]), ordered], ignore_index=True)
+    outcomes = [one for one in outcomes if len(one.seeds) > 1 and np.isfinite(one.validation).all()]
+    if not outcomes:
+        return float("nan"), float("nan"), float("nan")
+    drawn = np.zeros(_REPLICATES)
+    whole = []
+    for outcome, resample in zip(outcomes, _resamples(outcomes, np.random.default_rng(seed)), strict=True):
+        scores = outcome.predictors[name]
+        for one in range(len(outcome.seeds)):
+            rest = np.delete(outcome.truth, one, axis=1).mean(axis=1)
+            once = outcome.validation[:, one]
+            whole.append((weighted(scores, rest) - weighted(once, rest)) / len(outcome.seeds))
+            ahead = _taus(scores, rest, resample) - _taus(once, rest, resample)
+            drawn += ahead * resample.counts / len(outcome.seeds)
+    low, high = np.quantile(drawn / len(outcomes), (0.025, 0.975))
+    return float(np.sum(whole) / len(outcomes)), float(low), float(high)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,12 @@ _NEEDED = (
     *("metric", "test", "deviation", "seconds", "status"),
 )
 
+COMBINED = ("transrate", "transrate (relative)", "tangent", "loo", "knn", "logme", "h-score")
+"""Predictors that are also tried as the mean of their rank and the static list's."""
+
+EXPECTED = {"frozen": "frozen_test", "finetuned": "test"}
+"""Errors that scores expect, and the columns of fine-tuning that say what came."""
+
 CONSENSUS = ("transrate", "logme", "h-score")
 """Measures whose mean rank is the predictor ``consensus``."""
 
@@ -50,8 +56,8 @@ class DatasetOutcome:
     Attributes
     ----------
     name, metric : str
-    encoders, families : list of str
-        Names and families of the encoders, in the order of all arrays.
+    encoders, families, kinds : list of str
+        Names, families, and ``pretrained`` or ``control``, of the encoders, in the order of all arrays.
     seeds : list of int
     truth : ndarray, shape (n_encoders, n_seeds)
         Test metric, higher is better.
@@ -70,12 +76,16 @@ class DatasetOutcome:
     variants : pandas.DataFrame
         Scores of these encoders under other settings (:mod:`molrate.benchmarking.variants`); empty if there
         are none.
+    expected : pandas.DataFrame
+        By encoder the metric that scores expected, ``frozen expected`` and ``finetuned expected``, and that
+        came, ``frozen`` and ``finetuned``, means over seeds; empty where scores expect nothing.
     """
 
     name: str
     metric: str
     encoders: list[str]
     families: list[str]
+    kinds: list[str]
     seeds: list[int]
     truth: Floats
     validation: Floats
@@ -84,6 +94,7 @@ class DatasetOutcome:
     references: dict[str, float]
     seconds: float
     variants: pd.DataFrame
+    expected: pd.DataFrame
 
     @property
     def mean_truth(self) -> Floats:
@@ -160,6 +171,14 @@ def _add_static_list(outcomes: Sequence[DatasetOutcome]) -> None:
         standing = mean_standing(performance, without=relatives(outcome.name))
         if all(encoder in standing for encoder in outcome.encoders):
             outcome.predictors[STATIC_LIST] = np.array([standing[encoder] for encoder in outcome.encoders])
+            for name in [name for name in COMBINED if name in outcome.predictors]:
+                both = _mean_rank(outcome.predictors, (name, STATIC_LIST))
+                outcome.predictors[f"{name} + {STATIC_LIST}"] = both
+
+
+def _mean_rank(predictors: Mapping[str, Floats], names: Sequence[str]) -> Floats:
+    ranks: Floats = np.mean([rankdata(predictors[name]) for name in names], axis=0)
+    return ranks
 
 
 def _contaminated(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -203,6 +222,7 @@ def _outcome(
         metric,
         encoders,
         encoder_rows["family"].loc[encoders].tolist(),
+        encoder_rows["kind"].loc[encoders].tolist(),
         seeds,
         tested.loc[encoders].to_numpy(),
         (_by_seed(rows, "validation") * sign).reindex(index=encoders, columns=seeds).to_numpy(),
@@ -211,7 +231,22 @@ def _outcome(
         {str(encoder): float(tested.loc[encoder].mean()) for encoder in complete[frozen]},
         float(rows.loc[rows["encoder"].isin(encoders), "seconds"].mean()),
         variants[variants["seed"].isin(seeds) & variants["encoder"].isin(encoders)],
+        _expected(rows[rows["seed"].isin(seeds)], scores, encoders),
     )
+
+
+def _expected(rows: pd.DataFrame, scores: pd.DataFrame, encoders: list[str]) -> pd.DataFrame:
+    """What scores expected of each encoder and seed beside what came, means over seeds."""
+    if not set(EXPECTED) <= set(scores) or not set(EXPECTED.values()) <= set(rows):
+        return pd.DataFrame()
+    keys = ["encoder", "seed"]
+    known = scores.dropna(subset=["frozen"]).drop_duplicates(keys)[[*keys, *EXPECTED]]
+    known = known.rename(columns={name: f"{name} expected" for name in EXPECTED})
+    came = rows[[*keys, *EXPECTED.values()]].rename(
+        columns={column: name for name, column in EXPECTED.items()}
+    )
+    means = came.merge(known, on=keys).groupby("encoder").mean().drop(columns="seed")
+    return means.loc[[name for name in encoders if name in means.index]]
 
 
 def _by_seed(rows: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -257,7 +292,7 @@ def _predictors(scores: pd.DataFrame, encoder_rows: pd.DataFrame, encoders: list
                 negated = form == "value" and lower_is_better
                 predictors[predictor_name(str(measure), form)] = -means if negated else means
     if all(name in predictors for name in CONSENSUS):
-        predictors["consensus"] = np.mean([rankdata(predictors[name]) for name in CONSENSUS], axis=0)
+        predictors["consensus"] = _mean_rank(predictors, CONSENSUS)
     for name, column in BASELINES.items():
         predictors[name] = encoder_rows.loc[encoders, column].to_numpy(dtype=float)
     return predictors

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from molrate.benchmarking.comparison import (
-    DEFAULT_REFERENCE,
-    Evaluation,
-    agreement_of_halves,
-    leave_out,
-)
+from molrate.benchmarking.comparison import DEFAULT_REFERENCE, Evaluation
 from molrate.benchmarking.comparison import evaluate as evaluate_outcomes
 from molrate.benchmarking.curves import time_table
 from molrate.benchmarking.read import DatasetOutcome, read_results
+from molrate.benchmarking.subsets import leave_out
+from molrate.benchmarking.truth import agreement_of_halves
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

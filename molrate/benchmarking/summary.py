@@ -8,19 +8,18 @@ import numpy as np
 import pandas as pd
 
 from molrate.benchmarking.agreement import loss, regret
-from molrate.benchmarking.comparison import (
-    MEAN,
-    RANDOM,
-    Evaluation,
+from molrate.benchmarking.comparison import MEAN, RANDOM, Evaluation, lead_over_one_finetuning
+from molrate.benchmarking.curves import agreement_curves, time_table
+from molrate.benchmarking.expectations import expectation_table
+from molrate.benchmarking.read import DatasetOutcome
+from molrate.benchmarking.subsets import leave_out, subset_table
+from molrate.benchmarking.target_selection import target_selection
+from molrate.benchmarking.truth import (
     agreement_of_halves,
     attainable_tau,
-    leave_out,
     one_finetuning,
     standard_errors_behind,
 )
-from molrate.benchmarking.curves import agreement_curves, time_table
-from molrate.benchmarking.read import DatasetOutcome
-from molrate.benchmarking.target_selection import target_selection
 
 
 def to_markdown(evaluation: Evaluation) -> str:
@@ -32,6 +31,10 @@ def to_markdown(evaluation: Evaluation) -> str:
         ("Datasets", _datasets(outcomes, reference)),
         *((title, _left_out(outcomes, reference, by)) for by, title in _GROUPS.items()),
     ]
+    sections.insert(2, ("Among fewer encoders", _subsets(evaluation)))
+    expected = expectation_table(outcomes)
+    if not expected.empty:
+        sections.insert(4, ("Expected errors and those that came", _expected(expected)))
     curves = agreement_curves(outcomes)
     for setting, title in (("molecules", "Fewer molecules"), ("epsilon squared", "Other distortions")):
         if (curves["setting"] == setting).any():
@@ -85,7 +88,15 @@ def _share(value: float) -> str:
 
 
 def _predictors(evaluation: Evaluation) -> str:
-    columns = ["predictor", "weighted tau", "95 %", f"lead of {evaluation.reference}", "tau", "Pearson"]
+    columns = [
+        "predictor",
+        "weighted tau",
+        "95 %",
+        "of the attainable",
+        f"lead of {evaluation.reference}",
+        "tau",
+        "Pearson",
+    ]
     columns += ["top-3 recall", "regret", "of best of 3"]
     rows = []
     for row in _shown(evaluation.means().set_index("predictor", drop=False)).to_dict("records"):
@@ -95,6 +106,11 @@ def _predictors(evaluation: Evaluation) -> str:
                 row["predictor"],
                 _number(row["weighted tau"]),
                 f"{row['low']:.2f} to {row['high']:.2f}",
+                ""
+                if row["predictor"] == RANDOM
+                else f"{row['share']:.0%}"
+                if np.isfinite(row["share"])
+                else "",
                 "" if row["predictor"] in (evaluation.reference, RANDOM) else lead,
                 _number(row["tau"]),
                 _number(row["pearson"]),
@@ -103,7 +119,18 @@ def _predictors(evaluation: Evaluation) -> str:
                 _share(row["regret of best of 3"]),
             ]
         )
-    return markdown_table(columns, rows) + _left_out_predictors(evaluation)
+    table = markdown_table(columns, rows)
+    return table + _against_one_finetuning(evaluation) + _left_out_predictors(evaluation)
+
+
+def _against_one_finetuning(evaluation: Evaluation) -> str:
+    difference, low, high = lead_over_one_finetuning(evaluation.outcomes, evaluation.reference)
+    if not np.isfinite(difference):
+        return ""
+    return (
+        f"\n\nLead of {evaluation.reference} over fine-tuning every encoder once, of which the validation "
+        f"metric orders them: {difference:.2f} [{low:.2f}, {high:.2f}]."
+    )
 
 
 def _left_out_predictors(evaluation: Evaluation) -> str:
@@ -112,6 +139,30 @@ def _left_out_predictors(evaluation: Evaluation) -> str:
     if not missing:
         return ""
     return f"\n\nNot scored on every dataset and left out: {', '.join(missing)}."
+
+
+def _subsets(evaluation: Evaluation) -> str:
+    shown = _shown(evaluation.means().set_index("predictor")).index.tolist()
+    table = subset_table(evaluation.outcomes, [str(name) for name in shown if name != RANDOM])
+    columns = [str(name) for name in table.columns]
+    rows = [[name, *map(_number, taus)] for name, *taus in table.itertuples(index=False)]
+    return markdown_table(["weighted tau of", *columns[1:]], rows)
+
+
+def _expected(table: pd.DataFrame) -> str:
+    columns = ["dataset", "encoders", "frozen: off by", "tau", "fine-tuned: off by", "tau"]
+    rows = [
+        [
+            row["dataset"],
+            str(row["encoders"]),
+            _share(row["frozen off"]),
+            _number(row["frozen tau"]),
+            _share(row["finetuned off"]),
+            _number(row["finetuned tau"]),
+        ]
+        for row in table.to_dict("records")
+    ]
+    return markdown_table(columns, rows)
 
 
 def _by_dataset(evaluation: Evaluation) -> str:

@@ -1,32 +1,17 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
+from benchmarking.outcomes import outcome, repeated
 
 from molrate.benchmarking.agreement import weighted
-from molrate.benchmarking.comparison import (
-    RANDOM,
-    agreement_of_halves,
+from molrate.benchmarking.comparison import RANDOM, evaluate, lead_over_one_finetuning
+from molrate.benchmarking.read import read_results
+from molrate.benchmarking.truth import (
     attainable_tau,
-    evaluate,
-    leave_out,
-    one_finetuning,
-    standard_errors_behind,
 )
-from molrate.benchmarking.read import DatasetOutcome, read_results
 
 ENCODERS = [f"network-{number}" for number in range(6)]
-
-
-def outcome(name, truth, n_encoders=None, **predictors):
-    n = len(truth)
-    encoders = [f"e{number}" for number in range(n)]
-    values = {key: np.asarray(value, dtype=float) for key, value in predictors.items()}
-    truth = np.asarray(truth, dtype=float)[:, None]
-    return DatasetOutcome(
-        name, "auroc", encoders, ["f"] * n, [0], truth, truth, truth[:, 0], values, {}, 1.0, pd.DataFrame()
-    )
 
 
 def test_good_and_bad_predictors_are_told_apart(results):
@@ -92,43 +77,6 @@ def test_a_random_order_stands_for_what_chance_gives(results):
     assert -1 <= row["low"] < -0.3 < 0.3 < row["high"] <= 1
 
 
-def test_halves_of_the_seeds_agree_or_not(results):
-    dataset = read_results(results)[0]
-    assert agreement_of_halves(dataset) == pytest.approx(1)
-    noisy = dataset.truth.copy()
-    noisy[:, 1] = noisy[::-1, 0]
-    assert agreement_of_halves(replace(dataset, truth=noisy)) < -0.9
-    assert np.isnan(agreement_of_halves(replace(dataset, truth=dataset.truth[:, :1])))
-
-
-def test_leaving_out(results):
-    table = leave_out(read_results(results), "transrate", "encoders")
-    assert table["left out"].tolist()[0] == "nothing"
-    assert sorted(table["left out"][1:]) == ENCODERS
-    assert table["encoders"].tolist() == [6, 5, 5, 5, 5, 5, 5]
-    np.testing.assert_allclose(table["weighted tau"], 1)
-    families = leave_out(read_results(results), "transrate", "families")["weighted tau"]
-    assert families[0] == pytest.approx(1)
-    assert np.isnan(families[1:]).all()
-
-
-def test_leaving_out_the_one_that_made_the_order():
-    score = [9, 3, 2, 1, 0]
-    table = leave_out([outcome("a", [9, 0, 1, 2, 3], score=score)], "score", "encoders")
-    assert table["left out"].iloc[1] == "e0"
-    assert table["weighted tau"].iloc[1] == pytest.approx(-1)
-
-
-def test_no_mean_over_datasets_that_keep_too_few():
-    small, large = (
-        outcome("s", np.arange(3.0), score=np.arange(3.0)),
-        outcome("l", np.arange(6.0), score=np.ones(6)),
-    )
-    table = leave_out([small, large], "score", "encoders").set_index("left out")
-    assert np.isnan(table.loc["e0", "weighted tau"])
-    assert table.loc["e5", "weighted tau"] == pytest.approx(0.5)
-
-
 def test_random_orders_are_the_same_in_all_datasets():
     """Size orders every dataset alike: so do the orders it is compared with."""
     same = [outcome(name, np.arange(8.0), score=np.arange(8.0)) for name in "abcd"]
@@ -137,45 +85,21 @@ def test_random_orders_are_the_same_in_all_datasets():
     assert several["low"] == pytest.approx(single["low"], abs=0.05)
 
 
-def repeated(truth, validation=None):
-    """Outcome of several seeds, the columns of `truth`."""
-    truth = np.asarray(truth, dtype=float)
-    validation = truth if validation is None else np.asarray(validation, dtype=float)
-    seeds = list(range(truth.shape[1]))
-    return replace(outcome("a", truth[:, 0], x=truth[:, 0]), truth=truth, validation=validation, seeds=seeds)
+def test_the_share_of_what_can_be_attained(results):
+    outcomes = read_results(results)
+    share = evaluate(outcomes).means().set_index("predictor")["share"]
+    attainable = np.mean([attainable_tau(one) for one in outcomes])
+    assert share["transrate"] == pytest.approx(1 / attainable)
+    assert np.isnan(evaluate([outcome("a", [1, 2, 3], x=[1, 2, 3])]).means()["share"].iloc[0])
 
 
-def test_attainable_agreement_falls_with_the_noise_of_the_truth():
-    means = np.linspace(0.6, 0.9, 8)[:, None]
-    noise = np.random.default_rng(0).standard_normal((8, 3))
-    taus = [attainable_tau(repeated(means + scale * noise)) for scale in (0, 0.02, 0.2)]
-    assert taus[0] == pytest.approx(1)
-    assert taus[0] > taus[1] > taus[2] > 0
-    assert np.isnan(attainable_tau(repeated(means)))
-
-
-def test_attainable_agreement_is_what_a_repetition_of_the_study_reaches():
-    generator = np.random.default_rng(1)
-    means = np.linspace(0.6, 0.9, 10)[:, None]
-    found, stated = [], []
-    for _ in range(150):
-        first, second = means + 0.05 * generator.standard_normal((2, 10, 3))
-        found.append(weighted(means[:, 0], first.mean(axis=1)))
-        stated.append(attainable_tau(repeated(second)))
-    # The means of the rows stand for the true ones and are a little further apart than these.
-    assert np.mean(stated) == pytest.approx(np.mean(found), abs=0.06)
-
-
-def test_one_finetuning_is_judged_by_the_other_seeds():
-    truth = [[0.9, 0.9], [0.8, 0.8], [0.7, 0.7]]
-    assert one_finetuning(repeated(truth)) == pytest.approx((1, 0))
-    tau, lost = one_finetuning(repeated(truth, [[0.1, 0.1], [0.2, 0.2], [0.3, 0.3]]))
-    assert (tau, lost) == pytest.approx((-1, 2 / 9))
-    assert np.isnan(one_finetuning(repeated(truth, np.full((3, 2), np.nan)))).all()
-
-
-def test_a_choice_is_behind_by_paired_standard_errors():
-    # Differences of 0.1, 0.2 and 0.3: a mean of 0.2, and a standard error of 0.1 / sqrt(3).
-    trial = repeated([[0.9, 0.9, 0.9], [0.8, 0.7, 0.6]])
-    assert standard_errors_behind(np.array([0, 1]), trial) == pytest.approx(0.2 / (0.1 / np.sqrt(3)))
-    assert standard_errors_behind(np.array([1, 0]), trial) == 0
+def test_a_score_is_compared_with_one_finetuning():
+    truth = np.linspace(0.6, 0.9, 8)[:, None] + np.zeros((8, 3))
+    reversed_once = repeated(truth, validation=-truth)
+    ahead, low, high = lead_over_one_finetuning([reversed_once], "x")
+    assert (ahead, low, high) == pytest.approx((2, 2, 2))
+    assert lead_over_one_finetuning([repeated(truth)], "x") == pytest.approx((0, 0, 0))
+    noise = 0.2 * np.random.default_rng(0).standard_normal((2, 8, 3))
+    ahead, low, high = lead_over_one_finetuning([repeated(truth + noise[0], truth + noise[1])], "x")
+    assert low < ahead < high
+    assert np.isnan(lead_over_one_finetuning([outcome("a", [1, 2, 3], x=[1, 2, 3])], "x")).all()

@@ -96,3 +96,14 @@ def test_the_consensus_is_a_mean_rank(results):
 def test_no_results(tmp_path):
     with pytest.raises(InputError, match="no results of molrate benchmark"):
         read_results(tmp_path)
+
+
+def test_the_static_list_is_also_tried_with_a_measure(results):
+    paths = list((results / "scores").glob("*.csv"))
+    for path in paths:
+        frame = pd.read_csv(path)
+        frame["measure"] = frame["measure"].replace("reversed", "loo")
+        frame.to_csv(path, index=False)
+    predictors = read_results(results)[0].predictors
+    np.testing.assert_allclose(predictors["transrate + static list"], np.arange(1.0, 7))
+    np.testing.assert_allclose(predictors["loo + static list"], np.full(6, 3.5))

@@ -1,28 +1,16 @@
-import numpy as np
-import pandas as pd
-import pytest
+from dataclasses import replace
 
-from molrate.benchmarking.read import DatasetOutcome, read_results
+import numpy as np
+import pytest
+from benchmarking.outcomes import outcome as results_of
+
+from molrate.benchmarking.read import read_results
 from molrate.benchmarking.target_selection import target_selection
 
 
 def outcome(name, encoders, skill, **predictors):
-    values = {key: np.asarray(value, dtype=float) for key, value in predictors.items()}
-    truth, n = np.asarray(skill, dtype=float), len(encoders)
-    return DatasetOutcome(
-        name,
-        "auroc",
-        encoders,
-        ["f"] * n,
-        [0],
-        truth[:, None],
-        truth[:, None],
-        truth,
-        values,
-        {},
-        1.0,
-        pd.DataFrame(),
-    )
+    """Results of named encoders."""
+    return replace(results_of(name, skill, **predictors), encoders=encoders)
 
 
 def test_an_encoders_targets_are_ordered():
