@@ -63,8 +63,8 @@ def benchmark(
     jobs : int
         Fine-tunings at a time, each on one core.
     device : str
-    part : {"all", "scores", "finetuning"}
-        Do only the one, where the other is done elsewhere.
+    part : {"all", "scores", "variants", "finetuning"}
+        Do only the one, where the others are done elsewhere.
     positive, censored : str, optional
         As for :func:`molrate.score`.
 

@@ -107,6 +107,7 @@ def read_results(
     datasets: Sequence[str] = (),
     split: str = "random",
     exclude_contaminated: bool = False,
+    scored: str | Path | None = None,
 ) -> list[DatasetOutcome]:
     """Read the results that ``molrate benchmark`` wrote.
 
@@ -125,6 +126,8 @@ def read_results(
     exclude_contaminated : bool
         Leave out of each dataset the encoders whose cards say that they have seen its labels, and those of
         which nobody can say.
+    scored : str or pathlib.Path, optional
+        Another folder that scores are read from; encoders that have none there do not count.
 
     Raises
     ------
@@ -134,7 +137,7 @@ def read_results(
     folder = shipped(EVIDENCE) if folder is None else Path(folder)
     try:
         rows = _read(folder / FINETUNING)
-        scores = _read_all(folder / SCORES)
+        scores = _read_all((folder if scored is None else Path(scored)) / SCORES)
         variants = _read_all(folder / VARIANTS)
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise InputError(f"{folder}: no results of molrate benchmark: {error}") from error
@@ -148,24 +151,32 @@ def read_results(
     unknown = [name for name in datasets if name not in known]
     if unknown:
         raise InputError(f"{folder}: no {split} split of {', '.join(unknown)}; it has {', '.join(known)}")
+    truths = {name: _truth(_of(rows, name, split)) for name in known}
     outcomes = []
     for name in dict.fromkeys(datasets) or known:
-        outcome = _outcome(name, *(_of(frame, name, split) for frame in (rows, scores, variants)))
+        truth, scores_here = truths[name], _of(scores, name, split)
+        if scored is not None:
+            truth = truth[truth.index.isin(scores_here["encoder"])]
+        outcome = _outcome(name, truth, _of(rows, name, split), scores_here, _of(variants, name, split))
         if outcome is not None:
             outcomes.append(outcome)
     if not outcomes:
         raise InputError(
             f"{folder}: no dataset has {TOP} encoders that were fine-tuned under every seed ({split} split)"
         )
-    _add_static_list(outcomes)
+    _add_static_list(outcomes, truths, set(rows.loc[rows["frozen"], "encoder"]))
     return outcomes
 
 
-def _add_static_list(outcomes: Sequence[DatasetOutcome]) -> None:
-    """Predict each dataset by how the encoders did on the others, without a look at its data."""
+def _add_static_list(
+    outcomes: Sequence[DatasetOutcome], truths: Mapping[str, pd.DataFrame], frozen: set[str]
+) -> None:
+    """Predict each dataset by how the encoders did on all others, without a look at its data."""
     performance = {
-        outcome.name: dict(zip(outcome.encoders, outcome.mean_truth.tolist(), strict=True))
-        for outcome in outcomes
+        name: {
+            str(encoder): float(mean) for encoder, mean in truth.mean(axis=1).items() if encoder not in frozen
+        }
+        for name, truth in truths.items()
     }
     for outcome in outcomes:
         standing = mean_standing(performance, without=relatives(outcome.name))
@@ -203,32 +214,37 @@ def _of(frame: pd.DataFrame, dataset: str, split: str) -> pd.DataFrame:
     return frame[(frame["dataset"] == dataset) & (frame["split"] == split)]
 
 
+def _sign(rows: pd.DataFrame) -> float:
+    return 1.0 if HIGHER_IS_BETTER[str(rows["metric"].iloc[0])] else -1.0
+
+
+def _truth(rows: pd.DataFrame) -> pd.DataFrame:
+    """Test metric, higher is better, by encoder and seed, of the largest table without a gap."""
+    tested = _by_seed(rows, "test") * _sign(rows)
+    return tested[_finished_seeds(tested)].dropna()
+
+
 def _outcome(
-    name: str, rows: pd.DataFrame, scores: pd.DataFrame, variants: pd.DataFrame
+    name: str, truth: pd.DataFrame, rows: pd.DataFrame, scores: pd.DataFrame, variants: pd.DataFrame
 ) -> DatasetOutcome | None:
-    metric = str(rows["metric"].iloc[0])
-    sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
-    tested = _by_seed(rows, "test") * sign
-    tested = tested[_finished_seeds(tested)]
     encoder_rows: pd.DataFrame = rows.groupby("encoder").first()
-    complete = tested.dropna().index
-    frozen = encoder_rows["frozen"].loc[complete].to_numpy(dtype=bool)
-    encoders = [str(encoder) for encoder in complete[~frozen]]
+    frozen = encoder_rows["frozen"].loc[truth.index].to_numpy(dtype=bool)
+    encoders = [str(encoder) for encoder in truth.index[~frozen]]
     if len(encoders) < TOP:
         return None
-    seeds = [int(seed) for seed in tested.columns]
+    seeds = [int(seed) for seed in truth.columns]
     return DatasetOutcome(
         name,
-        metric,
+        str(rows["metric"].iloc[0]),
         encoders,
         encoder_rows["family"].loc[encoders].tolist(),
         encoder_rows["kind"].loc[encoders].tolist(),
         seeds,
-        tested.loc[encoders].to_numpy(),
-        (_by_seed(rows, "validation") * sign).reindex(index=encoders, columns=seeds).to_numpy(),
+        truth.loc[encoders].to_numpy(),
+        (_by_seed(rows, "validation") * _sign(rows)).reindex(index=encoders, columns=seeds).to_numpy(),
         _skill(rows[rows["seed"].isin(seeds)], encoders),
         _predictors(scores[scores["seed"].isin(seeds)], encoder_rows, encoders),
-        {str(encoder): float(tested.loc[encoder].mean()) for encoder in complete[frozen]},
+        {str(encoder): float(truth.loc[encoder].mean()) for encoder in truth.index[frozen]},
         float(rows.loc[rows["encoder"].isin(encoders), "seconds"].mean()),
         variants[variants["seed"].isin(seeds) & variants["encoder"].isin(encoders)],
         _expected(rows[rows["seed"].isin(seeds)], scores, encoders),

@@ -330,8 +330,8 @@ def run_benchmark(
         Number of fine-tunings that run at the same time, each on one core.
     device : str
         Is in the rows: where a cell was trained may differ from cell to cell.
-    part : {"all", "scores", "finetuning"}
-        Only the one, where the other is computed elsewhere or is there.
+    part : {"all", "scores", "variants", "finetuning"}
+        Only the one, where the others are computed elsewhere or are there.
     positive, censored : str, optional
         As for :func:`molrate.load_dataset`.
 
@@ -404,8 +404,9 @@ def _run_missing(
         block = _Block(folder, source, split, seed, Path(table.source).name)
         try:
             _data_of(source, split, seed)
-            if part != "finetuning":
+            if part in ("all", "scores"):
                 block.write_scores(encoders, measures)
+            if part in ("all", "variants"):
                 block.write_variants(encoders)
         except SplitError as error:
             logger.error("%s: %s", dataset, error)
@@ -413,7 +414,7 @@ def _run_missing(
             continue
         cells += [(Cell(dataset, split, seed, name), source) for name in encoders]
     missing = [(cell, source) for cell, source in cells if cell not in finished]
-    if part == "scores":
+    if part not in ("all", "finetuning"):
         return
     logger.info("%d of %d fine-tunings to do", len(missing), len(cells))
     run = delayed(Carrying(run_cell))

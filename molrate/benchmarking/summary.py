@@ -77,7 +77,7 @@ def _number(value: float, decimals: int = 2) -> str:
     return "" if not np.isfinite(value) else f"{value:.{decimals}f}"
 
 
-def _shown(table: pd.DataFrame) -> pd.DataFrame:
+def main_forms(table: pd.DataFrame) -> pd.DataFrame:
     """Predictors by excess, and all forms of TransRate; the file of the table has the other forms."""
     names = table.index.astype(str)
     return table[~names.str.endswith(")") | names.str.startswith("transrate (")]
@@ -99,7 +99,7 @@ def _predictors(evaluation: Evaluation) -> str:
     ]
     columns += ["top-3 recall", "regret", "of best of 3"]
     rows = []
-    for row in _shown(evaluation.means().set_index("predictor", drop=False)).to_dict("records"):
+    for row in main_forms(evaluation.means().set_index("predictor", drop=False)).to_dict("records"):
         lead = f"{row['lead']:.2f} [{row['lead_low']:.2f}, {row['lead_high']:.2f}]"
         rows.append(
             [
@@ -142,7 +142,7 @@ def _left_out_predictors(evaluation: Evaluation) -> str:
 
 
 def _subsets(evaluation: Evaluation) -> str:
-    shown = _shown(evaluation.means().set_index("predictor")).index.tolist()
+    shown = main_forms(evaluation.means().set_index("predictor")).index.tolist()
     table = subset_table(evaluation.outcomes, [str(name) for name in shown if name != RANDOM])
     columns = [str(name) for name in table.columns]
     rows = [[name, *map(_number, taus)] for name, *taus in table.itertuples(index=False)]
@@ -166,7 +166,7 @@ def _expected(table: pd.DataFrame) -> str:
 
 
 def _by_dataset(evaluation: Evaluation) -> str:
-    wide = _shown(evaluation.by_dataset("weighted tau"))
+    wide = main_forms(evaluation.by_dataset("weighted tau"))
     names = [str(name) for name in wide.columns if name != MEAN]
     rows = [[str(name), *(_number(row[dataset]) for dataset in names)] for name, row in wide.iterrows()]
     return markdown_table(["predictor", *names], rows)

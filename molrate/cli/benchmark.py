@@ -14,9 +14,11 @@ from molrate.cli.options import (
     jobs_option,
     logging_options,
     output_option,
+    refuse_given,
     target_options,
     training_config,
     training_options,
+    was_given,
 )
 from molrate.cli.signals import resumable
 from molrate.errors import PARTIAL_EXIT_CODE
@@ -25,6 +27,7 @@ _EXAMPLES = examples(
     "molrate benchmark freesolv esol -o results/",
     "molrate benchmark my.csv -t logP -e grover-base-chembl -e ecfp4 -o results/",
     "molrate benchmark esol --split random --split scaffold -o results/",
+    "molrate benchmark --study --measure my-measure -o standing/",
 )
 
 
@@ -33,7 +36,7 @@ _EXAMPLES = examples(
     short_help="Fine-tune a grid of encoders and datasets beside their scores.",
     epilog=_EXAMPLES,
 )
-@click.argument("datasets", metavar="DATASET...", nargs=-1, required=True)
+@click.argument("datasets", metavar="[DATASET...]", nargs=-1)
 @encoder_option("encoders", "Fine-tune this encoder; by default all that need no download", many=True)
 @target_options(task=False)
 @output_option(
@@ -41,7 +44,6 @@ _EXAMPLES = examples(
 )
 @click.option(
     "--split",
-    "splits",
     multiple=True,
     type=click.Choice(["random", "scaffold"]),
     default=["random"],
@@ -68,10 +70,17 @@ _EXAMPLES = examples(
 )
 @click.option(
     "--part",
-    type=click.Choice(["all", "scores", "finetuning"]),
+    type=click.Choice(["all", "scores", "variants", "finetuning"]),
     default="all",
     show_default=True,
-    help="Do only the scores or only the fine-tuning, where the other is done elsewhere.",
+    help="Do only the scores, the scores under other settings, or the fine-tuning, where the others are done "
+    "elsewhere.",
+)
+@click.option(
+    "--study",
+    is_flag=True,
+    help="Fine-tune nothing: score the encoders of the study that ships with molrate, and those given, and "
+    "say where these and the measures given would stand in it.",
 )
 @training_options()
 @jobs_option(1)
@@ -84,10 +93,11 @@ def command(
     positive: str | None,
     censored: str | None,
     output: Path,
-    splits: tuple[str, ...],
+    split: tuple[str, ...],
     seeds: int,
     measures: tuple[str, ...],
     part: str,
+    study: bool,
     training: dict[str, Any],
     jobs: int,
     device: str,
@@ -95,19 +105,30 @@ def command(
     """Fine-tune every encoder on every DATASET, and score it on the same training molecules.
 
     Rows are written as they finish; the same command given again does only what is missing.
+
+    With --study, DATASETs are those of the study; by default all of them that molrate has a card of.
     """
     from molrate.benchmarking.run import run_benchmark
     from molrate.files.output import choose_destination
     from molrate.ranking.molecules import default_encoders
 
     choose_destination(output, folder=True)
+    if study:
+        refuse_given(
+            ("split", "seeds", "part", "jobs", "positive", "censored", *training),
+            "has no meaning with --study, which fine-tunes nothing",
+        )
+        _stand_in_study(datasets, encoders, target, output, measures, device)
+        return
+    if not datasets:
+        raise click.UsageError("Missing argument 'DATASET...'.")
     outcomes = run_benchmark(
         datasets,
         encoders or default_encoders(),
         output,
         training_config(training),
         target=target or None,
-        splits=splits,
+        splits=split,
         seeds=range(seeds),
         measures=measures,
         n_jobs=jobs,
@@ -123,3 +144,26 @@ def command(
             click.echo(outcome.describe())
     if n_failed:
         raise click.exceptions.Exit(PARTIAL_EXIT_CODE)
+
+
+def _stand_in_study(
+    datasets: tuple[str, ...],
+    encoders: tuple[str, ...],
+    target: tuple[str, ...],
+    output: Path,
+    measures: tuple[str, ...],
+    device: str,
+) -> None:
+    from molrate.benchmarking.standing import stand_in_study
+    from molrate.files.output import print_result
+
+    with resumable("the same command"):
+        standing = stand_in_study(
+            output,
+            encoders,
+            measures if was_given("measures") else (),
+            datasets,
+            target=target or None,
+            device=device,
+        )
+    print_result(standing.to_markdown())
