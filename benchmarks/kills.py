@@ -4,9 +4,10 @@
     OMP_NUM_THREADS=1 python benchmarks/kills.py 100 pretrain download
 
 Kills are shared out among the commands: screen and embed into a folder, embed and score into a file (with a
-cache that every run finds as the last one left it), finetune, pretrain, and a download from a server of this
-machine. Each run is a process of its own that SIGKILL ends after a random time; the same command follows, on
-what is left. When one comes to its end before it is killed, its result is compared, and all begins anew.
+cache that every run finds as the last one left it), finetune, select, pretrain, and a download from a
+server of this machine. Each run is a process of its own that SIGKILL ends after a random time; the same
+command follows, on what is left. When one comes to its end before it is killed, its result is compared, and
+all begins anew.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from zipfile import ZipFile
 
 # Loaded once, so that children start at once.
 import lightning  # noqa: F401
@@ -74,6 +76,19 @@ def ranking(folder):
     return pd.read_csv(folder / "out.csv", dtype=str).drop(columns="seconds", errors="ignore").to_csv()
 
 
+def selection(folder):
+    """A leaderboard and a model without times."""
+    board = pd.read_csv(folder / "leaderboard.csv", dtype=str).drop(columns=["seconds", "mebibytes"])
+    record = json.loads((folder / "model.json").read_text())
+    tensors = files(folder, "training.smi", *(path.name for path in sorted(folder.glob("*.safetensors"))))
+    # A file of skops has dates and names of its arrays that no two writings share.
+    arrays = {
+        path.name: sorted(part.CRC for part in ZipFile(path).infolist() if part.filename.endswith(".npy"))
+        for path in sorted(folder.glob("*.skops"))
+    }
+    return board.to_csv(), record["metrics"], record["calibration"], tensors, arrays
+
+
 def weights(folder):
     """Weights without the times beside them."""
     return {name: value.tobytes() for name, value in load_file(folder / "model.safetensors").items()}
@@ -110,6 +125,10 @@ def commands(folder, server):
                 "OUT",
             ],
             model,
+        ),
+        "select": (
+            ["select", table, "--target", "y", *encoder, "--max-jobs", "6", "-o", "OUT"],
+            selection,
         ),
         "pretrain": (["pretrain", library, "--config", str(folder / "c.toml"), "-o", "OUT"], weights),
         "download": (f"http://127.0.0.1:{server.server_address[1]}/weights.bin", None),
