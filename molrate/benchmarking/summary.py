@@ -12,6 +12,7 @@ from molrate.benchmarking.comparison import MEAN, RANDOM, Evaluation, lead_over_
 from molrate.benchmarking.curves import agreement_curves, time_table
 from molrate.benchmarking.expectations import expectation_table
 from molrate.benchmarking.read import DatasetOutcome
+from molrate.benchmarking.shortlists import shortlist_table
 from molrate.benchmarking.subsets import leave_out, subset_table
 from molrate.benchmarking.target_selection import target_selection
 from molrate.benchmarking.truth import (
@@ -32,9 +33,12 @@ def to_markdown(evaluation: Evaluation) -> str:
         *((title, _left_out(outcomes, reference, by)) for by, title in _GROUPS.items()),
     ]
     sections.insert(2, ("Among fewer encoders", _subsets(evaluation)))
+    shortlists = shortlist_table(outcomes, _main_predictors(evaluation))
+    if not shortlists.empty:
+        sections.insert(3, ("Regret when the first of an order are fine-tuned", _shortlists(shortlists)))
     expected = expectation_table(outcomes)
     if not expected.empty:
-        sections.insert(4, ("Expected errors and those that came", _expected(expected)))
+        sections.insert(-2, ("Expected errors and those that came", _expected(expected)))
     curves = agreement_curves(outcomes)
     for setting, title in (("molecules", "Fewer molecules"), ("epsilon squared", "Other distortions")):
         if (curves["setting"] == setting).any():
@@ -142,11 +146,22 @@ def _left_out_predictors(evaluation: Evaluation) -> str:
 
 
 def _subsets(evaluation: Evaluation) -> str:
-    shown = main_forms(evaluation.means().set_index("predictor")).index.tolist()
-    table = subset_table(evaluation.outcomes, [str(name) for name in shown if name != RANDOM])
+    table = subset_table(evaluation.outcomes, _main_predictors(evaluation))
     columns = [str(name) for name in table.columns]
     rows = [[name, *map(_number, taus)] for name, *taus in table.itertuples(index=False)]
     return markdown_table(["weighted tau of", *columns[1:]], rows)
+
+
+def _main_predictors(evaluation: Evaluation) -> list[str]:
+    shown = main_forms(evaluation.means().set_index("predictor")).index.tolist()
+    return [str(name) for name in shown if name != RANDOM]
+
+
+def _shortlists(table: pd.DataFrame) -> str:
+    lengths = [str(name) for name in table.columns[1:]]
+    rows = [[str(name), *map(_share, regrets)] for name, *regrets in table.itertuples(index=False)]
+    text = markdown_table(["order by, so many fine-tuned", *lengths], rows)
+    return f"{text}\n\nValidation under one seed keeps one of them; its regret is that of the other seeds."
 
 
 def _expected(table: pd.DataFrame) -> str:

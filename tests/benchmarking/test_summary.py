@@ -13,7 +13,7 @@ def test_every_row_of_a_table_has_its_columns(results):
     text = to_markdown(evaluate(read_results(results)))
     assert text.startswith("24 fine-tunings (0.7 hours) of 6 encoders on a, r")
     tables = re.findall(r"(?:^\|.*\n?)+", text, flags=re.MULTILINE)
-    assert len(tables) == 9
+    assert len(tables) == 10
     for table in tables:
         assert len({line.count("|") for line in table.strip().split("\n")}) == 1
     assert "| transrate | 1.00 | " in text

@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+from benchmarking.outcomes import outcome, repeated
+
+from molrate.benchmarking.comparison import RANDOM
+from molrate.benchmarking.shortlists import shortlist_table
+
+TRUTH = np.array([[0.9, 0.9], [0.8, 0.8], [0.6, 0.6], [0.5, 0.5]])
+
+
+def row(one, name, lengths=(1, 2, 4)):
+    return shortlist_table([one], [name], lengths).set_index("predictor").loc[name].tolist()
+
+
+def test_what_is_not_on_the_list_is_lost():
+    one = repeated(TRUTH, order=[2, 3, 4, 1])
+    assert row(one, "order") == pytest.approx([0.3 / 0.9, 0.1 / 0.9, 0])
+    assert row(one, "x") == [0, 0, 0]
+
+
+def test_validation_keeps_one_and_the_other_seeds_judge_it():
+    # In the first seed validation prefers the worst; in the second it is right.
+    one = repeated(TRUTH, [[0, 3], [1, 2], [2, 1], [3, 0]])
+    assert row(one, "x") == pytest.approx([0, 0.05 / 0.9, 0.2 / 0.9])
+
+
+def test_a_random_order_loses_what_a_random_choice_does():
+    one = repeated(TRUTH)
+    table = shortlist_table([one], [], (1, 4)).set_index("predictor").loc[RANDOM]
+    assert table[1] == pytest.approx(np.mean((0.9 - TRUTH[:, 0]) / 0.9), abs=0.04)
+    assert table[4] == pytest.approx(0)
+
+
+def test_one_seed_says_nothing():
+    assert shortlist_table([outcome("a", [1, 2, 3], x=[1, 2, 3])], ["x"]).empty
