@@ -14,9 +14,9 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from molrate.benchmarking.agreement import loss, weighted
+from molrate.benchmarking.agreement import RANDOM, loss, weighted
 from molrate.benchmarking.cells import FINETUNING
-from molrate.benchmarking.comparison import RANDOM, evaluate
+from molrate.benchmarking.comparison import KEPT, evaluate
 from molrate.benchmarking.curves import agreement_curves, time_table
 from molrate.benchmarking.read import read_results
 from molrate.benchmarking.subsets import leave_out
@@ -89,6 +89,7 @@ def means(evaluation):
             pearson=f"{row['pearson']:.2f}",
             regret=share(row["regret"]),
             of_three=share(row["regret of best of 3"]),
+            kept=share(row[KEPT]),
         )
         for row in evaluation.means().to_dict("records")
     }
@@ -101,8 +102,10 @@ def predictors(overall, paper, new):
     for name in SHOWN:
         mean = overall[name]
         lead = "" if name in (TRANSRATE, RANDOM) else mean.lead
-        rows.append([name, mean.interval, paper[name].tau, new[name].tau, lead, mean.regret, mean.of_three])
-    return markdown_table([*columns, "lead of TransRate, 95 %", "regret", "best of first 3"], rows)
+        losses = [mean.regret, mean.of_three, mean.kept]
+        rows.append([name, mean.interval, paper[name].tau, new[name].tau, lead, *losses])
+    columns += ["lead of TransRate, 95 %", "regret", "best of first 3", "kept of 3"]
+    return markdown_table(columns, rows)
 
 
 def by_dataset(evaluation):

@@ -12,6 +12,7 @@ from scipy.stats import kendalltau, pearsonr, weightedtau
 Floats = npt.NDArray[np.float64]
 
 TOP = 3
+RANDOM = "random order"
 
 
 def pearson(scores: Floats, truth: Floats) -> float:

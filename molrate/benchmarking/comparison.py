@@ -10,15 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from molrate.benchmarking.agreement import EXPECTED_OF_TIES, METRICS, Floats, weighted, weighted_rows
+from molrate.benchmarking.agreement import EXPECTED_OF_TIES, METRICS, RANDOM, Floats, weighted, weighted_rows
 from molrate.benchmarking.read import DatasetOutcome
+from molrate.benchmarking.shortlists import kept_regret
 from molrate.benchmarking.truth import attainable_tau
 
-RANDOM = "random order"
 MEAN = "mean"
+KEPT = "regret of kept of 3"
 DEFAULT_REFERENCE = "transrate"
 
 _REPLICATES = 2000
+_ORDERS_TUNED = 200
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Evaluation:
         interval over encoders and datasets (for ``random order``, the bounds within which 95 % of such
         orders lie), and ``lead`` with ``lead_low`` and ``lead_high``: how far the reference's weighted tau
         is above the predictor's on the same draws. ``share`` is the weighted tau as a share of the attainable
-        one, over the datasets with several seeds.
+        one, over the datasets with several seeds. ``regret of best of 3`` is that of the best in truth;
+        ``regret of kept of 3`` that of the one which validation keeps.
     outcomes : list of DatasetOutcome
     reference : str
         Predictor with which the others are compared.
@@ -74,7 +77,8 @@ def evaluate(
     reference = reference if reference in names else names[0]
     resamples = list(_resamples(outcomes, np.random.default_rng(seed)))
     replicates = {name: _replicates(outcomes, name, resamples) for name in names}
-    rows = [row for name in names for row in _rows(outcomes, name)]
+    attainable = np.array([attainable_tau(outcome) for outcome in outcomes])
+    rows = [row for name in names for row in _rows(outcomes, name, attainable)]
     for row in rows:
         if row["dataset"] == MEAN:
             taus = replicates[row["predictor"]]
@@ -91,23 +95,23 @@ def _all_encoders(outcomes: Sequence[DatasetOutcome]) -> list[str]:
     return sorted({name for outcome in outcomes for name in outcome.encoders})
 
 
-def _rows(outcomes: Sequence[DatasetOutcome], name: str) -> list[dict[str, Any]]:
+def _rows(outcomes: Sequence[DatasetOutcome], name: str, attainable: Floats) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [
         {"predictor": name, "dataset": outcome.name, "encoders": len(outcome.encoders)}
         | {key: metric(outcome.predictors[name], outcome.mean_truth) for key, metric in METRICS.items()}
+        | {KEPT: kept_regret(outcome, outcome.predictors[name])}
         for outcome in outcomes
     ]
-    means = {key: float(np.mean([row[key] for row in rows])) for key in METRICS}
-    means["share"] = _share_of_attainable(outcomes, [row["weighted tau"] for row in rows])
+    means = {key: float(np.mean([row[key] for row in rows])) for key in (*METRICS, KEPT)}
+    means["share"] = _share_of_attainable(np.array([row["weighted tau"] for row in rows]), attainable)
     least = min(len(outcome.encoders) for outcome in outcomes)
     return [*rows, {"predictor": name, "dataset": MEAN, "encoders": least, **means}]
 
 
-def _share_of_attainable(outcomes: Sequence[DatasetOutcome], taus: Sequence[float]) -> float:
+def _share_of_attainable(taus: Floats, attainable: Floats) -> float:
     """NaN where no dataset has several seeds."""
-    attainable = np.array([attainable_tau(outcome) for outcome in outcomes])
     known = np.isfinite(attainable)
-    return float(np.array(taus)[known].mean() / attainable[known].mean()) if known.any() else float("nan")
+    return float(taus[known].mean() / attainable[known].mean()) if known.any() else float("nan")
 
 
 def _random_rows(outcomes: Sequence[DatasetOutcome], seed: int) -> list[dict[str, Any]]:
@@ -126,8 +130,10 @@ def _random_rows(outcomes: Sequence[DatasetOutcome], seed: int) -> list[dict[str
         taus += weighted_rows(orders[:, columns], np.tile(truth, (_REPLICATES, 1))) / len(outcomes)
         expected = dict.fromkeys(METRICS, 0.0)
         expected |= {key: METRICS[key](np.zeros(n), truth) for key in EXPECTED_OF_TIES}
+        drawn = orders[:_ORDERS_TUNED, columns]
+        expected[KEPT] = float(np.mean([kept_regret(outcome, order) for order in drawn]))
         rows.append({"predictor": RANDOM, "dataset": outcome.name, "encoders": n, **expected})
-    means = {key: float(np.mean([row[key] for row in rows])) for key in METRICS}
+    means = {key: float(np.mean([row[key] for row in rows])) for key in (*METRICS, KEPT)}
     means["encoders"] = min(row["encoders"] for row in rows)
     low, high = np.quantile(taus, (0.025, 0.975))
     return [*rows, {"predictor": RANDOM, "dataset": MEAN, **means, "low": low, "high": high}]

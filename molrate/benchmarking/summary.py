@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from molrate.benchmarking.agreement import loss, regret
-from molrate.benchmarking.comparison import MEAN, RANDOM, Evaluation, lead_over_one_finetuning
+from molrate.benchmarking.agreement import RANDOM, loss, regret
+from molrate.benchmarking.comparison import KEPT, MEAN, Evaluation, lead_over_one_finetuning
 from molrate.benchmarking.curves import agreement_curves, time_table
 from molrate.benchmarking.expectations import expectation_table
 from molrate.benchmarking.read import DatasetOutcome
@@ -101,7 +101,7 @@ def _predictors(evaluation: Evaluation) -> str:
         "tau",
         "Pearson",
     ]
-    columns += ["top-3 recall", "regret", "of best of 3"]
+    columns += ["top-3 recall", "regret", "of best of 3", "of kept of 3"]
     rows = []
     for row in main_forms(evaluation.means().set_index("predictor", drop=False)).to_dict("records"):
         lead = f"{row['lead']:.2f} [{row['lead_low']:.2f}, {row['lead_high']:.2f}]"
@@ -121,6 +121,7 @@ def _predictors(evaluation: Evaluation) -> str:
                 _number(row["top-3 recall"]),
                 _share(row["regret"]),
                 _share(row["regret of best of 3"]),
+                _share(row[KEPT]),
             ]
         )
     table = markdown_table(columns, rows)
@@ -161,7 +162,7 @@ def _shortlists(table: pd.DataFrame) -> str:
     lengths = [str(name) for name in table.columns[1:]]
     rows = [[str(name), *map(_share, regrets)] for name, *regrets in table.itertuples(index=False)]
     text = markdown_table(["order by, so many fine-tuned", *lengths], rows)
-    return f"{text}\n\nValidation under one seed keeps one of them; its regret is that of the other seeds."
+    return f"{text}\n\nValidation under one seed keeps one of them; the other seeds say what is lost."
 
 
 def _expected(table: pd.DataFrame) -> str:

@@ -55,8 +55,8 @@ def how_sure(measure: str, rank_by: str) -> str:
     mean = rows[rows["dataset"] == "mean"].iloc[0]
     return (
         f"on {len(rows) - 1} datasets, the first of such a list came out {mean['regret']:.0%} worse than the "
-        f"best encoder, the best of its first three {mean['regret of best of 3']:.0%}. So fine-tune three, "
-        f"keep the best. (Our study: {int(mean['encoders'])} networks, short training.) Forecasts of "
+        f"best encoder, the one of its first three that validated best {mean['regret of kept of 3']:.0%}. "
+        f"(Our study: {int(mean['encoders'])} networks, short training.) Forecasts of "
         f"fine-tuned errors were {FORECAST_ERROR:.0%} off where they were compared."
     )
 
@@ -102,7 +102,8 @@ def _sentence(table: pd.DataFrame, measure: str, rank_by: str) -> str:
         f"How far to trust it: {measure} by {rank_by} ordered the {int(mean['encoders'])} networks of our "
         f"study as fine-tuning did with a weighted tau of {mean['weighted tau']:.2f} (95 % {mean['low']:.2f} "
         f"to {mean['high']:.2f}; 1 is the same order, 0 chance): {by_dataset}. The first of its order lost "
-        f"{mean['regret']:.0%} to the best, the best of its first three {mean['regret of best of 3']:.0%} "
+        f"{mean['regret']:.0%} to the best, the one of its first three that validated "
+        f"best {mean['regret of kept of 3']:.0%} "
         "(docs/evidence.md)."
     )
 

@@ -69,10 +69,10 @@ def _evidence_table(rows: pd.DataFrame) -> Table:
             str(row["dataset"]),
             number(row["encoders"]) if row["dataset"] != "mean" else "",
             f"{row['regret']:.1%}",
-            f"{row['regret of best of 3']:.1%}",
+            f"{row['regret of kept of 3']:.1%}",
         ]
         for _, row in rows.iterrows()
     ]
-    header = ["dataset", "encoders", "first of the list", "best of the first three"]
+    header = ["dataset", "encoders", "first of the list", "kept of the first three"]
     caption = "What was lost to the best encoder by fine-tuning what the list puts first"
     return Table(caption, header, body, frozenset(["dataset"]))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from benchmarking.outcomes import outcome, repeated
 
-from molrate.benchmarking.agreement import weighted
-from molrate.benchmarking.comparison import RANDOM, evaluate, lead_over_one_finetuning
+from molrate.benchmarking.agreement import RANDOM, weighted
+from molrate.benchmarking.comparison import evaluate, lead_over_one_finetuning
 from molrate.benchmarking.read import read_results
 from molrate.benchmarking.truth import (
     attainable_tau,

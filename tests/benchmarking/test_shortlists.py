@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from benchmarking.outcomes import outcome, repeated
 
-from molrate.benchmarking.comparison import RANDOM
+from molrate.benchmarking.agreement import RANDOM
 from molrate.benchmarking.shortlists import shortlist_table
 
 TRUTH = np.array([[0.9, 0.9], [0.8, 0.8], [0.6, 0.6], [0.5, 0.5]])
