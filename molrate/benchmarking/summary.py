@@ -26,29 +26,22 @@ from molrate.benchmarking.truth import (
 def to_markdown(evaluation: Evaluation) -> str:
     """Write all tables of an evaluation as Markdown."""
     outcomes, reference = evaluation.outcomes, evaluation.reference
+    curves = agreement_curves(outcomes)
+    chosen = target_selection(outcomes, [f"{reference}{form}" for form in ("", " (relative)", " (value)")])
     sections = [
         ("Predictors", _predictors(evaluation)),
         ("Weighted tau by dataset", _by_dataset(evaluation)),
+        ("Among fewer encoders", _subsets(evaluation)),
+        ("Regret when the first of an order are fine-tuned", _shortlists(evaluation)),
         ("Datasets", _datasets(outcomes, reference)),
+        ("Expected errors and those that came", _expected(expectation_table(outcomes))),
         *((title, _left_out(outcomes, reference, by)) for by, title in _GROUPS.items()),
+        ("Fewer molecules: weighted tau", _curves(curves[curves["setting"] == "molecules"])),
+        ("Other distortions: weighted tau", _curves(curves[curves["setting"] == "epsilon squared"])),
+        ("Which target, for one encoder", _targets(chosen)),
+        ("Seconds for one encoder", _times(time_table(outcomes, reference))),
     ]
-    sections.insert(2, ("Among fewer encoders", _subsets(evaluation)))
-    shortlists = shortlist_table(outcomes, _main_predictors(evaluation))
-    if not shortlists.empty:
-        sections.insert(3, ("Regret when the first of an order are fine-tuned", _shortlists(shortlists)))
-    expected = expectation_table(outcomes)
-    if not expected.empty:
-        sections.insert(-2, ("Expected errors and those that came", _expected(expected)))
-    curves = agreement_curves(outcomes)
-    for setting, title in (("molecules", "Fewer molecules"), ("epsilon squared", "Other distortions")):
-        if (curves["setting"] == setting).any():
-            sections.append((f"{title}: weighted tau", _curves(curves[curves["setting"] == setting])))
-    chosen = target_selection(outcomes, [f"{reference}{form}" for form in ("", " (relative)", " (value)")])
-    if not chosen.empty:
-        sections.append(("Which target, for one encoder", _targets(chosen)))
-    times = time_table(outcomes, reference)
-    if not times.empty:
-        sections.append(("Seconds for one encoder", _times(times)))
+    sections = [(title, table) for title, table in sections if table]
     parts = [_opening(outcomes)] + [f"## {title}\n\n{table}" for title, table in sections]
     return "\n\n".join(parts)
 
@@ -87,21 +80,13 @@ def main_forms(table: pd.DataFrame) -> pd.DataFrame:
     return table[~names.str.endswith(")") | names.str.startswith("transrate (")]
 
 
-def _share(value: float) -> str:
-    return f"{value:.1%}" if np.isfinite(value) else ""
+def _share(value: float, decimals: int = 1) -> str:
+    return f"{value:.{decimals}%}" if np.isfinite(value) else ""
 
 
 def _predictors(evaluation: Evaluation) -> str:
-    columns = [
-        "predictor",
-        "weighted tau",
-        "95 %",
-        "of the attainable",
-        f"lead of {evaluation.reference}",
-        "tau",
-        "Pearson",
-    ]
-    columns += ["top-3 recall", "regret", "of best of 3", "of kept of 3"]
+    columns = ["predictor", "weighted tau", "95 %", "of the attainable", f"lead of {evaluation.reference}"]
+    columns += ["tau", "Pearson", "top-3 recall", "regret", "of best of 3", "of kept of 3"]
     rows = []
     for row in main_forms(evaluation.means().set_index("predictor", drop=False)).to_dict("records"):
         lead = f"{row['lead']:.2f} [{row['lead_low']:.2f}, {row['lead_high']:.2f}]"
@@ -110,11 +95,7 @@ def _predictors(evaluation: Evaluation) -> str:
                 row["predictor"],
                 _number(row["weighted tau"]),
                 f"{row['low']:.2f} to {row['high']:.2f}",
-                ""
-                if row["predictor"] == RANDOM
-                else f"{row['share']:.0%}"
-                if np.isfinite(row["share"])
-                else "",
+                _share(row["share"], 0),
                 "" if row["predictor"] in (evaluation.reference, RANDOM) else lead,
                 _number(row["tau"]),
                 _number(row["pearson"]),
@@ -158,7 +139,10 @@ def _main_predictors(evaluation: Evaluation) -> list[str]:
     return [str(name) for name in shown if name != RANDOM]
 
 
-def _shortlists(table: pd.DataFrame) -> str:
+def _shortlists(evaluation: Evaluation) -> str:
+    table = shortlist_table(evaluation.outcomes, _main_predictors(evaluation))
+    if table.empty:
+        return ""
     lengths = [str(name) for name in table.columns[1:]]
     rows = [[str(name), *map(_share, regrets)] for name, *regrets in table.itertuples(index=False)]
     text = markdown_table(["order by, so many fine-tuned", *lengths], rows)
@@ -166,6 +150,8 @@ def _shortlists(table: pd.DataFrame) -> str:
 
 
 def _expected(table: pd.DataFrame) -> str:
+    if table.empty:
+        return ""
     columns = ["dataset", "encoders", "frozen: off by", "tau", "fine-tuned: off by", "tau"]
     rows = [
         [
@@ -228,6 +214,8 @@ def _left_out(outcomes: Sequence[DatasetOutcome], reference: str, by: str) -> st
 
 
 def _curves(curves: pd.DataFrame) -> str:
+    if curves.empty:
+        return ""
     wide = curves.pivot_table(index="to", columns="measure", values="weighted tau")
     datasets = curves.groupby("to")["datasets"].min()
     names = [str(name) for name in wide.columns]
@@ -239,6 +227,8 @@ def _curves(curves: pd.DataFrame) -> str:
 
 
 def _targets(chosen: pd.DataFrame) -> str:
+    if chosen.empty:
+        return ""
     rows = [
         [
             row["predictor"],
@@ -254,6 +244,8 @@ def _targets(chosen: pd.DataFrame) -> str:
 
 
 def _times(times: pd.DataFrame) -> str:
+    if times.empty:
+        return ""
     columns = ["dataset", "fine-tuning", "embedding", "measure", "speed-up", "speed-up of the measure alone"]
     rows = [
         [
