@@ -43,6 +43,18 @@ def fresh_cache(monkeypatch, tmp_path):
 
 
 @pytest.fixture
+def slurm_job(monkeypatch, tmp_path):
+    """What a process sees in a SLURM job of four tasks, on a machine that has srun."""
+    job = {"NTASKS": 4, "JOB_ID": 7, "JOB_NAME": "score", "PROCID": 1, "LOCALID": 1, "NODEID": 0}
+    for name, value in {**job, "JOB_NODELIST": "node1"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+    srun = tmp_path / "bin" / "srun"
+    srun.parent.mkdir()
+    srun.touch(0o755)
+    monkeypatch.setenv("PATH", f"{srun.parent}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.fixture
 def published_data(monkeypatch):
     folder = PUBLISHED["MOLRATE_DATA"]
     if folder is None:

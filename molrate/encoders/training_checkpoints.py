@@ -7,10 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from molrate.encoders.checkpoints import read_pickle
 from molrate.files.output import write_atomically
+
+
+def trainer_plugins() -> list[Any]:
+    """Plugins of every trainer: plain checkpoints, and one machine whatever scheduler started the process.
+
+    By itself Lightning takes every task of a SLURM job for a part of one distributed training, refuses jobs
+    of several tasks, and warns where ``srun`` is installed.
+    """
+    return [PlainCheckpoints(), LightningEnvironment()]
 
 
 class PlainCheckpoints(TorchCheckpointIO):

@@ -27,7 +27,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, Sampler
 
 from molrate.encoders.checkpoints import DamagedWeightsError
-from molrate.encoders.training_checkpoints import PlainCheckpoints, read_training_checkpoint
+from molrate.encoders.training_checkpoints import read_training_checkpoint, trainer_plugins
 from molrate.errors import InputError, WeightsError
 from molrate.files.output import write_atomically
 from molrate.finetuning.config import FinetuningConfig
@@ -425,7 +425,7 @@ def _trainer(
         enable_progress_bar=progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        plugins=[PlainCheckpoints()],
+        plugins=trainer_plugins(),
     )
 
 

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 
 from molrate.encoders.grover.checkpoint import write_weights
 from molrate.encoders.grover.network import Grover
-from molrate.encoders.training_checkpoints import PlainCheckpoints, read_training_checkpoint
+from molrate.encoders.training_checkpoints import read_training_checkpoint, trainer_plugins
 from molrate.files.locks import exclusive
 from molrate.files.output import write_atomically
 from molrate.files.requests import Request, make_request, note_request, take_up
@@ -225,7 +225,7 @@ def _fit(
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        plugins=[PlainCheckpoints()],
+        plugins=trainer_plugins(),
     )
     on_gpu = trainer.strategy.root_device.type == "cuda"
     with _denormals_flushed(), generators_kept(on_gpu), interruptible(trainer):

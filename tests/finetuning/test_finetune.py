@@ -83,6 +83,12 @@ def test_a_molecule_whose_embedding_is_not_finite_is_said_to_be_left_out(table, 
     assert record["unsupported"] == {3: "its embedding is not finite"}
 
 
+def test_a_task_of_a_slurm_job_trains_by_itself(table, tmp_path, slurm_job, recwarn):
+    record = finetune(table, "gcn-untrained", tmp_path / "m", QUICK, "y")
+    assert len(record["trials"]) == 1
+    assert not [warning for warning in recwarn if "srun" in str(warning.message)]
+
+
 def test_training_learns(table):
     data = TrainingData.of(molrate.load_dataset(table, "y"))
     config = FinetuningConfig(learning_rates=(1e-4, 1e-3), n_epochs=10)

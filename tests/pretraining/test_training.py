@@ -145,6 +145,10 @@ def test_equal_runs_give_equal_files(corpus, tmp_path):
     assert one == other
 
 
+def test_a_task_of_a_slurm_job_trains_by_itself(corpus, tmp_path, slurm_job):
+    assert pretrain(corpus, PretrainingConfig(**SETTINGS), tmp_path).is_file()
+
+
 def test_a_folder_holds_one_run(corpus, tmp_path, monkeypatch):
     config, folder = PretrainingConfig(**SETTINGS), tmp_path / "run"
     with monkeypatch.context() as patched:
