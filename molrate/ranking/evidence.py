@@ -55,7 +55,8 @@ def how_sure(measure: str, rank_by: str) -> str:
     mean = rows[rows["dataset"] == "mean"].iloc[0]
     return (
         f"on {len(rows) - 1} datasets, the first of such a list came out {mean['regret']:.0%} worse than the "
-        f"best encoder, the one of its first three that validated best {mean['regret of kept of 3']:.0%}. "
+        f"best encoder; the one of its first three that validated best came out "
+        f"{mean['regret of kept of 3']:.0%} worse. "
         f"(Our study: {int(mean['encoders'])} networks, short training.) Forecasts of "
         f"fine-tuned errors were {FORECAST_ERROR:.0%} off where they were compared."
     )

@@ -7,6 +7,7 @@ errors went with frozen ones in the study that ships with molrate.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -19,12 +20,15 @@ from molrate.measures.leave_one_out import LeaveOneOut
 from molrate.measures.residuals import Residuals
 from molrate.measures.tangent import Tangent
 from molrate.ranking.candidates import AllGradients, Candidate, ScoredTarget, for_each, full_sample
+from molrate.ranking.evidence import FORECAST_ERROR
 from molrate.ranking.frozen import Relation, frozen_relation
 from molrate.statistics.intervals import LEVEL, student_quantile
 from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import Codes
 
 METRIC = {"regression": "rmse", "classification": "auroc"}
+FORECAST_SCATTER = FORECAST_ERROR * math.sqrt(math.pi / 2)
+"""Standard deviation, in logarithms of the loss, of real fine-tuning about linearised fine-tuning."""
 CHANCE = 0.5
 """Area under the curve of a guess."""
 
@@ -43,7 +47,8 @@ class Performance:
     degrees : float
         Of freedom.
     scatter : float
-        Standard deviation, in logarithms of the loss, of the relation it was derived by; 0 if none.
+        Standard deviation, in logarithms of the loss, of real training about what it was derived by; 0 of
+        what was measured on these molecules.
     """
 
     metric: str
@@ -79,13 +84,17 @@ class Performance:
         """The error, or what the area lacks of 1."""
         return self.value if self.metric == "rmse" else 1 - self.value
 
-    def gain_over(self, other: Performance, level: float = LEVEL) -> tuple[float, float, float]:
+    def gain_over(
+        self, other: Performance, level: float = LEVEL, forecast: bool = False
+    ) -> tuple[float, float, float]:
         """How much better this one is than another on the same molecules, with an interval.
 
         Parameters
         ----------
         other : Performance
         level : float
+        forecast : bool
+            Whether the interval also holds the scatter of real training about forecasts.
 
         Returns
         -------
@@ -94,7 +103,10 @@ class Performance:
         """
         sign = -1.0 if self.metric == "rmse" else 1.0
         gain = sign * (self.value - other.value)
-        reach = student_quantile(min(self.degrees, other.degrees), level) * _norm(self.moves - other.moves)
+        error = _norm(self.moves - other.moves)
+        if forecast:
+            error = float(np.hypot(error, np.hypot(self.scatter * self.loss, other.scatter * other.loss)))
+        reach = student_quantile(min(self.degrees, other.degrees), level) * error
         return gain, gain - reach, gain + reach
 
 
@@ -220,7 +232,7 @@ def _judge(
         return None
     performance, guess = performance_of(frozen), guess_of(frozen)
     if tuned is not None:
-        return Expected(performance, performance_of(tuned)), guess
+        return Expected(performance, replace(performance_of(tuned), scatter=FORECAST_SCATTER)), guess
     if not candidate.trainable or relation is None:
         return Expected(performance), guess
     return Expected(performance, related(performance, guess, relation), related=True), guess

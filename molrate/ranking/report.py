@@ -148,7 +148,9 @@ def to_text(ranking: RankingTables, view: View | None = None) -> str:
         table.caption = None
         console.print(table)
     lines = [
-        textwrap.fill(line, view.width, subsequent_indent="  " if line[0] in "-!*" else "")
+        textwrap.fill(
+            line, view.width, subsequent_indent="  " if line[0] in "-!*" else "", break_on_hyphens=False
+        )
         for line in _below(ranking, view)
     ]
     text = "\n".join([stream.getvalue().rstrip(), "", *lines])
@@ -159,7 +161,7 @@ def _verdict_lines(verdict: Verdict, width: int) -> Iterator[Text]:
     """Lines of the verdict, what they answer in a column of its own."""
     for label, sentence in verdict.labelled:
         if not label:
-            yield Text(textwrap.fill(sentence, width), style="bold")
+            yield Text(textwrap.fill(sentence, width, break_on_hyphens=False), style="bold")
             continue
         space = " " * _INDENT
         filled = textwrap.fill(
@@ -461,7 +463,7 @@ def _legend(ranking: RankingTables) -> str:
         ["TransRate (more is better) orders the rows, +- half of its 95 % interval"] if _orders(frame) else []
     )
     if (frame["tier"] == 1).sum() > 1:
-        parts.append("tiers differ clearly, neighbours may not; =: not told from the first by it")
+        parts.append("tiers differ by it, not by forecasts; =: not told from the first by it")
     metrics = [str(name).upper() for name in frame["metric"].dropna().unique()]
     if metrics:
         parts.append(f"frozen, fine-tuned: forecast {' or '.join(metrics)} for new molecules")

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from molrate.encoders.cards import BASELINES
+from molrate.measures.base import printed_name
 from molrate.ranking.expected import METRIC, Expectations, Expected, Performance
 from molrate.statistics.intervals import LEVEL
 
@@ -282,6 +283,11 @@ class _Chooser:
         return str(self.rows["unit"].iloc[0])
 
     @property
+    def measure(self) -> str:
+        """What orders, as it is printed."""
+        return printed_name(str(self.rows["measure"].iloc[0]))
+
+    @property
     def trainable(self) -> bool:
         """Whether candidates are encoders."""
         return bool((self.rows["kind"] != "features").any())
@@ -360,7 +366,7 @@ class _Chooser:
         if best is None:
             return []
         return [
-            Comparison(name, baseline.value, *best.measured.gain_over(baseline))
+            Comparison(name, baseline.value, *best.measured.gain_over(baseline, forecast=True))
             for name, baseline in self._baselines()
         ]
 
@@ -389,8 +395,8 @@ class _Chooser:
         """The promising encoder, before the first of the order."""
         if promised is None:
             return ""
-        performance = self._performance(promised.measured)
-        return f"{promising}{self._of_layer(layer)}: {performance}, clearly the best. First of the order is "
+        forecast = f"{promising}{self._of_layer(layer)}: {self._performance(promised.measured)}"
+        return f"{forecast}, the best forecast. First by {self.measure} is "
 
     def _of_layer(self, layer: str) -> str:
         """A layer's name, where an encoder has several."""
@@ -474,7 +480,14 @@ class _Chooser:
         beside = f"{comparison.baseline} ({self.show(comparison.value)})"
         low, high = self.show(abs(comparison.low)), self.show(abs(comparison.high))
         if comparison.outcome == _SAME:
-            return f"about as good as {beside}, from {low} worse to {high} better"
+            return f"{self._about(comparison.gain, beside)}, but anything from {low} worse to {high} better"
         if comparison.outcome == _WORSE:
             low, high = high, low
         return f"{comparison.outcome} than {beside} by {self.show(abs(comparison.gain))} ({low} to {high})"
+
+    def _about(self, gain: float, beside: str) -> str:
+        """A gain that may be none."""
+        amount = self.show(abs(gain))
+        if float(amount) == 0:
+            return f"as good as {beside}"
+        return f"{amount} {_BETTER if gain > 0 else _WORSE} than {beside}"

@@ -230,7 +230,7 @@ def _order_chart(ranking: Ranking, place: int, rows: pd.DataFrame, title: str) -
         description += f" First is {first['encoder']} with {first['excess']:.3g}."
     caption = (
         f"{title} less what chance gives, with 95 % intervals, behind the letter of the tier: more is "
-        "better. Candidates of different tiers differ clearly; neighbours may not."
+        "better. Candidates of different tiers differ clearly by it, not by what is expected of them."
     )
     numbers = Table(
         f"{title} of the candidates drawn",

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from benchmarking.outcomes import outcome, repeated
@@ -31,5 +33,11 @@ def test_a_random_order_loses_what_a_random_choice_does():
     assert table[4] == pytest.approx(0)
 
 
-def test_one_seed_says_nothing():
-    assert shortlist_table([outcome("a", [1, 2, 3], x=[1, 2, 3])], ["x"]).empty
+def test_one_seed_is_judged_by_itself():
+    one = replace(outcome("a", TRUTH[:, 0], x=[1, 2, 3, 4]), validation=np.array([[1.0], [4], [3], [2]]))
+    assert row(one, "x") == pytest.approx([0.4 / 0.9, 0.3 / 0.9, 0.1 / 0.9])
+
+
+def test_without_validation_nothing_is_said():
+    one = repeated(TRUTH, np.full(TRUTH.shape, np.nan))
+    assert shortlist_table([one], ["x"]).empty

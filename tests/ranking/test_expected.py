@@ -88,6 +88,21 @@ def test_what_two_candidates_share_cancels_in_their_difference():
     assert one.interval()[1] > other.interval()[0]
 
 
+def test_what_forecasts_miss_is_in_their_intervals_and_gains():
+    generator = np.random.default_rng(7)
+    shared = generator.normal(size=4000)
+    baseline, exact = of_errors(shared), of_errors(0.9 * shared)
+    forecast = replace(exact, scatter=0.2)
+    low, high = forecast.interval()
+    # Among so many molecules nothing else is left.
+    assert np.log([low / forecast.value, high / forecast.value]) == pytest.approx([-0.39, 0.39], abs=0.01)
+    assert exact.gain_over(baseline, forecast=True) == exact.gain_over(baseline)
+    gain, low, high = forecast.gain_over(baseline, forecast=True)
+    assert gain == pytest.approx(0.1 * baseline.value)
+    assert (high - low) / 2 == pytest.approx(1.96 * 0.2 * forecast.value, rel=0.01)
+    assert forecast.gain_over(baseline) == exact.gain_over(baseline)
+
+
 def test_rows_of_a_molecule_are_one_draw():
     errors = np.random.default_rng(4).normal(size=N)
     alone = of_errors(errors)
