@@ -23,7 +23,7 @@ def expectation_table(outcomes: Sequence[DatasetOutcome]) -> pd.DataFrame:
     """
     rows = []
     for outcome in outcomes:
-        table = outcome.expected.dropna() if len(outcome.expected) else outcome.expected
+        table = outcome.expected.dropna()
         if len(table) < TOP:
             continue
         row: dict[str, Any] = {"dataset": outcome.name, "encoders": len(table)}

@@ -19,6 +19,7 @@ from molrate.encoders.cards import encoder_cards
 from molrate.errors import UsageError
 from molrate.finetuning.config import DEFAULTS
 from molrate.finetuning.data import TrainingData
+from molrate.models.metrics import HIGHER_IS_BETTER
 from molrate.paths import EVIDENCE, shipped
 
 _SPLIT, _SEED = "random", 0
@@ -162,7 +163,7 @@ def _place(outcome: DatasetOutcome, encoder: str, folder: Path) -> dict[str, obj
     of_reference = scores[scores["measure"] == DEFAULT_REFERENCE].set_index("encoder")
     row = of_reference.loc[encoder]
     others = of_reference.loc[outcome.encoders, "excess"]
-    sign = 1.0 if outcome.mean_truth.max() > 0 else -1.0
+    sign = 1.0 if HIGHER_IS_BETTER[outcome.metric] else -1.0
     expected = row["finetuned"] if np.isfinite(row["finetuned"]) else row["frozen"]
     best = int(outcome.mean_truth.argmax())
     return {

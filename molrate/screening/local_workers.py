@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import connection
+from typing import Any
 
 from molrate.errors import MolrateError
 from molrate.files.library import Chunk
@@ -75,7 +76,7 @@ class _Processes(Workers):
         self._stage, self._suffix, self._n_jobs = stage, suffix, n_jobs
         self._workers: list[_Worker] = []
         self._idle: list[_Worker] = []
-        self._running: dict[connection.Connection, tuple[_Worker, int]] = {}
+        self._running: dict[Any, tuple[_Worker, int]] = {}
 
     @property
     def is_free(self) -> bool:
@@ -95,8 +96,7 @@ class _Processes(Workers):
 
     def finish_one(self) -> tuple[int, PartBytes | Exception]:
         """Read what the first process to be done has sent."""
-        pipe = next(one for one in connection.wait(list(self._running)) if one in self._running)
-        assert isinstance(pipe, connection.Connection)
+        pipe: Any = connection.wait(list(self._running))[0]
         with _killed_workers_named():
             result = pipe.recv()
         worker, index = self._running.pop(pipe)
