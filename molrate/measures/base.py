@@ -225,6 +225,16 @@ class StatisticsMeasure(Measure):
             If the measure is not defined for these.
         """
 
+    def values(self, labellings: Sequence[FeatureStatistics]) -> list[float]:
+        """The measure for several labellings of the same rows, which may share work.
+
+        Raises
+        ------
+        InputError
+            If the measure is not defined for these.
+        """
+        return [self.value(statistics) for statistics in labellings]
+
     def prepare(self, features: Matrix) -> Matrix:
         """Features as the statistics take them."""
         return features
@@ -252,7 +262,7 @@ class StatisticsMeasure(Measure):
         """From one pass for each permutation, unless it takes second moments of each class."""
         if self.class_moments or self.unit_rows:
             return np.empty(0)
-        return np.array([self.value(statistics) for statistics in sample.further_statistics])
+        return np.array(self.values(sample.further_statistics))
 
 
 class FeaturesMeasure(Measure):
@@ -325,7 +335,7 @@ def tabulate_together(
             if isinstance(table, InputError):
                 continue
             try:
-                table[rows, column] = [measure.value(subset) for subset in subsets]
+                table[rows, column] = measure.values(subsets)
             except InputError as error:
                 tables[index] = error
     return tables

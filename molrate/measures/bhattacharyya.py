@@ -75,9 +75,9 @@ class GaussianBhattacharyya(StatisticsMeasure):
         """Compute GBC from statistics with class moments."""
         if len(statistics.classes) < 2:
             raise InputError("GBC compares classes; at least two different labels are needed")
-        eigenvalues, basis = statistics.pooled.spectrum
-        basis = basis[:, : self.components]
-        floor = _VARIANCE_FLOOR * eigenvalues[: self.components].mean() / statistics.count
+        spectrum = statistics.pooled.spectrum
+        basis = spectrum.leading(self.components)
+        floor = _VARIANCE_FLOOR * spectrum.values[: self.components].mean() / statistics.count
         means = np.stack([moments.mean @ basis for moments in statistics.classes])
         variances = np.stack([_variances(moments, basis) for moments in statistics.classes])
         if self.covariance == "spherical":

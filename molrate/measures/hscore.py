@@ -8,6 +8,8 @@ r"""H-score: how far class means stand apart, in units of the features' spread.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -51,9 +53,13 @@ class HScore(StatisticsMeasure):
 
     def value(self, statistics: FeatureStatistics) -> float:
         """From statistics with pooled second moments."""
-        eigenvalues, basis = statistics.pooled.spectrum
-        means = _scaled_means(statistics) @ basis
-        return float(np.sum(means**2 / eigenvalues))
+        return self.values([statistics])[0]
+
+    def values(self, labellings: Sequence[FeatureStatistics]) -> list[float]:
+        """All labellings together."""
+        if not labellings:
+            return []
+        return _separations(labellings, labellings[0].pooled.spectrum.values)
 
     def maximum(self, sample: Sample) -> float:
         """Classes less one, or the rank of the features."""
@@ -82,12 +88,16 @@ class ShrinkageHScore(StatisticsMeasure):
 
     def value(self, statistics: FeatureStatistics) -> float:
         """From statistics with pooled second moments."""
-        n, d = statistics.count, statistics.dimension
-        eigenvalues, basis = statistics.pooled.spectrum
-        shrinkage = ledoit_wolf_shrinkage(statistics, eigenvalues / n)
-        shrunk = (1 - shrinkage) * eigenvalues / n + shrinkage * eigenvalues.sum() / (n * d)
-        means = _scaled_means(statistics) @ basis / np.sqrt(n)
-        return float((1 - shrinkage) * np.sum(means**2 / shrunk))
+        return self.values([statistics])[0]
+
+    def values(self, labellings: Sequence[FeatureStatistics]) -> list[float]:
+        """All labellings together; the covariance is the same for all."""
+        if not labellings:
+            return []
+        eigenvalues = labellings[0].pooled.spectrum.values
+        shrinkage = ledoit_wolf_shrinkage(labellings[0], eigenvalues / labellings[0].count)
+        shrunk = (1 - shrinkage) * eigenvalues + shrinkage * eigenvalues.sum() / labellings[0].dimension
+        return [(1 - shrinkage) * value for value in _separations(labellings, shrunk)]
 
     maximum = HScore.maximum
 
@@ -122,6 +132,14 @@ def ledoit_wolf_shrinkage(statistics: FeatureStatistics, variances: Matrix) -> f
     noise = (fourth / n - squares) / (d * n)
     spread = (squares - trace**2 / d) / d
     return float(min(max(noise, 0.0), spread) / spread) if spread > 0 else 1.0
+
+
+def _separations(labellings: Sequence[FeatureStatistics], scatter: Matrix) -> list[float]:
+    """Squared distances of class means from the mean, in units of the scatter along each eigenvector."""
+    means = [_scaled_means(statistics) for statistics in labellings]
+    squares = labellings[0].pooled.spectrum.along(np.vstack(means).T) ** 2
+    ends = np.cumsum([len(of_labelling) for of_labelling in means])[:-1]
+    return [float(part.sum()) for part in np.split((1 / scatter) @ squares, ends)]
 
 
 def _scaled_means(statistics: FeatureStatistics) -> Matrix:

@@ -18,16 +18,18 @@ dimension there and sums k logarithms, which adds (d - k) / (2n) log alpha where
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from molrate.errors import InputError
 from molrate.measures.base import StatisticsMeasure
 from molrate.measures.labels import label_cross_products
-from molrate.measures.sample import Sample, statistics_of
+from molrate.measures.sample import statistics_of
 from molrate.statistics.feature_statistics import FeatureStatistics
-from molrate.statistics.intervals import Spread
-from molrate.statistics.moments import Matrix, positive_eigenpairs
+from molrate.statistics.moments import Matrix
+from molrate.statistics.spectrum import Spectrum
 
 # The grid on which the maximum is bracketed, in units of the smallest and largest eigenvalue.
 _BELOW, _ABOVE, _GRID = 1e-6, 1e10, 40
@@ -91,45 +93,40 @@ class LogME(StatisticsMeasure):
 
     def value(self, statistics: FeatureStatistics) -> float:
         """From statistics with pooled second moments."""
-        cross, squares = label_cross_products(statistics, centre=self.centre)
-        return float(np.mean(self._evidences(statistics, cross, squares)))
+        return self.values([statistics])[0]
 
-    def spread(self, sample: Sample) -> Spread:
-        """All further permutations together, as columns of labels."""
-        labellings = sample.further_statistics
+    def values(self, labellings: Sequence[FeatureStatistics]) -> list[float]:
+        """All labellings together, as columns of labels."""
         parts = [label_cross_products(statistics, centre=self.centre) for statistics in labellings]
         values: list[float] = []
-        if not parts:
-            return np.empty(0)
-        columns = parts[0][0].shape[1]
-        together = max(1, _COLUMNS // columns)
+        together = max(1, _COLUMNS // parts[0][0].shape[1]) if parts else 1
         for start in range(0, len(parts), together):
             crosses, squares = zip(*parts[start : start + together], strict=True)
             evidences = self._evidences(labellings[0], np.hstack(crosses), np.concatenate(squares))
-            values += list(evidences.reshape(-1, columns).mean(axis=1))
-        return np.array(values)
+            values += list(evidences.reshape(len(crosses), -1).mean(axis=1))
+        return values
 
     def _evidences(self, statistics: FeatureStatistics, cross: Matrix, squares: Matrix) -> Matrix:
         """Maximum evidence per row of label columns: their products with features, and their squares."""
         # An intercept of flat prior leaves the evidence of n - 1 contrasts. Counting n would put a direction
         # without labels or features among them, whose evidence has no maximum where features fit all.
         n = statistics.count - self.centre
-        eigenvalues, basis = statistics.pooled.spectrum if self.centre else _uncentred_spectrum(statistics)
+        spectrum = statistics.pooled.spectrum if self.centre else _uncentred_spectrum(statistics)
         if not np.all(squares > 0):
             raise InputError("a target is constant, so there is no evidence to maximise")
-        projections = (basis.T @ cross) ** 2 / eigenvalues[:, None]
-        return _evidence(eigenvalues[:, None], projections, squares, n)
+        eigenvalues = spectrum.values[:, None]
+        return _evidence(eigenvalues, spectrum.along(cross) ** 2 / eigenvalues, squares, n)
 
 
-def _uncentred_spectrum(statistics: FeatureStatistics) -> tuple[Matrix, Matrix]:
+def _uncentred_spectrum(statistics: FeatureStatistics) -> Spectrum:
     moments, shift = statistics.pooled, statistics.shift
+    size = max(moments.count, moments.dimension)
     if moments.kept:
         rows = moments.rows + shift
-        values, vectors = positive_eigenpairs(rows @ rows.T, max(rows.shape))
-        return values, rows.T @ vectors / np.sqrt(values)
+        return Spectrum(rows @ rows.T, size, rows)
     cross = np.outer(moments.total, shift)
     gram = moments.gram + cross + cross.T + moments.count * np.outer(shift, shift)
-    return positive_eigenpairs(gram, max(moments.count, moments.dimension))
+    return Spectrum(gram, size)
 
 
 def _evidence(eigenvalues: Matrix, projections: Matrix, squares: Matrix, n: int) -> Matrix:

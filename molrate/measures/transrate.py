@@ -382,7 +382,7 @@ class CentredTransRate(StatisticsMeasure):
         shares = (
             counts / counts.sum() if self.weights == "proportion" else np.full(len(counts), 1 / len(counts))
         )
-        variances = statistics.pooled.spectrum[0] / statistics.count
+        variances = statistics.pooled.spectrum.values / statistics.count
         whole = 0.5 * float(np.log1p(variances / self.distortion).sum())
         return whole - float(shares @ rates)
 

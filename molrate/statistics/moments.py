@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from molrate.statistics.spectrum import Spectrum
+
 Matrix = npt.NDArray[np.float64]
 
 Codes = npt.NDArray[np.intp]
@@ -218,7 +220,8 @@ class Moments:
         left = [block for block in self.parts if block not in blocks]
         rest = self.only(left)
         # The difference of two Gram matrices is one product of few rows; it needs the whole one only once.
-        if len(left) < len(self.parts) and not rest.kept:
+        # The kernel of fewer rows is a part of the whole one.
+        if len(left) < len(self.parts) and rest.kept == self.kept:
             rest._minuend = (self, blocks)
         return rest
 
@@ -233,13 +236,24 @@ class Moments:
         return self.gram - np.outer(self.total, self.mean)
 
     @cached_property
-    def spectrum(self) -> tuple[Matrix, Matrix]:
-        """Eigenvalues (k,) and basis (d, k) of the scatter about the mean, largest first, k its rank."""
-        if self.kept:
+    def centred_kernel(self) -> Matrix:
+        """Products of the rows about the mean with each other, shape (n, n); only where :attr:`kept`."""
+        if self._minuend is None:
             rows = self.rows - self.mean
-            values, vectors = positive_eigenpairs(rows @ rows.T, max(rows.shape))
-            return values, rows.T @ vectors / np.sqrt(values)
-        return positive_eigenpairs(self.centred_gram(), max(self.count, self.dimension))
+            return rows @ rows.T
+        whole, blocks = self._minuend
+        left = np.repeat([block not in blocks for block in whole.parts], list(whole.block_sizes().values()))
+        kernel = whole.centred_kernel[np.ix_(left, left)]
+        means = kernel.mean(axis=0)
+        return kernel - means - means[:, None] + means.mean()
+
+    @cached_property
+    def spectrum(self) -> Spectrum:
+        """Eigenvalues of the scatter about the mean with their eigenvectors."""
+        size = max(self.count, self.dimension)
+        if self.kept:
+            return Spectrum(self.centred_kernel, size, self.rows - self.mean)
+        return Spectrum(self.centred_gram(), size)
 
 
 def positive_eigenpairs(matrix: Matrix, size: int) -> tuple[Matrix, Matrix]:
