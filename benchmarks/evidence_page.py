@@ -14,13 +14,16 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from molrate.benchmarking.agreement import RANDOM, loss, weighted
+from molrate.benchmarking.agreement import RANDOM, loss, regret, weighted
 from molrate.benchmarking.cells import FINETUNING
-from molrate.benchmarking.comparison import KEPT, evaluate
-from molrate.benchmarking.curves import agreement_curves, time_table
-from molrate.benchmarking.read import read_results
-from molrate.benchmarking.subsets import leave_out
+from molrate.benchmarking.comparison import evaluate, lead_over_one_finetuning
+from molrate.benchmarking.curves import agreement_curves
+from molrate.benchmarking.expectations import expectation_table
+from molrate.benchmarking.read import COMBINED, STATIC_LIST, read_results
+from molrate.benchmarking.subsets import leave_out, subset_table
 from molrate.benchmarking.summary import markdown_table
+from molrate.benchmarking.truth import attainable_tau, one_finetuning, standard_errors_behind
+from molrate.measures.base import DEFAULT_MEASURE
 from molrate.paths import EVIDENCE, shipped
 
 TEMPLATE = Path(__file__).parent / "evidence_page.md"
@@ -28,43 +31,26 @@ PAGE = Path(__file__).parents[1] / "docs" / "evidence.md"
 WIDTH = 120
 
 TITLES = {
-    "b3db": "B3DB",
-    "bace": "BACE",
-    "bbbp": "BBBP",
-    "esol": "ESOL",
     "freesolv": "FreeSolv",
-    "lipophilicity": "Lipophilicity",
+    "esol": "ESOL",
+    "bbbp": "BBBP",
+    "bace": "BACE",
+    "lipophilicity": "lipophilicity",
     "logbb": "logBB",
-    "photoswitch": "Photoswitch",
+    "photoswitch": "photoswitch",
+    "adme_solubility": "ADME solubility",
 }
+CHOOSING = ("freesolv", "esol", "bbbp", "bace", "lipophilicity", "logbb")
+CONFIRMING = ("photoswitch", "adme_solubility")
 PAPER = ("freesolv", "esol", "bbbp", "bace")
-NEW = tuple(name for name in TITLES if name not in PAPER)
-GROUPS = {"paper": PAPER, "new": NEW, "choice": ("freesolv", "bbbp"), "confirmation": ("esol", "bace")}
-TRANSRATE, RELATIVE, VALUE = "transrate", "transrate (relative)", "transrate (value)"
-PAPER_MEASURES = (TRANSRATE, VALUE, "logme", "h-score", "lfc")
+TRANSRATE, VALUE = "transrate", "transrate (value)"
+PAPER_MEASURES = (TRANSRATE, VALUE, "logme", "h-score")
 CORRELATIONS = ("pearson", "tau", "weighted tau")
+NEAR = 0.005
+"""Regrets that differ by no more count as equal, by the rule."""
 GROVERS = tuple(f"grover-{size}-{corpus}" for size in ("small", "base") for corpus in ("chembl", "zinc"))
-SHOWN = (
-    TRANSRATE,
-    RELATIVE,
-    VALUE,
-    "transrate-icml",
-    "logme",
-    "h-score",
-    "consensus",
-    "knn",
-    "n-leep",
-    "rogi-xd",
-    "ridge",
-    "dimension",
-    "size",
-    "depth",
-    RANDOM,
-)
-SHOWN_BY_DATASET = tuple(name for name in SHOWN if name not in ("n-leep", "rogi-xd", "depth", RANDOM))
-"""A table of all predictors would be too long here; the summary of the study has them all."""
-N_NETWORKS = 18
-"""Number of networks that the text of the template names."""
+CANDIDATES = (*COMBINED, *(f"{name} + {STATIC_LIST}" for name in COMBINED))
+SHOWN = (*COMBINED, STATIC_LIST, *CANDIDATES[len(COMBINED) :], VALUE, "size", "dimension", "depth", RANDOM)
 
 
 def share(value):
@@ -86,48 +72,142 @@ def means(evaluation):
             high=f"{row['high']:z.2f}",
             interval=interval(row["weighted tau"], row["low"], row["high"]),
             lead=interval(row["lead"], row["lead_low"], row["lead_high"]),
+            share=f"{row['share']:.0%}".replace("%", " %"),
             pearson=f"{row['pearson']:.2f}",
             regret=share(row["regret"]),
-            of_three=share(row["regret of best of 3"]),
-            kept=share(row[KEPT]),
         )
         for row in evaluation.means().to_dict("records")
     }
 
 
-def predictors(overall, paper, new):
+def predictors(overall, choice, confirmation):
     """Format the main table."""
-    columns = ["predictor", "weighted tau, 95 %", "the paper's four", "the new four"]
     rows = []
     for name in SHOWN:
         mean = overall[name]
-        lead = "" if name in (TRANSRATE, RANDOM) else mean.lead
-        losses = [mean.regret, mean.of_three, mean.kept]
-        rows.append([name, mean.interval, paper[name].tau, new[name].tau, lead, *losses])
-    columns += ["lead of TransRate, 95 %", "regret", "best of first 3", "kept of 3"]
-    return markdown_table(columns, rows)
+        lead = "" if name in (DEFAULT_MEASURE, RANDOM) else mean.lead
+        part = "" if name == RANDOM else mean.share
+        taus = [mean.interval, part, choice[name].tau, confirmation[name].tau]
+        rows.append([name, *taus, lead, mean.regret])
+    columns = ["predictor", "weighted tau, 95 %", "of the attainable", "choosing six", "confirming two"]
+    return markdown_table([*columns, f"lead of {DEFAULT_MEASURE}, 95 %", "regret"], rows)
 
 
 def by_dataset(evaluation):
     """Format the table of each predictor's weighted tau on each dataset."""
     wide = evaluation.by_dataset("weighted tau")[list(TITLES)]
-    rows = [[name, *(f"{tau:z.2f}" for tau in wide.loc[name])] for name in SHOWN_BY_DATASET]
+    rows = [[name, *(f"{tau:z.2f}" for tau in wide.loc[name])] for name in SHOWN if name != RANDOM]
     return markdown_table(["weighted tau", *TITLES.values()], rows)
+
+
+def first_of(outcome):
+    """Row of the encoder with the highest score of the default."""
+    return int(outcome.predictors[DEFAULT_MEASURE].argmax())
+
+
+def errors_behind(outcome):
+    """Standard errors that the first choice is behind the best, as text."""
+    return f"{standard_errors_behind(outcome.predictors[DEFAULT_MEASURE], outcome):.1f}"
+
+
+def choices(outcomes):
+    """Format what each way to choose loses on each dataset."""
+    rows = []
+    for outcome in outcomes:
+        truth = outcome.mean_truth
+        _, once = one_finetuning(outcome)
+        losses = {name: share(loss(value, truth)) for name, value in outcome.references.items()}
+        best = int(truth.argmax())
+        rows.append(
+            [
+                TITLES[outcome.name],
+                f"{len(truth)} x {len(outcome.seeds)}",
+                f"{attainable_tau(outcome):.2f}",
+                f"{outcome.encoders[best]} ({abs(truth[best]):.3f})",
+                outcome.encoders[first_of(outcome)],
+                share(regret(outcome.predictors[DEFAULT_MEASURE], truth)),
+                errors_behind(outcome),
+                share(once),
+                share(regret(np.zeros(len(truth)), truth)),
+                losses["ecfp4"],
+                losses["rdkit-descriptors"],
+            ]
+        )
+    columns = [
+        "dataset",
+        "encoders x seeds",
+        "attainable tau",
+        "best",
+        f"first by {DEFAULT_MEASURE}",
+        "regret",
+    ]
+    columns += ["in standard errors", "one fine-tuning each", "random", "ecfp4", "rdkit-descriptors"]
+    return markdown_table(columns, rows)
+
+
+def expected(outcomes):
+    """Format how far forecasts were off."""
+    rows = [
+        [
+            TITLES[row["dataset"]],
+            share(row["frozen off"]),
+            f"{row['frozen tau']:.2f}",
+            share(row["finetuned off"]),
+            f"{row['finetuned tau']:.2f}",
+        ]
+        for row in expectation_table(outcomes).to_dict("records")
+    ]
+    return markdown_table(["dataset", "frozen off by", "tau", "fine-tuned off by", "tau"], rows)
+
+
+def subsets(outcomes):
+    """Format weighted taus among fewer encoders."""
+    names = [*COMBINED, STATIC_LIST, *CANDIDATES[len(COMBINED) :]]
+    rows = [
+        [name, *(f"{tau:z.2f}" for tau in taus)]
+        for name, *taus in subset_table(outcomes, names).itertuples(index=False)
+    ]
+    return markdown_table(["weighted tau of", "all", "pretrained", "within families"], rows)
+
+
+def tied(outcomes):
+    """The candidate of the greatest weighted tau, and those that are not told from it."""
+    taus = evaluate(outcomes).means().set_index("predictor")["weighted tau"]
+    first = max(CANDIDATES, key=lambda name: taus[name])
+    table = evaluate(outcomes, reference=first).means().set_index("predictor")
+    behind = [name for name in CANDIDATES if name != first and table["lead_low"][name] > 0]
+    return {"first": first, "tau": f"{taus[first]:.2f}", "behind": ", ".join(behind) or "none"}
+
+
+def regrets(outcomes):
+    """The regrets of the candidates, and those that count as equal to the smallest."""
+    found = evaluate(outcomes).means().set_index("predictor")["regret"][list(CANDIDATES)].sort_values()
+    near = found[found <= found.iloc[0] + NEAR]
+    return {
+        "regrets": ", ".join(f"{name} {share(value)}" for name, value in found.items()),
+        "near": ", ".join(near.index),
+    }
+
+
+def curves(outcomes):
+    """Weighted tau of TransRate with few molecules, and its range with other distortions."""
+    frame = agreement_curves(outcomes)
+    frame = frame[frame["measure"] == TRANSRATE].set_index("to")
+    molecules = frame[frame["setting"] == "molecules"]
+    few = [
+        f"{tau:.2f} with {'all' if np.isinf(to) else int(to)}"
+        for to, tau in molecules["weighted tau"].items()
+    ]
+    distortions = frame.loc[frame["setting"] == "epsilon squared", "weighted tau"].loc[0.1:5]
+    return {
+        "few": f"weighted tau of TransRate {', '.join(few)} ({int(molecules['datasets'].max())} datasets)",
+        "distortions": f"weighted tau {distortions.min():.2f} to {distortions.max():.2f}",
+    }
 
 
 def seeds(outcomes):
     """List the number of seeds of each dataset."""
     return ", ".join(f"{TITLES[outcome.name]} {len(outcome.seeds)}" for outcome in outcomes)
-
-
-def references(outcomes):
-    """List what is lost by choosing an encoder that is not trained as a whole."""
-    parts = []
-    for outcome in outcomes:
-        losses = {name: loss(value, outcome.mean_truth) for name, value in outcome.references.items()}
-        named = ", ".join(f"{name} {share(lost)}" for name, lost in losses.items())
-        parts.append(f"{TITLES[outcome.name]} {named}")
-    return "; ".join(parts)
 
 
 def best_of_the_paper(evaluation, metric):
@@ -136,95 +216,25 @@ def best_of_the_paper(evaluation, metric):
     return ", ".join(f"{TITLES[name]} {wide[name].idxmax()} {wide[name].max():.2f}" for name in PAPER)
 
 
-def both_forms(evaluation):
-    """List the excess and the relative excess on the datasets that decided between them."""
-    wide = evaluation.by_dataset("weighted tau")
-    pairs = ((TITLES[name], wide.loc[TRANSRATE, name], wide.loc[RELATIVE, name]) for name in NEW)
-    return ", ".join(f"{title} {excess:z.2f} and {relative:z.2f}" for title, excess, relative in pairs)
-
-
-def without_b3db(evaluation):
-    """Format the means of excess and relative excess over the new datasets without B3DB."""
-    wide = evaluation.by_dataset("weighted tau")[[name for name in NEW if name != "b3db"]].mean(axis=1)
-    return f"{wide[TRANSRATE]:z.2f} and {wide[RELATIVE]:z.2f}"
-
-
-def among(outcomes, choose):
-    """Weighted tau of TransRate among some networks of each dataset, mean over datasets."""
-    taus = []
-    for outcome in outcomes:
-        rows = choose(outcome)
-        taus.append(weighted(outcome.predictors[TRANSRATE][rows], outcome.mean_truth[rows]))
-    return f"{np.mean(taus):z.2f}"
-
-
-def pretrained(outcome):
-    """Rows of the pretrained networks."""
-    return [row for row, name in enumerate(outcome.encoders) if not name.endswith("untrained")]
-
-
-def upper_half(outcome):
-    """Rows of the half of the networks that fine-tuned best."""
-    return np.argsort(-outcome.mean_truth)[: len(outcome.encoders) // 2]
-
-
-def first_and_best(outcome):
-    """Encoders with the highest score and with the best performance."""
-    return (outcome.encoders[int(x.argmax())] for x in (outcome.predictors[TRANSRATE], outcome.mean_truth))
-
-
-def firsts(outcomes):
-    """List the encoders with the highest score and with the best performance, for each dataset."""
-    named = ((TITLES[outcome.name], *first_and_best(outcome)) for outcome in outcomes)
-    return "; ".join(f"{title}: {first}, best {best}" for title, first, best in named)
-
-
-def n_best_first(outcomes):
-    """Number of datasets on which the encoder with the highest score is the best."""
-    return sum(first == best for first, best in map(first_and_best, outcomes))
-
-
-def of_grovers(outcome):
-    """Scores by value and by excess, and performance, of the four GROVER networks, as in the paper."""
-    rows = [outcome.encoders.index(name) for name in GROVERS]
-    return outcome.predictors[VALUE][rows], outcome.predictors[TRANSRATE][rows], outcome.mean_truth[rows]
-
-
 def four_grovers(outcomes):
     """List how far scores order the four GROVER networks as fine-tuning does."""
     parts = []
     for outcome in outcomes:
-        *scores, truth = of_grovers(outcome)
-        by_value, by_excess = (weighted(score, truth) for score in scores)
-        parts.append(f"{TITLES[outcome.name]} {by_value:z.2f} (excess {by_excess:z.2f})")
+        rows = [outcome.encoders.index(name) for name in GROVERS]
+        truth = outcome.mean_truth[rows]
+        tau = weighted(outcome.predictors[TRANSRATE][rows], truth)
+        parts.append(f"{TITLES[outcome.name]} {tau:z.2f}")
     return ", ".join(parts)
 
 
-def n_best_first_grovers(outcomes):
-    """Number of datasets on which the GROVER network with the highest value is the best."""
-    networks = map(of_grovers, outcomes)
-    return sum(int(value.argmax() == truth.argmax()) for value, _, truth in networks)
+def n_best_first(outcomes, name):
+    """Number of datasets on which the encoder with the highest score is the best."""
+    return sum(int(one.predictors[name].argmax() == one.mean_truth.argmax()) for one in outcomes)
 
 
-def curves(outcomes):
-    """Weighted tau of TransRate with few molecules, and its range with other distortions."""
-    frame = agreement_curves(outcomes)
-    frame = frame[frame["measure"] == TRANSRATE].set_index("to")
-    molecules = frame.loc[frame["setting"] == "molecules", "weighted tau"]
-    few = {"all" if np.isinf(to) else int(to): f"{tau:.2f}" for to, tau in molecules.items()}
-    distortions = frame.loc[frame["setting"] == "epsilon squared", "weighted tau"].loc[0.1:5]
-    return {"few": few, "distortions": f"{distortions.min():.2f} to {distortions.max():.2f}"}
-
-
-def speedups(outcomes):
-    """Format the smallest and largest speed-up, with and without embedding."""
-    times = time_table(outcomes, TRANSRATE).sort_values("speed-up")
-    least, most = times.iloc[0], times.iloc[-1]
-    alone = times["measure alone"]
-    return {
-        "speedups": f"{least['speed-up']:.0f} ({TITLES[least['dataset']]}) to {most['speed-up']:.0f}",
-        "measure_speedups": f"{alone.min():.0f} to {alone.max():.0f}",
-    }
+def within_noise(outcomes):
+    """Number of datasets on which the first choice is at most two standard errors behind the best."""
+    return sum(standard_errors_behind(one.predictors[DEFAULT_MEASURE], one) <= 2 for one in outcomes)
 
 
 def counts(outcomes):
@@ -234,43 +244,55 @@ def counts(outcomes):
         "n_runs": sum(outcome.truth.size for outcome in outcomes),
         "n_rows": len(rows),
         "hours": f"{rows['seconds'].sum() / 3600:.1f}",
+        "n_encoders": len({name for outcome in outcomes for name in outcome.encoders}),
     }
 
 
 def figures() -> Mapping[str, object]:
     """Every figure that the template names."""
-    outcomes = read_results()
+    outcomes = read_results(exclude_contaminated=True)
     evaluation = evaluate(outcomes)
-    assert all(len(outcome.encoders) == N_NETWORKS for outcome in outcomes), "a seed is not finished"
     by_name = {outcome.name: outcome for outcome in outcomes}
-    groups = {group: [by_name[name] for name in names] for group, names in GROUPS.items()}
+    groups = {
+        "choice": [by_name[name] for name in CHOOSING],
+        "confirmation": [by_name[name] for name in CONFIRMING],
+    }
     group_means = {group: means(evaluate(chosen)) for group, chosen in groups.items()}
     overall = means(evaluation)
-    without = leave_out(outcomes, TRANSRATE, "families").set_index("left out")["weighted tau"]
+    without = leave_out(outcomes, DEFAULT_MEASURE, "families").set_index("left out")["weighted tau"]
+    once = [one_finetuning(outcome) for outcome in outcomes]
+    off = expectation_table(outcomes).groupby("metric")["finetuned off"].mean()
+    ordered = [by_name[name] for name in TITLES]
     return {
         **group_means,
         **counts(outcomes),
-        **curves(outcomes),
-        **speedups(outcomes),
         "all": overall,
-        "scaffold": means(evaluate(read_results(split="scaffold"))),
-        "predictors": predictors(overall, group_means["paper"], group_means["new"]),
+        "predictors": predictors(overall, group_means["choice"], group_means["confirmation"]),
         "by_dataset": by_dataset(evaluation),
-        "seeds": seeds(outcomes),
+        "choices": choices(ordered),
+        "expected": expected(ordered),
+        "subsets": subsets(outcomes),
+        "tied": tied(groups["choice"]),
+        **regrets(groups["choice"]),
+        **curves(outcomes),
+        "default": DEFAULT_MEASURE,
+        "seeds": seeds(ordered),
+        "lead_once": interval(*lead_over_one_finetuning(outcomes, DEFAULT_MEASURE)),
+        "lead_once_transrate": interval(*lead_over_one_finetuning(outcomes, TRANSRATE)),
+        "once": {
+            "tau": f"{np.mean([t for t, _ in once]):.2f}",
+            "regret": share(np.mean([r for _, r in once])),
+        },
         "without": {family: f"{tau:z.2f}" for family, tau in without.items()},
-        "references": references(outcomes),
-        "both": both_forms(evaluation),
-        "without_b3db": without_b3db(evaluation),
+        "off": {metric: share(value) for metric, value in off.items()},
         "best": {metric: best_of_the_paper(evaluation, metric) for metric in CORRELATIONS},
         "n_found": {
-            "paper": n_best_first(groups["paper"]),
-            "all": n_best_first(outcomes),
-            "grover": n_best_first_grovers(groups["paper"]),
+            "paper": n_best_first([by_name[name] for name in PAPER], TRANSRATE),
+            "all": n_best_first(outcomes, TRANSRATE),
+            "default": n_best_first(outcomes, DEFAULT_MEASURE),
         },
-        "firsts": firsts(outcomes),
-        "four_grovers": four_grovers(groups["paper"]),
-        "pretrained": among(outcomes, pretrained),
-        "upper_half": among(outcomes, upper_half),
+        "within_noise": {group: within_noise(chosen) for group, chosen in groups.items()},
+        "four_grovers": four_grovers([by_name[name] for name in PAPER]),
     }
 
 

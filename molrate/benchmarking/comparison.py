@@ -14,10 +14,11 @@ from molrate.benchmarking.agreement import EXPECTED_OF_TIES, METRICS, RANDOM, Fl
 from molrate.benchmarking.read import DatasetOutcome
 from molrate.benchmarking.shortlists import kept_regret
 from molrate.benchmarking.truth import attainable_tau
+from molrate.measures.base import DEFAULT_MEASURE
 
 MEAN = "mean"
 KEPT = "regret of kept of 3"
-DEFAULT_REFERENCE = "transrate"
+DEFAULT_REFERENCE = DEFAULT_MEASURE
 
 _REPLICATES = 2000
 _ORDERS_TUNED = 200

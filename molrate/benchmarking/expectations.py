@@ -18,18 +18,22 @@ def expectation_table(outcomes: Sequence[DatasetOutcome]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row for each dataset whose scores expect errors: ``encoders``; mean ``frozen off`` and ``finetuned
-        off``, shares of what came; Kendall's ``frozen tau`` and ``finetuned tau``.
+        One row for each dataset whose scores expect errors: ``metric``, ``encoders``; mean ``frozen off`` and
+        ``finetuned off``, shares of what came; Kendall's ``frozen tau`` and ``finetuned tau``; ``frozen
+        scatter`` and ``finetuned scatter``, the root mean square of the logarithm of expected by real losses,
+        an error or what an area lacks of 1.
     """
     rows = []
     for outcome in outcomes:
         table = outcome.expected.dropna()
         if len(table) < TOP:
             continue
-        row: dict[str, Any] = {"dataset": outcome.name, "encoders": len(table)}
+        row: dict[str, Any] = {"dataset": outcome.name, "metric": outcome.metric, "encoders": len(table)}
         for name in EXPECTED:
             expected, came = table[f"{name} expected"].to_numpy(), table[name].to_numpy()
             row[f"{name} off"] = float(np.mean(np.abs(expected / came - 1)))
             row[f"{name} tau"] = kendall(expected, came)
+            losses = (expected, came) if outcome.metric == "rmse" else (1 - expected, 1 - came)
+            row[f"{name} scatter"] = float(np.sqrt(np.mean(np.log(losses[0] / losses[1]) ** 2)))
         rows.append(row)
     return pd.DataFrame(rows)

@@ -19,6 +19,7 @@ from molrate.encoders.cards import encoder_cards
 from molrate.errors import UsageError
 from molrate.finetuning.config import DEFAULTS
 from molrate.finetuning.data import TrainingData
+from molrate.measures.transrate import TransRate
 from molrate.models.metrics import HIGHER_IS_BETTER
 from molrate.paths import EVIDENCE, shipped
 
@@ -120,7 +121,7 @@ def stand_in_study(
         target=wanted,
         splits=(_SPLIT,),
         seeds=(_SEED,),
-        measures=list(dict.fromkeys([DEFAULT_REFERENCE, *measures])),
+        measures=list(dict.fromkeys([DEFAULT_REFERENCE, TransRate.name, *measures])),
         device=device,
         part="scores",
     ):

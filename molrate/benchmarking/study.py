@@ -66,7 +66,7 @@ class Study:
         """What fine-tuning and a measure cost, by dataset."""
         return time_table(self.outcomes, measure)
 
-    def plot(self, predictors: Sequence[str] = ("transrate", "logme", "ridge")) -> Figure:
+    def plot(self, predictors: Sequence[str] = ("logme", "transrate", "loo")) -> Figure:
         """Scores against fine-tuned performance, a panel for each predictor and dataset."""
         from molrate.benchmarking.figure import make_panels
 

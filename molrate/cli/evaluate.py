@@ -48,16 +48,16 @@ _EXAMPLES = examples(
 @click.option(
     "--reference",
     metavar="NAME",
-    help="Compare the others with this predictor; by default it is transrate, or the first there is.",
+    help="Compare the others with this predictor; by default it is logme, or the first there is.",
 )
-@output_option("Write summary.md and table.csv into this folder.", "FOLDER", required=False, path=True)
+@output_option("Write the summary and its tables into this folder.", "FOLDER", required=False, path=True)
 @plot_option("Draw scores against fine-tuning")
 @plot_option("Draw agreement with fewer molecules", "--curves")
 @click.option(
     "--measure",
     "measures",
     multiple=True,
-    default=["transrate", "logme", "ridge"],
+    default=["logme", "transrate", "loo"],
     show_default=True,
     metavar="NAME",
     help="Draw this measure in --plot. Repeat the option for more measures.",
@@ -83,6 +83,7 @@ def command(
     finds, and what is lost by taking its first.
     """
     from molrate.benchmarking.comparison import DEFAULT_REFERENCE, evaluate
+    from molrate.benchmarking.expectations import expectation_table
     from molrate.benchmarking.read import read_results
     from molrate.benchmarking.summary import to_markdown
     from molrate.files.locks import exclusive
@@ -100,6 +101,8 @@ def command(
         with exclusive(output):
             write_atomically(output / "summary.md", (summary + "\n").encode())
             write_atomically(output / "table.csv", evaluation.table.to_csv(index=False).encode())
+            expected = expectation_table(trials)
+            write_atomically(output / "expected.csv", expected.to_csv(index=False).encode())
     if plot is not None:
         from molrate.benchmarking.figure import make_panels
         from molrate.plotting import write_figure

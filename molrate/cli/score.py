@@ -89,11 +89,9 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
     "--measure",
     "measures",
     multiple=True,
-    default=("transrate",),
-    show_default=True,
     metavar="NAME",
     help="Rank by this measure (see molrate list measures), or by all that need nothing else. Repeat the "
-    "option for more measures.",
+    "option for more measures. By default it is logme, with TransRate beside it; of --features, transrate.",
 )
 @click.option(
     "--rank-by",
@@ -288,7 +286,12 @@ def _score_molecules(dataset: Dataset, encoders: list[str | Encoder], options: d
     from molrate.ranking.score import score
 
     with molecule_progress(is_quiet()) as progress:
-        return score(dataset, encoders=encoders or None, progress=progress, **options)
+        return score(dataset, encoders=encoders or None, progress=progress, **_without_empty(options))
+
+
+def _without_empty(options: dict[str, Any]) -> dict[str, Any]:
+    """Options without measures where none was named: encoders and features have their own default."""
+    return {name: value for name, value in options.items() if name != "measures" or value}
 
 
 def _ranked_molecules(
@@ -311,5 +314,5 @@ def _score_features(
     from molrate.ranking.score_features import score_features
 
     refuse_given(_FOR_MOLECULES, "is for molecules; it means nothing to --features")
-    kept = {name: value for name, value in options.items() if name not in _FOR_MOLECULES}
+    kept = {name: value for name, value in _without_empty(options).items() if name not in _FOR_MOLECULES}
     return score_features(features, labels, target, **kept)

@@ -292,9 +292,13 @@ class FeaturesMeasure(Measure):
         return replicate_rows(sample, self.value, self.reads)
 
 
+DEFAULT_MEASURE = "logme"
+"""What a ranking of encoders is ordered by: the rule of docs/study.md chose it."""
+
+
 def printed_name(name: str) -> str:
-    """What a measure is called in tables and figures: TransRate, and others as options name them."""
-    return MEASURES[name].title if name == "transrate" else name
+    """What a measure is called in tables and figures: the usual ones by title, others by option."""
+    return MEASURES[name].title if name in ("transrate", DEFAULT_MEASURE) else name
 
 
 def replicate_rows(

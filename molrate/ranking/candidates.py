@@ -264,6 +264,9 @@ def for_each(work: Callable[[_Item], _Outcome], items: Sequence[_Item]) -> list[
     n_cores = os.cpu_count() or 1
     if len(items) < n_cores:
         return [work(item) for item in items]
+    # SciPy brings a BLAS of its own, which is limited only if it is there already.
+    import scipy.linalg  # noqa: F401
+
     # Matrices of a few hundred dimensions gain little from threads inside BLAS, and much from one thread for
     # each candidate.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_cores) as executor:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from molrate.data.molecules import Molecules
-from molrate.data.skeletons import skeletons
-from molrate.encoders.base import Encoder
 from molrate.encoders.cards import EncoderCard
+
+if TYPE_CHECKING:
+    from molrate.data.molecules import Molecules
+    from molrate.encoders.base import Encoder
 
 SHARE = 0.2
 """Part of the molecules of a table from which on an encoder that was trained on labels of them is suspect."""
@@ -110,6 +112,8 @@ def seen_shares(encoders: Sequence[Encoder], molecules: Molecules) -> dict[str, 
     dict of str to float
         By name, of encoders of which more than :data:`SHARE` is known.
     """
+    from molrate.data.skeletons import skeletons
+
     seen = {encoder.name: encoder.skeletons_seen() for encoder in encoders}
     if not any(seen.values()):
         return {}

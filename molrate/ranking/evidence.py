@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from molrate.paths import EVIDENCE, shipped
+from molrate.ranking.prior import relatives
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _NAMED = 3
-FORECAST_ERROR = 0.15
-"""Mean difference of expected and real fine-tuned errors; nine encoders, two sets (docs/measures.md)."""
+_LOSSES = {"rmse": "errors were", "auroc": "areas"}
+METRIC = {"regression": "rmse", "classification": "auroc"}
 _NO_STUDY = "not known: the files of molrate's study are not here."
 
 
@@ -37,6 +40,57 @@ def agreement_table() -> pd.DataFrame | None:
     return pd.read_csv(path) if path.is_file() else None
 
 
+@cache
+def expectation_rows() -> pd.DataFrame | None:
+    """How far off errors were that the study's scores expect, as ``molrate evaluate -o`` wrote it.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        A row for each dataset; None where the study's files are not here.
+    """
+    import pandas as pd
+
+    path = shipped(EVIDENCE) / "expected.csv"
+    return pd.read_csv(path, dtype={"dataset": str}) if path.is_file() else None
+
+
+def forecast_scatter(task: str, dataset: str = "") -> float:
+    """Standard deviation, in logarithms of the loss, of real fine-tuning about forecasts, on other datasets.
+
+    Parameters
+    ----------
+    task : {"classification", "regression"}
+    dataset : str
+        The one that is ranked; it, and what shares molecules with it, is left out.
+
+    Returns
+    -------
+    float
+        0 where the study says nothing of it.
+    """
+    rows = expectation_rows()
+    if rows is None:
+        return 0.0
+    rows = rows[(rows["metric"] == METRIC[task]) & ~rows["dataset"].isin(relatives(dataset))]
+    return float(np.sqrt((rows["finetuned scatter"] ** 2).mean())) if len(rows) else 0.0
+
+
+def _percent(share: float) -> str:
+    """With a decimal where it is needed not to round to nothing."""
+    return f"{share:.1%}" if 0 < share < 0.01 else f"{share:.0%}"
+
+
+def _forecasts_off() -> str:
+    """How far forecasts were off, in a sentence."""
+    rows = expectation_rows()
+    if rows is None:
+        return ""
+    off = rows.groupby("metric")["finetuned off"].mean()
+    named = [f"{what} {off[metric]:.0%}" for metric, what in _LOSSES.items() if metric in off]
+    return f" Forecasts of fine-tuned {' and of '.join(named)} off there." if named else ""
+
+
 def how_sure(measure: str, rank_by: str) -> str:
     """What was lost in the study by following a measure's order, in a sentence, with the study's limits.
 
@@ -54,11 +108,10 @@ def how_sure(measure: str, rank_by: str) -> str:
         return f"not known: an order by {measure} ({rank_by}) was not compared with fine-tuning in our study."
     mean = rows[rows["dataset"] == "mean"].iloc[0]
     return (
-        f"on {len(rows) - 1} datasets, the first of such a list came out {mean['regret']:.0%} worse than the "
-        f"best encoder; the one of its first three that validated best came out "
-        f"{mean['regret of kept of 3']:.0%} worse. "
-        f"(Our study: {int(mean['encoders'])} networks, short training.) Forecasts of "
-        f"fine-tuned errors were {FORECAST_ERROR:.0%} off where they were compared."
+        f"on {len(rows) - 1} datasets, the first of such a list came out {_percent(mean['regret'])} worse "
+        f"than the best encoder; the one of its first three that validated best came out "
+        f"{_percent(mean['regret of kept of 3'])} worse. "
+        f"(Our study, of up to {int(rows['encoders'].max())} networks.){_forecasts_off()}"
     )
 
 
@@ -100,11 +153,12 @@ def _sentence(table: pd.DataFrame, measure: str, rank_by: str) -> str:
     single = rows[rows["dataset"] != "mean"].to_dict("records")
     by_dataset = ", ".join(f"{row['dataset']} {row['weighted tau']:.2f}" for row in single)
     return (
-        f"How far to trust it: {measure} by {rank_by} ordered the {int(mean['encoders'])} networks of our "
-        f"study as fine-tuning did with a weighted tau of {mean['weighted tau']:.2f} (95 % {mean['low']:.2f} "
-        f"to {mean['high']:.2f}; 1 is the same order, 0 chance): {by_dataset}. The first of its order lost "
-        f"{mean['regret']:.0%} to the best, the one of its first three that validated "
-        f"best {mean['regret of kept of 3']:.0%} "
+        f"How far to trust it: {measure} by {rank_by} ordered up to {int(rows['encoders'].max())} "
+        f"networks of our study as fine-tuning did with a weighted tau of {mean['weighted tau']:.2f} "
+        f"(95 % {mean['low']:.2f} to {mean['high']:.2f}; 1 is the same order, 0 chance): {by_dataset}. "
+        f"The first of its order lost "
+        f"{_percent(mean['regret'])} to the best, the one of its first three that validated "
+        f"best {_percent(mean['regret of kept of 3'])} "
         "(docs/evidence.md)."
     )
 

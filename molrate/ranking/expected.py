@@ -7,7 +7,6 @@ errors went with frozen ones in the study that ships with molrate.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -20,15 +19,12 @@ from molrate.measures.leave_one_out import LeaveOneOut
 from molrate.measures.residuals import Residuals
 from molrate.measures.tangent import Tangent
 from molrate.ranking.candidates import AllGradients, Candidate, ScoredTarget, for_each, full_sample
-from molrate.ranking.evidence import FORECAST_ERROR
+from molrate.ranking.evidence import METRIC, forecast_scatter
 from molrate.ranking.frozen import Relation, frozen_relation
 from molrate.statistics.intervals import LEVEL, student_quantile
 from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import Codes
 
-METRIC = {"regression": "rmse", "classification": "auroc"}
-FORECAST_SCATTER = FORECAST_ERROR * math.sqrt(math.pi / 2)
-"""Standard deviation, in logarithms of the loss, of real fine-tuning about linearised fine-tuning."""
 CHANCE = 0.5
 """Area under the curve of a guess."""
 
@@ -212,7 +208,8 @@ def expectations_of(
             frozen_relation(scored.target.task, dataset),
             scored.make_gradients(controls=False),
         )
-        judge = partial(_judge, scored=scored, relation=relation, gradients=gradients)
+        scatter = forecast_scatter(scored.target.task, dataset)
+        judge = partial(_judge, scored=scored, relation=relation, gradients=gradients, scatter=scatter)
         for candidate, judged in zip(candidates, for_each(judge, candidates), strict=True):
             if judged is not None:
                 found.by_candidate[name, candidate.encoder, candidate.layer], found.guesses[name] = judged
@@ -220,7 +217,11 @@ def expectations_of(
 
 
 def _judge(
-    candidate: Candidate, scored: ScoredTarget, relation: Relation | None, gradients: AllGradients
+    candidate: Candidate,
+    scored: ScoredTarget,
+    relation: Relation | None,
+    gradients: AllGradients,
+    scatter: float,
 ) -> tuple[Expected, Performance] | None:
     """Expectation of a candidate and of a guess; None where its features cannot be judged."""
     try:
@@ -232,7 +233,7 @@ def _judge(
         return None
     performance, guess = performance_of(frozen), guess_of(frozen)
     if tuned is not None:
-        return Expected(performance, replace(performance_of(tuned), scatter=FORECAST_SCATTER)), guess
+        return Expected(performance, replace(performance_of(tuned), scatter=scatter)), guess
     if not candidate.trainable or relation is None:
         return Expected(performance), guess
     return Expected(performance, related(performance, guess, relation), related=True), guess

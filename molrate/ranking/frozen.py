@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from molrate.paths import EVIDENCE, shipped
 from molrate.ranking.prior import relatives
+from molrate.ranking.study import study_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,11 +46,14 @@ class Relation:
 
 @cache
 def frozen_table() -> pd.DataFrame | None:
-    """Rows of the study: losses of networks as they are and fine-tuned; None where they are not here."""
-    import pandas as pd
-
-    path = shipped(EVIDENCE) / "frozen.csv"
-    return pd.read_csv(path) if path.is_file() else None
+    """Losses of the study's networks as they are and fine-tuned, means over seeds; None without its files."""
+    rows = study_rows()
+    if rows is None:
+        return None
+    networks = rows[~rows["frozen"]].assign(finetuned=rows["test"], frozen=rows["frozen_test"])
+    networks["task"] = networks["task"].where(networks["task"] == "regression", "classification")
+    keys = ["dataset", "task", "encoder", "kind"]
+    return networks.groupby(keys)[["deviation", "frozen", "finetuned"]].mean().reset_index()
 
 
 @cache

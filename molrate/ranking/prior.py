@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from molrate.paths import EVIDENCE, shipped
+from molrate.ranking.study import study_rows
 
 _RELATED = ({"b3db", "bbbp", "logbb"}, {"lipo", "lipophilicity"})
 """Datasets that share molecules and what was measured, so that one tells of the other."""
@@ -54,16 +54,11 @@ def mean_standing(
 @cache
 def study_performance() -> dict[str, dict[str, float]]:
     """Mean test performance of the study's encoders by dataset, higher is better; empty without its files."""
-    import pandas as pd
-
-    path = shipped(EVIDENCE) / "finetuning.csv"
-    if not path.is_file():
+    rows = study_rows()
+    if rows is None:
         return {}
-    rows = pd.read_csv(path, dtype={"dataset": str, "encoder": str})
-    rows = rows[(rows["status"] == "ok") & (rows["split"] == "random")]
     signed = rows["test"].where(rows["task"] != "regression", -rows["test"])
-    table = pd.DataFrame({"dataset": rows["dataset"], "encoder": rows["encoder"], "test": signed})
-    means = table.groupby(["dataset", "encoder"])["test"].mean().reset_index()
+    means = rows.assign(test=signed).groupby(["dataset", "encoder"])["test"].mean().reset_index()
     performance: dict[str, dict[str, float]] = {}
     for row in means.to_dict("records"):
         performance.setdefault(row["dataset"], {})[row["encoder"]] = float(row["test"])

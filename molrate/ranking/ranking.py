@@ -17,6 +17,7 @@ from molrate.data.targets import Target
 from molrate.errors import InputError, UsageError
 from molrate.files.output import check_output
 from molrate.measures.base import Measure, NotApplicableError, printed_name
+from molrate.measures.transrate import TransRate
 from molrate.ranking.candidates import (
     AUTO,
     Candidate,
@@ -70,6 +71,7 @@ COLUMNS = [
     "corrected_high",
     "z",
     "relative",
+    "transrate",
     "rmse",
     "metric",
     "unit",
@@ -452,6 +454,29 @@ def rank_targets(
         rows += more_rows
         replicates |= more_replicates
     return rows, replicates
+
+
+def transrates_beside(
+    rows: Sequence[dict[str, Any]],
+    candidates: Sequence[Candidate],
+    scored_targets: Sequence[ScoredTarget],
+    common_dimension: CommonDimension = AUTO,
+) -> dict[tuple[str, str, str], float]:
+    """Excess of TransRate of every target, encoder and layer, from rows that have it or else computed."""
+    name = TransRate.name
+    own = [row for row in rows if row["measure"] == name]
+    if not own:
+        own, _ = rank_targets(candidates, scored_targets, [TransRate()], common_dimension=common_dimension)
+    return {(row["target"], row["encoder"], row["layer"]): row["excess"] for row in own if "excess" in row}
+
+
+def with_transrate(
+    rows: Sequence[dict[str, Any]], transrates: Mapping[tuple[str, str, str], float]
+) -> list[dict[str, Any]]:
+    """Rows with TransRate's excess of the same encoder and layer."""
+    return [
+        row | {"transrate": transrates.get((row["target"], row["encoder"], row["layer"]))} for row in rows
+    ]
 
 
 def ranking_rows(

@@ -46,6 +46,8 @@ _FORMS = {
     "z": "z, the excess in standard deviations of the null",
     "value": "value, which compares equal dimensions only",
 }
+TRANSRATE = "transrate"
+"""Column of TransRate's excess, whatever orders."""
 _TIER_STYLES = ("bold green", "cyan", "yellow")
 
 
@@ -202,7 +204,9 @@ def _main_table(rows: pd.DataFrame, ranking: RankingTables, view: View) -> Table
     shown = rows if view.every else _first_rows(rows)
     if view.columns:
         return _chosen_columns(shown, view.columns)
-    headings = [_measure_heading(ranking), "frozen", "fine-tuned", "prior"]
+    beside = _has_transrate_beside(ranking)
+    headings = [_measure_heading(ranking), *([printed_name(TRANSRATE)] if beside else [])]
+    headings += ["frozen", "fine-tuned", "prior"]
     table = _blank_table("", "tier", "encoder", "layer", *headings, left=("tier", "layer"))
     decimals, largest = _decimals(rows), rows["excess"].max()
     digits = ranking.verdict.choice_for(rows["target"].iloc[0]).decimals
@@ -210,11 +214,18 @@ def _main_table(rows: pd.DataFrame, ranking: RankingTables, view: View) -> Table
     flagged = rows["status"] == "unreliable"
     star = not flagged[rows["rank"].notna()].all()
     for _, row in shown.iterrows():
-        table.add_row(*_main_cells(row, ranking.form, decimals, digits, largest, star=star))
+        cells = _main_cells(row, ranking.form, decimals, digits, largest, star=star, beside=beside)
+        table.add_row(*cells)
     if len(shown) < len(rows):
         hidden = len(rows) - len(shown)
         table.add_row("", f"... {hidden} more {'row' if hidden == 1 else 'rows'}: --all")
     return table
+
+
+def _has_transrate_beside(ranking: RankingTables) -> bool:
+    """Whether TransRate stands beside what orders; intervals then leave no room for it on 80 columns."""
+    orders = TRANSRATE in ranking.frame["measure"].unique()
+    return not orders and bool(ranking.frame[TRANSRATE].notna().any())
 
 
 def _measure_heading(ranking: RankingTables) -> str:
@@ -249,14 +260,14 @@ def _chosen_columns(rows: pd.DataFrame, columns: Sequence[str]) -> Table:
 
 
 def _main_cells(
-    row: pd.Series, form: str, decimals: int, digits: int, largest: float, *, star: bool
+    row: pd.Series, form: str, decimals: int, digits: int, largest: float, *, star: bool, beside: bool
 ) -> list[str | Text]:
     name = _shown_name(row)
     if row["status"] == "failed":
-        return ["", name, str(row["layer"]), "failed", "", "", ""]
+        return ["", name, str(row["layer"]), "failed", *([""] if beside else []), "", "", ""]
     style = "dim" if row["kind"] in BASELINES else ""
     value = f"{row[form]:.{decimals}f}"
-    if form == "excess":
+    if form == "excess" and not beside:
         value += f" +- {(row['high'] - row['low']) / 2:.{decimals}f}"
     if star and row["status"] == "unreliable":
         value += "*"
@@ -265,10 +276,15 @@ def _main_cells(
         Text(name, style=style),
         str(row["layer"]),
         _bar(value, row["excess"] / largest if largest > 0 else 0.0),
+        *([_transrate_cell(row)] if beside else []),
         _figure(row, "frozen", digits),
         _figure(row, "finetuned", digits),
         "" if _missing(row["prior"]) else str(row["prior"]),
     ]
+
+
+def _transrate_cell(row: pd.Series) -> str:
+    return "" if _missing(row[TRANSRATE]) else f"{row[TRANSRATE]:.2f}"
 
 
 def _tier_cell(row: pd.Series) -> str | Text:
@@ -459,9 +475,11 @@ def _below(ranking: RankingTables, view: View) -> list[str]:
 
 def _legend(ranking: RankingTables) -> str:
     frame = ranking.frame
-    parts = (
-        ["TransRate (more is better) orders the rows, +- half of its 95 % interval"] if _orders(frame) else []
-    )
+    parts = []
+    if _has_transrate_beside(ranking):
+        parts.append(f"{printed_name(ranking.measure)} orders the rows (more is better, as of TransRate)")
+    elif ranking.measure == TRANSRATE:
+        parts.append("TransRate (more is better) orders the rows, +- half of its 95 % interval")
     if (frame["tier"] == 1).sum() > 1:
         parts.append("tiers differ by it, not by forecasts; =: not told from the first by it")
     metrics = [str(name).upper() for name in frame["metric"].dropna().unique()]
@@ -472,11 +490,6 @@ def _legend(ranking: RankingTables) -> str:
     if frame["prior"].notna().any():
         parts.append("prior: place in our study of other datasets (blank: not in it)")
     return "; ".join(parts) + "." if parts else ""
-
-
-def _orders(frame: pd.DataFrame) -> bool:
-    """Whether rows are ordered by TransRate."""
-    return bool(len(frame)) and frame["measure"].iloc[0] == "transrate"
 
 
 def _failures(ranking: RankingTables) -> list[str]:

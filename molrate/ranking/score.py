@@ -22,7 +22,7 @@ from molrate.embedding.settings import EmbeddingSettings
 from molrate.encoders.base import Encoder
 from molrate.encoders.cards import BASELINES
 from molrate.errors import UsageError
-from molrate.measures.base import Measure
+from molrate.measures.base import DEFAULT_MEASURE, Measure
 from molrate.measures.given import inputs_met, read_given
 from molrate.ranking.candidates import AUTO, Candidate, CommonDimension, ScoredTarget, choose_measures
 from molrate.ranking.consensus import consensus_table
@@ -49,7 +49,15 @@ from molrate.ranking.notes import (
     size_advice,
     target_notes,
 )
-from molrate.ranking.ranking import Ranking, failed_row, rank_targets, ranking_frame, with_expectations
+from molrate.ranking.ranking import (
+    Ranking,
+    failed_row,
+    rank_targets,
+    ranking_frame,
+    transrates_beside,
+    with_expectations,
+    with_transrate,
+)
 from molrate.ranking.sensitivity import POOLINGS, sensitivity_table
 from molrate.ranking.settings import MeasureSettings
 
@@ -73,7 +81,7 @@ def score(
     target: Any = None,
     *,
     encoders: Sequence[str | Encoder] | None = None,
-    measures: Sequence[str | Measure] = ("transrate",),
+    measures: Sequence[str | Measure] = (DEFAULT_MEASURE,),
     rank_by: str = "excess",
     layer: str = "last",
     pooling: str = "mean",
@@ -98,9 +106,10 @@ def score(
 ) -> Ranking:
     """Rank encoders, and their layers, by how well they should transfer to a dataset.
 
-    Rows are ordered by ``excess``: a measure's value minus its mean under permuted labels. Raw TransRate
-    grows with the dimension of the embedding whatever the labels, so that encoders are compared by it in a
-    common dimension.
+    Rows are ordered by ``excess``: a measure's value minus its mean under permuted labels. By default the
+    measure is LogME, how probable a linear model of the features makes the labels: the rule of docs/study.md
+    chose it. TransRate stands beside it; as it grows with the dimension of the embedding whatever the
+    labels, encoders are compared by it in a common dimension.
 
     Parameters
     ----------
@@ -232,6 +241,7 @@ def rank_dataset(
     rows, replicates = rank_targets(
         candidates, scored_targets, chosen, measuring.rank_by, measuring.common_dimension
     )
+    transrates = transrates_beside(rows, candidates, scored_targets, measuring.common_dimension)
     expectations = expectations_of(candidates, scored_targets, dataset.name)
     rows += [
         failed_row(t.target, chosen[0], name, error) for t in scored_targets for name, error in pool.failures
@@ -250,7 +260,8 @@ def rank_dataset(
     ran = [encoder for encoder, _ in pool.requests]
     shares = seen_shares(ran, molecules)
     seen = seen_encoders([encoder.card for encoder in ran], dataset.name, shares)
-    frame = ranking_frame(dataset.name, with_expectations(rows, expectations, units, dataset.name, seen))
+    rows = with_expectations(with_transrate(rows, transrates), expectations, units, dataset.name, seen)
+    frame = ranking_frame(dataset.name, rows)
     run = _run_record(arguments, pool) | {"seconds": round(time.perf_counter() - started, 2)}
     ranking = Ranking(frame, run=run, replicates=replicates, expectations=expectations)
     if excluded:
@@ -312,7 +323,7 @@ _STUDIED = {
     "standardisation": ("largest-fragment", "--standardisation"),
     "duplicates": ("keep", "--duplicates"),
     "scale_by_dimension": (False, "--scale-by-dimension"),
-    "common_dimension": (None, "--common-dimension auto"),
+    "common_dimension": (AUTO, "--common-dimension"),
 }
 """Settings of the study of measures against fine-tuning, and their options."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from molrate.errors import UsageError
-from molrate.measures.base import Measure
+from molrate.measures.base import DEFAULT_MEASURE, Measure
 from molrate.ranking.candidates import AUTO, CommonDimension, check_common_dimension
 from molrate.statistics.resampling import BLOCKS, PERMUTATIONS
 
@@ -43,7 +43,7 @@ class MeasureSettings:
         If `measures` is one name and no sequence of names, or the common dimension is none.
     """
 
-    measures: Sequence[str | Measure] = ("transrate",)
+    measures: Sequence[str | Measure] = (DEFAULT_MEASURE,)
     rank_by: str = "excess"
     scale_by_dimension: bool = False
     common_dimension: CommonDimension = AUTO

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from molrate.encoders.cards import BASELINES
 from molrate.measures.base import printed_name
-from molrate.ranking.expected import METRIC, Expectations, Expected, Performance
+from molrate.ranking.evidence import METRIC
+from molrate.ranking.expected import Expectations, Expected, Performance
 from molrate.statistics.intervals import LEVEL
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from benchmarking.outcomes import outcome
@@ -17,9 +18,17 @@ def test_what_was_expected_and_what_came():
             "finetuned": [1.0, 2.0, 2.0],
         }
     )
-    row = expectation_table([replace(outcome("a", [3, 2, 1]), expected=table)]).loc[0]
+    row = expectation_table([replace(outcome("a", [3, 2, 1]), expected=table, metric="rmse")]).loc[0]
     assert row["frozen off"] == pytest.approx(0.1)
     assert row["frozen tau"] == pytest.approx(1)
+    assert row["frozen scatter"] == pytest.approx(np.log(1.1))
+    assert row["metric"] == "rmse"
+    areas = table.assign(
+        **{"frozen expected": 0.8, "frozen": 0.9, "finetuned expected": 0.9, "finetuned": 0.9}
+    )
+    row_of_areas = expectation_table([replace(outcome("a", [3, 2, 1]), expected=areas)]).loc[0]
+    # What an area lacks of 1.
+    assert row_of_areas["frozen scatter"] == pytest.approx(np.log(2))
     assert row["finetuned off"] == pytest.approx((0.1 + 0.25) / 3)
     # Two of three pairs in order, one tied in what came.
     assert row["finetuned tau"] == pytest.approx(2 / 6**0.5)

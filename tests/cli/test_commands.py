@@ -57,7 +57,16 @@ def test_score_prints_a_ranking_and_nothing_else(run):
     assert re.fullmatch(r"freesolv: regression, 642 molecules, 2 candidates, (\d+|under 1) s", lines[0])
     assert lines[1].startswith("Fine-tune   nothing: only baselines were ranked")
     header = next(line for line in lines if line.startswith("tier"))
-    assert header.split() == ["tier", "encoder", "layer", "TransRate", "frozen", "fine-tuned", "prior"]
+    assert header.split() == [
+        "tier",
+        "encoder",
+        "layer",
+        "LogME",
+        "TransRate",
+        "frozen",
+        "fine-tuned",
+        "prior",
+    ]
 
 
 def test_what_a_library_says_of_torch_is_not_printed(run, monkeypatch, recwarn):

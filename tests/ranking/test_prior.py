@@ -7,15 +7,16 @@ import pytest
 from molrate import paths
 from molrate.benchmarking.agreement import weighted
 from molrate.benchmarking.read import STATIC_LIST, read_results
-from molrate.ranking import frozen, prior
+from molrate.ranking import frozen, study
 from molrate.ranking.frozen import frozen_relation, frozen_table
 from molrate.ranking.prior import mean_standing, prior_places, relatives, study_performance
+from molrate.ranking.study import study_rows
 
 
 @pytest.fixture
 def fresh():
     """Nothing remembered of the study's files, before and after."""
-    kept = (frozen_relation, frozen_table, prior_places, study_performance)
+    kept = (frozen_relation, frozen_table, prior_places, study_performance, study_rows)
     for function in kept:
         function.cache_clear()
     yield
@@ -94,15 +95,14 @@ def test_a_relation_is_the_power_that_made_the_losses(fresh, monkeypatch):
 
 def test_the_shipped_rows_give_a_relation_that_helps_no_features_that_say_nothing(fresh):
     relation = frozen_relation("regression", "freesolv")
-    assert relation.datasets == 4
+    assert relation.datasets == 5
     assert relation.loss(1.0) == 1.0
     assert 0.5 < relation.power < 2
     assert relation.scatter > 0
 
 
 def test_without_the_studys_files_there_is_no_prior_and_no_relation(fresh, monkeypatch, tmp_path):
-    monkeypatch.setattr(prior, "shipped", lambda kind: tmp_path / kind)
-    monkeypatch.setattr(frozen, "shipped", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(study, "shipped", lambda kind: tmp_path / kind)
     assert not (tmp_path / paths.EVIDENCE).exists()
     assert prior_places("freesolv") == {}
     assert frozen_relation("regression") is None

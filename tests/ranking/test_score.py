@@ -8,6 +8,7 @@ from molrate.data.targets import parse_target, quantile_bins
 from molrate.encoders.cards import encoder_cards
 from molrate.errors import InputError, UsageError, WeightsError
 from molrate.measures import domain_similarity, leep, transrate
+from molrate.measures.base import DEFAULT_MEASURE
 from molrate.measures.rowspace import leading_components
 from molrate.ranking.molecules import default_encoders
 from molrate.ranking.ranking import COLUMNS
@@ -27,12 +28,16 @@ def esol():
 
 def test_values_are_transrate_of_the_embeddings(esol):
     smiles, values = esol
-    ranking = molrate.score(
-        dataset(smiles, y=values), encoders=["gin-untrained", "ecfp4"], layer="all", common_dimension=None
-    )
+    asked = {"encoders": ["gin-untrained", "ecfp4"], "measures": ["transrate"], "layer": "all"}
+    ranking = molrate.score(dataset(smiles, y=values), **asked, common_dimension=None)
     assert tuple(ranking.frame.columns) == tuple(COLUMNS)
     assert len(ranking.frame) == 7
-    default = molrate.score(dataset(smiles, y=values), encoders=["gin-untrained", "ecfp4"], layer="all").frame
+    default = molrate.score(dataset(smiles, y=values), **asked).frame
+    assert default["transrate"].tolist() == default["excess"].tolist()
+    beside = molrate.score(dataset(smiles, y=values), **asked | {"measures": ["h-score"]}).frame
+    keys = ["encoder", "layer"]
+    by_name = beside.set_index(keys)["transrate"].to_dict()
+    assert by_name == pytest.approx(default.set_index(keys)["excess"].to_dict())
     bins = quantile_bins(values)
     for _, row in ranking.frame.iterrows():
         features = molrate.embed(smiles, row["encoder"], row["layer"])
@@ -170,7 +175,8 @@ def test_without_baselines_the_ranking_says_what_it_cannot(published_weights):
 
 def test_too_few_molecules_for_the_dimension_are_flagged(esol):
     smiles, values = esol
-    full = molrate.score(dataset(smiles, y=values), encoders=["ecfp4"], common_dimension="none")
+    asked = {"encoders": ["ecfp4"], "measures": ["transrate"]}
+    full = molrate.score(dataset(smiles, y=values), **asked, common_dimension="none")
     row = full.frame.iloc[0]
     assert row["status"] == "unreliable"
     assert row["note"] == f"smallest range has {row['smallest_class']} molecules for 2048 dimensions"
@@ -220,6 +226,7 @@ def test_the_papers_dataset_ranks_pretrained_above_untrained(published_data, pub
         "bbbp", encoders=["gcn-supervised", "graphsage-supervised", "gcn-untrained", "gin-untrained"]
     )
     assert set(ranking.frame["encoder"].iloc[:2]) == {"gcn-supervised", "graphsage-supervised"}
+    assert ranking.frame["measure"].unique().tolist() == [DEFAULT_MEASURE]
     assert ranking.frame["n"].unique().tolist() == [2039]
 
 

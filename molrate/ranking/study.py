@@ -1,0 +1,36 @@
+"""The rows of the study that ships with molrate: fine-tunings for real, frozen and trained as a whole."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from molrate.paths import EVIDENCE, shipped
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@cache
+def study_rows() -> pd.DataFrame | None:
+    """Fine-tunings on random splits, but for those of encoders that may have seen the labels.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        Columns as in ``evidence/README.md``; None where the study's files are not here.
+    """
+    import pandas as pd
+
+    from molrate.encoders.cards import encoder_cards
+    from molrate.ranking.contamination import is_suspect
+
+    path = shipped(EVIDENCE) / "finetuning.csv"
+    if not path.is_file():
+        return None
+    rows = pd.read_csv(path, dtype={"dataset": str, "encoder": str})
+    rows = rows[(rows["status"] == "ok") & (rows["split"] == "random")]
+    cards = encoder_cards()
+    pairs = rows[["encoder", "dataset"]].itertuples(index=False, name=None)
+    clean = [name not in cards or not is_suspect(cards[name], dataset) for name, dataset in pairs]
+    return rows[clean]
