@@ -11,7 +11,7 @@ from molrate.benchmarking.read import read_results
 from molrate.benchmarking.summary import to_markdown
 from molrate.measures.base import DEFAULT_MEASURE
 from molrate.ranking import evidence
-from molrate.ranking.evidence import agreement_table, evidence_notes
+from molrate.ranking.evidence import agreement_table, evidence_notes, forecast_scatter
 
 
 def test_the_shipped_tables_are_those_of_the_shipped_rows():
@@ -118,3 +118,30 @@ def test_a_ranking_carries_it():
     assert not any("does not say" in note for note in ranking.notes)
     pooled = molrate.score("freesolv", encoders=encoders, pooling="max", common_dimension="none")
     assert any("--pooling, --common-dimension it does not say" in note for note in pooled.notes)
+
+
+def test_forecasts_scatter_as_on_other_datasets(monkeypatch):
+    rows = pd.DataFrame(
+        {
+            "dataset": ["bbbp", "bace", "freesolv", "esol"],
+            "metric": ["auroc", "auroc", "rmse", "rmse"],
+            "finetuned off": [0.02, 0.04, 0.1, 0.2],
+            "finetuned scatter": [0.3, 0.4, 0.1, 0.7],
+        }
+    )
+    monkeypatch.setattr(evidence, "expectation_rows", lambda: rows)
+    assert forecast_scatter("regression") == pytest.approx((0.5 * (0.1**2 + 0.7**2)) ** 0.5)
+    assert forecast_scatter("regression", "esol") == pytest.approx(0.1)
+    # BBBP and B3DB share molecules.
+    assert forecast_scatter("classification", "b3db") == pytest.approx(0.4)
+    assert evidence.how_sure("logme", "excess").endswith(
+        "Forecasts of fine-tuned errors were 15% and of areas 3% off there."
+    )
+    monkeypatch.setattr(evidence, "expectation_rows", lambda: None)
+    assert forecast_scatter("regression") == 0
+
+
+def test_what_is_little_is_not_rounded_to_nothing(table, monkeypatch):
+    frame = evidence.agreement_table().assign(regret=0.0016)
+    monkeypatch.setattr(evidence, "agreement_table", lambda: frame)
+    assert "came out 0.2% worse than the best encoder" in evidence.how_sure("transrate", "excess")

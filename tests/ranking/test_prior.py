@@ -106,3 +106,19 @@ def test_without_the_studys_files_there_is_no_prior_and_no_relation(fresh, monke
     assert not (tmp_path / paths.EVIDENCE).exists()
     assert prior_places("freesolv") == {}
     assert frozen_relation("regression") is None
+
+
+def test_rows_of_encoders_that_saw_the_labels_do_not_count(fresh):
+    rows = study_rows()
+    pairs = set(rows[["encoder", "dataset"]].itertuples(index=False, name=None))
+    # By its card ADMET-AI learned FreeSolv's values, and BBBP's classes.
+    assert ("admet-ai-regression-0", "freesolv") not in pairs
+    assert ("admet-ai-regression-0", "photoswitch") in pairs
+    assert ("minimol", "freesolv") in pairs
+    table = frozen_table()
+    assert set(table["task"]) == {"regression", "classification"}
+    own = rows[(rows["encoder"] == "minimol") & (rows["dataset"] == "freesolv")]
+    row = table[(table["encoder"] == "minimol") & (table["dataset"] == "freesolv")].iloc[0]
+    assert row["frozen"] == pytest.approx(own["frozen_test"].mean())
+    assert row["finetuned"] == pytest.approx(own["test"].mean())
+    assert not table["encoder"].isin(["ecfp4", "rdkit-descriptors"]).any()
