@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from molrate.benchmarking.agreement import TOP, kendall
+from molrate.benchmarking.agreement import TOP, Floats, kendall
 from molrate.benchmarking.read import EXPECTED, DatasetOutcome
 
 
@@ -33,7 +33,13 @@ def expectation_table(outcomes: Sequence[DatasetOutcome]) -> pd.DataFrame:
             expected, came = table[f"{name} expected"].to_numpy(), table[name].to_numpy()
             row[f"{name} off"] = float(np.mean(np.abs(expected / came - 1)))
             row[f"{name} tau"] = kendall(expected, came)
-            losses = (expected, came) if outcome.metric == "rmse" else (1 - expected, 1 - came)
-            row[f"{name} scatter"] = float(np.sqrt(np.mean(np.log(losses[0] / losses[1]) ** 2)))
+            losses = np.array([expected, came] if outcome.metric == "rmse" else [1 - expected, 1 - came])
+            # A loss of nothing has no logarithm.
+            before, after = losses[:, (losses > 0).all(axis=0)]
+            row[f"{name} scatter"] = _root_mean_square(np.log(before / after))
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _root_mean_square(values: Floats) -> float:
+    return float(np.sqrt(np.mean(values**2))) if len(values) else float("nan")

@@ -29,6 +29,9 @@ def test_what_was_expected_and_what_came():
     row_of_areas = expectation_table([replace(outcome("a", [3, 2, 1]), expected=areas)]).loc[0]
     # What an area lacks of 1.
     assert row_of_areas["frozen scatter"] == pytest.approx(np.log(2))
+    perfect = areas.assign(frozen=[1.0, 0.9, 0.9])
+    row_of_areas = expectation_table([replace(outcome("a", [3, 2, 1]), expected=perfect)]).loc[0]
+    assert row_of_areas["frozen scatter"] == pytest.approx(np.log(2))
     assert row["finetuned off"] == pytest.approx((0.1 + 0.25) / 3)
     # Two of three pairs in order, one tied in what came.
     assert row["finetuned tau"] == pytest.approx(2 / 6**0.5)
