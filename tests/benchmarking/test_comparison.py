@@ -38,7 +38,7 @@ def test_the_lead_is_paired(results):
         replace(outcome, predictors={**outcome.predictors, "twin": outcome.predictors["transrate"]})
         for outcome in read_results(results)
     ]
-    row = evaluate(twin).means().set_index("predictor").loc["twin"]
+    row = evaluate(twin, "transrate").means().set_index("predictor").loc["twin"]
     assert row["lead_low"] == row["lead_high"] == 0
 
 

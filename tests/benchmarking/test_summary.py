@@ -10,7 +10,7 @@ from molrate.errors import InputError, UsageError
 
 
 def test_every_row_of_a_table_has_its_columns(results):
-    text = to_markdown(evaluate(read_results(results)))
+    text = to_markdown(evaluate(read_results(results), "transrate"))
     assert text.startswith("24 fine-tunings (0.7 hours) of 6 encoders on a, r")
     tables = re.findall(r"(?:^\|.*\n?)+", text, flags=re.MULTILINE)
     assert len(tables) == 10

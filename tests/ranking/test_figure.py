@@ -48,7 +48,7 @@ def test_a_profile_is_what_the_rows_say(ranking):
 
 
 def test_what_was_not_ranked_is_not_drawn(ranking):
-    with pytest.raises(UsageError, match="logme"):
-        ranking.plot("logme")
+    with pytest.raises(UsageError, match="transrate"):
+        ranking.plot("transrate")
     with pytest.raises(UsageError, match="several layers"):
         ranking.plot_layers(encoders=["ecfp4"])
