@@ -50,20 +50,24 @@ def seconds(name, n=1000, d=512):
     return float(np.median(times))
 
 
-def table_of(results, datasets):
-    """Means of the candidates over datasets, with the interval of their difference from the first."""
-    outcomes = read_results(results, datasets, exclude_contaminated=True)
+def table_of(outcomes):
+    """Means of the candidates over datasets, the greatest weighted tau first, with differences from it."""
     means = evaluate(outcomes).means().set_index("predictor")
     candidates = [name for name in means.index if name in CANDIDATES]
     means = evaluate(outcomes, reference=candidates[0]).means().set_index("predictor").loc[candidates]
     return means[["weighted tau", "low", "high", "share", "lead", "lead_low", "lead_high", "regret"]]
 
 
-def decide(means):
-    """Name of the candidate that the rule takes."""
+def near_the_smallest_regret(means):
+    """Rows of those tied with the first whose regrets count as equal to the smallest."""
     # The leader has no difference from itself.
     tied = means[~(means["lead_low"] > 0)]
-    near = tied[tied["regret"] <= tied["regret"].min() + NEAR]
+    return tied[tied["regret"] <= tied["regret"].min() + NEAR]
+
+
+def decide(means):
+    """Name of the candidate that the rule takes."""
+    near = near_the_smallest_regret(means)
     costs = {name: (STATIC_LIST in name, seconds(name)) for name in near.index}
     for name, (_, cost) in costs.items():
         print(f"  {name}: regret {near['regret'][name]:.2%}, {cost:.2f} s")
@@ -77,13 +81,16 @@ def main():
     )
     parser.add_argument("--results", help="folder of molrate benchmark; by default the study that ships")
     results = parser.parse_args().results
-    means = table_of(results, CHOOSING)
+    chosen_by, confirmed_by = (
+        read_results(results, datasets, exclude_contaminated=True) for datasets in (CHOOSING, CONFIRMING)
+    )
+    means = table_of(chosen_by)
     print(f"on {', '.join(CHOOSING)}:")
     print(means.round(3).to_string())
     print("within half a per cent of the smallest regret of those tied with the first:")
     print(f"the default: {decide(means)}")
     print(f"on {', '.join(CONFIRMING)}:")
-    print(table_of(results, CONFIRMING).round(3).to_string())
+    print(table_of(confirmed_by).round(3).to_string())
 
 
 if __name__ == "__main__":

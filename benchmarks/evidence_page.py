@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+from default_rule import CANDIDATES, CHOOSING, CONFIRMING, near_the_smallest_regret, table_of
 
 from molrate.benchmarking.agreement import RANDOM, loss, regret, weighted
 from molrate.benchmarking.cells import FINETUNING
@@ -40,16 +41,11 @@ TITLES = {
     "photoswitch": "photoswitch",
     "adme_solubility": "ADME solubility",
 }
-CHOOSING = ("freesolv", "esol", "bbbp", "bace", "lipophilicity", "logbb")
-CONFIRMING = ("photoswitch", "adme_solubility")
 PAPER = ("freesolv", "esol", "bbbp", "bace")
 TRANSRATE, VALUE = "transrate", "transrate (value)"
 PAPER_MEASURES = (TRANSRATE, VALUE, "logme", "h-score")
 CORRELATIONS = ("pearson", "tau", "weighted tau")
-NEAR = 0.005
-"""Regrets that differ by no more count as equal, by the rule."""
 GROVERS = tuple(f"grover-{size}-{corpus}" for size in ("small", "base") for corpus in ("chembl", "zinc"))
-CANDIDATES = (*COMBINED, *(f"{name} + {STATIC_LIST}" for name in COMBINED))
 SHOWN = (*COMBINED, STATIC_LIST, *CANDIDATES[len(COMBINED) :], VALUE, "size", "dimension", "depth", RANDOM)
 
 
@@ -170,22 +166,19 @@ def subsets(outcomes):
     return markdown_table(["weighted tau of", "all", "pretrained", "within families"], rows)
 
 
-def tied(outcomes):
-    """The candidate of the greatest weighted tau, and those that are not told from it."""
-    taus = evaluate(outcomes).means().set_index("predictor")["weighted tau"]
-    first = max(CANDIDATES, key=lambda name: taus[name])
-    table = evaluate(outcomes, reference=first).means().set_index("predictor")
-    behind = [name for name in CANDIDATES if name != first and table["lead_low"][name] > 0]
-    return {"first": first, "tau": f"{taus[first]:.2f}", "behind": ", ".join(behind) or "none"}
-
-
-def regrets(outcomes):
-    """The regrets of the candidates, and those that count as equal to the smallest."""
-    found = evaluate(outcomes).means().set_index("predictor")["regret"][list(CANDIDATES)].sort_values()
-    near = found[found <= found.iloc[0] + NEAR]
+def rule(outcomes):
+    """The steps of the rule: the greatest weighted tau, who is told from it, regrets, and who comes near."""
+    table = table_of(outcomes)
+    behind = table.index[table["lead_low"] > 0]
+    regrets = table["regret"].sort_values()
     return {
-        "regrets": ", ".join(f"{name} {share(value)}" for name, value in found.items()),
-        "near": ", ".join(near.index),
+        "tied": {
+            "first": table.index[0],
+            "tau": f"{table['weighted tau'].iloc[0]:.2f}",
+            "behind": ", ".join(behind) or "none",
+        },
+        "regrets": ", ".join(f"{name} {share(value)}" for name, value in regrets.items()),
+        "near": ", ".join(near_the_smallest_regret(table)["regret"].sort_values().index),
     }
 
 
@@ -274,8 +267,7 @@ def figures() -> Mapping[str, object]:
         "choices": choices(ordered),
         "expected": expected(ordered),
         "subsets": subsets(outcomes),
-        "tied": tied(groups["choice"]),
-        **regrets(groups["choice"]),
+        **rule(groups["choice"]),
         **curves(outcomes),
         "default": DEFAULT_MEASURE,
         "seeds": seeds(ordered),

@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.stats import rankdata
 
 from molrate.benchmarking.agreement import TOP, Floats
 from molrate.benchmarking.cells import FINETUNING, SCORES, VARIANTS
 from molrate.benchmarking.variants import COLUMNS as VARIANT_COLUMNS
-from molrate.encoders.cards import encoder_cards
 from molrate.errors import InputError
 from molrate.measures.base import MEASURES
 from molrate.models.metrics import HIGHER_IS_BETTER
 from molrate.paths import EVIDENCE, shipped
-from molrate.ranking.contamination import is_suspect
+from molrate.ranking.contamination import are_suspect
 from molrate.ranking.evidence import predictor_name
 from molrate.ranking.prior import mean_standing, relatives
 from molrate.ranking.ranking import FORMS
@@ -146,7 +144,7 @@ def read_results(
         raise InputError(f"{folder / FINETUNING}: no results of molrate benchmark: no column {missing[0]}")
     rows = rows[(rows["status"] == "ok") & (rows["split"] == split)]
     if exclude_contaminated:
-        rows = rows[~_contaminated(rows)]
+        rows = rows[~are_suspect(rows["encoder"], rows["dataset"])]
     known = sorted(set(rows["dataset"]))
     unknown = [name for name in datasets if name not in known]
     if unknown:
@@ -190,12 +188,6 @@ def _add_static_list(
 def _mean_rank(predictors: Mapping[str, Floats], names: Sequence[str]) -> Floats:
     ranks: Floats = np.mean([rankdata(predictors[name]) for name in names], axis=0)
     return ranks
-
-
-def _contaminated(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    cards = encoder_cards()
-    pairs = zip(rows["encoder"], rows["dataset"], strict=True)
-    return np.array([name in cards and is_suspect(cards[name], dataset) for name, dataset in pairs])
 
 
 def _read(path: Path) -> pd.DataFrame:

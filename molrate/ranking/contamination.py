@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from molrate.encoders.cards import EncoderCard
+from molrate.encoders.cards import EncoderCard, encoder_cards
 
 if TYPE_CHECKING:
     from molrate.data.molecules import Molecules
@@ -135,6 +136,13 @@ def is_suspect(card: EncoderCard, dataset: str, shares: Mapping[str, float] | No
         Of :func:`seen_shares`.
     """
     return seen_labels(card, dataset) != [] or card.name in (shares or {})
+
+
+def are_suspect(encoders: Iterable[str], datasets: Iterable[str]) -> npt.NDArray[np.bool_]:
+    """Whether each encoder is suspect of the dataset beside it; those without a card are not."""
+    cards = encoder_cards()
+    pairs = zip(encoders, datasets, strict=True)
+    return np.array([name in cards and is_suspect(cards[name], dataset) for name, dataset in pairs], bool)
 
 
 def seen_encoders(

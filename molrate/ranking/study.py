@@ -22,15 +22,11 @@ def study_rows() -> pd.DataFrame | None:
     """
     import pandas as pd
 
-    from molrate.encoders.cards import encoder_cards
-    from molrate.ranking.contamination import is_suspect
+    from molrate.ranking.contamination import are_suspect
 
     path = shipped(EVIDENCE) / "finetuning.csv"
     if not path.is_file():
         return None
     rows = pd.read_csv(path, dtype={"dataset": str, "encoder": str})
     rows = rows[(rows["status"] == "ok") & (rows["split"] == "random")]
-    cards = encoder_cards()
-    pairs = rows[["encoder", "dataset"]].itertuples(index=False, name=None)
-    clean = [name not in cards or not is_suspect(cards[name], dataset) for name, dataset in pairs]
-    return rows[clean]
+    return rows[~are_suspect(rows["encoder"], rows["dataset"])]

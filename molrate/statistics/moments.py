@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from molrate.statistics.spectrum import Spectrum
+from molrate.statistics.spectrum import Spectrum, above_rounding
 
 Matrix = npt.NDArray[np.float64]
 
@@ -267,7 +267,7 @@ def positive_eigenpairs(matrix: Matrix, size: int) -> tuple[Matrix, Matrix]:
         Larger dimension of the rows it was made of, by which rounding grows.
     """
     values, vectors = np.linalg.eigh(matrix)
-    keep = values > max(values[-1], 0.0) * size * 10 * np.finfo(float).eps
+    keep = above_rounding(values, size)
     return values[keep][::-1], vectors[:, keep][:, ::-1]
 
 

@@ -52,6 +52,11 @@ class Tridiagonal:
         return reflected
 
 
+def above_rounding(values: Matrix, size: int) -> npt.NDArray[np.bool_]:
+    """Which eigenvalues, smallest first, are more than rounding; `size` as of :class:`Spectrum`."""
+    return values > max(values[-1], 0.0) * size * 10 * np.finfo(float).eps
+
+
 class Spectrum:
     r"""Eigenvalues of :math:`X^\top X` that are not zero, and products with their eigenvectors.
 
@@ -74,7 +79,7 @@ class Spectrum:
         self._rows = rows
         self._reduced = Tridiagonal.of(matrix)
         values, vectors = self._reduced.eigenpairs()
-        keep = values > max(values[-1], 0.0) * size * 10 * np.finfo(float).eps
+        keep = above_rounding(values, size)
         self.values: Matrix = values[keep][::-1]
         self._vectors = vectors[:, keep][:, ::-1]
 

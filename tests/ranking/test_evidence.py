@@ -25,8 +25,9 @@ def test_the_shipped_tables_are_those_of_the_shipped_rows():
     assert_same(to_markdown(evaluation) + "\n", summary.read_text(encoding="utf-8"))
 
 
-def test_the_page_of_the_study_is_made_from_the_shipped_rows():
+def test_the_page_of_the_study_is_made_from_the_shipped_rows(monkeypatch):
     path = Path(__file__).parents[2] / "benchmarks" / "evidence_page.py"
+    monkeypatch.syspath_prepend(path.parent)
     spec = importlib.util.spec_from_file_location("evidence_page", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
