@@ -94,22 +94,34 @@ class ShrinkageHScore(StatisticsMeasure):
         """All labellings together; the covariance is the same for all."""
         if not labellings:
             return []
-        eigenvalues = labellings[0].pooled.spectrum.values
-        shrinkage = ledoit_wolf_shrinkage(labellings[0], eigenvalues / labellings[0].count)
-        shrunk = (1 - shrinkage) * eigenvalues + shrinkage * eigenvalues.sum() / labellings[0].dimension
-        return [(1 - shrinkage) * value for value in _separations(labellings, shrunk)]
+        ridge = labellings[0].pooled.ridge
+        trace, squares = ridge.eigenvalue_sums()
+        n, d = labellings[0].count, labellings[0].dimension
+        shrinkage = ledoit_wolf_shrinkage(labellings[0], trace / n, squares / n**2)
+        if shrinkage == 0:
+            return _separations(labellings, labellings[0].pooled.spectrum.values)
+        if shrinkage == 1:
+            return [0.0] * len(labellings)
+        # What ridge regression explains of one-hot columns, of unit norm before their means are taken off.
+        penalty = shrinkage / (1 - shrinkage) * trace / d
+        means = [_scaled_means(statistics) for statistics in labellings]
+        norms = [1 - statistics.class_counts / n for statistics in labellings]
+        errors, _ = ridge.fit(np.vstack(means).T, np.concatenate(norms)).profile(np.array([[penalty]]))
+        explained = np.concatenate(norms) - errors[0]
+        ends = np.cumsum([len(of_labelling) for of_labelling in norms])[:-1]
+        return [float(part.sum()) for part in np.split(explained, ends)]
 
     maximum = HScore.maximum
 
 
-def ledoit_wolf_shrinkage(statistics: FeatureStatistics, variances: Matrix) -> float:
+def ledoit_wolf_shrinkage(statistics: FeatureStatistics, trace: float, squares: float) -> float:
     """Weight of the identity in the shrunk covariance, from the sums of one pass.
 
     Parameters
     ----------
     statistics : FeatureStatistics
-    variances : ndarray, shape (k,)
-        Eigenvalues of the covariance that are not zero.
+    trace, squares : float
+        Sum of the eigenvalues of the covariance, and of their squares.
 
     References
     ----------
@@ -128,7 +140,6 @@ def ledoit_wolf_shrinkage(statistics: FeatureStatistics, variances: Matrix) -> f
         + 2 * length * sums.squares
         - 4 * length * (mean @ total)
     )
-    trace, squares = variances.sum(), (variances**2).sum()
     noise = (fourth / n - squares) / (d * n)
     spread = (squares - trace**2 / d) / d
     return float(min(max(noise, 0.0), spread) / spread) if spread > 0 else 1.0

@@ -11,7 +11,7 @@ With prior precision :math:`\alpha` of the weights, noise precision :math:`\beta
 
 at the :math:`\alpha, \beta` that maximise it: the fixed point of :math:`\alpha = \gamma / m^2`,
 :math:`\beta = (n - \gamma) / r^2`. For a given t the best :math:`\beta` is known, which leaves one unknown;
-it is bracketed on a grid and bisected, so that the highest of several fixed points is found, whatever the
+the best of a grid is refined by parabolas, so that the highest of several fixed points is found, whatever the
 scales. The first term has k, the rank. The published code has the
 dimension there and sums k logarithms, which adds (d - k) / (2n) log alpha where n < d.
 """
@@ -19,6 +19,7 @@ dimension there and sums k logarithms, which adds (d - k) / (2n) log alpha where
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -29,11 +30,13 @@ from molrate.measures.labels import label_cross_products
 from molrate.measures.sample import statistics_of
 from molrate.statistics.feature_statistics import FeatureStatistics
 from molrate.statistics.moments import Matrix
+from molrate.statistics.ridge import AllRows, Fit
 from molrate.statistics.spectrum import Spectrum
 
 # The grid on which the maximum is bracketed, in units of the smallest and largest eigenvalue.
 _BELOW, _ABOVE, _GRID = 1e-6, 1e10, 40
-_BISECTIONS = 32
+# Spacings of the points of parabolas, in steps of the grid.
+_REACHES = np.array([0.5, 0.1, 0.01])
 # Label columns that are worked on together.
 _COLUMNS = 64
 
@@ -108,14 +111,14 @@ class LogME(StatisticsMeasure):
 
     def _evidences(self, statistics: FeatureStatistics, cross: Matrix, squares: Matrix) -> Matrix:
         """Maximum evidence per row of label columns: their products with features, and their squares."""
+        if not np.all(squares > 0):
+            raise InputError("a target is constant, so there is no evidence to maximise")
         # An intercept of flat prior leaves the evidence of n - 1 contrasts. Counting n would put a direction
         # without labels or features among them, whose evidence has no maximum where features fit all.
         n = statistics.count - self.centre
-        spectrum = statistics.pooled.spectrum if self.centre else _uncentred_spectrum(statistics)
-        if not np.all(squares > 0):
-            raise InputError("a target is constant, so there is no evidence to maximise")
-        eigenvalues = spectrum.values[:, None]
-        return _evidence(eigenvalues, spectrum.along(cross) ** 2 / eigenvalues, squares, n)
+        ridge = statistics.pooled.ridge if self.centre else AllRows(_uncentred_spectrum(statistics))
+        low, high = np.log([ridge.smallest * _BELOW, ridge.largest * _ABOVE])
+        return _maximum(_Evidence(ridge.fit(cross, squares), n), low, high)
 
 
 def _uncentred_spectrum(statistics: FeatureStatistics) -> Spectrum:
@@ -129,52 +132,36 @@ def _uncentred_spectrum(statistics: FeatureStatistics) -> Spectrum:
     return Spectrum(gram, size)
 
 
-def _evidence(eigenvalues: Matrix, projections: Matrix, squares: Matrix, n: int) -> Matrix:
-    """Maximum evidence per row for each label column.
+@dataclass(frozen=True)
+class _Evidence:
+    """Evidence per row of each label column at ratios t = alpha / beta, at the beta that is best for each."""
 
-    Parameters
-    ----------
-    eigenvalues : ndarray, shape (k, 1)
-    projections : ndarray, shape (k, m)
-        Squared products of label columns with the left singular vectors of the features.
-    squares : ndarray, shape (m,)
-        Squared norms of the label columns.
-    """
-    k = len(eigenvalues)
-    residual = np.maximum(squares - projections.sum(axis=0), 0.0)
-    # At a residual of zero the evidence has no maximum: rounding decides, so it is held above it.
-    residual = np.maximum(residual, squares * k * np.finfo(float).eps)
-    grid = np.geomspace(eigenvalues[-1, 0] * _BELOW, eigenvalues[0, 0] * _ABOVE, _GRID)
-    over_grid = _profile(grid[:, None], eigenvalues, projections, residual, n)
-    best = over_grid.argmax(axis=0)
-    low, high = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, _GRID - 1)]
-    for _ in range(_BISECTIONS):
-        middle = np.sqrt(low * high)
-        rising = _slope(middle, eigenvalues, projections, residual, n) > 0
-        low, high = np.where(rising, middle, low), np.where(rising, high, middle)
-    return _profile(np.sqrt(low * high), eigenvalues, projections, residual, n)
+    fit: Fit
+    n: int
+
+    def __call__(self, logarithms: Matrix) -> Matrix:
+        """At log t, shape (T, 1) or (T, m); returned is (T, m)."""
+        errors, shrinkage = self.fit.profile(np.exp(logarithms))
+        return 0.5 * (np.log(self.n) - np.log(errors) - 1 - np.log(2 * np.pi) - shrinkage / self.n)
 
 
-def _profile(ratio: Matrix, eigenvalues: Matrix, projections: Matrix, residual: Matrix, n: int) -> Matrix:
-    """Evidence per row at ratios t = alpha / beta, at the beta that is best for each.
-
-    Parameters
-    ----------
-    ratio : ndarray, shape (m,) or (T, 1)
-        One for each label column, or several for all.
-
-    Returns
-    -------
-    ndarray, shape (m,) or (T, m)
-    """
-    ratio = ratio[..., None, :]
-    errors = residual + (projections * (ratio / (ratio + eigenvalues))).sum(axis=-2)
-    shrinkage = np.log1p(eigenvalues / ratio).sum(axis=-2)
-    return 0.5 * (np.log(n / errors) - 1 - np.log(2 * np.pi) - shrinkage / n)
+def _maximum(evidence: _Evidence, low: float, high: float) -> Matrix:
+    """Maximum evidence of each label column between bounds of log t: the best of a grid, then parabolas."""
+    grid, step = np.linspace(low, high, _GRID, retstep=True)
+    over_grid = evidence(grid[:, None])
+    place, columns = over_grid.argmax(axis=0), np.arange(over_grid.shape[1])
+    # Beyond its ends the grid is flat.
+    beside = np.clip(place + np.array([[-1], [0], [1]]), 0, _GRID - 1)
+    best = grid[place] + step * _vertex(over_grid[beside, columns])
+    for reach in step * _REACHES:
+        best = best + reach * _vertex(evidence(best + reach * np.array([[-1.0], [0.0], [1.0]])))
+    return np.maximum(evidence(best[None])[0], over_grid.max(axis=0))
 
 
-def _slope(ratio: Matrix, eigenvalues: Matrix, projections: Matrix, residual: Matrix, n: int) -> Matrix:
-    """Sign of the evidence's slope in log t: zero where alpha m^2 = gamma, beta r^2 = n - gamma."""
-    kept = eigenvalues / (ratio + eigenvalues)
-    errors = residual + (projections * (1 - kept)).sum(axis=0)
-    return kept.sum(axis=0) - n * (projections * kept * (1 - kept)).sum(axis=0) / errors
+def _vertex(values: Matrix) -> Matrix:
+    """Where parabolas through equally spaced points (3, m) are highest, in spacings from the second, (m,)."""
+    below, middle, above = values
+    curvature = below - 2 * middle + above
+    with np.errstate(divide="ignore", invalid="ignore"):
+        offset = (below - above) / (2 * curvature)
+    return np.where(np.isfinite(offset) & (curvature < 0), np.clip(offset, -1, 1), 0.0)

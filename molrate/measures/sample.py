@@ -64,18 +64,11 @@ class Sample:
     def further_statistics(self) -> list[FeatureStatistics]:
         """Statistics without class moments for each further permutation, in one block."""
         resampling = self.resampling
-        n_targets = int(resampling.task == "regression")
-        pooled = (self.class_statistics if "class_statistics" in self.__dict__ else self.raw_statistics)[0]
-        labellings = []
-        for order in resampling.further_permutations:
-            statistics = FeatureStatistics(
-                self.features.shape[1], resampling.n_classes, n_targets, second_moments="none"
-            )
-            targets = resampling.values[order, None] if n_targets else None
-            statistics.add(self.features, resampling.codes[order], targets)
-            statistics.share_pooled(pooled)
-            labellings.append(statistics)
-        return labellings
+        orders = resampling.further_permutations
+        kept = self.class_statistics if "class_statistics" in self.__dict__ else self.raw_statistics
+        columns = resampling.values[:, None][:, : kept[0].n_targets]
+        labels, targets = resampling.codes[orders], columns[orders]
+        return list(kept[0].relabelled(self.features, labels, targets))
 
     def unit_statistics(self, features: Matrix | None = None) -> list[FeatureStatistics]:
         """Statistics of rows of unit norm with class moments, likewise."""

@@ -81,6 +81,22 @@ class BlockSums:
         for name in self.NAMES:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
+    def less(self, other: BlockSums) -> BlockSums:
+        """The sums without those of some of the rows."""
+        return BlockSums.from_arrays(
+            {name: array - getattr(other, name) for name, array in self.arrays().items()}
+        )
+
+    def relabelled(self, rows: Matrix, codes: Codes, y: Matrix) -> BlockSums:
+        """The sums with other classes (n,) and targets (n, m) of the same rows (n, d)."""
+        sums = self.copy()
+        members = np.zeros((len(self.counts), len(codes)))
+        members[codes, np.arange(len(codes))] = 1
+        sums.counts = np.bincount(codes, minlength=len(self.counts))
+        sums.totals = members @ rows
+        sums.cross, sums.target_total, sums.target_gram = rows.T @ y, y.sum(0), y.T @ y
+        return sums
+
     def moved(self, offset: Matrix, product: Matrix) -> BlockSums:
         """The sums with `offset` added to every row; `product` is the rows' Gram matrix times it."""
         moved = BlockSums(len(offset), len(self.counts), len(self.target_total))

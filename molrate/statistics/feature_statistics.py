@@ -8,6 +8,7 @@ the block. That is all that folds, jackknife intervals, streaming and distributi
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -277,10 +278,34 @@ class FeatureStatistics:
         rest._parts = {key: part for key, part in self._parts.items() if key[0] != block}
         rest._first_moments = {key: sums for key, sums in self._first_moments.items() if key != block}
         rest.pooled = self.pooled.without(block) if pooled is None else pooled
+        own = self._first_moments.get(block)
+        # A difference costs no digits where little is taken off.
+        if own is not None and 2 * own.counts.sum() < self.count:
+            rest.sums = self.sums.less(own)
         if "classes" in self.__dict__:
             kept = [moments.without(block) for moments in self.classes]
             rest.classes = [moments for moments in kept if moments.parts]
         return rest
+
+    def relabelled(self, features: Matrix, labels: Codes, targets: Matrix) -> Iterator[FeatureStatistics]:
+        """Statistics of the same rows under other labels, which share what is free of labels.
+
+        They are in one block, and have no second moments of each class.
+
+        Parameters
+        ----------
+        features : ndarray, shape (n, d)
+            As they were added.
+        labels : ndarray of int, shape (E, n)
+        targets : ndarray, shape (E, n, m)
+        """
+        rows = self._prepared(self._checked(features).astype(np.float64))
+        for codes, y in zip(labels, targets, strict=True):
+            other = self._empty()
+            other.second_moments = "none"
+            other._first_moments = {0: self.sums.relabelled(rows, codes, y)}
+            other.share_pooled(self)
+            yield other
 
     def share_pooled(self, other: FeatureStatistics) -> None:
         """Take the label-free moments of other statistics of the same rows, until rows are added.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from molrate.statistics.ridge import AllRows, Ridge, RowsLeft
 from molrate.statistics.spectrum import Spectrum, above_rounding
 
 Matrix = npt.NDArray[np.float64]
@@ -18,6 +19,9 @@ Codes = npt.NDArray[np.intp]
 _PRODUCT_ROWS = 4096
 
 _PENDING_ROWS = 256
+
+# A hundred matrices of the size of the deleted rows are cheaper than a decomposition if they are smaller.
+_DELETED_SHARE = 0.1
 
 
 class RowBlock:
@@ -220,8 +224,8 @@ class Moments:
         left = [block for block in self.parts if block not in blocks]
         rest = self.only(left)
         # The difference of two Gram matrices is one product of few rows; it needs the whole one only once.
-        # The kernel of fewer rows is a part of the whole one.
-        if len(left) < len(self.parts) and rest.kept == self.kept:
+        # The kernel of fewer rows is a part of the whole one, and fits follow from the whole's.
+        if len(left) < len(self.parts):
             rest._minuend = (self, blocks)
         return rest
 
@@ -238,11 +242,11 @@ class Moments:
     @cached_property
     def centred_kernel(self) -> Matrix:
         """Products of the rows about the mean with each other, shape (n, n); only where :attr:`kept`."""
-        if self._minuend is None:
+        if self._minuend is None or not self._minuend[0].kept:
             rows = self.rows - self.mean
             return rows @ rows.T
         whole, blocks = self._minuend
-        left = np.repeat([block not in blocks for block in whole.parts], list(whole.block_sizes().values()))
+        left = ~whole._lies_in(blocks)
         kernel = whole.centred_kernel[np.ix_(left, left)]
         means = kernel.mean(axis=0)
         return kernel - means - means[:, None] + means.mean()
@@ -254,6 +258,39 @@ class Moments:
         if self.kept:
             return Spectrum(self.centred_kernel, size, self.rows - self.mean)
         return Spectrum(self.centred_gram(), size)
+
+    @cached_property
+    def ridge(self) -> Ridge:
+        """Fits of label columns: without few of many rows, from the decomposition of all."""
+        if self._minuend is not None:
+            whole, blocks = self._minuend
+            few = whole.count - self.count < _DELETED_SHARE * min(whole.count, whole.dimension)
+            deleted = whole._singular_rows(blocks) if few else None
+            if deleted is not None:
+                return RowsLeft(whole.spectrum, deleted, whole.count)
+        return AllRows(self.spectrum)
+
+    def _singular_rows(self, blocks: Collection[int]) -> Matrix | None:
+        """Left singular vectors in the rows of some blocks, (m, k); None where those are not held."""
+        if self.kept:
+            return self._singular_vectors[self._lies_in(blocks)]
+        rows = [self.block_rows(block) for block in self.parts if block in blocks]
+        held = [of_block for of_block in rows if of_block is not None]
+        if len(held) < len(rows):
+            return None
+        return (np.concatenate(held) - self.mean) @ self._singular_vectors
+
+    @cached_property
+    def _singular_vectors(self) -> Matrix:
+        """Of the rows where they are kept, (n, k), else what takes a row to its line of these, (d, k)."""
+        spectrum = self.spectrum
+        if self.kept:
+            return spectrum.left
+        return spectrum.leading(len(spectrum.values)) / np.sqrt(spectrum.values)
+
+    def _lies_in(self, blocks: Collection[int]) -> npt.NDArray[np.bool_]:
+        """Which of the rows, block after block, are of some blocks."""
+        return np.repeat([block in blocks for block in self.parts], list(self.block_sizes().values()))
 
 
 def positive_eigenpairs(matrix: Matrix, size: int) -> tuple[Matrix, Matrix]:

@@ -89,6 +89,11 @@ class Spectrum:
             return self._vectors.T @ self._reduced.reflect(columns)
         return self._vectors.T @ self._reduced.reflect(self._rows @ columns) / np.sqrt(self.values)[:, None]
 
+    @property
+    def left(self) -> Matrix:
+        """Left singular vectors of the rows, shape (n, k); only where rows were given."""
+        return self._reduced.reflect(self._vectors, back=True)
+
     def leading(self, count: int) -> Matrix:
         """The first eigenvectors as columns, shape (d, count), fewer if there are fewer."""
         vectors = self._reduced.reflect(self._vectors[:, :count], back=True)

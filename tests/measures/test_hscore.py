@@ -50,7 +50,8 @@ def test_shrinkage_form_is_that_of_ledoit_and_wolf(features, labels):
 def test_shrinkage_from_one_pass_is_scikit_learns(features, labels):
     statistics = statistics_of(features, labels, second_moments="pooled")
     variances = np.linalg.eigvalsh(np.cov(features.T, bias=True))
-    assert shrinkage_of(statistics, variances) == pytest.approx(ledoit_wolf_shrinkage(features), rel=1e-9)
+    sums = variances.sum(), (variances**2).sum()
+    assert shrinkage_of(statistics, *sums) == pytest.approx(ledoit_wolf_shrinkage(features), rel=1e-9)
 
 
 def test_plain_form_is_classes_less_one_for_noise_of_no_more_rows_than_dimensions():

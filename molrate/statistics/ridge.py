@@ -1,0 +1,232 @@
+r"""What ridge regression leaves of label columns, at any penalty, from all rows or without a few of them.
+
+With rows X about their mean, the kernel :math:`K = X X^\top` and the penalty t, a column y about its mean has
+
+.. math::
+
+    e(t) = t\, y^\top (K + t I)^{-1} y, \qquad s(t) = \log \det (I + K / t)
+
+over the contrasts of the rows. Both follow from the eigenvalues of K and what y has along its eigenvectors.
+
+Without a block b of m rows no new decomposition is needed. With the left singular vectors U of all rows, W
+those of its lines that are in b, and
+:math:`A = t (K + t I)^{-1} = I - U \Lambda (\Lambda + t I)^{-1} U^\top`, the inverse and the determinant of
+a partitioned matrix give for the rows r that are left
+
+.. math::
+
+    t\, (K_{rr} + t I)^{-1} = A_{rr} - A_{rb} A_{bb}^{-1} A_{br}, \qquad
+    \det(I + K_{rr} / t) = \det(I + K / t) \det A_{bb}
+
+K is about the mean of all rows; that of the rows left is taken off as generalised least squares do with an
+intercept. A jackknife by blocks so takes one decomposition and matrices of the size of a block.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from molrate.statistics.spectrum import Spectrum
+
+Matrix = npt.NDArray[np.float64]
+
+_ELEMENTS = 1 << 22
+"""Numbers of an array of several penalties."""
+
+
+class Fit(Protocol):
+    """Label columns about their means, fitted at any penalty."""
+
+    def profile(self, penalties: Matrix) -> tuple[Matrix, Matrix]:
+        """What is left of each column, and the logarithm of the determinant.
+
+        Parameters
+        ----------
+        penalties : ndarray, shape (T, 1) or (T, m)
+            Each for all columns, or for one.
+
+        Returns
+        -------
+        tuple of ndarray
+            e, shape (T, m), and s in the shape of the penalties.
+        """
+
+
+class Ridge(Protocol):
+    """Rows that label columns are fitted to.
+
+    Attributes
+    ----------
+    smallest, largest : float
+        Bounds of the eigenvalues that are not zero.
+    """
+
+    smallest: float
+    largest: float
+
+    def eigenvalue_sums(self) -> tuple[float, float]:
+        """Sum of the eigenvalues, and of their squares."""
+
+    def fit(self, cross: Matrix, squares: Matrix) -> Fit:
+        """Columns of which the products with the rows (d, m) and the squares (m,) are known."""
+
+
+class AllRows:
+    """Fits from a decomposition of the rows.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    """
+
+    def __init__(self, spectrum: Spectrum) -> None:
+        self.spectrum = spectrum
+        self.largest, self.smallest = float(spectrum.values[0]), float(spectrum.values[-1])
+
+    def eigenvalue_sums(self) -> tuple[float, float]:
+        """Sum of the eigenvalues, and of their squares."""
+        values = self.spectrum.values
+        return float(values.sum()), float(values @ values)
+
+    def fit(self, cross: Matrix, squares: Matrix) -> Fit:
+        """Project the columns."""
+        return _FitOfAll(self, _coordinates(self.spectrum, cross), squares)
+
+
+class _FitOfAll:
+    def __init__(self, rows: AllRows, coordinates: Matrix, squares: Matrix) -> None:
+        self._values = rows.spectrum.values[:, None]
+        self._projections = coordinates**2
+        self._outside, self._floor = squares - self._projections.sum(axis=0), _floor(rows.spectrum, squares)
+
+    def profile(self, penalties: Matrix) -> tuple[Matrix, Matrix]:
+        ratio = penalties[:, None]
+        shrunk = ratio / (ratio + self._values)
+        shares = shrunk[..., 0] @ self._projections if penalties.shape[1] == 1 else None
+        explained = (shrunk * self._projections).sum(axis=1) if shares is None else shares
+        errors = np.maximum(self._outside, self._floor) + explained
+        return errors, np.log1p(self._values / ratio).sum(axis=1)
+
+
+class RowsLeft:
+    """Fits without a few rows, from the decomposition of all.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Of all n rows about their mean.
+    deleted : ndarray, shape (m, k)
+        W.
+    count : int
+        n.
+    """
+
+    def __init__(self, spectrum: Spectrum, deleted: Matrix, count: int) -> None:
+        self.spectrum, self.deleted, self.count = spectrum, deleted, count
+        # Those of a part lie between those of the whole, but for what becomes zero.
+        self.largest, self.smallest = float(spectrum.values[0]), float(spectrum.values[-1])
+
+    @property
+    def left(self) -> int:
+        """Number of rows that are left."""
+        return self.count - len(self.deleted)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether singular vectors span all contrasts, so that outside of them lies the mean alone."""
+        return len(self.spectrum.values) == self.count - 1
+
+    def eigenvalue_sums(self) -> tuple[float, float]:
+        """Trace and squared norm of the kernel of the rows left about their mean."""
+        values, of_ones = self.spectrum.values, self.deleted.sum(axis=0)
+        weighted = self.deleted * values
+        block = weighted @ self.deleted.T
+        trace = values.sum() - np.trace(block)
+        squares = values @ values - 2 * (weighted**2).sum() + (block**2).sum()
+        # The kernel takes ones of the rows left to the negative of what it takes those of the others to.
+        along_mean = (values * of_ones**2).sum() / self.left
+        image = ((values * of_ones) ** 2).sum() - ((weighted @ of_ones) ** 2).sum()
+        return float(trace - along_mean), float(squares - 2 * image / self.left + along_mean**2)
+
+    def fit(self, cross: Matrix, squares: Matrix) -> Fit:
+        """Project the columns, which are zero in the rows left out."""
+        return _FitOfRest(self, _coordinates(self.spectrum, cross), squares)
+
+
+class _FitOfRest:
+    """Fits of some columns and, after them, of the intercept's ones."""
+
+    def __init__(self, rows: RowsLeft, coordinates: Matrix, squares: Matrix) -> None:
+        self._rows, self._floor = rows, _floor(rows.spectrum, squares)
+        self._values, deleted = rows.spectrum.values, rows.deleted
+        ones = -deleted.sum(axis=0)
+        self._coordinates = np.column_stack([coordinates, ones])
+        # Outside of the singular vectors: squares, products with the ones, and what lies in the deleted rows.
+        none = np.zeros(len(squares))
+        if rows.is_full:
+            self._squares = self._with_ones = np.append(none, rows.left**2 / rows.count)
+            self._deleted = np.tile(np.append(none, rows.left / rows.count), (len(deleted), 1))
+            self._identity: Matrix = np.full((len(deleted), len(deleted)), 1 / rows.count)
+        else:
+            self._squares = np.append(squares, rows.left) - (self._coordinates**2).sum(axis=0)
+            self._with_ones = np.append(none, rows.left) - ones @ self._coordinates
+            self._deleted = -deleted @ self._coordinates
+            self._identity = np.eye(len(deleted)) - deleted @ deleted.T
+
+    def profile(self, penalties: Matrix) -> tuple[Matrix, Matrix]:
+        count, shared = len(self._floor), penalties.shape[1] == 1
+        # Columns of each penalty, the ones last: all of them, or its own.
+        every = np.append(np.arange(count), -1)[None]
+        own = np.column_stack([np.arange(count), np.full(count, -1)])
+        taken = np.tile(every if shared else own, (len(penalties), 1))
+        together = max(1, _ELEMENTS // self._rows.deleted.size)
+        parts = [
+            self._at(penalties.ravel()[start : start + together], taken[start : start + together])
+            for start in range(0, penalties.size, together)
+        ]
+        errors, determinants = (np.concatenate(part) for part in zip(*parts, strict=True))
+        # So small a penalty that rounding leaves no inverse: nothing is explained, which nobody chooses.
+        errors, determinants = (np.where(np.isnan(part), np.inf, part) for part in (errors, determinants))
+        return np.maximum(errors.reshape(-1, count), self._floor), determinants.reshape(penalties.shape)
+
+    def _at(self, penalties: Matrix, taken: npt.NDArray[np.intp]) -> tuple[Matrix, Matrix]:
+        """At penalties (R,), with columns for each, (R, c)."""
+        deleted = self._rows.deleted
+        shrunk = penalties[:, None] / (self._values + penalties[:, None])
+        own = self._coordinates.T[taken]
+        weighted = own * shrunk[:, None]
+        squares = self._squares[taken] + (own * weighted).sum(axis=2)
+        with_ones = self._with_ones[taken] + weighted @ self._coordinates[:, -1]
+        # Lower triangles of the blocks of the inverse.
+        triangles = _triangles(self._identity + (deleted * shrunk[:, None]) @ deleted.T)
+        outside = np.swapaxes(self._deleted.T[taken], 1, 2)
+        from_deleted = np.linalg.solve(triangles, outside + deleted @ np.swapaxes(weighted, 1, 2))
+        squares = squares - (from_deleted**2).sum(axis=1)
+        with_ones = with_ones - (from_deleted * from_deleted[:, :, -1:]).sum(axis=1)
+        errors = squares[:, :-1] - with_ones[:, :-1] ** 2 / squares[:, -1:]
+        whole = np.log1p(self._values / penalties[:, None]).sum(axis=1)
+        of_block = 2 * np.log(np.diagonal(triangles, axis1=1, axis2=2)).sum(axis=1)
+        return errors, whole + of_block + np.log(squares[:, -1] / self._rows.left)
+
+
+def _triangles(matrices: Matrix) -> Matrix:
+    """Cholesky factors, NaN for matrices that rounding has made indefinite."""
+    try:
+        return np.asarray(np.linalg.cholesky(matrices), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        if len(matrices) == 1:
+            return np.full_like(matrices, np.nan)
+        return np.concatenate([_triangles(half) for half in np.array_split(matrices, 2)])
+
+
+def _coordinates(spectrum: Spectrum, cross: Matrix) -> Matrix:
+    """What columns have along the left singular vectors, shape (k, m), from their products with the rows."""
+    return spectrum.along(cross) / np.sqrt(spectrum.values)[:, None]
+
+
+def _floor(spectrum: Spectrum, squares: Matrix) -> Matrix:
+    """Least that can be left of columns: at nothing the evidence has no maximum, rounding would decide."""
+    return squares * len(spectrum.values) * np.finfo(float).eps
