@@ -36,7 +36,7 @@ from molrate.statistics.spectrum import Spectrum
 # The grid on which the maximum is bracketed, in units of the smallest and largest eigenvalue.
 _BELOW, _ABOVE, _GRID = 1e-6, 1e10, 40
 # Spacings of the points of parabolas, in steps of the grid.
-_REACHES = np.array([0.5, 0.1, 0.01])
+_REACHES = np.array([0.5, 0.2, 0.05, 0.005])
 # Label columns that are worked on together.
 _COLUMNS = 64
 

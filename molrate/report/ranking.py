@@ -19,9 +19,11 @@ from molrate.embedding.settings import EmbeddingSettings
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.encoders.cards import BASELINES
 from molrate.errors import InputError
+from molrate.measures.base import printed_name
 from molrate.measures.tangent import Tangent
 from molrate.ranking.molecules import labelled_rows, standardise_dataset
 from molrate.ranking.ranking import Ranking
+from molrate.ranking.report import TRANSRATE
 from molrate.ranking.verdict import SEEN
 from molrate.report.agreement import agreement_section
 from molrate.report.charts import Chart, intervals
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 _MOST_TARGETS = 3
 """Targets whose molecules are drawn."""
+_BESIDE = f", {printed_name(TRANSRATE)} beside it (more of either is better)"
 
 
 @dataclass(frozen=True)
@@ -252,8 +255,9 @@ def _order_table(ranking: Ranking, name: str, rows: pd.DataFrame, title: str, no
     metric = metrics[0] if metrics else "error"
     unit = str(rows["unit"].iloc[0]) if metric == "RMSE" and number(rows["unit"].iloc[0]) else ""
     shown = f"{metric}, {unit}" if unit else metric
-    header = ["encoder", "tier", "kind", "layer", title, f"frozen {shown}", "95 %", f"fine-tuned {shown}"]
-    header += ["95 % ", "prior", "note"]
+    beside = _has_transrate_beside(ranking)
+    header = ["encoder", "tier", "kind", "layer", title, *([printed_name(TRANSRATE)] if beside else [])]
+    header += [f"frozen {shown}", "95 %", f"fine-tuned {shown}", "95 % ", "prior", "note"]
     body = []
     for _, row in rows.iterrows():
         body.append(
@@ -263,6 +267,7 @@ def _order_table(ranking: Ranking, name: str, rows: pd.DataFrame, title: str, no
                 str(row["kind"]),
                 str(row["layer"]),
                 number(row["excess"]),
+                *([number(row[TRANSRATE], 2)] if beside else []),
                 number(row["frozen"], decimals),
                 interval(row["frozen_low"], row["frozen_high"], decimals),
                 ("~" if row["finetuned_from"] == "study" else "") + number(row["finetuned"], decimals),
@@ -273,11 +278,16 @@ def _order_table(ranking: Ranking, name: str, rows: pd.DataFrame, title: str, no
         )
     marks = [kind if kind in BASELINES else "" for kind in rows["kind"]]
     about = (
-        f"{name}: candidates by {title}, best first; frozen and fine-tuned: {metric} to expect for new "
+        f"{name}: candidates by {title}, best first{_BESIDE if beside else ''}; frozen and fine-tuned: {metric} to expect for new "
         "molecules (~ by other datasets of the study); prior: place in the study of other datasets"
     )
     left = frozenset(["tier", "encoder", "kind", "layer", "note"])
     return _without_empty(Table(about, header, body, left, marks))
+
+
+def _has_transrate_beside(ranking: Ranking) -> bool:
+    """Whether TransRate has a column of its own; it has none where it orders, as its values stand there."""
+    return ranking.measure != TRANSRATE and bool(ranking.frame[TRANSRATE].notna().any())
 
 
 def _without_empty(table: Table) -> Table:

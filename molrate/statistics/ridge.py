@@ -18,8 +18,9 @@ a partitioned matrix give for the rows r that are left
     t\, (K_{rr} + t I)^{-1} = A_{rr} - A_{rb} A_{bb}^{-1} A_{br}, \qquad
     \det(I + K_{rr} / t) = \det(I + K / t) \det A_{bb}
 
-K is about the mean of all rows; that of the rows left is taken off as generalised least squares do with an
-intercept. A jackknife by blocks so takes one decomposition and matrices of the size of a block.
+over the contrasts of the rows, so that it does not matter that K is about the mean of all rows and not of
+those left; the determinant is larger by n / (n - m). A jackknife by blocks so takes one decomposition and
+matrices of the size of a block.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ Matrix = npt.NDArray[np.float64]
 
 _ELEMENTS = 1 << 22
 """Numbers of an array of several penalties."""
+_LEAST_PIVOT = 1e-12
 
 
 class Fit(Protocol):
@@ -157,31 +159,25 @@ class RowsLeft:
 
 
 class _FitOfRest:
-    """Fits of some columns and, after them, of the intercept's ones."""
+    """Fits of columns that are zero in the deleted rows, over the contrasts of those left."""
 
     def __init__(self, rows: RowsLeft, coordinates: Matrix, squares: Matrix) -> None:
         self._rows, self._floor = rows, _floor(rows.spectrum, squares)
         self._values, deleted = rows.spectrum.values, rows.deleted
-        ones = -deleted.sum(axis=0)
-        self._coordinates = np.column_stack([coordinates, ones])
-        # Outside of the singular vectors: squares, products with the ones, and what lies in the deleted rows.
-        none = np.zeros(len(squares))
-        if rows.is_full:
-            self._squares = self._with_ones = np.append(none, rows.left**2 / rows.count)
-            self._deleted = np.tile(np.append(none, rows.left / rows.count), (len(deleted), 1))
-            self._identity: Matrix = np.full((len(deleted), len(deleted)), 1 / rows.count)
-        else:
-            self._squares = np.append(squares, rows.left) - (self._coordinates**2).sum(axis=0)
-            self._with_ones = np.append(none, rows.left) - ones @ self._coordinates
-            self._deleted = -deleted @ self._coordinates
-            self._identity = np.eye(len(deleted)) - deleted @ deleted.T
+        self._coordinates = coordinates
+        # Outside of singular vectors and mean: squares of columns, what they have in deleted rows, and these.
+        self._squares, self._columns = np.zeros(len(squares)), np.zeros((len(deleted), len(squares)))
+        self._identity = np.zeros((len(deleted), len(deleted)))
+        if not rows.is_full:
+            self._squares = squares - (coordinates**2).sum(axis=0)
+            self._columns = -deleted @ coordinates
+            self._identity = np.eye(len(deleted)) - deleted @ deleted.T - 1 / rows.count
 
     def profile(self, penalties: Matrix) -> tuple[Matrix, Matrix]:
         count, shared = len(self._floor), penalties.shape[1] == 1
-        # Columns of each penalty, the ones last: all of them, or its own.
-        every = np.append(np.arange(count), -1)[None]
-        own = np.column_stack([np.arange(count), np.full(count, -1)])
-        taken = np.tile(every if shared else own, (len(penalties), 1))
+        # Columns of each penalty: all of them, or its own.
+        every = np.arange(count)
+        taken = np.tile(every[None] if shared else every[:, None], (len(penalties), 1))
         together = max(1, _ELEMENTS // self._rows.deleted.size)
         parts = [
             self._at(penalties.ravel()[start : start + together], taken[start : start + together])
@@ -198,18 +194,19 @@ class _FitOfRest:
         shrunk = penalties[:, None] / (self._values + penalties[:, None])
         own = self._coordinates.T[taken]
         weighted = own * shrunk[:, None]
-        squares = self._squares[taken] + (own * weighted).sum(axis=2)
-        with_ones = self._with_ones[taken] + weighted @ self._coordinates[:, -1]
-        # Lower triangles of the blocks of the inverse.
+        # The inverse of all rows leaves the mean as it is; without it the blocks are those of contrasts.
         triangles = _triangles(self._identity + (deleted * shrunk[:, None]) @ deleted.T)
-        outside = np.swapaxes(self._deleted.T[taken], 1, 2)
-        from_deleted = np.linalg.solve(triangles, outside + deleted @ np.swapaxes(weighted, 1, 2))
-        squares = squares - (from_deleted**2).sum(axis=1)
-        with_ones = with_ones - (from_deleted * from_deleted[:, :, -1:]).sum(axis=1)
-        errors = squares[:, :-1] - with_ones[:, :-1] ** 2 / squares[:, -1:]
+        if not self._rows.is_full:
+            # The identity less almost all of it is rounding.
+            pivots = np.diagonal(triangles, axis1=1, axis2=2).min(axis=1) ** 2
+            triangles[pivots < _LEAST_PIVOT] = np.nan
+        columns = np.swapaxes(self._columns.T[taken] + weighted @ deleted.T, 1, 2)
+        from_deleted = np.linalg.solve(triangles, columns)
+        squares = self._squares[taken] + (own * weighted).sum(axis=2)
         whole = np.log1p(self._values / penalties[:, None]).sum(axis=1)
         of_block = 2 * np.log(np.diagonal(triangles, axis1=1, axis2=2)).sum(axis=1)
-        return errors, whole + of_block + np.log(squares[:, -1] / self._rows.left)
+        of_mean = np.log(self._rows.count / self._rows.left)
+        return squares - (from_deleted**2).sum(axis=1), whole + of_block + of_mean
 
 
 def _triangles(matrices: Matrix) -> Matrix:
