@@ -153,15 +153,22 @@ def _maximum(evidence: _Evidence, low: float, high: float) -> Matrix:
     # Beyond its ends the grid is flat.
     beside = np.clip(place + np.array([[-1], [0], [1]]), 0, _GRID - 1)
     best = grid[place] + step * _vertex(over_grid[beside, columns])
+    highest = over_grid.max(axis=0)
     for reach in step * _REACHES:
-        best = best + reach * _vertex(evidence(best + reach * np.array([[-1.0], [0.0], [1.0]])))
-    return np.maximum(evidence(best[None])[0], over_grid.max(axis=0))
+        around = evidence(best + reach * np.array([[-1.0], [0.0], [1.0]]))
+        highest = np.maximum(highest, around.max(axis=0))
+        best = best + reach * _vertex(around)
+    return np.maximum(highest, evidence(best[None])[0])
 
 
 def _vertex(values: Matrix) -> Matrix:
-    """Where parabolas through equally spaced points (3, m) are highest, in spacings from the second, (m,)."""
+    """Where parabolas through equally spaced points (3, m) are highest, in spacings from the second, (m,).
+
+    No further than the points; the higher end where no parabola has a highest point.
+    """
     below, middle, above = values
     curvature = below - 2 * middle + above
     with np.errstate(divide="ignore", invalid="ignore"):
-        offset = (below - above) / (2 * curvature)
-    return np.where(np.isfinite(offset) & (curvature < 0), np.clip(offset, -1, 1), 0.0)
+        offset = np.clip((below - above) / (2 * curvature), -1, 1)
+        end = np.sign(above - below)
+    return np.where(np.isfinite(offset) & (curvature < 0), offset, np.nan_to_num(end))

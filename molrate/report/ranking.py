@@ -255,7 +255,7 @@ def _order_table(ranking: Ranking, name: str, rows: pd.DataFrame, title: str, no
     metric = metrics[0] if metrics else "error"
     unit = str(rows["unit"].iloc[0]) if metric == "RMSE" and number(rows["unit"].iloc[0]) else ""
     shown = f"{metric}, {unit}" if unit else metric
-    beside = _has_transrate_beside(ranking)
+    beside = ranking.measure != TRANSRATE and rows[TRANSRATE].notna().any()
     header = ["encoder", "tier", "kind", "layer", title, *([printed_name(TRANSRATE)] if beside else [])]
     header += [f"frozen {shown}", "95 %", f"fine-tuned {shown}", "95 % ", "prior", "note"]
     body = []
@@ -278,16 +278,12 @@ def _order_table(ranking: Ranking, name: str, rows: pd.DataFrame, title: str, no
         )
     marks = [kind if kind in BASELINES else "" for kind in rows["kind"]]
     about = (
-        f"{name}: candidates by {title}, best first{_BESIDE if beside else ''}; frozen and fine-tuned: {metric} to expect for new "
-        "molecules (~ by other datasets of the study); prior: place in the study of other datasets"
+        f"{name}: candidates by {title}, best first{_BESIDE if beside else ''}; frozen and fine-tuned: "
+        f"{metric} to expect for new molecules (~ by other datasets of the study); prior: place in the "
+        "study of other datasets"
     )
     left = frozenset(["tier", "encoder", "kind", "layer", "note"])
     return _without_empty(Table(about, header, body, left, marks))
-
-
-def _has_transrate_beside(ranking: Ranking) -> bool:
-    """Whether TransRate has a column of its own; it has none where it orders, as its values stand there."""
-    return ranking.measure != TRANSRATE and bool(ranking.frame[TRANSRATE].notna().any())
 
 
 def _without_empty(table: Table) -> Table:

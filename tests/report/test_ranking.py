@@ -11,6 +11,7 @@ from molrate.data.datasets import load_dataset
 from molrate.ranking.score_features import score_features
 from molrate.report.agreement import ranking_table
 from molrate.report.ranking import RankedMolecules, ranking_page
+from molrate.report.rows import main_rows
 
 ALL = ["verdict", "data", "ranking", "expected", "layers", "agreement", "map", "errors", "cliffs"]
 
@@ -133,15 +134,51 @@ def test_orders_of_measures_agree_with_themselves(numbers):
     assert table["logme"].idxmax() == (best["encoder"], best["layer"])
 
 
+def order_table(page):
+    section = next(one for one in page.shown if one.key == "ranking")
+    return next(block for block in section.blocks if block.kind == "table")
+
+
+def test_transrate_stands_beside_what_orders_as_in_the_terminal(classes, class_page):
+    ranking, _ = classes
+    table = order_table(class_page)
+    place = table.header.index("TransRate")
+    assert table.header[place - 1 : place + 1] == ["LogME", "TransRate"]
+    assert "TransRate" not in table.left
+    expected = [f"{value:.2f}" for value in main_rows(ranking)["transrate"]]
+    assert [row[place] for row in table.rows] == expected
+    assert "TransRate" in table.caption
+    terminal = ranking.to_text()
+    assert "LogME TransRate" in terminal
+    assert all(value in terminal for value in expected)
+
+
+def test_transrate_has_one_column_where_it_orders(number_page):
+    table = order_table(number_page)
+    assert table.header.count("TransRate") == 1
+    assert "beside" not in table.caption
+
+
+def test_features_by_another_measure_have_no_transrate_beside(tmp_path):
+    ranking = ranking_of_features(tmp_path, measures=["logme"])
+    table = order_table(ranking_page(ranking))
+    assert "LogME" in table.header
+    assert "TransRate" not in table.header + [table.caption]
+
+
 def test_the_command_is_on_the_page(html):
     assert "molrate score &#34;&lt;script" in html
 
 
-def test_features_without_molecules_have_a_page(tmp_path):
+def ranking_of_features(folder, **given):
     dataset = load_dataset("freesolv")
     generator = np.random.default_rng(0)
-    np.savez(tmp_path / "a.npz", x=generator.normal(size=(60, 5)), z=generator.normal(size=(60, 3)))
-    ranking = score_features([tmp_path / "a.npz"], dataset.targets[0].values[:60])
+    np.savez(folder / "a.npz", x=generator.normal(size=(60, 5)), z=generator.normal(size=(60, 3)))
+    return score_features([folder / "a.npz"], dataset.targets[0].values[:60], **given)
+
+
+def test_features_without_molecules_have_a_page(tmp_path):
+    ranking = ranking_of_features(tmp_path)
     keys = [section.key for section in ranking_page(ranking).shown]
     assert keys[0] == "verdict"
     assert "run" in keys
