@@ -14,6 +14,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 from default_rule import CANDIDATES, CHOOSING, CONFIRMING, near_the_smallest_regret, table_of
+from layers import DEEPER
+from layers import choices as layer_choices
 
 from molrate.benchmarking.agreement import RANDOM, loss, regret, weighted
 from molrate.benchmarking.cells import FINETUNING
@@ -243,6 +245,18 @@ def counts(outcomes):
     }
 
 
+def by_layer():
+    """Agreement and loss of ways to choose how many layers to transfer, means over encoders and datasets."""
+    folder = shipped(EVIDENCE)
+    frame = pd.DataFrame(layer_choices(folder / "layers.csv", folder / "layer-scores.csv"))
+    mean = frame.groupby("way")[["tau", "loss"]].mean()
+    return {
+        "pairs": len(frame.drop_duplicates(["dataset", "encoder"])),
+        "last": int((frame["way"].eq(DEEPER) & frame["taken"].eq(frame["best"])).sum()),
+        **{name: f"{row['tau']:z.2f} ({share(row['loss'])})" for name, row in mean.iterrows()},
+    }
+
+
 def figures() -> Mapping[str, object]:
     """Every figure that the template names."""
     outcomes = read_results(exclude_contaminated=True)
@@ -286,6 +300,7 @@ def figures() -> Mapping[str, object]:
             "default": n_best_first(outcomes, DEFAULT_MEASURE),
         },
         "within_noise": {group: within_noise(chosen) for group, chosen in groups.items()},
+        "layers": by_layer(),
         "four_grovers": four_grovers([by_name[name] for name in PAPER]),
     }
 

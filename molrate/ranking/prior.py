@@ -43,7 +43,8 @@ def mean_standing(
     found: dict[str, list[float]] = {}
     for dataset, by_encoder in performance.items():
         values = np.array(list(by_encoder.values()))
-        spread = values.std()
+        # Baselines may have been fitted where no encoder was trained yet.
+        spread = values.std() if len(values) else 0.0
         if dataset in without or spread == 0:
             continue
         for encoder, value in zip(by_encoder, (values - values.mean()) / spread, strict=True):

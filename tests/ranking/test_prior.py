@@ -35,6 +35,7 @@ def test_standing_is_the_mean_of_standard_scores_elsewhere():
     assert standing == pytest.approx({"x": (-1 + 10 / spread) / 2, "y": (1 - 10 / spread) / 2, "z": 0.0})
     assert mean_standing(performance, without={"b"}) == {"x": -1.0, "y": 1.0}
     assert mean_standing({}) == {}
+    assert mean_standing({"baselines alone": {}, **performance}) == standing
 
 
 def test_a_dataset_says_nothing_of_itself_nor_what_shares_its_molecules():
