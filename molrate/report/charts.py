@@ -86,6 +86,8 @@ def _spec(chart: Any, height: int = _HEIGHT) -> dict[str, Any]:
         )
     )
     spec: dict[str, Any] = styled.to_dict()
+    # From the right: beside long labels a phone has no room for it. Altair does not know the option.
+    spec["config"]["legend"]["layout"] = {"anchor": "end"}
     return spec
 
 

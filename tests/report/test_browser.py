@@ -63,6 +63,26 @@ def test_a_phone_scrolls_in_one_direction(browser, paths, name):
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_no_legend_is_cut_off_on_a_phone(browser, paths, name):
+    beyond = """legends => legends.map(legend => {
+        const drawn = legend.closest("svg").getBoundingClientRect(), own = legend.getBoundingClientRect();
+        return Math.max(drawn.left - own.left, own.right - drawn.right);
+    })"""
+    with opened(browser, paths[name], width=375) as page:
+        found = page.eval_on_selector_all(".chart svg .role-legend", beyond)
+        assert found
+        assert max(found) <= 0
+
+
+def test_the_heading_of_names_stays_above_them_on_a_phone(browser, paths):
+    with opened(browser, paths["class_page"], width=375) as page:
+        table = page.locator("#ranking > .wide").first
+        table.evaluate("one => { one.scrollLeft = 200; }")
+        heading, name = (table.locator(f"{part} th").first.bounding_box() for part in ("thead", "tbody"))
+        assert heading["x"] == name["x"] >= 0
+
+
 def test_charts_follow_the_page_into_the_dark(browser, paths):
     shown = {}
     for scheme in ("light", "dark"):
