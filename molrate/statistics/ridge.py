@@ -30,6 +30,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from molrate.errors import InputError
 from molrate.statistics.spectrum import Spectrum
 
 Matrix = npt.NDArray[np.float64]
@@ -82,9 +83,16 @@ class AllRows:
     Parameters
     ----------
     spectrum : Spectrum
+
+    Raises
+    ------
+    InputError
+        If all rows are equal.
     """
 
     def __init__(self, spectrum: Spectrum) -> None:
+        if not len(spectrum.values):
+            raise InputError("the features are the same for every molecule, so they tell nothing")
         self.spectrum = spectrum
         self.largest, self.smallest = float(spectrum.values[0]), float(spectrum.values[-1])
 
@@ -107,10 +115,11 @@ class _FitOfAll:
     def profile(self, penalties: Matrix) -> tuple[Matrix, Matrix]:
         ratio = penalties[:, None]
         shrunk = ratio / (ratio + self._values)
-        shares = shrunk[..., 0] @ self._projections if penalties.shape[1] == 1 else None
-        explained = (shrunk * self._projections).sum(axis=1) if shares is None else shares
-        errors = np.maximum(self._outside, self._floor) + explained
-        return errors, np.log1p(self._values / ratio).sum(axis=1)
+        if penalties.shape[1] == 1:
+            within = shrunk[..., 0] @ self._projections
+        else:
+            within = (shrunk * self._projections).sum(axis=1)
+        return np.maximum(self._outside, self._floor) + within, np.log1p(self._values / ratio).sum(axis=1)
 
 
 class RowsLeft:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from molrate.errors import InputError
 from molrate.measures.sample import make_sample
 from molrate.statistics.feature_statistics import FeatureStatistics
 from molrate.statistics.moments import Moments
@@ -101,6 +102,11 @@ def test_eigenvalue_sums_without_a_block_are_those_of_the_rows_that_are_left(n, 
     assert RowsLeft(whole.spectrum, deleted, n).eigenvalue_sums() == pytest.approx(
         (values.sum(), (values**2).sum()), rel=1e-9
     )
+
+
+def test_rows_that_are_all_equal_are_refused():
+    with pytest.raises(InputError, match="the same for every molecule"):
+        assert moments_of(np.full((40, 5), 3.0), np.arange(40) % 20).ridge
 
 
 def test_a_block_of_many_rows_has_a_decomposition_of_its_own():
