@@ -287,6 +287,8 @@ def _features(candidate: Candidate, rows: npt.NDArray[np.intp], components: int 
     found: Matrix | InputError
     try:
         found = as_matrix(np.asarray(candidate.features[rows], dtype=np.float64))
+        if (found == found[:1]).all():
+            raise InputError("features are the same for all molecules")
         if components is not None:
             # Features that vary in fewer directions than they have columns have nothing in the others.
             width = min(components, found.shape[1])

@@ -649,6 +649,13 @@ def with_expectations(
     return whole
 
 
+_OF_LAYERS = [
+    *("target", "measure", "encoder", "layers", "best_layer", "best", "last_layer", "last"),
+    *("gain", "gain_low", "gain_high", "cut_at", "frozen_best", "frozen_last", "depth_tau"),
+    *("rank_by_best", "rank_by_last"),
+]
+
+
 def layer_table(ranking: Ranking) -> pd.DataFrame:
     """Best and last layer of every encoder that was ranked by several.
 
@@ -705,7 +712,9 @@ def layer_table(ranking: Ranking) -> pd.DataFrame:
                 "depth_tau": _depth_tau(values),
             }
         )
-    table = pd.DataFrame(rows)
+    if not rows:
+        return pd.DataFrame(columns=_OF_LAYERS)
+    table = pd.DataFrame(rows, columns=_OF_LAYERS[:-2])
     for column in ("best", "last"):
         by_vote = table.groupby(["target", "measure"], sort=False)[column]
         table[f"rank_by_{column}"] = by_vote.rank(ascending=False, method="min").astype("Int64")

@@ -92,7 +92,7 @@ class AllRows:
 
     def __init__(self, spectrum: Spectrum) -> None:
         if not len(spectrum.values):
-            raise InputError("the features are the same for every molecule, so they tell nothing")
+            raise InputError("features are the same for all molecules")
         self.spectrum = spectrum
         self.largest, self.smallest = float(spectrum.values[0]), float(spectrum.values[-1])
 

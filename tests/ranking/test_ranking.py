@@ -147,6 +147,17 @@ def test_a_candidate_that_does_not_vary_fails_alone(pool):
     assert "same for all molecules" in frame["note"].iloc[1]
 
 
+def test_a_candidate_that_does_not_vary_fails_by_every_measure(pool):
+    _, scored_target = pool
+    constant = Candidate("constant", "only", np.ones((N, 5)))
+    names = [name for name in MEASURES if MEASURES[name].inputs in ("statistics", "features")]
+    ranking = ranked(([constant], scored_target), names)
+    assert set(ranking.frame["status"]) == {"failed"}
+    assert ranking.frame["note"].str.contains("same for all molecules").all()
+    assert layer_table(ranking).empty
+    assert "failed" in ranking.to_text()
+
+
 @pytest.mark.parametrize("value", ["some", 0, -3, 2.5])
 def test_what_is_no_common_dimension_is_refused(value):
     with pytest.raises(UsageError, match="auto, none or a positive number"):

@@ -105,7 +105,7 @@ def test_eigenvalue_sums_without_a_block_are_those_of_the_rows_that_are_left(n, 
 
 
 def test_rows_that_are_all_equal_are_refused():
-    with pytest.raises(InputError, match="the same for every molecule"):
+    with pytest.raises(InputError, match="the same for all molecules"):
         assert moments_of(np.full((40, 5), 3.0), np.arange(40) % 20).ridge
 
 
