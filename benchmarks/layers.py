@@ -64,11 +64,11 @@ SCORED = (
 
 def jobs():
     """Keys of all fine-tunings, whole seeds first."""
-    depths = {name: load_encoder(name).n_transferable for name in ENCODERS}
+    counts = {name: load_encoder(name).n_transferable for name in ENCODERS}
     return [
         (dataset, seed, encoder, n_layers)
         for seed, dataset, encoder in product(SEEDS, DATASETS, ENCODERS)
-        for n_layers in range(1, depths[encoder] + 1)
+        for n_layers in range(1, counts[encoder] + 1)
     ]
 
 

@@ -107,9 +107,7 @@ class ShrinkageHScore(StatisticsMeasure):
         means = [_scaled_means(statistics) for statistics in labellings]
         norms = [1 - statistics.class_counts / n for statistics in labellings]
         errors, _ = ridge.fit(np.vstack(means).T, np.concatenate(norms)).profile(np.array([[penalty]]))
-        explained = np.concatenate(norms) - errors[0]
-        ends = np.cumsum([len(of_labelling) for of_labelling in norms])[:-1]
-        return [float(part.sum()) for part in np.split(explained, ends)]
+        return _sums(np.concatenate(norms) - errors[0], norms)
 
     maximum = HScore.maximum
 
@@ -149,8 +147,13 @@ def _separations(labellings: Sequence[FeatureStatistics], scatter: Matrix) -> li
     """Squared distances of class means from the mean, in units of the scatter along each eigenvector."""
     means = [_scaled_means(statistics) for statistics in labellings]
     squares = labellings[0].pooled.spectrum.along(np.vstack(means).T) ** 2
-    ends = np.cumsum([len(of_labelling) for of_labelling in means])[:-1]
-    return [float(part.sum()) for part in np.split((1 / scatter) @ squares, ends)]
+    return _sums((1 / scatter) @ squares, means)
+
+
+def _sums(values: Matrix, labellings: Sequence[Matrix]) -> list[float]:
+    """Sum over the classes of each labelling, whose values follow each other."""
+    ends = np.cumsum([len(classes) for classes in labellings])[:-1]
+    return [float(part.sum()) for part in np.split(values, ends)]
 
 
 def _scaled_means(statistics: FeatureStatistics) -> Matrix:

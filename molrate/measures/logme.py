@@ -117,7 +117,8 @@ class LogME(StatisticsMeasure):
         # without labels or features among them, whose evidence has no maximum where features fit all.
         n = statistics.count - self.centre
         ridge = statistics.pooled.ridge if self.centre else AllRows(_uncentred_spectrum(statistics))
-        low, high = np.log([ridge.smallest * _BELOW, ridge.largest * _ABOVE])
+        eigenvalues = ridge.spectrum.values
+        low, high = np.log([eigenvalues[-1] * _BELOW, eigenvalues[0] * _ABOVE])
         return _maximum(_Evidence(ridge.fit(cross, squares), n), low, high)
 
 

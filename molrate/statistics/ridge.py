@@ -63,12 +63,11 @@ class Ridge(Protocol):
 
     Attributes
     ----------
-    smallest, largest : float
-        Bounds of the eigenvalues that are not zero.
+    spectrum : Spectrum
+        Its eigenvalues bound those of the rows, but for what is zero.
     """
 
-    smallest: float
-    largest: float
+    spectrum: Spectrum
 
     def eigenvalue_sums(self) -> tuple[float, float]:
         """Sum of the eigenvalues, and of their squares."""
@@ -94,7 +93,6 @@ class AllRows:
         if not len(spectrum.values):
             raise InputError("features are the same for all molecules")
         self.spectrum = spectrum
-        self.largest, self.smallest = float(spectrum.values[0]), float(spectrum.values[-1])
 
     def eigenvalue_sums(self) -> tuple[float, float]:
         """Sum of the eigenvalues, and of their squares."""
@@ -137,8 +135,6 @@ class RowsLeft:
 
     def __init__(self, spectrum: Spectrum, deleted: Matrix, count: int) -> None:
         self.spectrum, self.deleted, self.count = spectrum, deleted, count
-        # Those of a part lie between those of the whole, but for what becomes zero.
-        self.largest, self.smallest = float(spectrum.values[0]), float(spectrum.values[-1])
 
     @property
     def left(self) -> int:
