@@ -26,6 +26,7 @@ def command() -> None:
 
     import molrate
     from molrate.files.cache import cache_usage, show_bytes
+    from molrate.statistics.threads import count_cores
 
     _print("python", f"{platform.python_version()} on {platform.platform()}")
     for package in _PACKAGES + _OPTIONAL:
@@ -33,7 +34,7 @@ def command() -> None:
     devices = ["cpu"]
     devices += [f"cuda:{k} ({torch.cuda.get_device_name(k)})" for k in range(torch.cuda.device_count())]
     _print("devices", ", ".join(devices))
-    _print("threads", f"{torch.get_num_threads()} of {os.cpu_count()} cores")
+    _print("threads", f"{torch.get_num_threads()} of {count_cores()} cores")
     for variable in _VARIABLES:
         _print(variable, os.environ.get(variable, "not set"))
     for usage in cache_usage():

@@ -188,7 +188,8 @@ class Streaming:
             )
 
     def _engine(self, stage: Stage) -> Callable[..., Any]:
-        from molrate.screening.local_workers import default_jobs, run_locally
+        from molrate.screening.local_workers import run_locally
+        from molrate.statistics.threads import count_cores
 
         if self.options.engine == "ray":
             from molrate.screening.ray_workers import run_on_ray
@@ -197,7 +198,7 @@ class Streaming:
         if self.options.address is not None:
             raise click.UsageError("--address is for --engine ray")
         on_cpu = getattr(stage, "device", "cpu") == "cpu"
-        return partial(run_locally, n_jobs=self.options.jobs or (default_jobs() if on_cpu else 1))
+        return partial(run_locally, n_jobs=self.options.jobs or (count_cores() if on_cpu else 1))
 
     def run(self, library: Library, stage: Stage) -> None:
         """Run a stage to where results go, and say what was done."""

@@ -22,13 +22,10 @@ twice normalised features and divides by the rank.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from molrate.errors import InputError
 from molrate.measures.base import StatisticsMeasure
@@ -37,6 +34,7 @@ from molrate.statistics.feature_statistics import FeatureStatistics
 from molrate.statistics.intervals import Spread, Table
 from molrate.statistics.moments import Matrix, Moments
 from molrate.statistics.rows import unit_rows
+from molrate.statistics.threads import map_in_threads
 
 EPSILON_SQUARED = 0.1
 DISTORTION = 1e-4
@@ -395,14 +393,10 @@ def _need_classes(statistics: FeatureStatistics) -> None:
 
 
 def _over_classes(statistics: FeatureStatistics, rate: Callable[[Moments], float]) -> list[float]:
-    """A rate of every class; on all cores where there is much to do.
-
-    Threads inside BLAS gain little on the kernels of small classes, threads over classes almost all.
-    """
+    """A rate of every class; on all cores where there is much to do."""
     if statistics.count * statistics.dimension < _MANY_VALUES:
         return [rate(moments) for moments in statistics.classes]
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as executor:
-        return list(executor.map(rate, statistics.classes))
+    return map_in_threads(rate, statistics.classes)
 
 
 def _about(moments: Moments, centre: Matrix) -> Matrix:

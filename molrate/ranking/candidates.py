@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from molrate.data.targets import Target
 from molrate.errors import InputError, UsageError
@@ -22,14 +19,13 @@ from molrate.measures.sample import Sample, as_matrix
 from molrate.statistics.intervals import Estimate, Replicates, Spread, Table, estimate
 from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import FEW_MOLECULES, Resampling, default_bins
+from molrate.statistics.threads import map_in_threads
 
 AUTO = "auto"
 COMPONENTS = 32
 """Common dimension where there is room."""
 
 CommonDimension = int | str | None
-_Item = TypeVar("_Item")
-_Outcome = TypeVar("_Outcome")
 
 
 @dataclass(frozen=True)
@@ -225,12 +221,12 @@ def score_candidates(
 
     outcomes: list[list[Scored]] = []
     if reduced:
-        components = for_each(reduce, candidates)
+        components = map_in_threads(reduce, candidates)
         if common_dimension == AUTO:
             components = _equal_dimension(components)
-        outcomes += for_each(score_reduced, list(zip(candidates, components, strict=True)))
+        outcomes += map_in_threads(score_reduced, list(zip(candidates, components, strict=True)))
     if whole:
-        outcomes += for_each(score_whole, candidates)
+        outcomes += map_in_threads(score_whole, candidates)
     scored = [one for outcome in outcomes for one in outcome]
     return [one for measure in measures for one in _pooled(measure, scored)]
 
@@ -257,20 +253,6 @@ def _is_reduced(measure: Measure, common_dimension: CommonDimension) -> bool:
 def _room(resampling: Resampling) -> int:
     """Components for which every class has two molecules or more each."""
     return max(1, min(COMPONENTS, int(np.bincount(resampling.codes).min()) // 2))
-
-
-def for_each(work: Callable[[_Item], _Outcome], items: Sequence[_Item]) -> list[_Outcome]:
-    """Outcomes for all candidates, on all cores where there are as many."""
-    n_cores = os.cpu_count() or 1
-    if len(items) < n_cores:
-        return [work(item) for item in items]
-    # SciPy brings a BLAS of its own, which is limited only if it is there already.
-    import scipy.linalg  # noqa: F401
-
-    # Matrices of a few hundred dimensions gain little from threads inside BLAS, and much from one thread for
-    # each candidate.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_cores) as executor:
-        return list(executor.map(work, items))
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ from molrate.errors import InputError
 from molrate.measures.leave_one_out import LeaveOneOut
 from molrate.measures.residuals import Residuals
 from molrate.measures.tangent import Tangent
-from molrate.ranking.candidates import AllGradients, Candidate, ScoredTarget, for_each, full_sample
+from molrate.ranking.candidates import AllGradients, Candidate, ScoredTarget, full_sample
 from molrate.ranking.evidence import METRIC, forecast_scatter
 from molrate.ranking.frozen import Relation, frozen_relation
 from molrate.statistics.intervals import LEVEL, student_quantile
 from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import Codes
+from molrate.statistics.threads import map_in_threads
 
 CHANCE = 0.5
 """Area under the curve of a guess."""
@@ -210,7 +211,7 @@ def expectations_of(
         )
         scatter = forecast_scatter(scored.target.task, dataset)
         judge = partial(_judge, scored=scored, relation=relation, gradients=gradients, scatter=scatter)
-        for candidate, judged in zip(candidates, for_each(judge, candidates), strict=True):
+        for candidate, judged in zip(candidates, map_in_threads(judge, candidates), strict=True):
             if judged is not None:
                 found.by_candidate[name, candidate.encoder, candidate.layer], found.guesses[name] = judged
     return found

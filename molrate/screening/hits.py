@@ -27,10 +27,11 @@ from molrate.models.settings import GivenSettings
 from molrate.ranking.score import rank_dataset
 from molrate.ranking.settings import MeasureSettings
 from molrate.screening.enrichment import Enrichment, curves, known_activities, measure_enrichment
-from molrate.screening.local_workers import default_jobs, run_locally
+from molrate.screening.local_workers import run_locally
 from molrate.screening.parts import MODEL_FOLDER, PartFolder, check_place
 from molrate.screening.screen import CHUNK_SIZE, Summary, run_into_folder, top_rows
 from molrate.screening.stage import ScreeningStage
+from molrate.statistics.threads import count_cores
 
 if TYPE_CHECKING:
     from molrate.ranking.ranking import Ranking
@@ -278,7 +279,7 @@ def screen(
         if train is None:
             stage.model.refuse_others(given)
         ranking = stage.order_by(positive)
-        n_jobs = jobs or (default_jobs() if stage.device == "cpu" else 1)
+        n_jobs = jobs or (count_cores() if stage.device == "cpu" else 1)
         parts, summary = run_into_folder(
             files,
             stage,

@@ -23,7 +23,7 @@ from molrate.statistics.moments import Codes, Matrix, Moments, RowBlock, to_host
 from molrate.statistics.rows import check_finite, check_norms, checked_array, row_norms, row_sums
 
 _FORMAT = 2
-_READ = ("pooled", "classes", "sums")
+_READ = ("pooled", "classes", "sums", "count")
 _FEW_ROWS = 4096
 
 
@@ -249,10 +249,10 @@ class FeatureStatistics:
         self._own_sums.discard(block)
         return self._first_moments[block]
 
-    @property
+    @cached_property
     def count(self) -> int:
         """Number of rows, n."""
-        return sum(int(sums.counts.sum()) for sums in self._first_moments.values())
+        return int(self.sums.counts.sum())
 
     @property
     def class_counts(self) -> npt.NDArray[np.int64]:
