@@ -13,14 +13,13 @@ import pandas as pd
 from molrate.benchmarking.agreement import EXPECTED_OF_TIES, METRICS, RANDOM, Floats, weighted, weighted_rows
 from molrate.benchmarking.read import DatasetOutcome
 from molrate.benchmarking.shortlists import kept_regret
-from molrate.benchmarking.truth import attainable_tau
+from molrate.benchmarking.truth import REPLICATES, attainable_tau
 from molrate.measures.base import DEFAULT_MEASURE
 
 MEAN = "mean"
 KEPT = "regret of kept of 3"
 DEFAULT_REFERENCE = DEFAULT_MEASURE
 
-_REPLICATES = 2000
 _ORDERS_TUNED = 200
 
 
@@ -119,16 +118,16 @@ def _random_rows(outcomes: Sequence[DatasetOutcome], seed: int) -> list[dict[str
     """Metrics that a random order is expected to reach, and bounds of 95 % of its weighted taus."""
     rows: list[dict[str, Any]] = []
     generator = np.random.default_rng(seed)
-    taus = np.zeros(_REPLICATES)
+    taus = np.zeros(REPLICATES)
     # All datasets share an order: a predictor that knows nothing of the data, such as size, has the same
     # order in each.
     encoders = _all_encoders(outcomes)
-    orders = generator.permuted(np.tile(np.arange(float(len(encoders))), (_REPLICATES, 1)), axis=1)
+    orders = generator.permuted(np.tile(np.arange(float(len(encoders))), (REPLICATES, 1)), axis=1)
     for outcome in outcomes:
         truth = outcome.mean_truth
         n = len(truth)
         columns = [encoders.index(name) for name in outcome.encoders]
-        taus += weighted_rows(orders[:, columns], np.tile(truth, (_REPLICATES, 1))) / len(outcomes)
+        taus += weighted_rows(orders[:, columns], np.tile(truth, (REPLICATES, 1))) / len(outcomes)
         expected = dict.fromkeys(METRICS, 0.0)
         expected |= {key: METRICS[key](np.zeros(n), truth) for key in EXPECTED_OF_TIES}
         drawn = orders[:_ORDERS_TUNED, columns]
@@ -155,8 +154,8 @@ class _Resample:
 def _resamples(outcomes: Sequence[DatasetOutcome], generator: np.random.Generator) -> Iterator[_Resample]:
     """Draw datasets and encoders with replacement; a replicate has the same encoders in all datasets."""
     encoders = _all_encoders(outcomes)
-    drawn = generator.integers(0, len(encoders), (_REPLICATES, len(encoders)))
-    datasets = generator.integers(0, len(outcomes), (_REPLICATES, len(outcomes)))
+    drawn = generator.integers(0, len(encoders), (REPLICATES, len(encoders)))
+    datasets = generator.integers(0, len(outcomes), (REPLICATES, len(outcomes)))
     for index, outcome in enumerate(outcomes):
         row_of = {name: row for row, name in enumerate(outcome.encoders)}
         rows = np.array([row_of.get(name, -1) for name in encoders])[drawn]
@@ -170,7 +169,7 @@ def _resamples(outcomes: Sequence[DatasetOutcome], generator: np.random.Generato
 
 def _replicates(outcomes: Sequence[DatasetOutcome], name: str, resamples: Sequence[_Resample]) -> Floats:
     """Mean weighted tau of each replicate, shape (n_replicates,)."""
-    total = np.zeros(_REPLICATES)
+    total = np.zeros(REPLICATES)
     for outcome, resample in zip(outcomes, resamples, strict=True):
         total += _taus(outcome.predictors[name], outcome.mean_truth, resample) * resample.counts
     return total / len(outcomes)
@@ -178,7 +177,7 @@ def _replicates(outcomes: Sequence[DatasetOutcome], name: str, resamples: Sequen
 
 def _taus(scores: Floats, truth: Floats, resample: _Resample) -> Floats:
     """Weighted tau of a dataset's encoders as each replicate drew them."""
-    taus = np.zeros(_REPLICATES)
+    taus = np.zeros(REPLICATES)
     for chosen, rows in resample.groups:
         taus[chosen] = weighted_rows(scores[rows], truth[rows])
     return taus
@@ -208,7 +207,7 @@ def lead_over_one_finetuning(
     outcomes = [one for one in outcomes if len(one.seeds) > 1 and np.isfinite(one.validation).all()]
     if not outcomes:
         return float("nan"), float("nan"), float("nan")
-    drawn = np.zeros(_REPLICATES)
+    drawn = np.zeros(REPLICATES)
     whole = []
     for outcome, resample in zip(outcomes, _resamples(outcomes, np.random.default_rng(seed)), strict=True):
         scores = outcome.predictors[name]

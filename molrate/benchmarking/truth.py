@@ -9,7 +9,8 @@ import numpy as np
 from molrate.benchmarking.agreement import Floats, regret, weighted, weighted_rows
 from molrate.benchmarking.read import DatasetOutcome
 
-_REPLICATES = 2000
+REPLICATES = 2000
+"""Samples of a simulation."""
 
 
 def agreement_of_halves(outcome: DatasetOutcome) -> float:
@@ -39,7 +40,7 @@ def attainable_tau(outcome: DatasetOutcome, seed: int = 0) -> float:
     if n_seeds < 2:
         return float("nan")
     error = np.sqrt(outcome.truth.var(axis=1, ddof=1).mean() / n_seeds)
-    truth = np.tile(outcome.mean_truth, (_REPLICATES, 1))
+    truth = np.tile(outcome.mean_truth, (REPLICATES, 1))
     noisy = truth + error * np.random.default_rng(seed).standard_normal(truth.shape)
     return float(weighted_rows(noisy, truth).mean())
 

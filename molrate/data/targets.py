@@ -17,6 +17,8 @@ from molrate.errors import InputError, UsageError
 from molrate.files.columns import MISSING
 
 TASKS = ("classification", "regression")
+MAIN_METRIC = {"classification": "auroc", "regression": "rmse"}
+"""What models of each task are compared by."""
 CENSORED = ("drop", "bound")
 MIN_LABELLED = 20
 _MAX_CLASSES, _SHOWN = 20, 3

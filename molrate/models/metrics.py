@@ -17,12 +17,11 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
-from molrate.data.targets import Target
+from molrate.data.targets import MAIN_METRIC, Target
 from molrate.errors import UsageError
 
 _Floats = npt.NDArray[np.float64]
 
-MAIN_METRIC = {"classification": "auroc", "regression": "rmse"}
 METRICS = {
     "classification": ("auroc", "auprc", "mcc", "balanced_accuracy", "accuracy"),
     "regression": ("rmse", "mae", "r2"),

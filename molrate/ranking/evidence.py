@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from molrate.data.targets import MAIN_METRIC
 from molrate.paths import EVIDENCE, shipped
 from molrate.ranking.prior import relatives
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 _NAMED = 3
 _LOSSES = {"rmse": "errors were", "auroc": "areas"}
-METRIC = {"regression": "rmse", "classification": "auroc"}
 _NO_STUDY = "not known: the files of molrate's study are not here."
 
 
@@ -72,7 +72,7 @@ def forecast_scatter(task: str, dataset: str = "") -> float:
     rows = expectation_rows()
     if rows is None:
         return 0.0
-    rows = rows[(rows["metric"] == METRIC[task]) & ~rows["dataset"].isin(relatives(dataset))]
+    rows = rows[(rows["metric"] == MAIN_METRIC[task]) & ~rows["dataset"].isin(relatives(dataset))]
     return float(np.sqrt((rows["finetuned scatter"] ** 2).mean())) if len(rows) else 0.0
 
 

@@ -14,12 +14,13 @@ from functools import cached_property, partial
 import numpy as np
 import numpy.typing as npt
 
+from molrate.data.targets import MAIN_METRIC
 from molrate.errors import InputError
 from molrate.measures.leave_one_out import LeaveOneOut
 from molrate.measures.residuals import Residuals
 from molrate.measures.tangent import Tangent
 from molrate.ranking.candidates import AllGradients, Candidate, ScoredTarget, full_sample
-from molrate.ranking.evidence import METRIC, forecast_scatter
+from molrate.ranking.evidence import forecast_scatter
 from molrate.ranking.frozen import Relation, frozen_relation
 from molrate.statistics.intervals import LEVEL, student_quantile
 from molrate.statistics.moments import Matrix
@@ -265,7 +266,7 @@ def guess_of(residuals: Residuals) -> Performance:
         return _root_mean_square(residuals.deviations, residuals.groups)
     n_groups = int(residuals.groups.max()) + 1
     degrees = _class_degrees(residuals.codes)
-    return Performance(METRIC["classification"], CHANCE, np.zeros(n_groups), degrees)
+    return Performance(MAIN_METRIC["classification"], CHANCE, np.zeros(n_groups), degrees)
 
 
 def _root_mean_square(errors: Matrix, groups: Codes) -> Performance:
@@ -273,7 +274,7 @@ def _root_mean_square(errors: Matrix, groups: Codes) -> Performance:
     mean = float(squares.mean())
     rmse = float(np.sqrt(mean))
     moves = (squares - mean) / (2 * rmse * len(squares)) if rmse > 0 else np.zeros(len(squares))
-    return Performance(METRIC["regression"], rmse, _of_groups(moves, groups), max(1, int(groups.max())))
+    return Performance(MAIN_METRIC["regression"], rmse, _of_groups(moves, groups), max(1, int(groups.max())))
 
 
 def _area(scores: Matrix, codes: Codes, groups: Codes) -> Performance:
@@ -292,7 +293,7 @@ def _area(scores: Matrix, codes: Codes, groups: Codes) -> Performance:
         areas.append(area)
         moves += of_molecules / len(sides)
     value = float(np.mean(areas))
-    return Performance(METRIC["classification"], value, _of_groups(moves, groups), _class_degrees(codes))
+    return Performance(MAIN_METRIC["classification"], value, _of_groups(moves, groups), _class_degrees(codes))
 
 
 def _components(scores: Matrix, positive: npt.NDArray[np.bool_]) -> tuple[float, Matrix]:

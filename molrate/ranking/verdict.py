@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from molrate.data.targets import MAIN_METRIC
 from molrate.encoders.cards import BASELINES
 from molrate.measures.base import printed_name
-from molrate.ranking.evidence import METRIC
 from molrate.ranking.expected import Expectations, Expected, Performance
 from molrate.statistics.intervals import LEVEL
 
@@ -315,7 +315,7 @@ class _Chooser:
         comparisons = self._comparisons(best)
         sizes = self.rows["n"].dropna()
         low, high = (float("nan"),) * 2 if best is None else best.best.interval()
-        metric = METRIC[str(self.rows["task"].iloc[0])]
+        metric = MAIN_METRIC[str(self.rows["task"].iloc[0])]
         tied = [] if first is None else self._tied(first, best, proposable)
         promising, where, promised = self._promising(best, proposable)
         return Choice(
