@@ -1,8 +1,8 @@
-"""What competes: baselines, and networks of the shortlist, frozen and fine-tuned."""
+"""What competes: baselines, and networks of the shortlist, frozen at a layer and fine-tuned."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -12,12 +12,15 @@ import pandas as pd
 from molrate.encoders.base import load_encoder
 from molrate.finetuning.comparison import BASELINES
 from molrate.finetuning.config import Transfer
+from molrate.ranking.expected import Expectations, Performance
+from molrate.statistics.intervals import LEVEL
 
 NETWORKS = 5
 """How many encoders are raced beside the baselines."""
 _BY_SCORE = 3
 """How many of them the score's order alone chooses."""
 
+LAST = "last"
 ESTIMATED, FROZEN, FINE_TUNED = "estimated", "frozen", "fine-tuned"
 """How a candidate is fitted: a forest, boosting or a linear model on what has nothing to train; a head on an
 encoder that stays as it is; or both trained."""
@@ -33,21 +36,27 @@ class Candidate:
     mode : {"estimated", "frozen", "fine-tuned"}
     descriptors : bool
         Whether RDKit's descriptors stand beside the embedding.
+    layer : str
+        Whose embeddings a frozen encoder gives.
 
     Examples
     --------
     >>> Candidate("minimol", "frozen", descriptors=True).name
     'minimol + descriptors, frozen'
+    >>> Candidate("minimol", "frozen", layer="layer-8").name
+    'minimol layer-8, frozen'
     """
 
     encoder: str
     mode: str
     descriptors: bool = False
+    layer: str = LAST
 
     @property
     def model(self) -> str:
         """Its row in the leaderboard."""
-        return f"{self.encoder} + descriptors" if self.descriptors else self.encoder
+        encoder = self.encoder if self.layer == LAST else f"{self.encoder} {self.layer}"
+        return f"{encoder} + descriptors" if self.descriptors else encoder
 
     @property
     def name(self) -> str:
@@ -57,7 +66,7 @@ class Candidate:
     @property
     def transfer(self) -> Transfer:
         """Settings of its fine-tuning."""
-        return Transfer(frozen=self.mode == FROZEN, descriptors=self.descriptors)
+        return Transfer(frozen=self.mode == FROZEN, layer=self.layer, descriptors=self.descriptors)
 
     @property
     def with_descriptors(self) -> Candidate:
@@ -79,6 +88,8 @@ class Entry:
     trainable : bool
     licence : str
         Of the weights; empty where there are none.
+    layer : str
+        One that the score expects a clearly better frozen model of than of the last; the last if of none.
     """
 
     encoder: str
@@ -86,6 +97,7 @@ class Entry:
     seconds: float
     trainable: bool
     licence: str = ""
+    layer: str = LAST
 
     def record(self) -> dict[str, Any]:
         """As plain values."""
@@ -152,6 +164,51 @@ def _entry(name: str, ranked: pd.DataFrame, seed: int) -> Entry:
     return Entry(name, tier, seconds, encoder.n_transferable > 0, encoder.card.licence)
 
 
+def better_layers(expectations: Expectations, last: Mapping[str, str]) -> dict[str, str]:
+    """The layer of each network that is expected to be clearly better frozen than its last.
+
+    The rule: better than the last on every target, by an interval that leaves out zero on one of them, at
+    95 % divided among targets and other layers (Bonferroni). Of several such layers it is the best by the
+    mean over targets of what it gains, as a share of the last layer's loss.
+
+    Parameters
+    ----------
+    expectations : Expectations
+        Of all layers of the networks.
+    last : mapping of str to str
+        Name of the last layer of each network.
+
+    Returns
+    -------
+    dict of str to str
+        By encoder, without those of which no layer is clearly better.
+    """
+    better = {}
+    for encoder, deepest in last.items():
+        frozen: dict[str, dict[str, Performance]] = {}
+        for (target, name, layer), expected in expectations.by_candidate.items():
+            if name == encoder:
+                frozen.setdefault(layer, {})[target] = expected.frozen
+        of_last = frozen.pop(deepest, {})
+        level = 1 - (1 - LEVEL) / max(1, len(frozen) * len(of_last))
+        gains = {layer: _clear_gain(own, of_last, level) for layer, own in frozen.items()}
+        best = max(gains, key=lambda layer: gains[layer], default=deepest)
+        if gains.get(best, 0.0) > 0:
+            better[encoder] = best
+    return better
+
+
+def _clear_gain(own: Mapping[str, Performance], of_last: Mapping[str, Performance], level: float) -> float:
+    """Mean over targets of what a layer gains on the last, as a share of its loss; 0 if not clearly any."""
+    if not of_last or own.keys() != of_last.keys():
+        return 0.0
+    gains = [own[target].gain_over(reference, level) for target, reference in of_last.items()]
+    if any(gain <= 0 for gain, _, _ in gains) or not any(low > 0 for _, low, _ in gains):
+        return 0.0
+    shares = [gain / of_last[target].loss for target, (gain, _, _) in zip(of_last, gains, strict=True)]
+    return float(np.mean(shares))
+
+
 def make_candidates(shortlist: Sequence[Entry]) -> list[Candidate]:
     """Candidates in the order in which they are tried: cheap ones first, then as the score has them.
 
@@ -161,8 +218,10 @@ def make_candidates(shortlist: Sequence[Entry]) -> list[Candidate]:
     >>> [candidate.name for candidate in make_candidates(entries)]
     ['ecfp4', 'minimol, frozen', 'minimol, fine-tuned']
     """
+    networks = [entry for entry in shortlist if entry.trainable]
     return [
         *(Candidate(entry.encoder, ESTIMATED) for entry in shortlist if not entry.trainable),
-        *(Candidate(entry.encoder, FROZEN) for entry in shortlist if entry.trainable),
-        *(Candidate(entry.encoder, FINE_TUNED) for entry in shortlist if entry.trainable),
+        *(Candidate(entry.encoder, FROZEN) for entry in networks),
+        *(Candidate(entry.encoder, FROZEN, layer=entry.layer) for entry in networks if entry.layer != LAST),
+        *(Candidate(entry.encoder, FINE_TUNED) for entry in networks),
     ]

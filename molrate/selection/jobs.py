@@ -34,7 +34,7 @@ from molrate.models.model import RECORD, TunedModel, common_record, save_model
 from molrate.selection.candidates import Candidate
 from molrate.selection.memory import watched
 
-_FORMAT = 2
+_FORMAT = 3
 _TRIALS = "trials"
 
 Floats = npt.NDArray[np.float64]

@@ -155,12 +155,7 @@ def write_selection(
         If the folder cannot be written.
     """
     race, leader = outcome.race, outcome.leader
-    models = outcome.board["model"]
-    candidates = {
-        Candidate(model.removesuffix(" + descriptors"), mode, model.endswith(" + descriptors"))
-        for model in models
-        for mode in (ESTIMATED, FROZEN, FINE_TUNED)
-    }
+    candidates = {*race.candidates, *(one.with_descriptors for one in race.candidates)}
     done = sorted(jobs.digest(Job(one, fold)) for one in candidates for fold in race.folds_of(one))
     with waiting(folder / SELECTION):
         earlier = read_selection(folder)

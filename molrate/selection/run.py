@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pandas as pd
 
 from molrate.embedding.embed import choose_device
 from molrate.embedding.settings import EmbeddingSettings
+from molrate.encoders.base import load_encoder
 from molrate.errors import UsageError
 from molrate.files.locks import waiting
 from molrate.files.output import make_folder, write_atomically
@@ -23,12 +24,22 @@ from molrate.finetuning.comparison import BASELINES
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.finetune import data_digest, split_digest
+from molrate.measures.base import DEFAULT_MEASURE
+from molrate.measures.leave_one_out import LeaveOneOut
 from molrate.models.model import RECORD
 from molrate.quiet_lightning import require_lightning
+from molrate.ranking.ranking import Ranking
 from molrate.ranking.score import rank_dataset
 from molrate.ranking.settings import MeasureSettings
 from molrate.selection.budget import Clock, Costs, TimeUpError
-from molrate.selection.candidates import Candidate, Entry, make_candidates, make_shortlist
+from molrate.selection.candidates import (
+    LAST,
+    Candidate,
+    Entry,
+    better_layers,
+    make_candidates,
+    make_shortlist,
+)
 from molrate.selection.jobs import Job, JobFolder, Result
 from molrate.selection.leaderboard import make_leaderboard
 from molrate.selection.race import Race, Standing
@@ -49,10 +60,10 @@ logger = logging.getLogger(__name__)
 
 FOLDS = 5
 JOBS, RANKING, SHORTLIST = "jobs", "ranking.csv", "shortlist.json"
-_FORMAT = 1
+_FORMAT = 2
 _SCORED = 1000
 """Molecules that encoders are ranked on, drawn where there are more."""
-_RANKING_SHARE = 1 / 3
+_RANKING_SHARE, _LAYERS_SHARE = 1 / 3, 1 / 10
 """Of the time, that ranking may take at most."""
 _LEADERS_SHARE = 1 / 4
 """Of the time, that is kept for the folds that the leader lacks."""
@@ -177,7 +188,8 @@ class _Run:
                 return [Entry(**entry) for entry in kept["encoders"]]
             try:
                 with self.clock.stopping(self.clock.left * _RANKING_SHARE):
-                    frame = self._rank(encoders)
+                    ranking = self._rank(encoders)
+                    ranking.save(self.folder / RANKING)
             except TimeUpError:
                 logger.warning(
                     "ranking took more than a third of the time and was given up: only %s are tried; give "
@@ -185,22 +197,37 @@ class _Run:
                     " and ".join(BASELINES),
                 )
                 return make_shortlist(pd.DataFrame(), self.config.seed)
-            chosen = make_shortlist(frame, self.config.seed)
+            chosen = self._with_layers(make_shortlist(ranking.frame, self.config.seed))
             record = {"encoders": [entry.record() for entry in chosen]}
             write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
             return chosen
 
-    def _rank(self, encoders: Sequence[str] | None) -> pd.DataFrame:
+    def _with_layers(self, shortlist: list[Entry]) -> list[Entry]:
+        """The shortlist with the layers that the score speaks for, unless to look at them takes long."""
+        networks = [entry.encoder for entry in shortlist if entry.trainable]
+        if not networks:
+            return shortlist
+        try:
+            with self.clock.stopping(self.clock.left * _LAYERS_SHARE):
+                expectations = self._rank(networks, LeaveOneOut.name, "all").expectations
+        except TimeUpError:
+            logger.warning("scoring all layers took too long and was given up: only the last are tried")
+            return shortlist
+        last = {name: load_encoder(name, seed=self.config.seed).layers[-1] for name in networks}
+        layers = better_layers(expectations, last)
+        return [replace(entry, layer=layers.get(entry.encoder, LAST)) for entry in shortlist]
+
+    def _rank(
+        self, encoders: Sequence[str] | None, measure: str = DEFAULT_MEASURE, layer: str = LAST
+    ) -> Ranking:
         """Rank on molecules that the test part has none of."""
         known = np.sort(np.concatenate([self.data.split.train, self.data.split.validation]))
         if len(known) > _SCORED:
             generator = np.random.default_rng(self.config.seed)
             known = np.sort(generator.choice(known, _SCORED, replace=False))
-        settings = EmbeddingSettings(seed=self.config.seed, device=self.device)
+        settings = EmbeddingSettings(layer=layer, seed=self.config.seed, device=self.device)
         dataset = self.data.dataset.take(known)
-        ranking = rank_dataset(dataset, encoders, self.data.policy, settings, MeasureSettings())
-        ranking.save(self.folder / RANKING)
-        return ranking.frame
+        return rank_dataset(dataset, encoders, self.data.policy, settings, MeasureSettings([measure]))
 
     def select(self, shortlist: Sequence[Entry], workers: Workers, structures: bool) -> Selection:
         """Run the race, and write the best model; after an interrupt too, which then goes on."""

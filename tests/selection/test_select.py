@@ -158,6 +158,29 @@ def test_members_of_a_network_predict_what_their_jobs_did(table, tmp_path, unint
     assert len(model.training) == len(data.split.train) + len(data.split.validation)
 
 
+def test_a_layer_that_the_score_speaks_for_is_raced_and_can_be_the_model(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "molrate.selection.run.better_layers", lambda expectations, last: dict.fromkeys(last, "layer-1")
+    )
+    found = select_quickly(table, tmp_path / "m", max_jobs=5)
+    board = found.leaderboard.set_index("model")
+    assert board.loc["gcn-untrained layer-1", "folds"] == 1
+    data = TrainingData.of(molrate.load_dataset(table, "y"))
+    folds = data.folds(5, QUICK.seed)
+    request = json.loads((found.folder / "request.json").read_text())
+    jobs = JobFolder(found.folder / "jobs", data, folds, QUICK, "cpu", request)
+    leader = Candidate("gcn-untrained", "frozen", layer="layer-1")
+    race = Race(data, folds, jobs.metric, [leader], jobs.result)
+    outcome = Outcome(leader, race, found.leaderboard, "jobs")
+    written = write_selection(tmp_path / "w", data, QUICK, jobs, outcome, structures=True)
+    assert written.model.settings["layer"] == "layer-1"
+    rows = np.sort(folds[0].test)
+    job = jobs.result(Job(leader, 0))
+    assert job.predicted != pytest.approx(jobs.result(Job(replace(leader, layer="last"), 0)).predicted)
+    predicted = written.model.outputs(data.molecules, "cpu").mean[rows]
+    np.testing.assert_allclose(predicted, job.predicted, rtol=1e-4, atol=1e-5)
+
+
 def test_when_descriptors_win_one_sentence_says_so(table, tmp_path):
     found = select_quickly(table, tmp_path / "m", max_jobs=4)
     assert found.leaderboard["model"].iloc[0] == "rdkit-descriptors"
