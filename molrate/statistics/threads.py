@@ -19,10 +19,10 @@ def count_cores() -> int:
 
 
 def map_in_threads(work: Callable[[_Item], _Outcome], items: Sequence[_Item]) -> list[_Outcome]:
-    """Outcomes of all items in their order, a thread for each core where there are as many items.
+    """Outcomes of all items in their order, a thread for each as far as there are cores.
 
     Matrices of a few hundred dimensions gain little from threads inside BLAS, and much from one thread for
-    each item. Fewer items than cores are left to the threads of BLAS, and so are all on a single core.
+    each item; cores that are left over are for BLAS.
 
     Parameters
     ----------
@@ -45,10 +45,12 @@ def map_in_threads(work: Callable[[_Item], _Outcome], items: Sequence[_Item]) ->
     [1, 2, 3]
     """
     n_cores = count_cores()
-    if n_cores == 1 or len(items) < n_cores:
+    n_threads = min(n_cores, len(items))
+    if n_threads < 2:
         return [work(item) for item in items]
     # SciPy brings a BLAS of its own, which is limited only if it is there already.
     import scipy.linalg  # noqa: F401
 
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_cores) as executor:
+    of_blas = n_cores // n_threads
+    with threadpool_limits(of_blas, user_api="blas"), ThreadPoolExecutor(n_threads) as executor:
         return list(executor.map(work, items))

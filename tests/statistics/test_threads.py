@@ -32,21 +32,24 @@ def test_outcomes_are_in_the_order_of_items(two_cores):
     assert map_in_threads(lambda number: number**2, range(50)) == [number**2 for number in range(50)]
 
 
-def test_as_many_items_as_cores_have_a_thread_each_and_blas_none(two_cores):
-    meet = threading.Barrier(2, timeout=30)
+@pytest.mark.parametrize(("cores", "n_items", "of_blas"), [(2, 2, 1), (4, 2, 2), (8, 3, 2), (2, 5, 1)])
+def test_items_have_a_thread_each_and_blas_the_cores_left_over(monkeypatch, cores, n_items, of_blas):
+    monkeypatch.setattr("molrate.statistics.threads.count_cores", lambda: cores)
+    meet = threading.Barrier(min(cores, n_items), timeout=30)
 
-    def work(_):
-        meet.wait()
-        return max(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+    def work(number):
+        if number < meet.parties:
+            meet.wait()
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
     before = [pool["num_threads"] for pool in threadpool_info()]
-    assert map_in_threads(work, range(2)) == [1, 1]
+    assert map_in_threads(work, range(n_items)) == [{of_blas}] * n_items
     # SciPy's BLAS may have been loaded meanwhile.
     assert [pool["num_threads"] for pool in threadpool_info()][: len(before)] == before
 
 
-@pytest.mark.parametrize(("cores", "n_items"), [(1, 5), (4, 3)])
-def test_a_single_core_and_few_items_take_no_thread(monkeypatch, cores, n_items):
+@pytest.mark.parametrize(("cores", "n_items"), [(1, 5), (4, 1), (4, 0)])
+def test_a_single_core_and_a_single_item_take_no_thread(monkeypatch, cores, n_items):
     monkeypatch.setattr("molrate.statistics.threads.count_cores", lambda: cores)
     own = threading.get_ident()
     assert map_in_threads(lambda _: threading.get_ident(), range(n_items)) == [own] * n_items
