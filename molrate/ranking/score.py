@@ -28,7 +28,7 @@ from molrate.ranking.candidates import AUTO, Candidate, CommonDimension, ScoredT
 from molrate.ranking.consensus import consensus_table
 from molrate.ranking.contamination import contamination_notes, seen_encoders, seen_shares
 from molrate.ranking.evidence import evidence_notes
-from molrate.ranking.expected import expectations_of
+from molrate.ranking.expected import Expectations, expectations_of
 from molrate.ranking.molecules import (
     EncoderPool,
     add_source_features,
@@ -207,6 +207,29 @@ def score(
         progress,
         exclude_contaminated=exclude_contaminated,
     )
+
+
+def expect_of_dataset(
+    dataset: Dataset, encoders: Sequence[str | Encoder], policy: RowPolicy, embedding: EmbeddingSettings
+) -> Expectations:
+    """What to expect of encoders on every target of a dataset, as a ranking tells it, and no scores.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    encoders : sequence of str or Encoder
+    policy : RowPolicy
+    embedding : EmbeddingSettings
+
+    Returns
+    -------
+    Expectations
+        Without encoders that cannot embed the molecules, and targets that cannot be scored.
+    """
+    molecules = standardise_dataset(dataset, policy)
+    pool = embed_pool(dataset, molecules, load_encoders(encoders, embedding), embedding)
+    scored_targets, _ = targets_to_score(pool, policy, embedding.seed)
+    return expectations_of(pool.candidates({}), scored_targets, dataset.name)
 
 
 def rank_dataset(

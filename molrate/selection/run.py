@@ -7,12 +7,14 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from molrate.data.datasets import Dataset
 from molrate.embedding.embed import choose_device
 from molrate.embedding.settings import EmbeddingSettings
 from molrate.encoders.base import load_encoder
@@ -24,12 +26,10 @@ from molrate.finetuning.comparison import BASELINES
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.finetune import data_digest, split_digest
-from molrate.measures.base import DEFAULT_MEASURE
-from molrate.measures.leave_one_out import LeaveOneOut
 from molrate.models.model import RECORD
 from molrate.quiet_lightning import require_lightning
 from molrate.ranking.ranking import Ranking
-from molrate.ranking.score import rank_dataset
+from molrate.ranking.score import expect_of_dataset, rank_dataset
 from molrate.ranking.settings import MeasureSettings
 from molrate.selection.budget import Clock, Costs, TimeUpError
 from molrate.selection.candidates import (
@@ -209,25 +209,28 @@ class _Run:
             return shortlist
         try:
             with self.clock.stopping(self.clock.left * _LAYERS_SHARE):
-                expectations = self._rank(networks, LeaveOneOut.name, "all").expectations
+                settings = EmbeddingSettings(layer="all", seed=self.config.seed, device=self.device)
+                expectations = expect_of_dataset(self._known, networks, self.data.policy, settings)
         except TimeUpError:
-            logger.warning("scoring all layers took too long and was given up: only the last are tried")
+            logger.warning("judging all layers took too long and was given up: only the last are tried")
             return shortlist
         last = {name: load_encoder(name, seed=self.config.seed).layers[-1] for name in networks}
         layers = better_layers(expectations, last)
         return [replace(entry, layer=layers.get(entry.encoder, LAST)) for entry in shortlist]
 
-    def _rank(
-        self, encoders: Sequence[str] | None, measure: str = DEFAULT_MEASURE, layer: str = LAST
-    ) -> Ranking:
-        """Rank on molecules that the test part has none of."""
+    def _rank(self, encoders: Sequence[str] | None) -> Ranking:
+        """Score encoders by their last layers."""
+        settings = EmbeddingSettings(seed=self.config.seed, device=self.device)
+        return rank_dataset(self._known, encoders, self.data.policy, settings, MeasureSettings())
+
+    @cached_property
+    def _known(self) -> Dataset:
+        """Molecules to score encoders on, of which the test part has none."""
         known = np.sort(np.concatenate([self.data.split.train, self.data.split.validation]))
         if len(known) > _SCORED:
             generator = np.random.default_rng(self.config.seed)
             known = np.sort(generator.choice(known, _SCORED, replace=False))
-        settings = EmbeddingSettings(layer=layer, seed=self.config.seed, device=self.device)
-        dataset = self.data.dataset.take(known)
-        return rank_dataset(dataset, encoders, self.data.policy, settings, MeasureSettings([measure]))
+        return self.data.dataset.take(known)
 
     def select(self, shortlist: Sequence[Entry], workers: Workers, structures: bool) -> Selection:
         """Run the race, and write the best model; after an interrupt too, which then goes on."""

@@ -23,7 +23,7 @@ from molrate.statistics.moments import Codes, Matrix, Moments, RowBlock, to_host
 from molrate.statistics.rows import check_finite, check_norms, checked_array, row_norms, row_sums
 
 _FORMAT = 2
-_READ = ("pooled", "classes", "sums", "count")
+_READ = ("pooled", "classes", "sums")
 _FEW_ROWS = 4096
 
 
@@ -249,7 +249,7 @@ class FeatureStatistics:
         self._own_sums.discard(block)
         return self._first_moments[block]
 
-    @cached_property
+    @property
     def count(self) -> int:
         """Number of rows, n."""
         return int(self.sums.counts.sum())

@@ -4,7 +4,9 @@ import pytest
 
 import molrate
 from molrate.data.datasets import Dataset
+from molrate.data.policy import RowPolicy
 from molrate.data.targets import parse_target, quantile_bins
+from molrate.embedding.settings import EmbeddingSettings
 from molrate.encoders.cards import encoder_cards
 from molrate.errors import InputError, UsageError, WeightsError
 from molrate.measures import domain_similarity, leep, transrate
@@ -12,6 +14,7 @@ from molrate.measures.base import DEFAULT_MEASURE
 from molrate.measures.rowspace import leading_components
 from molrate.ranking.molecules import default_encoders
 from molrate.ranking.ranking import COLUMNS
+from molrate.ranking.score import expect_of_dataset
 
 
 def dataset(smiles, **columns):
@@ -24,6 +27,18 @@ def dataset(smiles, **columns):
 def esol():
     whole = molrate.load_dataset("esol")
     return whole.smiles[:200].tolist(), whole.targets[0].values[:200]
+
+
+def test_what_is_expected_without_scores_is_what_a_ranking_expects(esol):
+    smiles, values = esol
+    data, names = dataset(smiles, y=values, level=np.where(values > -3, "high", "low")), ["gin-untrained"]
+    ranked = molrate.score(data, encoders=names, measures=["knn"], layer="all").expectations.by_candidate
+    alone = expect_of_dataset(data, names, RowPolicy(), EmbeddingSettings(layer="all")).by_candidate
+    assert len(ranked) == 12
+    assert alone.keys() == ranked.keys()
+    for key, expected in alone.items():
+        assert expected.columns() == ranked[key].columns()
+        np.testing.assert_array_equal(expected.frozen.moves, ranked[key].frozen.moves)
 
 
 def test_values_are_transrate_of_the_embeddings(esol):
