@@ -1,10 +1,12 @@
 """How many held-out molecules the bounds of fitted models hold, and how wide the bounds are.
 
     python benchmarks/bounds.py ROWS.csv --datasets freesolv,esol --encoders gcn-untrained,rdkit-descriptors
+    python benchmarks/bounds.py ROWS.csv --datasets bbbp --encoders gcn-supervised --models 1 --train
 
 For each dataset, encoder, seed and number of models: the share of test molecules within the 90 % bounds (or
 whose class is in the label set), and the mean width of bounds in standard deviations of the target (or the
-mean number of labels). Encoders are frozen, so that one core makes many rows; bounds are made the same way.
+mean number of labels). Encoders are frozen, so that one core makes many rows, or trained (`--train`). A
+dataset is a name, or a table with the columns smiles and y.
 """
 
 import argparse
@@ -24,16 +26,17 @@ from molrate.finetuning.tuning import tune
 from molrate.models.calibration import uncertainty_columns
 
 COVERAGE = 0.9
-COLUMNS = ["dataset", "encoder", "seed", "models", "task", "n_test", "held", "width"]
+KEY = ["dataset", "encoder", "seed", "models", "trained"]
+COLUMNS = [*KEY, "task", "n_test", "held", "width"]
 
 
-def measure(source, name, seed, models):
+def measure(source, name, seed, models, trained):
     """One row."""
     target = None if dataset_name(source) == str(source) else "y"
     data = TrainingData.of(load_dataset(source, target), "random", seed)
     encoder = load_encoder(name, seed=seed)
     config = FinetuningConfig(seed=seed, ensemble=models, estimators=("forest", "linear"))
-    tuned = tune(data, encoder, config, Transfer(frozen=True), device="cpu")
+    tuned = tune(data, encoder, config, Transfer(frozen=not trained), device="cpu")
     columns = uncertainty_columns(data.task, tuned.predicted, tuned.calibration, COVERAGE)
     target = data.targets[0]
     truth = target.values[tuned.test]
@@ -52,6 +55,7 @@ def measure(source, name, seed, models):
         "encoder": name,
         "seed": seed,
         "models": models,
+        "trained": trained,
         "task": data.task.kind,
         "n_test": len(truth),
         "held": round(float(held.mean()), 4),
@@ -69,17 +73,18 @@ def main():
     parser.add_argument("--encoders", required=True)
     parser.add_argument("--seeds", default="0,1,2,3,4")
     parser.add_argument("--models", default="1,5")
+    parser.add_argument("--train", action="store_true", help="train encoders, not their heads alone")
     given = parser.parse_args()
     torch.set_num_threads(1)
     done = set()
     if given.rows.is_file():
         rows = pd.read_csv(given.rows)
-        done = set(zip(rows["dataset"], rows["encoder"], rows["seed"], rows["models"], strict=True))
+        done = set(rows[KEY].itertuples(index=False, name=None))
     lists = (getattr(given, name).split(",") for name in ("datasets", "encoders", "seeds", "models"))
     for source, name, seed, models in product(*lists):
-        if (dataset_name(source), name, int(seed), int(models)) in done:
+        if (dataset_name(source), name, int(seed), int(models), given.train) in done:
             continue
-        row = measure(source, name, int(seed), int(models))
+        row = measure(source, name, int(seed), int(models), given.train)
         new = not given.rows.is_file()
         with given.rows.open("a", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, COLUMNS)
@@ -88,7 +93,7 @@ def main():
             writer.writerow(row)
     rows = pd.read_csv(given.rows)
     rows["molecules_held"] = rows["held"] * rows["n_test"]
-    grouped = rows.groupby(["task", "models", "encoder"])
+    grouped = rows.groupby(["task", "trained", "models", "encoder"])
     table = grouped[["held", "width"]].mean()
     table["pooled"] = grouped["molecules_held"].sum() / grouped["n_test"].sum()
     print(table.round(3).to_string())

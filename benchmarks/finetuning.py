@@ -16,8 +16,10 @@ import os
 import subprocess
 import tempfile
 import time
+from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -25,9 +27,11 @@ import torch
 
 from molrate.data.datasets import dataset_name, load_dataset
 from molrate.encoders.base import load_encoder
+from molrate.finetuning import tuning
 from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
-from molrate.finetuning.tuning import metrics_of, tune
+from molrate.finetuning.training import FinetuningRun
+from molrate.finetuning.tuning import metrics_of
 from molrate.models.metrics import main_metric
 
 COLUMNS = [
@@ -55,8 +59,34 @@ RECIPES = {
     "ensemble-5": ({"ensemble": 5}, {}),
     "frozen": ({}, {"frozen": True}),
     "frozen-descriptors": ({}, {"frozen": True, "descriptors": True}),
+    "forest": ({"estimators": ("forest",)}, {}),
+    "boosting": ({"estimators": ("boosting",)}, {}),
+    "drawn-head": ({}, {}),
+    "batch-statistics": ({}, {}),
 }
 """Settings of training and of transfer that differ from the defaults."""
+
+
+def scale_only(head, task, features, values, _balanced):
+    """Scale a head as `fit_linear` does, and leave its linear map as it was drawn."""
+    head.scale_features(features)
+    if task.kind == "regression":
+        head.scale_targets(values)
+
+
+class BatchStatisticsRun(FinetuningRun):
+    """Fine-tuning in which batch norms go by the statistics of each batch and learn from them."""
+
+    def __init__(self, *settings):
+        super().__init__(*settings)
+        self._norms = []
+
+
+REPLACED = {
+    "drawn-head": ("fit_linear", scale_only),
+    "batch-statistics": ("FinetuningRun", BatchStatisticsRun),
+}
+"""Parts of fine-tuning for which there is no setting, and what takes their place to see what they bring."""
 
 
 def run(path, datasets, encoders, recipes, seeds):
@@ -74,8 +104,9 @@ def fine_tune(source, name, seed, recipe):
     target = None if dataset_name(source) == str(source) else "y"
     started = time.process_time()
     data = TrainingData.of(load_dataset(source, target), "random", seed)
-    with tempfile.TemporaryDirectory() as folder:
-        tuned = tune(
+    replaced = mock.patch.object(tuning, *REPLACED[recipe]) if recipe in REPLACED else nullcontext()
+    with tempfile.TemporaryDirectory() as folder, replaced:
+        tuned = tuning.tune(
             data,
             load_encoder(name, seed=seed),
             FinetuningConfig(seed=seed, **training),
