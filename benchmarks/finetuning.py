@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from unittest import mock
@@ -26,6 +27,7 @@ import pandas as pd
 import torch
 
 from molrate.data.datasets import dataset_name, load_dataset
+from molrate.data.splits import Split, fold_molecules
 from molrate.encoders.base import load_encoder
 from molrate.finetuning import tuning
 from molrate.finetuning.config import FinetuningConfig, Transfer
@@ -89,21 +91,33 @@ REPLACED = {
 """Parts of fine-tuning for which there is no setting, and what takes their place to see what they bring."""
 
 
-def run(path, datasets, encoders, recipes, seeds):
+def by_tenths(data, seed):
+    """The same molecules, of which eight tenths are trained on, one is validated and one tested on."""
+    used = np.sort(np.concatenate([data.split.train, data.split.validation, data.split.test]))
+    targets = [target.take(used) for target in data.targets]
+    tenths = fold_molecules(data.molecules.canonical[used].tolist(), 10, seed, targets)
+    test, validation = used[tenths[0]], used[tenths[1]]
+    train = np.setdiff1d(used, np.concatenate([test, validation]))
+    return replace(data, split=Split(train, np.sort(validation), np.sort(test)), method="tenths")
+
+
+def run(path, datasets, encoders, recipes, seeds, tenths):
     """Run what has no row yet."""
     torch.set_num_threads(1)
     done = rows_there(path)
     for seed, source, encoder, recipe in product(seeds, datasets, encoders, recipes):
         if (dataset_name(source), encoder, seed, recipe) not in done:
-            append(path, fine_tune(source, encoder, seed, recipe))
+            append(path, fine_tune(source, encoder, seed, recipe, tenths))
 
 
-def fine_tune(source, name, seed, recipe):
+def fine_tune(source, name, seed, recipe, tenths):
     """One row: metrics of the test part of the model kept and of the encoder as it was."""
     training, transfer = RECIPES[recipe]
     target = None if dataset_name(source) == str(source) else "y"
     started = time.process_time()
     data = TrainingData.of(load_dataset(source, target), "random", seed)
+    if tenths:
+        data = by_tenths(data, seed)
     replaced = mock.patch.object(tuning, *REPLACED[recipe]) if recipe in REPLACED else nullcontext()
     with tempfile.TemporaryDirectory() as folder, replaced:
         tuned = tuning.tune(
@@ -225,6 +239,7 @@ def main():
         command.add_argument("--seeds", default="0,1,2,3,4")
     running.add_argument("--encoders", required=True)
     running.add_argument("--recipes", default="default,frozen")
+    running.add_argument("--tenths", action="store_true", help="split 80 : 10 : 10, not 70 : 10 : 20")
     peering.add_argument("--chemprop", required=True)
     peering.add_argument("--descriptors", action="store_true")
     given = parser.parse_args()
@@ -235,7 +250,7 @@ def main():
     if given.command == "peer":
         peer(given.rows, given.chemprop, datasets, seeds, given.descriptors)
     else:
-        run(given.rows, datasets, given.encoders.split(","), given.recipes.split(","), seeds)
+        run(given.rows, datasets, given.encoders.split(","), given.recipes.split(","), seeds, given.tenths)
 
 
 if __name__ == "__main__":
