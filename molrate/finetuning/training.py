@@ -202,22 +202,26 @@ def _share_of_rate(step: int, n_steps: int, warm_up: float) -> float:
 class BestEpoch(Callback):
     """Losses of every epoch, the state of the best one, and the end when it is long past.
 
-    Epoch 0 is the model before training, a head fitted to the encoder as it is.
+    Epoch 0 is the model before training, a head fitted to the encoder as it is. It may be kept, but ends
+    nothing: training leads away from a fitted head at first, and most networks take more than a few epochs to
+    come back and pass it.
 
     Parameters
     ----------
     patience : int
+        Epochs without a better one of training.
     curve : pathlib.Path, optional
         CSV file that is written anew with each epoch.
     """
 
-    _kept = ("rows", "best", "best_value", "best_epoch", "ended")
+    _kept = ("rows", "best", "best_value", "best_epoch", "trained_value", "trained_epoch", "ended")
 
     def __init__(self, patience: int, curve: Path | None = None) -> None:
         self.patience, self.curve = patience, curve
         self.rows: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
         self.best_value, self.best_epoch, self.ended = float("inf"), 0, False
+        self.trained_value, self.trained_epoch = float("inf"), 0
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs."""
@@ -236,7 +240,9 @@ class BestEpoch(Callback):
         if value < self.best_value:
             self.best_value, self.best_epoch = value, epoch
             self.best = {name: kept.detach().clone() for name, kept in pl_module.state_dict().items()}
-        last, late = epoch == trainer.max_epochs, epoch - self.best_epoch >= self.patience
+        if epoch and value < self.trained_value:
+            self.trained_value, self.trained_epoch = value, epoch
+        last, late = epoch == trainer.max_epochs, epoch - self.trained_epoch >= self.patience
         self.ended = last or late or not np.isfinite(float(losses["validation_loss"]))
         trainer.should_stop = self.ended
         if epoch == 0:
