@@ -394,7 +394,7 @@ def training_options() -> Decorator:
             metavar="N",
             default=PATIENCE,
             show_default=True,
-            help="Stop after so many epochs without a better validation.",
+            help="Stop after so many epochs in which training validates no better than before.",
         ),
         click.option(
             "--metric",

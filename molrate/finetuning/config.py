@@ -29,7 +29,7 @@ class FinetuningConfig:
     n_epochs : int, optional
         Most passes over the training part; by default as many as its size asks for (:meth:`passes`).
     patience : int
-        How many passes without a better validation end a trial.
+        How many passes without a better validation end a trial; the encoder as it was counts as none of them.
     warm_up : float
         Share of steps over which learning rates rise; afterwards they fall to zero as a cosine.
     ensemble : int

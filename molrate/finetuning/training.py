@@ -200,7 +200,7 @@ def _share_of_rate(step: int, n_steps: int, warm_up: float) -> float:
 
 
 class BestEpoch(Callback):
-    """Losses of every epoch, the state of the best one, and the end when it is long past.
+    """Losses of every epoch, the state of the best one, and the end when training gets no better.
 
     Epoch 0 is the model before training, a head fitted to the encoder as it is. It may be kept, but ends
     nothing: training leads away from a fitted head at first, and most networks take more than a few epochs to
@@ -233,7 +233,7 @@ class BestEpoch(Callback):
             setattr(self, name, state_dict[name])
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the weights where validation is best so far; stop after `patience` epochs without."""
+        """Keep the weights where validation is best so far; stop where training gets no better."""
         losses = trainer.callback_metrics
         value = float(losses.get("validation_criterion", losses["validation_loss"]))
         epoch = trainer.current_epoch + 1 if _is_fitting(trainer) else 0

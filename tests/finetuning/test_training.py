@@ -1,14 +1,19 @@
-"""Training: what a loss is a mean over."""
+"""Training: what a loss is a mean over, and which epoch is the last."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from lightning.pytorch import Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
 from torch.utils.data import DataLoader
 
 from molrate.finetuning.config import FinetuningConfig
-from molrate.finetuning.training import FinetuningRun
+from molrate.finetuning.training import BestEpoch, FinetuningRun
 from molrate.models.head import MaskedLoss
 
 
@@ -69,3 +74,35 @@ def test_weighted_classes_count_by_their_weights_in_the_validation_loss():
     codes = torch.tensor([[0.0]] * 9 + [[1.0]] * 4 + [[2.0]] * 3)
     _, validation, whole = losses("multiclass", codes, 4, torch.tensor([0.2, 1.0, 5.0]))
     assert validation == pytest.approx(whole, rel=1e-5)
+
+
+def last_and_kept(losses, patience):
+    """The last epoch and the one that is kept, where epochs 0, 1, ... validate with such losses."""
+    best, module = BestEpoch(patience), nn.Linear(1, 1)
+    for epoch, loss in enumerate(losses):
+        trainer = SimpleNamespace(
+            callback_metrics={"validation_loss": loss},
+            state=SimpleNamespace(fn=TrainerFn.FITTING if epoch else TrainerFn.VALIDATING),
+            current_epoch=epoch - 1,
+            max_epochs=len(losses) - 1,
+        )
+        best.on_validation_end(trainer, module)
+        if trainer.should_stop:
+            break
+    return epoch, best.best_epoch
+
+
+def test_the_frozen_encoder_is_kept_but_ends_nothing():
+    far, passing = [1.0, 9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0], [2.0, 0.5]
+    assert last_and_kept([*far, *passing], patience=2) == (9, 9)
+    assert last_and_kept(far, patience=2) == (7, 0)
+    assert last_and_kept([1.0, 9.0, 10.0, 10.0, 0.1], patience=2) == (3, 0)
+    assert last_and_kept([1.0, 9.0, float("nan"), 0.1], patience=2) == (2, 0)
+
+
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=20), st.integers(1, 12))
+def test_a_trial_ends_when_training_is_no_better_for_so_many_epochs(losses, patience):
+    trained = [1 + int(np.argmin(losses[1 : end + 1])) for end in range(1, len(losses))]
+    late = [end for end, best in enumerate(trained, start=1) if end - best >= patience]
+    last = min([*late, len(losses) - 1])
+    assert last_and_kept(losses, patience) == (last, int(np.argmin(losses[: last + 1])))
