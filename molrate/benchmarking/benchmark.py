@@ -25,7 +25,7 @@ def benchmark(
     learning_rates: Sequence[float] = DEFAULTS.learning_rates,
     weight_decays: Sequence[float] = DEFAULTS.weight_decays,
     n_epochs: int | None = DEFAULTS.n_epochs,
-    patience: int = DEFAULTS.patience,
+    patience: int | None = DEFAULTS.patience,
     metric: str | None = DEFAULTS.metric,
     batch_size: int = DEFAULTS.batch_size,
     class_weights: str = DEFAULTS.class_weights,
@@ -52,7 +52,8 @@ def benchmark(
         Every pair is tried.
     n_epochs : int, optional
         By default as many as the size of the training part asks for, see docs/finetuning.md.
-    patience : int
+    patience : int, optional
+        Epochs without a better one that end training; by default none do.
     metric : str, optional
         What validation chooses by in place of the loss: rmse, mae, r2, auroc, auprc, mcc, balanced_accuracy
         or accuracy.

@@ -14,7 +14,7 @@ import click
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-LEARNING_RATES, WEIGHT_DECAYS, PATIENCE, BATCH_SIZE = (1e-3,), (1e-5,), 10, 32
+LEARNING_RATES, WEIGHT_DECAYS, BATCH_SIZE = (1e-3,), (1e-5,), 32
 """Those of :class:`molrate.finetuning.config.FinetuningConfig`, which would take long to import here."""
 
 SETTINGS = ("layer", "pooling", "standardisation", "duplicates", "precision")
@@ -392,9 +392,8 @@ def training_options() -> Decorator:
             "--patience",
             type=click.IntRange(1),
             metavar="N",
-            default=PATIENCE,
-            show_default=True,
-            help="Stop after so many epochs in which training validates no better than before.",
+            help="Stop after so many epochs in which training validates no better than before. By default "
+            "all are run.",
         ),
         click.option(
             "--metric",

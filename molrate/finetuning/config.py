@@ -28,8 +28,9 @@ class FinetuningConfig:
         Learning rate of the head, which begins where a closed form has fitted it.
     n_epochs : int, optional
         Most passes over the training part; by default as many as its size asks for (:meth:`passes`).
-    patience : int
-        How many passes without a better validation end a trial; the encoder as it was counts as none of them.
+    patience : int, optional
+        How many passes in which training validates no better end a trial; by default none does, as learning
+        rates have not fallen before the last.
     warm_up : float
         Share of steps over which learning rates rise; afterwards they fall to zero as a cosine.
     ensemble : int
@@ -59,7 +60,7 @@ class FinetuningConfig:
     weight_decays: tuple[float, ...] = (1e-5,)
     head_rate: float = 1e-3
     n_epochs: int | None = None
-    patience: int = 10
+    patience: int | None = None
     warm_up: float = 0.1
     ensemble: int = 1
     estimators: tuple[str, ...] = ("forest", "boosting", "linear")

@@ -63,7 +63,7 @@ def finetune(
     learning_rates: Sequence[float] = DEFAULTS.learning_rates,
     weight_decays: Sequence[float] = DEFAULTS.weight_decays,
     n_epochs: int | None = DEFAULTS.n_epochs,
-    patience: int = DEFAULTS.patience,
+    patience: int | None = DEFAULTS.patience,
     metric: str | None = DEFAULTS.metric,
     ensemble: int = DEFAULTS.ensemble,
     batch_size: int = DEFAULTS.batch_size,
@@ -119,7 +119,8 @@ def finetune(
         Every pair is tried.
     n_epochs : int, optional
         By default as many as the size of the training part asks for, see docs/finetuning.md.
-    patience : int
+    patience : int, optional
+        Epochs without a better one that end training; by default none do.
     metric : str, optional
         What validation chooses by in place of the loss: rmse, mae, r2, auroc, auprc, mcc, balanced_accuracy
         or accuracy.

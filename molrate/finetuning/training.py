@@ -208,15 +208,15 @@ class BestEpoch(Callback):
 
     Parameters
     ----------
-    patience : int
-        Epochs without a better one of training.
+    patience : int, optional
+        Epochs without a better one of training; by default nothing is ended so.
     curve : pathlib.Path, optional
         CSV file that is written anew with each epoch.
     """
 
     _kept = ("rows", "best", "best_value", "best_epoch", "trained_value", "trained_epoch", "ended")
 
-    def __init__(self, patience: int, curve: Path | None = None) -> None:
+    def __init__(self, patience: int | None = None, curve: Path | None = None) -> None:
         self.patience, self.curve = patience, curve
         self.rows: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
@@ -242,8 +242,9 @@ class BestEpoch(Callback):
             self.best = {name: kept.detach().clone() for name, kept in pl_module.state_dict().items()}
         if epoch and value < self.trained_value:
             self.trained_value, self.trained_epoch = value, epoch
-        last, late = epoch == trainer.max_epochs, epoch - self.trained_epoch >= self.patience
-        self.ended = last or late or not np.isfinite(float(losses["validation_loss"]))
+        late = self.patience is not None and epoch - self.trained_epoch >= self.patience
+        diverged = not np.isfinite(float(losses["validation_loss"]))
+        self.ended = late or diverged or epoch == trainer.max_epochs
         trainer.should_stop = self.ended
         if epoch == 0:
             self._note(0, trainer)

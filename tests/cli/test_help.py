@@ -127,15 +127,14 @@ def test_finetune_and_benchmark_train_alike_by_default():
     expected = {
         "learning_rate": config.learning_rates,
         "weight_decay": config.weight_decays,
-        "patience": config.patience,
         "batch_size": config.batch_size,
         "class_weights": config.class_weights,
         "training_precision": config.training_precision,
     }
     for name in ("finetune", "benchmark"):
         defaults = {option.name: option.default for option in options_of(name)}
-        assert config.n_epochs is None
-        assert not isinstance(defaults["epochs"], int)
+        assert config.n_epochs is config.patience is None
+        assert not isinstance(defaults["epochs"], int) and not isinstance(defaults["patience"], int)
         assert {key: defaults[key] for key in expected} == expected
 
 
