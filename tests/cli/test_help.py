@@ -134,7 +134,8 @@ def test_finetune_and_benchmark_train_alike_by_default():
     for name in ("finetune", "benchmark"):
         defaults = {option.name: option.default for option in options_of(name)}
         assert config.n_epochs is config.patience is None
-        assert not isinstance(defaults["epochs"], int) and not isinstance(defaults["patience"], int)
+        assert not isinstance(defaults["epochs"], int)
+        assert not isinstance(defaults["patience"], int)
         assert {key: defaults[key] for key in expected} == expected
 
 
