@@ -184,7 +184,9 @@ class FinetuningRun(LightningModule):
         encoder = list(self.encoder.parameters())
         if encoder and self.learning_rate > 0:
             groups.append({"params": encoder, "lr": self.learning_rate})
-        optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay, fused=True)
+        # A fused step of scaled gradients cannot be clipped, so Lightning refuses it in mixed precision.
+        fused = self.config.training_precision == "fp32"
+        optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay, fused=fused)
         n_steps = int(self.trainer.estimated_stepping_batches)
         schedule = partial(_share_of_rate, n_steps=n_steps, warm_up=self.config.warm_up)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)

@@ -21,7 +21,7 @@ from molrate.embedding.embed import choose_device, embed_one
 from molrate.embedding.table import failures
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.encoders.trainable import Trainable
-from molrate.errors import InputError, UnsupportedMoleculeError
+from molrate.errors import InputError, UnsupportedMoleculeError, UsageError
 from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.training import (
@@ -465,11 +465,15 @@ def tune(
     Raises
     ------
     UsageError
-        If the encoder has fewer layers than are to be transferred, or the metric is not one of the task.
+        If the encoder has fewer layers than are to be transferred, the metric is not one of the task, or the
+        device has no arithmetic of the precision.
     InputError
         If a part has no molecule the encoder has code for, or training diverged under every setting.
     """
-    encoded = Encoded(data, encoder, transfer or Transfer(), config.seed, choose_device(device))
+    device = choose_device(device)
+    if config.training_precision == "fp16" and device == "cpu":
+        raise UsageError("--training-precision fp16 is for GPUs (--device); take bf16 or fp32")
+    encoded = Encoded(data, encoder, transfer or Transfer(), config.seed, device)
     single = config.ensemble == 1
     splits = [data.split] if single else data.folds(config.ensemble, config.seed)
     tunings = [_Tuning(encoded, split, config) for split in splits]

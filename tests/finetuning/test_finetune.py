@@ -178,6 +178,21 @@ def test_the_frozen_encoder_is_epoch_zero(table, tmp_path):
     assert curve["validation_loss"].idxmin() == 0
 
 
+@pytest.mark.parametrize("encoder", ["gcn-untrained", "grover-small-chembl"])
+def test_mixed_precision_trains_as_full_precision_does(table, encoder):
+    data = TrainingData.of(molrate.load_dataset(table, "y"))
+    tuned = {
+        precision: tune(
+            data, load_encoder(encoder), replace(QUICK, training_precision=precision), device="cpu"
+        )
+        for precision in ("fp32", "bf16")
+    }
+    losses = [one.best.validation for one in tuned.values()]
+    assert losses[1] == pytest.approx(losses[0], rel=0.2)
+    with pytest.raises(UsageError, match="fp16 is for GPUs"):
+        tune(data, load_encoder(encoder), replace(QUICK, training_precision="fp16"), device="cpu")
+
+
 def test_validation_chooses_by_the_metric_that_is_named(table):
     data = TrainingData.of(molrate.load_dataset(table, "soluble"))
     config = replace(QUICK, metric="auroc")
