@@ -56,7 +56,6 @@ RECIPES = {
     "rate-5e-4": ({"learning_rates": (5e-4,)}, {}),
     "rate-1e-3": ({"learning_rates": (1e-3,)}, {}),
     "patience-10": ({"patience": 10}, {}),
-    "by-area": ({"metric": "auroc"}, {}),
     "descriptors": ({}, {"descriptors": True}),
     "ensemble-5": ({"ensemble": 5}, {}),
     "frozen": ({}, {"frozen": True}),

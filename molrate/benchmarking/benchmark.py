@@ -55,8 +55,8 @@ def benchmark(
     patience : int, optional
         Epochs without a better one that end training; by default none do.
     metric : str, optional
-        What validation chooses by in place of the loss: rmse, mae, r2, auroc, auprc, mcc, balanced_accuracy
-        or accuracy.
+        What validation chooses by: rmse, mae, r2, auroc, auprc, mcc, balanced_accuracy or accuracy; by
+        default the loss of numbers, and auroc of classes.
     batch_size : int
     class_weights : {"none", "balanced"}
     training_precision : {"fp32", "bf16", "fp16"}

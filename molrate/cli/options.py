@@ -399,8 +399,8 @@ def training_options() -> Decorator:
             "--metric",
             type=click.Choice(_METRICS, case_sensitive=False),
             metavar="METRIC",
-            help=f"Choose epoch and rate by this metric of the validation part ({', '.join(_METRICS)}), not "
-            "by the loss. All are reported.",
+            help=f"Choose epoch and rate by this metric of the validation part ({', '.join(_METRICS)}); by "
+            "default by the loss of numbers, and by auroc of classes. All are reported.",
         ),
         click.option(
             "--batch-size",

@@ -40,7 +40,7 @@ class FinetuningConfig:
         Kinds that cross-validation chooses among for encoders that have nothing to train.
     metric : str, optional
         What validation chooses by, a name of :data:`molrate.models.metrics.HIGHER_IS_BETTER`; by default the
-        loss.
+        loss of numbers, and of classes the area under the curve.
     batch_size : int
     n_hidden : int
         Width of the head's hidden layer.

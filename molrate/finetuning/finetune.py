@@ -122,8 +122,8 @@ def finetune(
     patience : int, optional
         Epochs without a better one that end training; by default none do.
     metric : str, optional
-        What validation chooses by in place of the loss: rmse, mae, r2, auroc, auprc, mcc, balanced_accuracy
-        or accuracy.
+        What validation chooses by: rmse, mae, r2, auroc, auprc, mcc, balanced_accuracy or accuracy; by
+        default the loss of numbers, and auroc of classes.
     ensemble : int
         Train so many models, each without one fold of the training molecules; their mean predicts, and
         intervals come from molecules that neither trained nor chose.

@@ -37,7 +37,7 @@ from molrate.models.calibration import Calibration, calibrate
 from molrate.models.closed_form import fit_linear
 from molrate.models.estimators import EstimatorHead
 from molrate.models.head import Head, MaskedLoss, balanced_weights, target_scaling
-from molrate.models.metrics import HIGHER_IS_BETTER, check_metric, metrics_by_target
+from molrate.models.metrics import HIGHER_IS_BETTER, check_metric, main_metric, metrics_by_target
 from molrate.models.model import DESCRIPTORS
 from molrate.randomness import seeded
 
@@ -257,12 +257,9 @@ class _Tuning:
     def __init__(self, encoded: Encoded, split: Split, config: FinetuningConfig) -> None:
         self.encoded, self.split, self.config = encoded, split, config
         self.data, self.task = encoded.data, encoded.data.task
-        if config.metric is not None:
-            check_metric(config.metric, self.task.kind)
-            self._check_defined(config.metric)
         # Again, as molecules that the encoder does not support are left out now.
         check_training(self.data.targets, self.rows("train"), self.data.method)
-        self.rows("validation")
+        self.metric = self._choosing_metric()
 
     def rows(self, part: str) -> npt.NDArray[np.intp]:
         """Rows of a part the encoder has code for.
@@ -274,15 +271,27 @@ class _Tuning:
         """
         return _supported(self.encoded, getattr(self.split, part), part)
 
-    def _check_defined(self, metric: str) -> None:
-        """Make sure that the validation part has the metric; an area under a curve needs both classes."""
-        rows = self.rows("validation")
+    def _choosing_metric(self) -> str | None:
+        """What the validation part chooses by; None is the loss.
+
+        For classes it is the area under the curve where the part has one, that is, every class. Their loss
+        grows where a network becomes too sure of what it still orders better and better.
+        """
+        rows, kind, asked = self.rows("validation"), self.task.kind, self.config.metric
+        if asked is not None:
+            check_metric(asked, kind)
+        elif kind == "regression":
+            return None
+        metric = main_metric(kind) if asked is None else asked
         guesses = np.full((len(rows), self.task.n_outputs), 1 / self.task.n_outputs)
-        if not np.isfinite(metrics_of(self.data, rows, guesses)["mean"][metric]):
-            raise InputError(
-                f"--metric {metric}: it does not exist for the validation part, which has {len(rows)} "
-                "molecules and lacks a class or another value; leave the option out to choose by the loss"
-            )
+        if np.isfinite(metrics_of(self.data, rows, guesses)["mean"][metric]):
+            return metric
+        if asked is None:
+            return None
+        raise InputError(
+            f"--metric {asked}: it does not exist for the validation part, which has {len(rows)} "
+            "molecules and lacks a class or another value; leave the option out to choose by the loss"
+        )
 
     @cached_property
     def scaled(self) -> _Floats:
@@ -322,7 +331,7 @@ class _Tuning:
         if config.class_weights == "balanced":
             weights = balanced_weights(self.task, self.data.values[self.rows("train")])
         loss = MaskedLoss(self.task.kind, weights)
-        criterion = None if config.metric is None else self._criterion
+        criterion = None if self.metric is None else self._criterion
         head = deepcopy(self.head)
         return FinetuningRun(
             self.encoded.module(), head, loss, learning_rate, weight_decay, config, criterion
@@ -330,7 +339,7 @@ class _Tuning:
 
     def _criterion(self, outputs: torch.Tensor) -> float:
         """The metric that validation chooses by, small where predictions are good."""
-        metric = self.config.metric
+        metric = self.metric
         assert metric is not None
         predicted = self.head.in_unit(outputs.float().cpu(), self.task.kind).double().numpy()
         value = metrics_of(self.data, self.rows("validation"), predicted)["mean"][metric]

@@ -193,11 +193,13 @@ def test_mixed_precision_trains_as_full_precision_does(table, encoder):
         tune(data, load_encoder(encoder), replace(QUICK, training_precision="fp16"), device="cpu")
 
 
-def test_validation_chooses_by_the_metric_that_is_named(table):
+@pytest.mark.parametrize(("named", "chosen_by"), [(None, "auroc"), ("auroc", "auroc"), ("mcc", "mcc")])
+def test_validation_chooses_by_the_metric_that_is_named_and_for_classes_by_the_area(table, named, chosen_by):
     data = TrainingData.of(molrate.load_dataset(table, "soluble"))
-    config = replace(QUICK, metric="auroc")
+    config = replace(QUICK, metric=named)
     tuned = tune(data, load_encoder("gcn-untrained"), config, device="cpu")
-    assert -tuned.best.validation == pytest.approx(tuned.metrics["validation"]["soluble"]["auroc"], abs=1e-6)
+    value = tuned.metrics["validation"]["soluble"][chosen_by]
+    assert -tuned.best.validation == pytest.approx(value, abs=1e-6)
     with pytest.raises(UsageError, match=r"metric rmse: the task is binary, whose metrics are auroc"):
         tune(data, load_encoder("gcn-untrained"), replace(QUICK, metric="rmse"), device="cpu")
 
@@ -210,6 +212,8 @@ def test_a_metric_that_the_validation_part_does_not_have_is_refused(table):
     data = TrainingData.of(dataset, assignment=read_split_column(frame, "part"))
     with pytest.raises(InputError, match="metric auroc: it does not exist for the validation part"):
         tune(data, load_encoder("gcn-untrained"), replace(QUICK, metric="auroc"), device="cpu")
+    by_loss = tune(data, load_encoder("gcn-untrained"), QUICK, device="cpu")
+    assert by_loss.best.validation > 0
 
 
 def test_batch_norms_keep_their_statistics(table):
