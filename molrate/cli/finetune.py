@@ -121,7 +121,7 @@ def command(
     """Fine-tune an encoder on DATASET, a name (see molrate list datasets) or a table with --target.
 
     A head is fitted to the encoder as it is; then both are trained, and validation keeps whichever is best.
-    Molecules are split 70 : 10 : 20 to train on, to stop early and choose settings by, and to measure on.
+    Molecules are split 70 : 10 : 20 to train on, to choose epoch and settings by, and to measure on.
     To an encoder with nothing to train, such as ecfp4, a forest, gradient boosting or a linear model is
     fitted. The model keeps its settings, and molrate predict and screen use them. A run that was stopped
     goes on where it was when the same command is given again.

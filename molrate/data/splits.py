@@ -16,7 +16,7 @@ from molrate.errors import InputError, UsageError
 SPLITS = ("random", "scaffold")
 
 TRAINING_SHARE, VALIDATION_SHARE = 0.7, 0.1
-"""The paper trains on 80 % (A.2); an eighth of that is kept here to stop early and choose settings by."""
+"""The paper trains on 80 % (A.2); an eighth of that is kept here to choose epoch and settings by."""
 
 
 class SplitError(InputError):

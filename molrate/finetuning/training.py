@@ -1,4 +1,4 @@
-"""Training of an encoder and its head: Lightning, early stopping, and resuming at any epoch."""
+"""Training of an encoder and its head: Lightning, the epoch that is kept, and resuming at any epoch."""
 
 from __future__ import annotations
 
