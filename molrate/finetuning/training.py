@@ -324,7 +324,7 @@ def train(
     folder: Path | None = None,
     progress: bool = False,
 ) -> GridPoint:
-    """Train for all epochs, or until `config.patience` ends it, or go on where a run into the same folder stopped.
+    """Train for all epochs, or as patience has it, or go on where a run into the same folder stopped.
 
     Parameters
     ----------
