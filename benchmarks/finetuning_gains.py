@@ -1,13 +1,13 @@
 """What fine-tuning gains over the encoder as it was, and how the encoder chosen stands beside other tools.
 
-    python benchmarks/finetuning_gains.py evidence/finetuning.csv evidence/more/finetuning.csv \
-        --peers benchmarks/rows/finetuning-peers.csv
+    python benchmarks/finetuning_gains.py evidence/again/finetuning.csv evidence/finetuning.csv \
+        --peers benchmarks/rows/finetuning-chemprop.csv
 
-The files are rows of `molrate benchmark`; --peers are rows of `benchmarks/finetuning.py`. Pairs of encoder
-and dataset count with those of the --seeds that they have, at least two. A loss is tested by Student's t over
-splits, one-sided, with Holm's correction over all pairs. In the second table the encoder of the best
-validation metric is chosen in each split, from encoders that have all of --seeds there and have not seen the
-dataset's labels.
+The files are rows of `molrate benchmark`, of which the first of each fine-tuning counts; --peers are rows of
+`benchmarks/finetuning.py`. Pairs of encoder and dataset count with those of the --seeds that they have, at
+least two. A loss is tested by Student's t over splits, one-sided, with Holm's correction over all pairs. In
+the second table the encoder of the best validation metric is chosen in each split, from encoders that have
+all of --seeds there and have not seen the dataset's labels.
 """
 
 import argparse
