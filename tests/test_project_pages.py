@@ -1,6 +1,7 @@
 """Project pages: one version everywhere, forms and workflows that can be read, commands that exist."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = SETTINGS["project"]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 FORMS = sorted(path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config")
 
@@ -22,6 +24,14 @@ def test_the_version_is_one():
     assert re.search(r"^## \[([\d.]+)\]", changelog, re.MULTILINE)[1] == PROJECT["version"]
     assert read(ROOT / "CITATION.cff")["version"] == PROJECT["version"]
     assert f"molrate-{PROJECT['version']}-py3" in (ROOT / "docs" / "release.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no repository: nothing says what is tracked")
+def test_the_source_package_has_what_is_tracked_and_nothing_else():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names = {path.split("/")[0] for path in tracked.splitlines()}
+    named = SETTINGS["tool"]["hatch"]["build"]["targets"]["sdist"]["only-include"]
+    assert sorted(named) == sorted(name for name in names if not name.startswith("."))
 
 
 def test_the_citation_has_what_the_format_asks_for():
