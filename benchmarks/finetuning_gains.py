@@ -47,15 +47,14 @@ def read_rows(paths, seeds):
 
 def gains(rows):
     """A row for each pair of dataset and encoder: means, standard errors, and the chance of such a loss."""
-    grouped = rows.groupby(["dataset", "encoder"])
+    pair = ["dataset", "encoder"]
+    grouped = rows[rows.groupby(pair)["seed"].transform("size") > 1].groupby(pair)
     table = grouped[["frozen_test", "test", "gain", "seconds"]].mean()
     table["error"], table["splits"] = grouped["gain"].sem(), grouped.size()
     table["seen"] = grouped["seen"].first()
-    table = table[table["splits"] > 1].copy()
     losses = [
-        1.0 if not own["gain"].any() else float(ttest_1samp(own["gain"], 0, alternative="less").pvalue)
-        for pair, own in grouped
-        if pair in table.index
+        1.0 if not gain.any() else float(ttest_1samp(gain, 0, alternative="less").pvalue)
+        for _, gain in grouped["gain"]
     ]
     table["p"], table["corrected"] = losses, holm(np.array(losses))
     return table
@@ -76,15 +75,16 @@ def beside(picked, peers):
     lines = []
     for name, own in picked.groupby("dataset", sort=False):
         ours = own.set_index("seed")["test"]
+        sign = -1 if HIGHER_IS_BETTER[own["metric"].iloc[0]] else 1
         line = [name, _mean(ours), ", ".join(sorted(set(own["encoder"]))), str(len(ours))]
         for recipe in PEERS:
             theirs = peers[(peers["dataset"] == name) & (peers["recipe"] == recipe)].set_index("seed")["test"]
             both = ours.index.intersection(theirs.index)
-            behind = np.nan
-            if len(both):
-                sign = -1 if HIGHER_IS_BETTER[own["metric"].iloc[0]] else 1
-                behind = 100 * sign * (ours[both].mean() / theirs[both].mean() - 1)
-            line.append(f"{_mean(theirs[both])} ({behind:+.1f} %; {len(both)})" if len(both) else "")
+            if both.empty:
+                line.append("")
+                continue
+            behind = 100 * sign * (ours[both].mean() / theirs[both].mean() - 1)
+            line.append(f"{_mean(theirs[both])} ({behind:+.1f} %; {len(both)})")
         lines.append(line)
     return lines
 

@@ -210,15 +210,15 @@ class BestEpoch(Callback):
 
     Parameters
     ----------
-    patience : int, optional
-        Epochs without a better one of training; by default nothing is ended so.
+    patience : int or None
+        Epochs without a better one of training; None ends nothing.
     curve : pathlib.Path, optional
         CSV file that is written anew with each epoch.
     """
 
     _kept = ("rows", "best", "best_value", "best_epoch", "trained_value", "trained_epoch", "ended")
 
-    def __init__(self, patience: int | None = None, curve: Path | None = None) -> None:
+    def __init__(self, patience: int | None, curve: Path | None = None) -> None:
         self.patience, self.curve = patience, curve
         self.rows: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}

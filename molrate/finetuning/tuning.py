@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -331,16 +331,14 @@ class _Tuning:
         if config.class_weights == "balanced":
             weights = balanced_weights(self.task, self.data.values[self.rows("train")])
         loss = MaskedLoss(self.task.kind, weights)
-        criterion = None if self.metric is None else self._criterion
+        criterion = None if self.metric is None else partial(self._criterion, self.metric)
         head = deepcopy(self.head)
         return FinetuningRun(
             self.encoded.module(), head, loss, learning_rate, weight_decay, config, criterion
         )
 
-    def _criterion(self, outputs: torch.Tensor) -> float:
+    def _criterion(self, metric: str, outputs: torch.Tensor) -> float:
         """The metric that validation chooses by, small where predictions are good."""
-        metric = self.metric
-        assert metric is not None
         predicted = self.head.in_unit(outputs.float().cpu(), self.task.kind).double().numpy()
         value = metrics_of(self.data, self.rows("validation"), predicted)["mean"][metric]
         return -value if HIGHER_IS_BETTER[metric] else value
@@ -479,10 +477,9 @@ def tune(
     InputError
         If a part has no molecule the encoder has code for, or training diverged under every setting.
     """
-    device = choose_device(device)
-    if config.training_precision == "fp16" and device == "cpu":
+    encoded = Encoded(data, encoder, transfer or Transfer(), config.seed, choose_device(device))
+    if config.training_precision == "fp16" and encoded.device == "cpu" and not encoded.is_estimated:
         raise UsageError("--training-precision fp16 is for GPUs (--device); take bf16 or fp32")
-    encoded = Encoded(data, encoder, transfer or Transfer(), config.seed, device)
     single = config.ensemble == 1
     splits = [data.split] if single else data.folds(config.ensemble, config.seed)
     tunings = [_Tuning(encoded, split, config) for split in splits]

@@ -189,8 +189,17 @@ def test_mixed_precision_trains_as_full_precision_does(table, encoder):
     }
     losses = [one.best.validation for one in tuned.values()]
     assert losses[1] == pytest.approx(losses[0], rel=0.2)
+    half = replace(QUICK, training_precision="fp16")
     with pytest.raises(UsageError, match="fp16 is for GPUs"):
-        tune(data, load_encoder(encoder), replace(QUICK, training_precision="fp16"), device="cpu")
+        tune(data, load_encoder(encoder), half, device="cpu")
+
+
+def test_estimators_are_fitted_whatever_the_precision_of_training(table):
+    """Those that a model is compared with are, with its settings, on the CPU."""
+    data = TrainingData.of(molrate.load_dataset(table, "y"))
+    half = replace(QUICK, training_precision="fp16", estimators=("linear",))
+    tuned = tune(data, load_encoder("rdkit-descriptors"), half, device="cpu")
+    assert np.isfinite(tuned.metrics["test"]["y"]["rmse"])
 
 
 @pytest.mark.parametrize(("named", "chosen_by"), [(None, "auroc"), ("auroc", "auroc"), ("mcc", "mcc")])
