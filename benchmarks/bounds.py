@@ -10,13 +10,13 @@ dataset is a name, or a table with the columns smiles and y.
 """
 
 import argparse
-import csv
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from row_file import RowFile
 
 from molrate.data.datasets import dataset_name, load_dataset
 from molrate.encoders.base import load_encoder
@@ -76,21 +76,12 @@ def main():
     parser.add_argument("--train", action="store_true", help="train encoders, not their heads alone")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    done = set()
-    if given.rows.is_file():
-        rows = pd.read_csv(given.rows)
-        done = set(rows[KEY].itertuples(index=False, name=None))
+    file = RowFile(given.rows, COLUMNS, KEY)
+    done = file.done()
     lists = (getattr(given, name).split(",") for name in ("datasets", "encoders", "seeds", "models"))
     for source, name, seed, models in product(*lists):
-        if (dataset_name(source), name, int(seed), int(models), given.train) in done:
-            continue
-        row = measure(source, name, int(seed), int(models), given.train)
-        new = not given.rows.is_file()
-        with given.rows.open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, COLUMNS)
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        if (dataset_name(source), name, int(seed), int(models), given.train) not in done:
+            file.append(measure(source, name, int(seed), int(models), given.train))
     rows = pd.read_csv(given.rows)
     rows["molecules_held"] = rows["held"] * rows["n_test"]
     grouped = rows.groupby(["task", "trained", "models", "encoder"])

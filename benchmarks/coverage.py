@@ -22,7 +22,6 @@ Every simulation is a line of the file, so that runs go on where they were stopp
 """
 
 import argparse
-import csv
 import os
 import time
 from pathlib import Path
@@ -32,6 +31,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pandas as pd
+from row_file import RowFile
 
 from molrate.measures import MEASURES
 from molrate.ranking.candidates import Candidate, score_candidates
@@ -87,22 +87,17 @@ def simulate(n, d, kind, seed):
 
 def run(path, cells, simulations, first_seed):
     """Append what is missing of the cells, cheap cells first."""
-    done = set()
-    if path.exists():
-        done = set(pd.read_csv(path)[["n", "d", "kind", "seed"]].itertuples(index=False, name=None))
-    with path.open("a", newline="") as stream:
-        writer = csv.writer(stream)
-        if not done:
-            writer.writerow(COLUMNS)
-        for cell in sorted(cells, key=lambda cell: np.prod([int(size) for size in cell.split("x")])):
-            n, d = (int(size) for size in cell.split("x"))
-            started = time.perf_counter()
-            for seed in range(first_seed, first_seed + (simulations or CELLS.get(cell, 400))):
-                for kind in KINDS:
-                    if (n, d, kind, seed) not in done:
-                        writer.writerows(list(simulate(n, d, kind, seed)))
-                        stream.flush()
-            print(f"{cell}: {time.perf_counter() - started:.0f} s", flush=True)
+    file = RowFile(path, COLUMNS, ["n", "d", "kind", "seed"])
+    done = file.done()
+    for cell in sorted(cells, key=lambda cell: np.prod([int(size) for size in cell.split("x")])):
+        n, d = (int(size) for size in cell.split("x"))
+        started = time.perf_counter()
+        for seed in range(first_seed, first_seed + (simulations or CELLS.get(cell, 400))):
+            for kind in KINDS:
+                if (n, d, kind, seed) not in done:
+                    rows = (dict(zip(COLUMNS, row, strict=True)) for row in simulate(n, d, kind, seed))
+                    file.append(*rows)
+        print(f"{cell}: {time.perf_counter() - started:.0f} s", flush=True)
 
 
 def summary(path):

@@ -11,7 +11,6 @@ again. Seconds are CPU seconds of one process on one core, featurisation include
 """
 
 import argparse
-import csv
 import os
 import subprocess
 import tempfile
@@ -25,6 +24,7 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import torch
+from row_file import RowFile
 
 from molrate.data.datasets import dataset_name, load_dataset
 from molrate.data.splits import Split, fold_molecules
@@ -48,6 +48,7 @@ COLUMNS = [
     "epoch",
     "seconds",
 ]
+KEY = ["dataset", "encoder", "seed", "recipe"]
 
 RECIPES = {
     "default": ({}, {}),
@@ -103,10 +104,11 @@ def by_tenths(data, seed):
 def run(path, datasets, encoders, recipes, seeds, tenths):
     """Run what has no row yet."""
     torch.set_num_threads(1)
-    done = rows_there(path)
+    file = RowFile(path, COLUMNS, KEY)
+    done = file.done()
     for seed, source, encoder, recipe in product(seeds, datasets, encoders, recipes):
         if (dataset_name(source), encoder, seed, recipe) not in done:
-            append(path, fine_tune(source, encoder, seed, recipe, tenths))
+            append(file, fine_tune(source, encoder, seed, recipe, tenths))
 
 
 def fine_tune(source, name, seed, recipe, tenths):
@@ -145,9 +147,11 @@ def fine_tune(source, name, seed, recipe, tenths):
 def peer(path, chemprop, datasets, seeds, descriptors):
     """Run chemprop with its defaults on the splits of :func:`run`."""
     recipe = "chemprop-descriptors" if descriptors else "chemprop"
+    file = RowFile(path, COLUMNS, KEY)
+    done = file.done()
     for seed, source in product(seeds, datasets):
-        if (dataset_name(source), "chemprop", seed, recipe) not in rows_there(path):
-            append(path, train_chemprop(chemprop, source, seed, recipe))
+        if (dataset_name(source), "chemprop", seed, recipe) not in done:
+            append(file, train_chemprop(chemprop, source, seed, recipe))
 
 
 def train_chemprop(chemprop, source, seed, recipe):
@@ -189,22 +193,9 @@ def train_chemprop(chemprop, source, seed, recipe):
     }
 
 
-def rows_there(path):
-    """Cells that have a row."""
-    if not path.is_file():
-        return set()
-    rows = pd.read_csv(path)
-    return set(zip(rows["dataset"], rows["encoder"], rows["seed"], rows["recipe"], strict=True))
-
-
-def append(path, row):
+def append(file, row):
     """Write a row behind the others, and print it."""
-    new = not path.is_file()
-    with path.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    file.append(row)
     print(*row.values(), flush=True)
 
 

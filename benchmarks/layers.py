@@ -9,7 +9,6 @@ Beside it stand measures of the features of layer K. Splits, seeds and the recip
 """
 
 import argparse
-import csv
 import json
 import time
 from dataclasses import replace
@@ -18,6 +17,7 @@ from itertools import product
 from pathlib import Path
 
 import pandas as pd
+from row_file import RowFile
 
 from molrate import score
 from molrate.benchmarking.agreement import loss, weighted
@@ -93,15 +93,11 @@ def fine_tune(dataset, seed, encoder, n_layers, device):
 
 def run(path, device):
     """Append what is missing."""
-    done = set(pd.read_csv(path)[list(KEY)].itertuples(index=False, name=None)) if path.exists() else set()
-    with path.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        if not done:
-            writer.writeheader()
-        for job in jobs():
-            if job not in done:
-                writer.writerow(fine_tune(*job, device))
-                stream.flush()
+    file = RowFile(path, COLUMNS, KEY)
+    done = file.done()
+    for job in jobs():
+        if job not in done:
+            file.append(fine_tune(*job, device))
 
 
 def depths(encoder):

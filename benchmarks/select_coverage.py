@@ -10,13 +10,13 @@ that runs go on where they were stopped.
 """
 
 import argparse
-import csv
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from row_file import RowFile
 
 import molrate
 from molrate.models.metrics import main_value
@@ -46,15 +46,11 @@ def repeat(dataset, seed, options):
 def run(options):
     """Append the repeats that are missing."""
     dataset = molrate.load_dataset(options.table, options.target)
-    done = set(pd.read_csv(options.rows)["seed"]) if options.rows.exists() else set()
-    with options.rows.open("a", newline="") as stream:
-        writer = csv.writer(stream)
-        if not done:
-            writer.writerow(COLUMNS)
-        for seed in range(options.repeats):
-            if seed not in done:
-                writer.writerow(repeat(dataset, seed, options))
-                stream.flush()
+    file = RowFile(options.rows, COLUMNS, ["seed"])
+    done = file.done()
+    for seed in range(options.repeats):
+        if (seed,) not in done:
+            file.append(dict(zip(COLUMNS, repeat(dataset, seed, options), strict=True)))
 
 
 def table(path):

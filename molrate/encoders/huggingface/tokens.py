@@ -44,6 +44,11 @@ class PaddedTokens(NamedTuple):
         """Move to a device."""
         return PaddedTokens(*(tensor.to(device) for tensor in self))
 
+    def take(self, rows: Tensor) -> PaddedTokens:
+        """Some molecules, padded to the longest of them."""
+        length = int(self.attended[rows].sum(dim=1).max())
+        return PaddedTokens(*(tensor[rows, :length] for tensor in self))
+
 
 def collate(sequences: Sequence[TokenSequence], padding: int) -> PaddedTokens:
     """Fill up sequences to the longest with the token `padding`."""
