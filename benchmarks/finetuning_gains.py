@@ -1,13 +1,14 @@
 """What fine-tuning gains over the encoder as it was, and how the encoder chosen stands beside other tools.
 
     python benchmarks/finetuning_gains.py evidence/again/finetuning.csv evidence/finetuning.csv \
-        --peers benchmarks/rows/finetuning-chemprop.csv
+        --peers benchmarks/rows/finetuning-peers.csv --descriptors benchmarks/rows/finetuning-descriptors.csv
 
 The files are rows of `molrate benchmark`, of which the first of each fine-tuning counts; --peers are rows of
 `benchmarks/finetuning.py`. Pairs of encoder and dataset count with those of the --seeds that they have, at
 least two. A loss is tested by Student's t over splits, one-sided, with Holm's correction over all pairs. In
 the second table the encoder of the best validation metric is chosen in each split, from encoders that have
-all of --seeds there and have not seen the dataset's labels.
+all of --seeds there and have not seen the dataset's labels. --descriptors adds a choice among the networks of
+that file, of `benchmarks/finetuning.py` too, each alone and with descriptors, over the seeds that all have.
 """
 
 import argparse
@@ -60,14 +61,35 @@ def gains(rows):
     return table
 
 
-def chosen(rows, seeds):
+def with_all(rows, seeds):
+    """Rows of encoders that have all seeds on a dataset."""
+    return rows[rows.groupby(["dataset", "encoder"])["seed"].transform("nunique") == len(seeds)]
+
+
+def chosen(rows):
     """Test metrics of the encoder that validates best in each split, by dataset and seed."""
     clean = rows[~rows["seen"]]
-    whole = clean.groupby(["dataset", "encoder"])["seed"].transform("nunique") == len(seeds)
-    clean = clean[whole].assign(
+    clean = clean.assign(
         quality=lambda own: np.where(own["metric"].map(HIGHER_IS_BETTER), 1, -1) * own["validation"]
     )
     return clean.loc[clean.groupby(["dataset", "seed"])["quality"].idxmax()]
+
+
+def add_descriptors(rows, path):
+    """Rows of some networks alone, and beside them those of the same networks with descriptors."""
+    more = pd.read_csv(path)
+    more = more[more["recipe"] == "descriptors"]
+    alone = rows[rows["encoder"].isin(more["encoder"])]
+    with_them = more.assign(
+        encoder=more["encoder"] + " with descriptors", seen=are_suspect(more["encoder"], more["dataset"])
+    )
+    return pd.concat([alone, with_them], ignore_index=True)
+
+
+def shared_seeds(rows):
+    """Rows of the datasets and seeds that all encoders have."""
+    n_encoders = rows.groupby(["dataset", "seed"])["encoder"].transform("nunique")
+    return rows[n_encoders == rows["encoder"].nunique()]
 
 
 def beside(picked, peers):
@@ -100,6 +122,7 @@ def main():
     )
     parser.add_argument("rows", nargs="+")
     parser.add_argument("--peers", required=True)
+    parser.add_argument("--descriptors")
     parser.add_argument("--seeds", default="0,1,2,3,4")
     given = parser.parse_args()
     seeds = [int(seed) for seed in given.seeds.split(",")]
@@ -117,7 +140,11 @@ def main():
     print(whole.groupby("dataset")["gain"].agg(["size", "mean", "min", "max"]).round(1).to_string(), "\n")
     peers = pd.read_csv(given.peers)
     header = ["dataset", "chosen by validation", "encoders chosen", "splits", *PEERS.values()]
-    print(markdown_table(header, beside(chosen(rows, seeds), peers)))
+    print(markdown_table(header, beside(chosen(with_all(rows, seeds)), peers)))
+    if given.descriptors:
+        print()
+        both = shared_seeds(add_descriptors(rows, given.descriptors))
+        print(markdown_table(header, beside(chosen(both), peers)))
 
 
 if __name__ == "__main__":

@@ -212,6 +212,7 @@ def command(
     click.get_current_context().with_resource(exclusive_file(destination.file))
     check_plot(plot)
     page = check_report(report)
+    _refuse_columns(columns, output_format)
     options["extra_arrays"] = read_arrays(given_file, "--extra-arrays") if given_file else None
     if features:
         if dataset is not None or encoders or weights is not None:
@@ -240,6 +241,11 @@ def command(
         _report(ranking, ranked, page, structures=not no_structures)
     if not ranking.complete:
         raise click.exceptions.Exit(PARTIAL_EXIT_CODE)
+
+
+def _refuse_columns(columns: tuple[str, ...], output_format: str) -> None:
+    if columns and output_format != "table":
+        raise click.UsageError(f"--columns is for the table; --format {output_format} has all columns")
 
 
 def _draw(ranking: Ranking, path: Path) -> None:

@@ -161,7 +161,13 @@ def command(
     if into_folder:
         click.get_current_context().with_resource(exclusive(Path(output)))
         check_place(Path(output), options.resume)
-    ranks = top is not None or label_column is not None or lower_is_better
+    ranks = top is not None or label_column is not None
+    if lower_is_better and not ranks and report is None:
+        raise click.UsageError(
+            "--lower-is-better says what comes first, and nothing is ranked: it goes with --top, "
+            "--label-column or --report"
+        )
+    ranks = ranks or lower_is_better
     if positive is not None and train is None and not ranks and report is None:
         raise click.UsageError(
             "--positive says which class comes first, and nothing is ranked: it goes with --top, "

@@ -217,8 +217,6 @@ def as_dataset(
     >>> len(as_dataset("freesolv"))
     642
     """
-    import pandas as pd
-
     if isinstance(source, str | Path):
         return load_dataset(source, target, smiles, task, positive, censored)
     if isinstance(source, Dataset):
@@ -227,7 +225,7 @@ def as_dataset(
         wanted = [target] if isinstance(target, str) else list(target or [])
         dataset = source.select(wanted) if wanted else source
         return dataset if positive is None else replace(dataset, targets=seek(dataset.targets, positive))
-    if is_frame(source) and not isinstance(source, pd.Series):
+    if is_frame(source):
         if target is None:
             names = ", ".join(map(str, to_pandas(source).columns))
             raise InputError(f"{FRAME}: say which column to predict with --target; its columns are {names}")

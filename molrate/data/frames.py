@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from molrate.errors import InputError, UsageError
@@ -16,10 +16,15 @@ FRAME = "the data frame"
 
 
 def is_frame(source: object) -> bool:
-    """Whether an object is a data frame: of pandas, or one that offers its columns to others."""
-    if type(source).__module__.startswith("rdkit"):
+    """Whether an object is a data frame: of pandas, or one that offers its columns to others.
+
+    A single column, such as a Series of polars or an array of Arrow, offers itself in the same way.
+    """
+    kind = type(source)
+    if kind.__module__.startswith("rdkit"):
         return False
-    return hasattr(source, "__dataframe__") or hasattr(source, "__arrow_c_stream__")
+    has_columns = any(hasattr(kind, name) for name in ("columns", "column_names", "schema"))
+    return hasattr(kind, "__dataframe__") or (hasattr(kind, "__arrow_c_stream__") and has_columns)
 
 
 def to_pandas(frame: Any) -> pd.DataFrame:
@@ -81,7 +86,15 @@ def smiles_of(molecules: Iterable[object]) -> list[str]:
             f"{molecules!r} is one string where a sequence of molecules is expected; put a SMILES into a "
             "list, and read a file into a data frame"
         )
-    return [_smiles(item, row) for row, item in enumerate(molecules, start=1)]
+    return [_smiles(item, row) for row, item in enumerate(_items(molecules), start=1)]
+
+
+def _items(values: Any) -> list[Any]:
+    """Items of a sequence as Python has them, where Arrow has objects of its own."""
+    for method in ("to_pylist", "tolist"):
+        if hasattr(values, method):
+            return list(getattr(values, method)())
+    return list(values)
 
 
 def _smiles(item: object, row: int) -> str:
@@ -113,22 +126,18 @@ def named_columns(values: Any, n_rows: int) -> dict[str, Sequence[object]]:
     InputError
         If their number is another.
     """
-    import pandas as pd
-
     columns: dict[str, Sequence[object]]
-    if isinstance(values, pd.Series):
-        columns = {"y" if values.name is None else str(values.name): values.tolist()}
-    elif is_frame(values):
+    if is_frame(values):
         values = to_pandas(values)
         columns = {str(name): values[name].tolist() for name in values.columns}
-    elif hasattr(values, "items"):
+    elif isinstance(values, Mapping):
         columns = {str(name): list(column) for name, column in values.items()}
     else:
-        rows = values.tolist() if hasattr(values, "tolist") else list(values)
-        nested = bool(rows) and isinstance(rows[0], list | tuple)
-        columns = (
-            {f"y{k}": list(c) for k, c in enumerate(zip(*rows, strict=True), 1)} if nested else {"y": rows}
-        )
+        rows, name = _items(values), getattr(values, "name", None)
+        if rows and isinstance(rows[0], list | tuple):
+            columns = {f"y{k}": list(column) for k, column in enumerate(zip(*rows, strict=True), 1)}
+        else:
+            columns = {"y" if name in (None, "") else str(name): rows}
     for name, column in columns.items():
         if len(column) != n_rows:
             raise InputError(f"target {name!r} has {len(column)} values for {n_rows} molecules")

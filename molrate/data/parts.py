@@ -56,6 +56,11 @@ class Assignment:
     method: str
     notes: tuple[str, ...] = field(default=())
 
+    def apart(self, canonical: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+        """Canonical SMILES under which a molecule is another one in each part; empty for rows in no part."""
+        known = (self.parts != "") & (canonical != "")
+        return np.where(known, self.parts + " " + canonical, "")
+
 
 def read_split_column(source: Any, column: str) -> Assignment:
     """Parts that a column names, ``train``, ``validation`` and ``test`` or their usual other words.
@@ -136,14 +141,11 @@ def add_test(dataset: Dataset, test: Dataset) -> tuple[Dataset, Assignment]:
     Raises
     ------
     InputError
-        If a target is of another task, or the test has a class that the dataset lacks.
+        If a target cannot be read or is of another task, or the test has a class that the dataset lacks.
     """
-    targets = tuple(
-        _joined(own, other, test.name)
-        for own, other in zip(
-            dataset.targets, test.select([target.name for target in dataset.targets]).targets, strict=True
-        )
-    )
+    names = [target.name for target in dataset.targets]
+    pairs = zip(dataset.targets, test.select(names).targets, strict=True)
+    targets = tuple(_joined(own, other, test.name) for own, other in pairs)
     joined = replace(
         dataset,
         smiles=np.concatenate([dataset.smiles, test.smiles]),
@@ -156,6 +158,8 @@ def add_test(dataset: Dataset, test: Dataset) -> tuple[Dataset, Assignment]:
 
 
 def _joined(own: Target, other: Target, name: str) -> Target:
+    if other.error:
+        raise InputError(f"{name}: {other.error}")
     if own.task != other.task:
         raise InputError(f"{name}: target {own.name!r} is {other.task}, and {own.task} where it is learned")
     values = other.values

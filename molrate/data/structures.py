@@ -26,6 +26,11 @@ _ATOMS_WITH_HYDROGENS = 3
 """Atoms of a record, hydrogens with them, for each heavy atom; more are not worth the time to count."""
 
 
+def is_too_large(reason: str) -> bool:
+    """Whether a row was left out for the size of its molecule."""
+    return _TOO_LARGE in reason
+
+
 class NoSmiles(NamedTuple):
     """Why a row has no SMILES.
 
@@ -62,7 +67,7 @@ def smiles_of_rows(rows: Sequence[Row], max_atoms: int = MAX_ATOMS) -> tuple[lis
         elif not error and len(text) > limit and len(text.split(None, 1)[0]) > limit:
             error = f"SMILES of {len(text)} characters, more than {limit} (--max-atoms {max_atoms})"
         if error:
-            too_large = not row.error and _TOO_LARGE in error
+            too_large = not row.error and is_too_large(error)
             without[position] = NoSmiles("unsupported" if too_large else "unreadable", error)
         texts.append("" if error else text)
     return texts, without

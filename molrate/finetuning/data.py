@@ -14,6 +14,7 @@ from molrate.data.parts import Assignment, split_as_assigned
 from molrate.data.policy import RowPolicy
 from molrate.data.splits import Split, check_training, fold_molecules, part_notes, split_molecules
 from molrate.data.targets import Target, check_targets
+from molrate.errors import UsageError
 from molrate.models.head import Task
 from molrate.ranking.molecules import standardise_dataset
 
@@ -40,6 +41,8 @@ class TrainingData:
         How rows became molecules.
     split_notes : tuple of str
         What is to be said of parts that the table named.
+    assignment : Assignment, optional
+        Those parts.
     """
 
     dataset: Dataset
@@ -50,6 +53,7 @@ class TrainingData:
     method: str
     policy: RowPolicy = field(default_factory=RowPolicy)
     split_notes: tuple[str, ...] = ()
+    assignment: Assignment | None = None
 
     @property
     def values(self) -> npt.NDArray[np.float64]:
@@ -59,10 +63,10 @@ class TrainingData:
     @property
     def notes(self) -> list[str]:
         """What is to be said of the measurements and of the parts."""
-        molecules = self.molecules
+        repeated = _repeated(self.molecules, self.assignment)
         return [
-            *molecules.left_out(),
-            *measurement_notes(molecules.canonical.tolist(), self.dataset.targets, self.policy.duplicates),
+            *self.molecules.left_out(),
+            *measurement_notes(repeated, self.dataset.targets, self.policy.duplicates),
             *self.task.notes(),
             *self.split_notes,
             *part_notes([target.where(self.molecules.valid) for target in self.targets], self.split),
@@ -86,19 +90,23 @@ class TrainingData:
         seed : int
         policy : RowPolicy, optional
         assignment : Assignment, optional
-            Parts that the table names, in place of `split`.
+            Parts that the table names, in place of `split`. Measurements are merged within parts.
 
         Raises
         ------
+        UsageError
+            If both `split` and an assignment say what to test on.
         InputError
             If a target cannot be learned from, too few molecules are valid and measured, or one is invalid
             and the policy is to fail.
         """
+        if assignment is not None and split != "random":
+            raise UsageError(f"--split {split} and {assignment.method} both say what to test on; give one")
         policy = policy or RowPolicy()
         molecules = standardise_dataset(dataset, policy)
         targets = dataset.targets
         if policy.duplicates == "merge":
-            targets = merge_measurements(molecules.canonical.tolist(), targets)
+            targets = merge_measurements(_repeated(molecules, assignment), targets)
         check_targets([target.take(np.flatnonzero(molecules.valid)) for target in targets])
         measured = np.any([target.labelled for target in targets], axis=0)
         usable = np.where(measured & molecules.valid, molecules.canonical, "")
@@ -109,7 +117,8 @@ class TrainingData:
             parts = split_molecules(usable.tolist(), split, seed, usable_targets)
             return cls(dataset, molecules, targets, task, parts, split, policy)
         parts, notes = split_as_assigned(usable.tolist(), assignment, seed, usable_targets)
-        return cls(dataset, molecules, targets, task, parts, assignment.method, policy, tuple(notes))
+        told = policy, tuple(notes), assignment
+        return cls(dataset, molecules, targets, task, parts, assignment.method, *told)
 
     def folds(self, n_folds: int, seed: int) -> list[Split]:
         """A split for each member of an ensemble; the test part is in none.
@@ -140,3 +149,12 @@ class TrainingData:
         targets = [target.take(rows) for target in self.targets]
         folds = fold_molecules(self.molecules.canonical[rows].tolist(), n_folds, seed, targets)
         return [rows[np.sort(fold)] for fold in folds]
+
+
+def _repeated(molecules: Molecules, assignment: Assignment | None) -> list[str]:
+    """What rows that repeat a molecule have in common: it, and its part where the table names parts.
+
+    Measurements of the test part must not reach the training part by a mean of both.
+    """
+    canonical = molecules.canonical
+    return (canonical if assignment is None else assignment.apart(canonical)).tolist()

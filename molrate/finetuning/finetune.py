@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from molrate.data.datasets import as_dataset
+from molrate.data.datasets import Dataset, as_dataset
+from molrate.data.frames import is_frame
 from molrate.data.parts import assign
 from molrate.data.policy import RowPolicy
 from molrate.data.structures import MAX_ATOMS
 from molrate.embedding.embed import choose_device
 from molrate.encoders.base import Encoder, load_encoder
-from molrate.errors import InputError
+from molrate.errors import InputError, UsageError
 from molrate.files.locks import exclusive
 from molrate.files.requests import make_request, note_request, take_up
 from molrate.finetuning.comparison import compare, describe_best, describe_comparison
@@ -27,7 +28,7 @@ from molrate.finetuning.data import TrainingData
 from molrate.finetuning.tuning import FinetuneResult, tune
 from molrate.models.estimators import EstimatorHead
 from molrate.models.metrics import main_metric
-from molrate.models.model import RECORD, TunedModel, common_record, save_model
+from molrate.models.model import RECORD, TunedModel, check_files, common_record, save_model
 
 logger = logging.getLogger(__name__)
 
@@ -95,8 +96,8 @@ def finetune(
         Column of the table that holds train, validation and test.
     date_column : str, optional
         Column of the table by which the newest fifth is measured on, and the tenth before it chosen by.
-    test : as `dataset`, optional
-        Another table, to measure on.
+    test : str, pathlib.Path, Dataset or data frame, optional
+        Another table with the same targets, to measure on.
     standardisation : {"largest-fragment", "none"}
     duplicates : {"keep", "merge"}
     on_invalid : {"skip", "fail"}
@@ -156,7 +157,7 @@ def finetune(
     Examples
     --------
     >>> import tempfile
-    >>> model = finetune("freesolv", "ecfp4", tempfile.mkdtemp() + "/m", frozen=True, n_epochs=1)
+    >>> model = finetune("freesolv", "ecfp4", tempfile.mkdtemp() + "/m")
     >>> model.columns
     ['predicted_freesolv']
     """
@@ -174,12 +175,38 @@ def finetune(
     )
     transfer = Transfer(n_layers, frozen, layer, pooling, precision, descriptors)
     read = as_dataset(dataset, target, smiles, task, positive, censored)
-    unseen = None if test is None else as_dataset(test, target, smiles, task, positive, censored)
+    unseen = None if test is None else _read_test(test, read, smiles, task, positive, censored)
     read, assignment = assign(dataset, read, split_column, date_column, unseen)
     policy = RowPolicy(standardisation, duplicates, on_invalid, max_atoms)
     data = TrainingData.of(read, split, seed, policy, assignment)
     run_finetuning(data, encoder, output, config, transfer, weights=weights, device=device, progress=progress)
     return TunedModel.load(output)
+
+
+def _read_test(
+    test: Any,
+    dataset: Dataset,
+    smiles: str | None,
+    task: str | None,
+    positive: str | None,
+    censored: str | None,
+) -> Dataset:
+    """The table to measure on, with the targets of the dataset.
+
+    Raises
+    ------
+    UsageError
+        If it is no table: the measured values that are given belong to the dataset's molecules.
+    """
+    names = [target.name for target in dataset.targets]
+    if isinstance(test, Dataset):
+        return as_dataset(test, names, positive=positive)
+    if not isinstance(test, str | Path) and not is_frame(test):
+        raise UsageError(
+            f"test is a table with the columns of the dataset, not a {type(test).__name__}; make one of "
+            "molecules and their values: molrate.Dataset.from_molecules(molecules, {'y': values})"
+        )
+    return as_dataset(test, names, smiles, task, positive, censored)
 
 
 def run_finetuning(
@@ -204,6 +231,8 @@ def run_finetuning(
     for note in data.notes:
         logger.warning("%s: %s", data.dataset.name, note)
     model = load_encoder(encoder, weights, config.seed, transfer.precision)
+    for note in _without_effect(model, config, transfer):
+        logger.warning("%s: %s", model.name, note)
     settings = {**data.policy.record(), **transfer.record(), **config.record()}
     request = make_request(
         "finetune",
@@ -218,7 +247,7 @@ def run_finetuning(
     with exclusive(folder):
         if take_up(folder, request, _TRACES) and (folder / RECORD).is_file():
             _tidy(folder)
-            return _read(folder / RECORD)
+            return _finished(folder)
         tuned = tune(
             data,
             model,
@@ -235,6 +264,33 @@ def run_finetuning(
     return record
 
 
+_OF_TRAINING = {
+    "learning_rates": "--learning-rate",
+    "weight_decays": "--weight-decay",
+    "n_epochs": "--epochs",
+    "patience": "--patience",
+    "metric": "--metric",
+    "batch_size": "--batch-size",
+    "training_precision": "--training-precision",
+}
+"""Settings that nothing but training by gradients reads."""
+
+
+def _without_effect(encoder: Encoder, config: FinetuningConfig, transfer: Transfer) -> list[str]:
+    """Sentences on settings that were given and change nothing.
+
+    They are no error: the same line is given for many encoders, baselines among them.
+    """
+    given = [
+        option for name, option in _OF_TRAINING.items() if getattr(config, name) != getattr(DEFAULTS, name)
+    ]
+    if not encoder.n_transferable and given:
+        return [f"nothing is trained by gradients, so that these change nothing: {', '.join(given)}"]
+    if transfer.frozen and "--learning-rate" in given:
+        return ["--learning-rate is the encoder's, which --frozen keeps as it is; the head has its own"]
+    return []
+
+
 def data_digest(data: TrainingData) -> str:
     """Digest of molecules and targets, however the table was read."""
     content = data.molecules.digest.encode() + data.values.tobytes()
@@ -246,18 +302,22 @@ def split_digest(data: TrainingData) -> str:
     return hashlib.sha256(json.dumps(data.split.record()).encode()).hexdigest()
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The record of a finished run.
+def _finished(folder: Path) -> dict[str, Any]:
+    """The record of a finished run, whose files are all there.
 
     Raises
     ------
     InputError
         If it cannot be read.
+    WeightsError
+        If a file is missing or another.
     """
+    path = folder / RECORD
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}; name an empty folder (-o)") from error
+    check_files(folder, record["files"])
     return record
 
 
@@ -358,7 +418,9 @@ def write_model(
         (shared if member.network is None else member.network, member.head) for member in tuned.members
     ]
     record = _record(data, encoder, tuned, settings) | {"comparison": _finite(comparison)}
-    parts = ("train",) if settings["ensemble"] == 1 else ("train", "validation")
+    # An estimator learns from the validation part too; of a network that part chooses the epoch.
+    one_network = settings["ensemble"] == 1 and tuned.best is not None
+    parts = ("train",) if one_network else ("train", "validation")
     known = np.sort(np.concatenate([getattr(data.split, part) for part in parts]))
     supported = [row for row in known.tolist() if row not in tuned.unsupported]
     training = data.molecules.canonical[supported].tolist() if structures else []

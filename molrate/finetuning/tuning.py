@@ -338,8 +338,10 @@ class _Tuning:
         )
 
     def _criterion(self, metric: str, outputs: torch.Tensor) -> float:
-        """The metric that validation chooses by, small where predictions are good."""
+        """The metric that validation chooses by, small where predictions are good; infinite if diverged."""
         predicted = self.head.in_unit(outputs.float().cpu(), self.task.kind).double().numpy()
+        if not np.isfinite(predicted).all():
+            return np.inf
         value = metrics_of(self.data, self.rows("validation"), predicted)["mean"][metric]
         return -value if HIGHER_IS_BETTER[metric] else value
 

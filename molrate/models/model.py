@@ -18,6 +18,7 @@ import pandas as pd
 from molrate.data.datasets import Dataset, as_dataset
 from molrate.data.frames import FRAME, is_frame, smiles_of, to_pandas
 from molrate.data.molecules import Molecules, standardise
+from molrate.data.structures import MAX_ATOMS, limit_atoms
 from molrate.embedding.embed import Progress, embed_one
 from molrate.encoders.base import TRAINING_MOLECULES, Encoder, load_encoder
 from molrate.encoders.checkpoints import load_state, load_strictly
@@ -125,12 +126,13 @@ class TunedModel:
         """
         folder = Path(folder)
         record = _read_record(folder / RECORD)
-        _check_files(folder, record["files"])
+        check_files(folder, record["files"])
         names, encoders = record["members"], {}
         for name in {member["encoder"] for member in names}:
             weights = None if name is None else folder / name
-            precision = record["settings"]["precision"]
-            encoders[name] = load_encoder(record["encoder"]["name"], weights, precision=precision)
+            # Without weights of its own an encoder is as it was, that of an untrained network by its seed.
+            seed, precision = record["settings"]["seed"], record["settings"]["precision"]
+            encoders[name] = load_encoder(record["encoder"]["name"], weights, seed, precision)
         members = [
             (encoders[member["encoder"]], _read_head(folder / member["head"], record)) for member in names
         ]
@@ -238,6 +240,10 @@ class TunedModel:
             }
         return columns | uncertainty_columns(self.task, mean, self.record["calibration"], coverage)
 
+    def _read(self, texts: list[str], max_atoms: int) -> Molecules:
+        """Molecules in the form that the model was trained on."""
+        return limit_atoms(standardise(texts, self.settings["standardisation"]), max_atoms)
+
     @cached_property
     def domain(self) -> Domain:
         """What the model was trained on, for the similarity of other molecules to it."""
@@ -249,10 +255,11 @@ class TunedModel:
         smiles: str | None = None,
         *,
         coverage: float = 0.9,
+        max_atoms: int = MAX_ATOMS,
         device: str = "auto",
         progress: Progress | None = None,
     ) -> pd.DataFrame:
-        """Predict molecules.
+        """Predict molecules, as ``molrate predict`` does.
 
         Parameters
         ----------
@@ -262,6 +269,8 @@ class TunedModel:
             Column of SMILES of a frame, found by its usual names if not given.
         coverage : float
             Share of molecules that bounds and label sets are to cover.
+        max_atoms : int
+            Larger molecules, hydrogens aside, are unsupported.
         device : str
         progress : callable, optional
 
@@ -279,10 +288,11 @@ class TunedModel:
             If a frame has no column of SMILES, or one of the name of a prediction.
         """
         own, texts = _own_columns(molecules, smiles)
-        standardised = standardise(texts, self.settings["standardisation"])
+        standardised = self._read(texts, max_atoms)
         outputs = self.outputs(standardised, device, progress)
         errors = standardised.errors.copy()
         status = np.where(standardised.valid, "ok", "invalid").astype(object)
+        status[list(standardised.unsupported)] = "unsupported"
         for row, reason in outputs.errors.items():
             errors[row], status[row] = reason, "unsupported"
         columns: dict[str, Any] = {"canonical_smiles": standardised.canonical}
@@ -299,9 +309,11 @@ class TunedModel:
         measured: Any = None,
         smiles: str | None = None,
         *,
+        max_atoms: int = MAX_ATOMS,
         device: str = "auto",
     ) -> Tested:
-        """What the model says of molecules that were measured; arguments as of :meth:`plot_parity`.
+        """What the model says of molecules that were measured; arguments as of :meth:`plot_parity`, and
+        `max_atoms` as of :meth:`predict`.
 
         Raises
         ------
@@ -315,7 +327,7 @@ class TunedModel:
         for target in read.targets:
             if target.error:
                 raise InputError(target.error)
-        outputs = self.outputs(standardise(read.smiles.tolist(), self.settings["standardisation"]), device)
+        outputs = self.outputs(self._read(read.smiles.tolist(), max_atoms), device)
         return Tested(task, in_order_of(task, read.targets), outputs.mean)
 
     def plot_parity(
@@ -351,12 +363,17 @@ class TunedModel:
         from molrate.models.figure import draw_classes, draw_parity
 
         tested = self.test(molecules, measured, smiles, device=device)
-        return draw_parity(tested.numbers) if self.task.kind == "regression" else draw_classes(tested.classes)
+        numbers = self.task.kind == "regression"
+        if not (tested.numbers if numbers else tested.classes):
+            raise InputError(
+                "no target has measured molecules that can be predicted, of every class; give more"
+            )
+        return draw_parity(tested.numbers) if numbers else draw_classes(tested.classes)
 
 
 def _own_columns(molecules: Any, smiles: str | None) -> tuple[pd.DataFrame, list[str]]:
     """What a table of predictions begins with, and the SMILES to predict."""
-    if is_frame(molecules) and not isinstance(molecules, pd.Series):
+    if is_frame(molecules):
         own = to_pandas(molecules)
         place = find_smiles([str(name) for name in own.columns], FRAME, smiles)
         return own, smiles_of(own.iloc[:, place].tolist())
@@ -430,7 +447,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def _check_files(folder: Path, digests: dict[str, str]) -> None:
+def check_files(folder: Path, digests: dict[str, str]) -> None:
     """Make sure that the files of a model are those it was written with.
 
     Raises
@@ -441,11 +458,11 @@ def _check_files(folder: Path, digests: dict[str, str]) -> None:
     for name, digest in digests.items():
         path = folder / name
         if not path.is_file():
-            raise WeightsError(f"{path}: it is missing; fit the model again")
+            raise WeightsError(f"{path}: it is missing; fit the model again, into another folder")
         if file_digest(path) != digest:
             raise WeightsError(
                 f"{path}: it is not the file that {RECORD} was written with (damaged or altered); fit the "
-                "model again"
+                "model again, into another folder"
             )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,6 @@ from molrate.errors import InputError
 from molrate.models.head import Task
 
 _Floats = npt.NDArray[np.float64]
-_Pair = TypeVar("_Pair")
 
 
 @dataclass(frozen=True)
@@ -42,33 +40,20 @@ class Tested:
 
     @property
     def numbers(self) -> dict[str, tuple[_Floats, _Floats]]:
-        """Measured and predicted values of each target; of those that have both.
-
-        Raises
-        ------
-        InputError
-            If no molecule has both.
-        """
+        """Measured and predicted values of each target; of those that have both, if any."""
         rows = {place: self.rows(place) for place in range(len(self.targets))}
-        return _some(
-            {
-                name: (self.targets[place].values[rows[place]], self.predicted[rows[place], place])
-                for place, name in enumerate(self.task.targets)
-                if len(rows[place])
-            }
-        )
+        return {
+            name: (self.targets[place].values[rows[place]], self.predicted[rows[place], place])
+            for place, name in enumerate(self.task.targets)
+            if len(rows[place])
+        }
 
     @property
     def classes(self) -> dict[str, tuple[npt.NDArray[np.bool_], _Floats]]:
         """Whether molecules are of a class, and its probability, by ``TARGET=CLASS``.
 
         Of two classes the positive one, else the second; of more, all. Classes that all or none of the
-        molecules are of are left out.
-
-        Raises
-        ------
-        InputError
-            If none is left.
+        molecules are of are left out, which may leave none.
         """
         found = {}
         for place, (name, labels) in enumerate(zip(self.task.targets, self.task.classes, strict=True)):
@@ -78,13 +63,7 @@ class Tested:
                 positive = self.targets[place].values[rows] == code
                 if 0 < positive.sum() < len(positive):
                     found[f"{name}={labels[code]}"] = positive, probabilities[:, code]
-        return _some(found)
-
-
-def _some(pairs: dict[str, _Pair]) -> dict[str, _Pair]:
-    if not pairs:
-        raise InputError("no target has measured molecules that can be predicted, of every class; give more")
-    return pairs
+        return found
 
 
 def in_order_of(task: Task, targets: Sequence[Target]) -> tuple[Target, ...]:

@@ -100,6 +100,8 @@ def label_advice(scored_targets: Sequence[ScoredTarget]) -> list[str]:
 
 def molecule_advice(molecules: Molecules, policy: RowPolicy, targets: Sequence[Target]) -> list[str]:
     """What to do about rows that repeat a molecule, are no molecule, or are too large."""
+    from molrate.data.structures import is_too_large
+
     advice = []
     disagreements = (
         find_disagreements(molecules.canonical.tolist(), targets) if molecules.n_duplicates else []
@@ -111,18 +113,17 @@ def molecule_advice(molecules: Molecules, policy: RowPolicy, targets: Sequence[T
             f"{repeats(molecules.n_duplicates)}{contradictory}. --duplicates merge makes one row of each "
             "molecule."
         )
-    large = sum("atoms" in reason for reason in molecules.errors)
-    invalid = int(np.sum(~molecules.valid)) - large
-    if large:
+    large = np.array([is_too_large(reason) for reason in molecules.errors])
+    invalid = np.flatnonzero(~molecules.valid & ~large)
+    if large.any():
         advice.append(
-            f"{_rows(large)} left out, of molecules of more than {policy.max_atoms} atoms. Encoders were not "
-            "made for such; --max-atoms takes them in."
+            f"{_rows(int(large.sum()))} left out, of molecules of more than {policy.max_atoms} atoms. "
+            "Encoders were not made for such; --max-atoms takes them in."
         )
-    if invalid:
-        row = int(np.flatnonzero(~molecules.valid)[0]) + 1
+    if len(invalid):
         advice.append(
-            f"{_rows(invalid)} without a valid SMILES left out, the first is row {row}. Correct them; -v "
-            "says what is wrong."
+            f"{_rows(len(invalid))} without a valid SMILES left out, the first is row {invalid[0] + 1}. "
+            "Correct them; -v says what is wrong."
         )
     return advice
 

@@ -64,7 +64,7 @@ def model_page(
     secrets = [] if structures else secrets_of(data.dataset, data.molecules)
     test = np.array(record["split"]["test"], dtype=np.intp)
     measured = replace(data.dataset, targets=data.targets).take(test)
-    tested = model.test(measured, device=device)
+    tested = model.test(measured, max_atoms=data.policy.max_atoms, device=device)
     run = {
         "versions": record["versions"],
         "created": record["created"],
@@ -216,7 +216,7 @@ def _race_section(selection: Selection) -> Section:
 
 
 def _test_blocks(tested: Tested) -> list[Block]:
-    """ROC and calibration of classes; of numbers the largest errors have the parity plot."""
+    """ROC and calibration of classes, where the part has all; of numbers the errors have the parity plot."""
     if tested.task.kind == "regression":
         return []
     blocks: list[Block] = []

@@ -88,6 +88,9 @@ def test_score_shows_the_columns_that_are_asked_for(run):
     code, _, err = run("score", "freesolv", *FAST, "--columns", "nothing")
     assert code == 2
     assert "no column 'nothing' (--columns); there are rank, tier" in err
+    code, out, err = run("score", "freesolv", *FAST, "--columns", "encoder", "--format", "csv")
+    assert (code, out) == (2, "")
+    assert "--columns is for the table; --format csv has all columns" in err
 
 
 def test_score_formats_agree(run, tmp_path):

@@ -80,9 +80,11 @@ def test_a_screen_puts_the_positive_class_first_and_names_it(run, library, chain
 def test_a_pair_without_order_is_predicted_and_ranked_only_by_a_class_that_is_named(run, library):
     write("t.csv", y=pair("bad", "good"))
     train = ("screen", "l.csv", "--train", "t.csv", "--target", "y", "-e", "ecfp4", "--jobs", 1)
-    for option in (("--top", 2), ("--label-column", "known"), ("--lower-is-better",)):
+    for option in (("--top", 2), ("--label-column", "known"), ("--top", 2, "--lower-is-better")):
         code, _, said = run(*train, "-o", "refused", *option)
         assert (code, "--positive good" in said) == (2, True)
+    code, _, said = run(*train, "-o", "refused", "--lower-is-better")
+    assert (code, "nothing is ranked" in said, Path("refused").exists()) == (2, True, False)
     code, _, said = run(*train, "-o", "h")
     assert (code, "neither bad nor good is known as the positive class" in said) == (0, True)
     _, out, _ = run("predict", "l.csv", "-m", "h/model")

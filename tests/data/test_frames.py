@@ -109,3 +109,21 @@ def test_a_dataset_is_taken_with_some_of_its_targets():
 def test_a_single_string_is_not_taken_for_its_letters():
     with pytest.raises(UsageError, match="'CCO' is one string where a sequence"):
         Dataset.from_molecules("CCO", [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [list, np.array, pd.Series, pd.Index, pl.Series, pa.array, lambda values: pa.chunked_array([values])],
+    ids=["list", "numpy", "series", "index", "polars", "arrow", "chunked"],
+)
+def test_one_column_of_any_library_is_a_sequence(column):
+    smiles, values = ["CCO", "CCN", "CCC"], [0.5, 1.5, 2.5]
+    dataset = as_dataset(column(smiles), column(values))
+    assert dataset.smiles.tolist() == smiles
+    assert [target.name for target in dataset.targets] == ["y"]
+    assert dataset.targets[0].values.tolist() == values
+
+
+def test_a_column_keeps_its_name():
+    for column in (pd.Series([1.5, 2.5], name="logP"), pl.Series("logP", [1.5, 2.5])):
+        assert as_dataset(["CCO", "CCN"], column).targets[0].name == "logP"

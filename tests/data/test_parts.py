@@ -6,6 +6,7 @@ import pytest
 
 import molrate
 from molrate.data.parts import Assignment, add_test, assign, read_date_column, read_split_column
+from molrate.data.policy import RowPolicy
 from molrate.data.splits import SplitError
 from molrate.errors import InputError, UsageError
 from molrate.finetuning.data import TrainingData
@@ -104,3 +105,46 @@ def test_one_way_to_split_at_a_time(frame):
     empty = Assignment(np.full(60, "train", dtype=object), "column 'part'")
     with pytest.raises(SplitError, match="no molecule that can be used is in the test part"):
         split(frame, empty)
+
+
+def test_measurements_are_merged_within_parts_and_never_across_them(frame):
+    again = pd.DataFrame({"smiles": frame["smiles"][[2, 2, 50, 50]], "y": [5.0, 7.0, 1000.0, 1002.0]})
+    again["part"] = ["train", "train", "train", "test"]
+    doubled = pd.concat([frame, again], ignore_index=True)
+    dataset = molrate.Dataset.from_frame(doubled, "y")
+    policy = RowPolicy(duplicates="merge")
+    data = TrainingData.of(dataset, policy=policy, assignment=read_split_column(doubled, "part"))
+    parts = {name: set(rows) for name, rows in data.split.record().items()}
+    # Row 2 has 3, 5 and 7; row 50 has 51 and 1002 in the test part, and 1000 for training, which is dropped.
+    assert data.values[2, 0] == 5
+    assert data.values[50, 0] == pytest.approx((51 + 1002) / 2)
+    assert parts["test"] == set(range(48, 60))
+    assert not parts["train"] & {60, 61, 62, 63}
+    assert any(
+        "1 rows of the train part are molecules of the test part as well" in note for note in data.notes
+    )
+    assert any("merged" in note for note in data.notes)
+
+
+def test_merging_leaves_the_values_of_a_file_to_test_on(frame):
+    test = frame.iloc[45:].assign(y=lambda rows: rows["y"] + 1000).reset_index(drop=True)
+    own = molrate.Dataset.from_frame(frame.iloc[:50], "y")
+    joined, assignment = assign(None, own, test=molrate.Dataset.from_frame(test, "y"))
+    data = TrainingData.of(joined, policy=RowPolicy(duplicates="merge"), assignment=assignment)
+    assert data.split.test.tolist() == list(range(50, 65))
+    assert data.values[data.split.test, 0].tolist() == test["y"].tolist()
+    assert (data.values[[*data.split.train, *data.split.validation]] < 1000).all()
+
+
+def test_a_target_that_cannot_be_read_in_the_file_to_test_on_is_an_error(frame):
+    own = molrate.Dataset.from_frame(frame.assign(z=frame["y"]), ["y", "z"])
+    test = frame.assign(z=frame["y"].astype(str)).iloc[40:]
+    test.loc[45, "z"] = "1,5"
+    with pytest.raises(InputError, match="1,5"):
+        add_test(own, molrate.Dataset.from_frame(test, ["y", "z"]))
+
+
+def test_a_way_to_split_beside_named_parts_is_refused(frame):
+    dataset = molrate.Dataset.from_frame(frame, "y")
+    with pytest.raises(UsageError, match="scaffold and column 'part' both say what to test on"):
+        TrainingData.of(dataset, "scaffold", assignment=read_split_column(frame, "part"))

@@ -226,6 +226,17 @@ def test_a_metric_that_the_validation_part_does_not_have_is_refused(table):
     assert by_loss.validation >= 0
 
 
+@pytest.mark.parametrize("target", ["soluble", "level", "y"])
+def test_a_rate_that_diverges_leaves_the_others(table, target):
+    data = TrainingData.of(molrate.load_dataset(table, target))
+    config = replace(QUICK, learning_rates=(1e30, 1e-3), metric="rmse" if target == "y" else None)
+    tuned = tune(data, load_encoder("gin-untrained"), config, device="cpu")
+    wild, tame = tuned.trials
+    assert wild.best_epoch == 0
+    assert wild.n_epochs < tame.n_epochs == 3
+    assert np.isfinite(tuned.predicted).all()
+
+
 def test_batch_norms_keep_their_statistics(table):
     encoder = load_encoder("gin-untrained")
     data = TrainingData.of(molrate.load_dataset(table, "y"))
@@ -445,6 +456,57 @@ def test_contradictions_are_refused(table, tmp_path):
         finetune(table, "gcn-untrained", tmp_path / "m", QUICK, target=["y", "soluble"], frozen=True)
 
 
+def test_settings_without_effect_are_said(table, tmp_path, caplog):
+    molrate.finetune(table, "ecfp4", tmp_path / "a", target="y", metric="mae", patience=3, batch_size=8)
+    (said,) = [record.message for record in caplog.records if "change nothing" in record.message]
+    assert said.endswith("change nothing: --patience, --metric, --batch-size")
+    caplog.clear()
+    frozen = replace(QUICK, learning_rates=(1e-4,))
+    finetune(table, "gcn-untrained", tmp_path / "b", frozen, "y", frozen=True)
+    assert any("--frozen keeps as it is" in record.message for record in caplog.records)
+    caplog.clear()
+    finetune(table, "gcn-untrained", tmp_path / "c", QUICK, "y")
+    assert not [record for record in caplog.records if record.message.startswith("gcn-untrained")]
+
+
+def test_molecules_to_test_on_bring_their_own_values(table, tmp_path):
+    frame = pd.read_csv(table)[:100]
+    smiles, y = frame["smiles"].tolist(), frame["y"].tolist()
+    with pytest.raises(UsageError, match="test is a table with the columns of the dataset, not a list"):
+        molrate.finetune(smiles[:60], "ecfp4", tmp_path / "m", target=y[:60], test=smiles[40:100])
+    test = molrate.Dataset.from_molecules(smiles[60:], y[60:])
+    model = molrate.finetune(smiles[:60], "ecfp4", tmp_path / "m", target=y[:60], test=test)
+    assert model.record["split"]["test"] == list(range(60, 100))
+    tested = model.test(test)
+    assert tested.targets[0].values.tolist() == y[60:]
+    errors = tested.predicted[:, 0] - y[60:]
+    assert model.record["metrics"]["test"]["y"]["rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)))
+
+
+def test_an_estimator_knows_all_that_it_learned_from(table, tmp_path):
+    record = finetune(table, "ecfp4", tmp_path / "m", QUICK, "y")
+    learned = (tmp_path / "m" / "training.smi").read_text().split()
+    assert len(learned) == len(record["split"]["train"]) + len(record["split"]["validation"])
+    frame = pd.read_csv(table).iloc[record["split"]["validation"]]
+    predicted = TunedModel.load(tmp_path / "m").predict(frame["smiles"].tolist())
+    assert predicted["similarity"].tolist() == [1.0] * len(frame)
+
+
+def test_what_is_not_computed_is_told_as_on_the_command_line(table, tmp_path):
+    finetune(table, "ecfp4", tmp_path / "m", QUICK, "y")
+    texts = ["CCO", "*CC |$_R1;;$|", "C" * 1200, "nonsense"]
+    model = TunedModel.load(tmp_path / "m")
+    predicted = model.predict(texts)
+    assert predicted["status"].tolist() == ["ok", "unsupported", "unsupported", "invalid"]
+    assert predicted["predicted_y"].notna().tolist() == [True, False, False, False]
+    assert model.predict(texts, max_atoms=2000)["status"].tolist()[2] == "ok"
+    pd.DataFrame({"smiles": texts}).to_csv(tmp_path / "t.csv", index=False)
+    CliRunner().invoke(
+        cli, ["predict", str(tmp_path / "t.csv"), "-m", str(tmp_path / "m"), "-o", str(tmp_path / "p.csv")]
+    )
+    assert pd.read_csv(tmp_path / "p.csv")["status"].tolist() == predicted["status"].tolist()
+
+
 def test_the_commands(table, tmp_path):
     runner, model = CliRunner(), str(tmp_path / "m")
     quick = ["--epochs", "2", "--learning-rate", "1e-3", "-q", "--frozen", "-e", "ecfp4"]
@@ -472,6 +534,8 @@ def test_damaged_models_are_refused(table, tmp_path):
     (tmp_path / "m" / "head.safetensors").write_bytes(head[:100])
     with pytest.raises(WeightsError, match=r"head\.safetensors: .*damaged"):
         TunedModel.load(tmp_path / "m")
+    with pytest.raises(WeightsError, match=r"head\.safetensors: .*fit the model again, into another folder"):
+        finetune(table, "gcn-untrained", tmp_path / "m", QUICK, target="y", frozen=True)
     (tmp_path / "m" / "model.json").write_text('{"format": 99}')
     with pytest.raises(WeightsError, match="not a model of format 5"):
         TunedModel.load(tmp_path / "m")

@@ -7,6 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from molrate.data.molecules import standardise
+from molrate.data.policy import RowPolicy
+from molrate.data.structures import limit_atoms
 from molrate.data.targets import Target
 from molrate.errors import UsageError
 from molrate.measures import MEASURES
@@ -15,7 +18,7 @@ from molrate.ranking.candidates import Candidate, ScoredTarget
 from molrate.ranking.evidence import how_sure
 from molrate.ranking.expected import Expected, expectations_of
 from molrate.ranking.frozen import Relation
-from molrate.ranking.notes import label_advice, order_advice, size_advice
+from molrate.ranking.notes import label_advice, molecule_advice, order_advice, size_advice
 from molrate.ranking.ranking import Ranking, rank_targets, ranking_frame, with_expectations
 from molrate.ranking.report import View
 from molrate.ranking.score_features import score_features
@@ -356,3 +359,10 @@ def test_an_encoder_that_promises_clearly_less_error_than_the_first_is_named_too
     assert choice.worth_it.startswith("with hidden yes: better than ecfp4")
     assert ". With the first " in choice.worth_it
     assert ranked([GOOD, FAIR, BITS], scored(values())).verdict.choices[0].promising == ""
+
+
+def test_a_broken_ring_is_no_large_molecule():
+    smiles = ["CCO", "CCCCCCCC", "c1cccc1", "", "nonsense"]
+    large, invalid = molecule_advice(limit_atoms(standardise(smiles), 5), RowPolicy(max_atoms=5), [])
+    assert large.startswith("1 row left out, of molecules of more than 5 atoms")
+    assert invalid.startswith("3 rows without a valid SMILES left out, the first is row 3")

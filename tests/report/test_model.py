@@ -1,10 +1,17 @@
 """The page of a fitted model."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from report.document import Document, data_of, rows_of
 from report.hostile import CLASSES, COLUMN, SCRIPT
 
+from molrate.data.datasets import Dataset
+from molrate.data.parts import read_split_column
+from molrate.finetuning.config import FinetuningConfig
+from molrate.finetuning.data import TrainingData
+from molrate.finetuning.finetune import run_finetuning
+from molrate.models.model import TunedModel
 from molrate.report.model import model_page
 from molrate.report.molecules import secrets_of
 from molrate.selection.select import select
@@ -67,3 +74,16 @@ def test_a_race_has_its_leaderboard(surroundings, number_model, tmp_path):
     chart = blocks_of(page, "race")[1]
     assert [row[0] for row in chart.numbers.rows] == found.leaderboard["model"].tolist()
     assert found.answer in "".join(Document(page.to_html()).text)
+
+
+def test_a_test_part_of_one_class_has_a_page_without_curves(surroundings, tmp_path):
+    rows = range(1, 61)
+    frame = pd.DataFrame({"smiles": ["C" * n + "O" for n in rows], "y": ["active", "inactive"] * 30})
+    frame["part"] = ["train"] * 40 + ["validation"] * 8 + ["test", ""] * 6
+    data = TrainingData.of(Dataset.from_frame(frame, "y"), assignment=read_split_column(frame, "part"))
+    run_finetuning(data, "ecfp4", tmp_path / "m", FinetuningConfig(estimators=("linear",)))
+    page = model_page(TunedModel.load(tmp_path / "m"), data)
+    keys = [section.key for section in page.shown]
+    assert "test" not in keys
+    assert {"verdict", "metrics", "data", "errors"} <= set(keys)
+    assert "gives no AUROC" in "".join(Document(page.to_html()).text)

@@ -333,3 +333,25 @@ def test_the_command_prints_the_leaderboard_and_the_answer(table, tmp_path):
     asked = ["predict", str(table), "-m", str(folder), "-o", str(written)]
     assert CliRunner().invoke(cli, asked, catch_exceptions=False).exit_code == 0
     assert pd.read_csv(written)["status"].eq("ok").all()
+
+
+@pytest.mark.parametrize("mode", ["frozen", "fine-tuned"])
+def test_an_untrained_network_of_a_job_is_of_the_seed(table, tmp_path, mode):
+    data = TrainingData.of(molrate.load_dataset(table, "y"), seed=1)
+    config = replace(QUICK, seed=1)
+    folds = data.folds(5, 1)
+    jobs = JobFolder(tmp_path / "jobs", data, folds, config, "cpu", {})
+    job = Job(Candidate("gin-untrained", mode), 0)
+    result = jobs.run(job)
+    molecules = data.molecules
+    again = jobs.model([job]).outputs(molecules, "cpu").mean[np.sort(folds[0].test)]
+    np.testing.assert_allclose(again, result.predicted, rtol=1e-4, atol=1e-4)
+
+
+def test_repeated_measurements_are_merged_before_encoders_are_ranked(table, tmp_path):
+    frame = pd.read_csv(table)
+    # A long table: each molecule has one row for a and another for b.
+    long = pd.concat([frame.assign(a=frame["y"], b=np.nan), frame.assign(a=np.nan, b=frame["y"])])
+    options = {"encoders": ["ecfp4"], "duplicates": "merge", "max_jobs": 1}
+    found = molrate.select(long[["smiles", "a", "b"]], "b", output=tmp_path / "m", **options)
+    assert found.record["comparison"]["n"] > 10
