@@ -318,28 +318,30 @@ class _Chooser:
         metric = MAIN_METRIC[str(self.rows["task"].iloc[0])]
         tied = [] if first is None else self._tied(first, best, proposable)
         promising, where, promised = self._promising(best, proposable)
+        if first is None:
+            fine_tune = self._nothing(useless, ranked)
+        else:
+            fine_tune = self._least(promising, where, promised) + self._proposal(first, best, tied)
         return Choice(
-            self.target,
-            str(self.rows["task"].iloc[0]),
-            int(sizes.iloc[0]) if len(sizes) else 0,
-            len(self.rows),
-            "" if first is None else str(first["encoder"]),
-            "" if first is None else str(first["layer"]),
-            metric,
-            self.unit,
-            self.decimals,
-            float("nan") if best is None else best.best.value,
-            low,
-            high,
-            tuple(tied),
-            promising,
-            tuple(comparisons),
-            self.trainable,
-            best is not None and best.finetuned is not None and not best.related,
-            self._nothing(useless, ranked)
-            if first is None
-            else self._least(promising, where, promised) + self._proposal(first, best, tied),
-            self._worth_of(promising, promised) + self._worth(useless, best, comparisons),
+            target=self.target,
+            task=str(self.rows["task"].iloc[0]),
+            molecules=int(sizes.iloc[0]) if len(sizes) else 0,
+            candidates=len(self.rows),
+            encoder="" if first is None else str(first["encoder"]),
+            layer="" if first is None else str(first["layer"]),
+            metric=metric,
+            unit=self.unit,
+            decimals=self.decimals,
+            expected=float("nan") if best is None else best.best.value,
+            low=low,
+            high=high,
+            tied=tuple(tied),
+            promising=promising,
+            comparisons=tuple(comparisons),
+            trainable=self.trainable,
+            finetuned=best is not None and best.finetuned is not None and not best.related,
+            fine_tune=fine_tune,
+            worth_it=self._worth_of(promising, promised) + self._worth(useless, best, comparisons),
         )
 
     def _expected(self, row: pd.Series) -> Expected | None:
