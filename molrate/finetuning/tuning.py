@@ -9,7 +9,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,8 @@ _BATCH_SIZE = 256
 
 _Floats = npt.NDArray[np.float64]
 _Metrics = dict[str, dict[str, float]]
+_One = TypeVar("_One")
+_Other = TypeVar("_Other")
 
 
 @dataclass(frozen=True)
@@ -349,13 +351,13 @@ class _Tuning:
         """Predictions for some molecules, shape (n, n_outputs)."""
         return predict(run, self.task.kind, self.examples(rows), _BATCH_SIZE, self.encoded.device)
 
-    def train(self, wanted: Sequence[npt.NDArray[np.intp]], folder: Path | None, progress: bool) -> _Fitted:
+    def train(self, rows: _Apart[npt.NDArray[np.intp]], folder: Path | None, progress: bool) -> _Fitted:
         """Train with every setting of the grid, and keep the one that validates best.
 
         Parameters
         ----------
-        wanted : sequence of ndarray of int
-            Rows to predict.
+        rows : _Apart of ndarray of int
+            To predict.
         folder : pathlib.Path, optional
             Keeps checkpoints.
         progress : bool
@@ -375,20 +377,20 @@ class _Tuning:
             name = self.encoded.encoder.name
             raise InputError(f"{name}: training diverged under every setting; lower --learning-rate")
         run = self.run(best.learning_rate, best.weight_decay)
-        before = [self.predictions(run, rows) for rows in wanted]
+        before = rows.map(partial(self.predictions, run))
         run.load_state_dict(best.state)
-        predicted = [self.predictions(run, rows) for rows in wanted]
+        predicted = rows.map(partial(self.predictions, run))
         run.cpu()
         network = None if self.encoded.features is not None else run.encoder.network
         n_parameters = sum(value.numel() for value in run.encoder.parameters())
         member = Member(network, run.head, tuple(trials), best, n_parameters)  # type: ignore[arg-type]
         return _Fitted(member, predicted, before)
 
-    def estimate(self, wanted: Sequence[npt.NDArray[np.intp]]) -> _Fitted:
-        """Fit an estimator; `wanted` as of :meth:`train`.
+    def estimate(self, rows: _Apart[npt.NDArray[np.intp]]) -> _Fitted:
+        """Fit an estimator; `rows` as of :meth:`train`.
 
-        The kind is chosen, and molecules left out are predicted, by models of the training part; the last
-        rows wanted, which nothing was chosen by, are predicted by the model of training and validation.
+        The kind is chosen, and molecules left out are predicted, by models of the training part; the test
+        part, which nothing was chosen by, is predicted by the model of training and validation.
         """
         features = self.encoded.features
         assert features is not None
@@ -408,18 +410,29 @@ class _Tuning:
             else fit(both, kinds=self.config.estimators)
         )
         kind = self.task.kind
-        predicted = [first.values(features[rows], kind) for rows in wanted[:-1]]
-        predicted.append(last.values(features[wanted[-1]], kind))
+        predicted = _Apart(first.values(features[rows.unseen], kind), last.values(features[rows.test], kind))
         return _Fitted(Member(None, last, (), None), predicted, None)
 
 
 @dataclass(frozen=True)
+class _Apart(Generic[_One]):
+    """Something of the molecules that a member did not train on, and of those of the test part."""
+
+    unseen: _One
+    test: _One
+
+    def map(self, function: Callable[[_One], _Other]) -> _Apart[_Other]:
+        """What a function makes of both."""
+        return _Apart(function(self.unseen), function(self.test))
+
+
+@dataclass(frozen=True)
 class _Fitted:
-    """A member, its predictions of the rows wanted, and the frozen encoder's of the same."""
+    """A member, its predictions, and the frozen encoder's of the same."""
 
     member: Member
-    predicted: list[_Floats]
-    frozen: list[_Floats] | None
+    predicted: _Apart[_Floats]
+    frozen: _Apart[_Floats] | None
 
 
 def _supported(encoded: Encoded, rows: npt.NDArray[np.intp], part: str) -> npt.NDArray[np.intp]:
@@ -494,11 +507,11 @@ def tune(
     fitted = []
     for number, (tuning, unseen) in enumerate(zip(tunings, left_out, strict=True)):
         if encoded.is_estimated:
-            fitted.append(tuning.estimate([unseen, test]))
+            fitted.append(tuning.estimate(_Apart(unseen, test)))
         else:
             own = folder if single else folder and folder / f"member-{number}"
             with threads_for(encoded.before):
-                fitted.append(tuning.train([unseen, test], own, progress))
+                fitted.append(tuning.train(_Apart(unseen, test), own, progress))
     return _result(encoded, fitted, left_out, test)
 
 
@@ -511,7 +524,7 @@ def _result(
     """What members gave together; `left_out` are the rows that each did not train on."""
     data = encoded.data
     frozen = [member.frozen for member in fitted if member.frozen is not None]
-    apart, predicted = _together([member.predicted for member in fitted])
+    left, predicted = _together([member.predicted for member in fitted])
     before = _together(frozen) if frozen else None
     rows = np.concatenate(left_out)
     single = len(fitted) == 1
@@ -524,17 +537,17 @@ def _result(
 
     return FinetuneResult(
         members=tuple(one.member for one in fitted),
-        metrics=metrics(apart, predicted),
-        by_fold=[] if single else [metrics_of(data, *fold) for fold in zip(left_out, apart, strict=True)],
+        metrics=metrics(left, predicted),
+        by_fold=[] if single else [metrics_of(data, *fold) for fold in zip(left_out, left, strict=True)],
         frozen=None if before is None else metrics(*before),
         frozen_predicted=None if before is None else before[1],
         unsupported=encoded.unsupported,
-        calibration=calibrate(data.task, data.values[rows], np.concatenate(apart)),
+        calibration=calibrate(data.task, data.values[rows], np.concatenate(left)),
         predicted=predicted,
         test=test,
     )
 
 
-def _together(by_member: Sequence[Sequence[_Floats]]) -> tuple[list[_Floats], _Floats]:
+def _together(by_member: Sequence[_Apart[_Floats]]) -> tuple[list[_Floats], _Floats]:
     """What each member predicts of rows it did not train on, and the mean of all for the test part."""
-    return [own[0] for own in by_member], np.mean([own[-1] for own in by_member], axis=0)
+    return [own.unseen for own in by_member], np.mean([own.test for own in by_member], axis=0)
