@@ -248,7 +248,10 @@ def _expected(rows: pd.DataFrame, scores: pd.DataFrame, encoders: list[str]) -> 
     if not set(EXPECTED) <= set(scores) or not set(EXPECTED.values()) <= set(rows):
         return pd.DataFrame()
     keys = ["encoder", "seed"]
-    known = scores.dropna(subset=["frozen"]).drop_duplicates(keys)[[*keys, *EXPECTED]]
+    # What came is a mean over targets.
+    by_target = scores.dropna(subset=["frozen"]).drop_duplicates([*keys, "target"])
+    of_all = by_target.groupby(keys)["target"].transform("size") == scores["target"].nunique()
+    known = by_target[of_all].groupby(keys)[list(EXPECTED)].mean().reset_index()
     known = known.rename(columns={name: f"{name} expected" for name in EXPECTED})
     came = rows[[*keys, *EXPECTED.values()]].rename(
         columns={column: name for name, column in EXPECTED.items()}

@@ -210,6 +210,7 @@ class _Block:
     split: str
     seed: int
     origin: str
+    device: str
 
     def write_scores(self, encoders: Sequence[str], measures: Sequence[str]) -> None:
         """Every measure of every encoder on the training part, unless that is there."""
@@ -217,7 +218,11 @@ class _Block:
         asked = self._missing(SCORES, {"encoders": set(encoders), "measures": set(names)})
         if asked:
             ranking = score(
-                self._dataset(), encoders=asked["encoders"], measures=asked["measures"], seed=self.seed
+                self._dataset(),
+                encoders=asked["encoders"],
+                measures=asked["measures"],
+                seed=self.seed,
+                device=self.device,
             )
             self._write(SCORES, ranking.frame, asked, ranking.run)
 
@@ -229,7 +234,9 @@ class _Block:
         whole = {name for name in encoders if load_encoder(name, seed=self.seed).n_transferable}
         asked = self._missing(VARIANTS, {"encoders": whole})
         if asked.get("encoders"):
-            candidates, (target, *_) = make_candidates(self._dataset(), asked["encoders"], self.seed)
+            candidates, (target, *_) = make_candidates(
+                self._dataset(), asked["encoders"], self.seed, self.device
+            )
             self._write(VARIANTS, variant_table(candidates, target, self.seed), asked, {})
 
     def _path(self, kind: str) -> Path:
@@ -401,7 +408,7 @@ def _run_missing(
     for seed, dataset, split in blocks:
         source, table = sources[dataset]
         # Without its folder: the same table elsewhere is the same.
-        block = _Block(folder, source, split, seed, Path(table.source).name)
+        block = _Block(folder, source, split, seed, Path(table.source).name, device)
         try:
             _data_of(source, split, seed)
             if part in ("all", "scores"):

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from molrate.data.numbers import is_missing
 from molrate.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _items(values: Any) -> list[Any]:
 def _smiles(item: object, row: int) -> str:
     if isinstance(item, str):
         return item.strip()
-    if item is None or item != item:
+    if is_missing(item):
         return ""
     # Only who has RDKit loaded can have a molecule of it.
     chem = sys.modules.get("rdkit.Chem")

@@ -6,6 +6,9 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable
+from decimal import Decimal
+
+import numpy as np
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _QUALIFIER = re.compile(
@@ -163,3 +166,12 @@ def _explain_writing(text: str, plain: str) -> str:
     if re.search(r"[ed]", plain, re.IGNORECASE) and not re.search(r"[,'’]", plain):
         return "has an exponent that is not written as in 1e-5"
     return "has blanks or marks between its digits"
+
+
+def is_missing(value: object) -> bool:
+    """Whether a cell is None, NaN, or the missing value of NumPy or pandas."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType", "MaskedConstant"):
+        return True
+    if isinstance(value, (float, np.floating, Decimal, np.datetime64, np.timedelta64)):
+        return bool(value != value)
+    return False

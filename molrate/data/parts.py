@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from molrate.data.datasets import Dataset
 from molrate.data.frames import FRAME, is_frame, to_pandas
+from molrate.data.numbers import is_missing
 from molrate.data.splits import (
     TRAINING_SHARE,
     VALIDATION_SHARE,
@@ -226,19 +227,13 @@ def _cells(source: Any, column: str, option: str) -> list[str]:
     if is_frame(source):
         table = to_pandas(source)
         place = find_column([str(name) for name in table.columns], column, FRAME, option)
-        return ["" if _is_missing(cell) else str(cell) for cell in table.iloc[:, place]]
+        return ["" if is_missing(cell) else str(cell) for cell in table.iloc[:, place]]
     if not isinstance(source, str) and not hasattr(source, "__fspath__"):
         raise UsageError(f"{option} names a column of a table; give a file or a data frame")
     path = str(source)
     if "." not in path:
         raise UsageError(f"{option} names a column of a table; {path} is a dataset by name")
     return read_table(path).column(column, option)
-
-
-def _is_missing(cell: Any) -> bool:
-    import pandas as pd
-
-    return bool(pd.isna(cell))
 
 
 def _shown(source: Any) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.data.classes import describe_spellings, find_class, positive_class
-from molrate.data.numbers import explain_numbers, read_number, split_qualifier
+from molrate.data.numbers import explain_numbers, is_missing, read_number, split_qualifier
 from molrate.errors import InputError, UsageError
 from molrate.files.columns import MISSING
 
@@ -245,7 +245,7 @@ def _texts(name: str, column: Sequence[object]) -> list[str]:
     for row, value in enumerate(column):
         if isinstance(value, str):
             texts.append(value.strip())
-        elif _is_missing(value):
+        elif is_missing(value):
             texts.append("")
         elif isinstance(value, (bool, np.bool_)):
             texts.append(str(bool(value)))
@@ -258,15 +258,6 @@ def _texts(name: str, column: Sequence[object]) -> list[str]:
                 "numbers, booleans or text (--target)"
             )
     return texts
-
-
-def _is_missing(value: object) -> bool:
-    """Whether a cell is None, NaN, or the missing value of NumPy or pandas."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType", "MaskedConstant"):
-        return True
-    if isinstance(value, (float, np.floating, Decimal, np.datetime64, np.timedelta64)):
-        return bool(value != value)
-    return False
 
 
 def _missing_notes(texts: list[str]) -> list[str]:

@@ -95,12 +95,13 @@ def read_layer(path: Path, layer: str, embedding: Embedding, n_molecules: int) -
     if not path.is_file():
         return False
     try:
-        vectors, errors = _read(path, n_molecules)
+        vectors, errors, remarks = _read(path, n_molecules)
     except _DamagedError as damage:
         logger.warning("%s is damaged (%s); computing it again", path, damage)
         return False
     embedding.layers[layer] = vectors
     embedding.errors.update(errors)
+    embedding.add_remarks(remarks)
     return True
 
 
@@ -108,37 +109,40 @@ class _DamagedError(Exception):
     """Why a file of the cache is not what was written."""
 
 
-def _read(path: Path, n_molecules: int) -> tuple[npt.NDArray[np.float32], dict[int, str]]:
-    """A layer and its errors, of as many molecules, with the digest they were written with."""
+def _read(path: Path, n_molecules: int) -> tuple[npt.NDArray[np.float32], dict[int, str], list[str]]:
+    """A layer, its errors and remarks, of as many molecules, with the digest they were written with."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="np") as stored:
             vectors, metadata = stored.get_tensor("embedding"), stored.metadata() or {}
-        errors = metadata["errors"]
-        if metadata["sha256"] != _digest(vectors, errors):
+        errors, remarks = metadata["errors"], metadata.get("remarks", "")
+        if metadata["sha256"] != _digest(vectors, errors + remarks):
             raise _DamagedError("its digest is not that of its content")
     except (OSError, SafetensorError, KeyError, TypeError) as error:
         raise _DamagedError(str(error)) from error
     if vectors.ndim != 2 or len(vectors) != n_molecules or vectors.dtype != np.float32:
         raise _DamagedError(f"it holds {vectors.shape} {vectors.dtype}, not {n_molecules} rows of float32")
-    return vectors, {int(row): reason for row, reason in json.loads(errors).items()}
+    by_row = {int(row): reason for row, reason in json.loads(errors).items()}
+    return vectors, by_row, json.loads(remarks or "[]")
 
 
-def _digest(vectors: npt.NDArray[np.float32], errors: str) -> str:
-    digest = hashlib.sha256(errors.encode())
+def _digest(vectors: npt.NDArray[np.float32], said: str) -> str:
+    digest = hashlib.sha256(said.encode())
     digest.update(repr((vectors.shape, vectors.dtype.str)).encode())
     digest.update(np.ascontiguousarray(vectors).data)
     return digest.hexdigest()
 
 
-def write_layer(path: Path, vectors: npt.NDArray[np.float32], errors: dict[int, str]) -> None:
+def write_layer(
+    path: Path, vectors: npt.NDArray[np.float32], errors: dict[int, str], remarks: list[str]
+) -> None:
     """Keep a whole layer in the cache; a cache that cannot be written costs time, not the result."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    described = json.dumps(errors)
-    metadata = {"errors": described, "sha256": _digest(vectors, described)}
+    described, said = json.dumps(errors), json.dumps(remarks) if remarks else ""
+    metadata = {"errors": described, "remarks": said, "sha256": _digest(vectors, described + said)}
     partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -117,7 +117,10 @@ def embed_molecules(
     if missing:
         _compute(molecules, missing, pooling, device, progress)
         for task in missing:
-            task.finish(cache)
+            task.finish(molecules, cache)
+    for embedding in embeddings:
+        for remark in embedding.remarks:
+            logger.warning("%s", remark)
     return embeddings
 
 
@@ -158,17 +161,22 @@ class _Task:
             layers[layer] = np.full((n_molecules, vectors.shape[1]), np.nan, dtype=np.float32)
         layers[layer][rows] = vectors
 
-    def finish(self, cache: bool) -> None:
+    def finish(self, molecules: Molecules, cache: bool) -> None:
         """Keep the computed layers in the cache; of an encoder that failed, half a matrix is none."""
         if self.embedding.failure is not None:
             self.embedding.layers.clear()
             return
-        self.embedding.remarks = self.encoder.remarks()
-        for remark in self.embedding.remarks:
-            logger.warning("%s", remark)
-        for layer, path in self.paths.items():
-            if cache and layer in self.embedding.layers:
-                write_layer(path, self.embedding.layers[layer], self.embedding.errors)
+        remarks = self.encoder.remarks()
+        self.embedding.add_remarks(remarks)
+        layers = {
+            layer: self.embedding.layers[layer] for layer in self.paths if layer in self.embedding.layers
+        }
+        for vectors in layers.values():
+            for row in np.flatnonzero(molecules.valid & ~np.isfinite(vectors).all(axis=1)).tolist():
+                self.embedding.errors.setdefault(row, "its embedding is not finite")
+        for layer, vectors in layers.items():
+            if cache:
+                write_layer(self.paths[layer], vectors, self.embedding.errors, remarks)
 
 
 def _compute(

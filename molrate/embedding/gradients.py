@@ -73,5 +73,5 @@ def sketch_gradients(
     batches = split_rows(molecules, rows[by_length], device, trainable.batch_atoms.get(device))
     with batch_threads(device) as (executor, _):
         list(executor.map(run, (by_length[places] for places in batches)))
-    write_layer(path, sketches, {})
+    write_layer(path, sketches, {}, [])
     return sketches

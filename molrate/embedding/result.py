@@ -28,7 +28,7 @@ class Embedding:
     failure : MolrateError or None
         Why the encoder could not run; its layers are then missing.
     remarks : list of str
-        What molecules lost in the encoder's input form, said where it was computed anew.
+        What molecules lost in the encoder's input form.
     """
 
     layers: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
@@ -37,3 +37,7 @@ class Embedding:
     device: str = "cache"
     failure: MolrateError | None = None
     remarks: list[str] = field(default_factory=list)
+
+    def add_remarks(self, remarks: list[str]) -> None:
+        """Add sentences, each of which is said once."""
+        self.remarks += [remark for remark in remarks if remark not in self.remarks]

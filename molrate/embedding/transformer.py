@@ -11,7 +11,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from molrate.data.molecules import standardise
-from molrate.embedding.embed import embed
+from molrate.embedding.embed import embed_one
 from molrate.encoders.base import load_encoder
 from molrate.errors import InputError, UsageError
 
@@ -119,14 +119,12 @@ class MoleculeEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return vectors
 
     def _embed(self, smiles: list[str]) -> npt.NDArray[np.float32]:
-        return embed(
-            smiles,
-            self.encoder_,
-            self.layer_,
-            self.pooling,
-            standardisation=self.standardisation,
-            device=self.device,
-        )
+        molecules = standardise(smiles, self.standardisation)
+        embedding = embed_one(molecules, self.encoder_, [self.layer_], self.pooling, self.device)
+        if self.layer_ in embedding.layers:
+            return embedding.layers[self.layer_]
+        # Of none of these molecules; how wide the layer is was seen when fitting.
+        return np.full((len(smiles), self._n_features_out), np.nan, dtype=np.float32)
 
     @staticmethod
     def _smiles(X: Any) -> list[str]:

@@ -167,7 +167,7 @@ class Encoder(ABC):
         """
 
     def remarks(self) -> list[str]:
-        """Sentences on what the molecules read so far lost in the encoder's input form."""
+        """Sentences on what molecules read since :meth:`prepare` lost in the encoder's input form."""
         return []
 
     def skeletons_seen(self) -> frozenset[str]:

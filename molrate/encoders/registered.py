@@ -270,10 +270,11 @@ class ModuleEncoder(_Registered):
         self.featurisation = f"{_FAMILY} module"
         self.weights = weights
         self._given, self._token, self._seen = module, token, seen
+        self._digest = ""
 
     @cached_property
     def module(self) -> nn.Module:
-        """The network in evaluation mode."""
+        """The network in evaluation mode, a copy of what was given when its digest was last taken."""
         module = copy.deepcopy(self._given)
         if self.weights is not None:
             load_strictly(module, load_state(self.weights), self.weights)
@@ -284,9 +285,12 @@ class ModuleEncoder(_Registered):
         _ = self.module
 
     def identity(self) -> dict[str, str]:
-        """Digest of the weights, and the version."""
+        """Digest of the weights, and the version; a module that was trained meanwhile is copied anew."""
         given = self.weights
         digest = _state_digest(self._given) if given is None else weights_digest(given, 0)
+        if digest != self._digest:
+            self.__dict__.pop("module", None)
+            self._digest = digest
         return {"weights": digest, "config": f"{self.name}, {self._token}"}
 
     def featurise(self, molecules: Sequence[Chem.Mol]) -> MoleculeBatch:

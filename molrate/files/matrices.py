@@ -132,7 +132,10 @@ class FeatureFile:
         if suffix == ".npy":
             return {}
         if suffix == ".npz":
-            flat = {usual(n): n for n in npz_names(self.path) if len(npz_header(self.path, n)[0]) == 1}
+            headers = {name: npz_header(self.path, name) for name in npz_names(self.path)}
+            flat = {
+                usual(n): n for n, (shape, _, t) in headers.items() if len(shape) == 1 and not t.hasobject
+            }
             with np.load(self.path, allow_pickle=False) as archive:
                 return {key: archive[flat[key]].astype(str).tolist() for key in _KEYS if key in flat}
         return table_keys(self.path)
@@ -177,8 +180,8 @@ def _place_in_run(entry: tuple[int, str]) -> tuple[str, int]:
 def find_features(path: str | Path, targets: Sequence[str] = ()) -> list[FeatureFile]:
     """The matrices in a file of features, or the one in a folder.
 
-    Every two-dimensional array of an ``.npz`` is one (so that a file of ``molrate embed`` gives its
-    layers), the array of an ``.npy``, every column of equally long lists of a ``.parquet``, and together the
+    Every two-dimensional array of numbers in an ``.npz`` is one (so that a file of ``molrate embed`` gives
+    its layers), that of an ``.npy``, every column of equally long lists of a ``.parquet``, and together the
     numeric columns of a table that are not targets, row numbers, an index, or other words about molecules
     (:func:`molrate.files.columns.is_about_rows`). The files of a folder stand one below the other, in natural
     order of their names.
@@ -269,14 +272,23 @@ def told_apart(files: Sequence[FeatureFile]) -> list[FeatureFile]:
 def _matrices(path: Path, targets: Sequence[str]) -> list[FeatureFile]:
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
-        return [FeatureFile(path, "features", shape)] if len(shape) == 2 else []
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return [FeatureFile(path, "features", array.shape)] if _is_matrix(array.shape, array.dtype) else []
     if suffix == ".npz":
-        shapes = {name: npz_header(path, name)[0] for name in npz_names(path)}
-        return [FeatureFile(path, name, shape) for name, shape in shapes.items() if len(shape) == 2]
+        headers = {name: npz_header(path, name) for name in npz_names(path)}
+        return [
+            FeatureFile(path, name, (shape[0], shape[1]))
+            for name, (shape, _, dtype) in headers.items()
+            if _is_matrix(shape, dtype)
+        ]
     if suffix == ".parquet":
         return _parquet_matrices(path, targets)
     return _text_matrices(path, targets)
+
+
+def _is_matrix(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Whether an array is one of numbers with a row for each molecule."""
+    return len(shape) == 2 and shape[1] > 0 and dtype.kind in "fiub"
 
 
 def _is_feature(name: str, targets: Sequence[str], index: Sequence[str]) -> bool:

@@ -190,21 +190,36 @@ class CorpusBatches(IterableDataset[LabelledBatch]):
         self.rank, self.world_size = rank, world_size
         self.labelling = labelling
         self.n_batches = max(1, len(smiles) // batch_size)
+        self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 
     def __iter__(self) -> Iterator[LabelledBatch]:
         worker = get_worker_info()
         offset, n_workers = (worker.id, worker.num_workers) if worker else (0, 1)
         number = self.first + offset * self.world_size + self.rank
-        epoch, order = -1, np.empty(0, dtype=np.int64)
         while self.last is None or number < self.last:
-            if number // self.n_batches != epoch:
-                epoch = number // self.n_batches
-                order = np.random.default_rng([self.seed, epoch]).permutation(len(self.smiles))
-            start = (number % self.n_batches) * self.batch_size
-            yield self._batch(number, order[start : start + self.batch_size])
+            yield self._batch(number)
             number += n_workers * self.world_size
 
-    def _batch(self, number: int, rows: npt.NDArray[np.int64]) -> LabelledBatch:
+    def _batch(self, number: int) -> LabelledBatch:
+        """A batch by its number; of one without a valid SMILES, the molecules of the next.
+
+        Raises
+        ------
+        InputError
+            If no batch has any.
+        """
         generator = np.random.default_rng([self.seed, 1, number])
-        molecules = parse([self.smiles[row] for row in rows])
-        return label_batch(molecules, generator=generator, **self.labelling)  # type: ignore[arg-type]
+        for following in range(number, number + self.n_batches):
+            molecules = parse(self._texts(following))
+            if molecules:
+                return label_batch(molecules, generator=generator, **self.labelling)  # type: ignore[arg-type]
+        raise InputError(f"none of the {len(self.smiles)} SMILES of the corpus is valid")
+
+    def _texts(self, number: int) -> list[str]:
+        """SMILES of a batch, in an order of its own in each epoch."""
+        epoch, place = divmod(number, self.n_batches)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self.smiles))
+        start = place * self.batch_size
+        return [self.smiles[row] for row in self._order[start : start + self.batch_size]]

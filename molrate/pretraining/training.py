@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from molrate.encoders.grover.checkpoint import write_weights
 from molrate.encoders.grover.network import Grover
 from molrate.encoders.training_checkpoints import read_training_checkpoint, trainer_plugins
+from molrate.errors import InputError
 from molrate.files.locks import exclusive
 from molrate.files.output import write_atomically
 from molrate.files.requests import Request, make_request, note_request, take_up
@@ -265,7 +266,7 @@ def pretrain(corpus: Path, config: PretrainingConfig, folder: Path) -> Path:
     UsageError
         If the folder holds a run of another request, or another process runs into it.
     InputError
-        If the corpus cannot be read or the folder not written.
+        If the corpus cannot be read or is too small, or the folder not written.
     WeightsError
         If a checkpoint in the folder is damaged, or holds more than tensors and plain values.
     """
@@ -273,6 +274,11 @@ def pretrain(corpus: Path, config: PretrainingConfig, folder: Path) -> Path:
     first = os.environ.get("LOCAL_RANK", "0") == "0"
     with exclusive(folder) if first else nullcontext():
         smiles = read_corpus(corpus)
+        if len(smiles) <= config.n_held_out:
+            raise InputError(
+                f"{corpus}: none of {len(smiles)} molecules is left to train on when n_held_out = "
+                f"{config.n_held_out} are kept apart; take more, or a smaller n_held_out (--config)"
+            )
         request = _request(smiles, config)
         begun = take_up(folder, request, _TRACES)
         if not (begun and (folder / WEIGHTS).is_file()):

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from molrate.errors import InputError
-from molrate.files.columns import ID_NAMES
+from molrate.files.columns import ID_NAMES, SMILES_NAMES
 from molrate.files.matrices import FeatureFile, table_keys
+
+_Joined = tuple[list[int] | None, list[str]]
+
+_PARSED = 1000
+"""Rows of unlike SMILES that are read as molecules, to see whether they are the same ones."""
 
 
 def check_order(files: Sequence[FeatureFile]) -> None:
@@ -30,11 +37,11 @@ def check_order(files: Sequence[FeatureFile]) -> None:
                 _refuse_difference(name, str(first.path), expected, str(file.path), keys)
 
 
-def matching_rows(files: Sequence[FeatureFile], path: Path) -> tuple[list[int] | None, list[str]]:
+def matching_rows(files: Sequence[FeatureFile], path: Path) -> _Joined:
     """Rows of a table of labels in the order of the rows of features.
 
-    Rows are joined by the first column of identifiers that both have. Other columns that both have (SMILES,
-    row numbers) are to agree.
+    Rows are joined by the first column of identifiers that both have; SMILES that both have are then to be of
+    the same molecules. Without identifiers, what both have (SMILES, row numbers) is to agree row by row.
 
     Parameters
     ----------
@@ -54,7 +61,8 @@ def matching_rows(files: Sequence[FeatureFile], path: Path) -> tuple[list[int] |
     Raises
     ------
     InputError
-        At the first row that differs, where rows cannot be joined.
+        At the first row that differs, where rows cannot be joined; or whose identifier stands for another
+        molecule.
     """
     of_labels = table_keys(path)
     of_features: dict[str, tuple[FeatureFile, list[str]]] = {}
@@ -65,13 +73,18 @@ def matching_rows(files: Sequence[FeatureFile], path: Path) -> tuple[list[int] |
     shared = [name for name, keys in of_labels.items() if any(keys) and name in of_features]
     for name in shared:
         file, keys = of_features[name]
-        if keys == of_labels[name]:
-            if name in ID_NAMES and len(set(keys)) == len(keys):
-                return None, []
+        others = of_labels[name]
+        if name in ID_NAMES and keys == others and len(set(keys)) == len(keys):
+            joined: _Joined = None, []
+        elif name in ID_NAMES and keys != others and _can_join(keys, others):
+            joined = _join(name, keys, others, path)
+        else:
+            _refuse_difference(name, str(file.path), keys, str(path), others)
             continue
-        if name in ID_NAMES and _can_join(keys, of_labels[name]):
-            return _join(name, keys, of_labels[name], path)
-        _refuse_difference(name, str(file.path), keys, str(path), of_labels[name])
+        places = range(len(keys)) if joined[0] is None else joined[0]
+        for told in [told for told in SMILES_NAMES if told in shared]:
+            _refuse_other_molecules(name, keys, of_features[told], (path, of_labels[told]), places)
+        return joined
     return None, []
 
 
@@ -81,7 +94,7 @@ def _can_join(keys: Sequence[str], others: Sequence[str]) -> bool:
     return apart and "" not in keys and not set(keys).isdisjoint(others)
 
 
-def _join(name: str, keys: Sequence[str], others: Sequence[str], path: Path) -> tuple[list[int], list[str]]:
+def _join(name: str, keys: Sequence[str], others: Sequence[str], path: Path) -> _Joined:
     place = {key: row for row, key in enumerate(others)}
     order = [place.get(key, -1) for key in keys]
     n_joined = sum(row >= 0 for row in order)
@@ -89,6 +102,35 @@ def _join(name: str, keys: Sequence[str], others: Sequence[str], path: Path) -> 
     if n_joined < len(keys) or n_joined < len(others):
         note += f": {n_joined} of {len(keys)} rows of features, and of {len(others)} of labels"
     return order, [note + "."]
+
+
+def _refuse_other_molecules(
+    name: str,
+    keys: Sequence[str],
+    features: tuple[FeatureFile, Sequence[str]],
+    labels: tuple[Path, Sequence[str]],
+    places: Sequence[int],
+) -> None:
+    """Refuse identifiers that count the rows of two files in different orders.
+
+    Raises
+    ------
+    InputError
+        At the first row whose SMILES is of another molecule, however it is written.
+    """
+    from molrate.data.molecules import standardise
+
+    (file, own), (path, others) = features, labels
+    pairs = [(row, own[row], others[place]) for row, place in enumerate(places) if place >= 0]
+    unlike = [pair for pair in pairs if pair[1] and pair[2] and pair[1] != pair[2]][:_PARSED]
+    first = standardise([one for _, one, _ in unlike]).canonical
+    second = standardise([other for _, _, other in unlike]).canonical
+    for place in np.flatnonzero(first != second):
+        row, one, other = unlike[place]
+        raise InputError(
+            f"row {row + 1}: {name} {keys[row]} is {one} in {file.path} but {other} in {path}; where {name} "
+            "counts rows, leave it out of one file and bring the rows into one order"
+        )
 
 
 def _refuse_difference(name: str, path: str, keys: Sequence[str], other: str, others: Sequence[str]) -> None:

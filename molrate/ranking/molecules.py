@@ -283,7 +283,7 @@ def load_encoders(
     """
     loaded: list[Encoder] = []
     failures: list[Failure] = []
-    for item in encoders:
+    for item in dict.fromkeys(encoders):
         try:
             encoder = item
             if isinstance(item, str):
@@ -294,11 +294,22 @@ def load_encoders(
             raise
         except MolrateError as error:
             failures.append((str(item), error))
+    _refuse_equal_names(loaded)
     if not loaded:
         raise failures[0][1] if failures else UsageError("no encoder to score (--encoder)")
     for _, reason in failures:
         logger.error("%s", reason)
     return [(encoder, _layers(encoder, settings.layer, loaded)) for encoder in loaded], failures
+
+
+def _refuse_equal_names(encoders: Sequence[Encoder]) -> None:
+    names = [encoder.name for encoder in encoders]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(
+            f"two encoders are called {twice}, and a ranking knows them by name; score them in calls of "
+            "their own, or register them under two names"
+        )
 
 
 def without_contaminated(

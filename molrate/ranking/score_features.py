@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import platform
 import time
+import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,9 +48,6 @@ from molrate.ranking.streaming import (
 )
 from molrate.ray_cluster import connected
 from molrate.statistics.resampling import BLOCKS, PERMUTATIONS, make_resampling
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 
@@ -106,14 +104,17 @@ def score_features(
         If nothing can be ranked.
     """
     started = time.perf_counter()
+    if not features:
+        raise UsageError("no features to rank (--features)")
     named = [target] if isinstance(target, str) else list(target or [])
+    read = _read_labels(features, labels, named)
     files = None
     if not isinstance(features, Mapping):
-        files = told_apart([file for path in features for file in find_features(path, named)])
+        files = told_apart([file for path in features for file in find_features(path, list(read))])
     n = _common_length(features, files)
     if files is not None:
         check_order(files)
-    columns, join_notes = _label_columns(features, labels, named, files)
+    columns, join_notes = _in_order(read, labels, files)
     targets = _targets(columns, TargetPolicy(task, positive, censored), n)
     given_arrays = read_given(extra_arrays or {}, n)
     chosen, notes = choose_measures(
@@ -187,8 +188,6 @@ def _common_length(
     else:
         assert isinstance(features, Mapping)
         lengths = {name: len(np.asarray(matrix)) for name, matrix in features.items()}
-    if not lengths:
-        raise UsageError("no features to rank (--features)")
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{name} {count}" for name, count in lengths.items())
         raise InputError(f"features have unequal numbers of rows: {shown}")
@@ -199,23 +198,39 @@ def _source(labels: Any, features: Any) -> str:
     return Path(labels).stem if isinstance(labels, str | Path) else Path(str(next(iter(features)))).stem
 
 
-def _label_columns(
-    features: Any, labels: Any, named: list[str], files: list[FeatureFile] | None
+def _read_labels(features: Any, labels: Any, named: list[str]) -> dict[str, Sequence[object]]:
+    """Columns of labels as they stand in their file.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    if labels is not None and not isinstance(labels, str | Path):
+        return {named[0] if named else "label": np.asarray(labels).tolist()}
+    path = Path(labels if labels is not None else next(iter(features)))
+    columns = _npz_columns(path, named) if _is_array(path) else _table_columns(path, named)
+    return _chosen_columns(columns, named, path, given=labels is not None)
+
+
+def _is_array(path: Path) -> bool:
+    return path.suffix.lower() in (".npz", ".npy")
+
+
+def _in_order(
+    columns: dict[str, Sequence[object]], labels: Any, files: list[FeatureFile] | None
 ) -> tuple[dict[str, Sequence[object]], list[str]]:
     """Columns of labels in the order of the features' rows, and what to say of how that was made.
 
     Raises
     ------
     InputError
-        If there are none, or their rows are not those of the features.
+        If their rows are not those of the features.
     """
-    if labels is not None and not isinstance(labels, str | Path):
-        return {named[0] if named else "label": np.asarray(labels).tolist()}, []
-    path = Path(labels if labels is not None else next(iter(features)))
-    is_array = path.suffix.lower() in (".npz", ".npy")
-    columns = _npz_columns(path) if is_array else _table_columns(path, named)
-    columns = _chosen_columns(columns, named, path, given=labels is not None)
-    if labels is None or files is None or is_array or path.is_dir():
+    if files is None or not isinstance(labels, str | Path):
+        return columns, []
+    path = Path(labels)
+    if _is_array(path) or path.is_dir():
         return columns, []
     order, notes = matching_rows(files, path)
     if order is None:
@@ -239,15 +254,18 @@ def _targets(columns: dict[str, Sequence[object]], policy: TargetPolicy, n: int)
     return policy.read(columns)
 
 
-def _npz_columns(path: Path) -> dict[str, Sequence[object]]:
+def _npz_columns(path: Path, named: list[str]) -> dict[str, Sequence[object]]:
+    """Flat arrays; of Python objects only those that are named, which are refused."""
     try:
         loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        if isinstance(loaded, np.ndarray):
+            return {path.stem: loaded.tolist()} if loaded.ndim == 1 else {}
+        headers = {name: npz_header(path, name) for name in loaded.files}
+        flat = [name for name, (shape, _, _) in headers.items() if len(shape) == 1]
+        plain = [name for name in flat if not headers[name][2].hasobject and not is_about_rows(name)]
+        return {name: loaded[name].tolist() for name in flat if name in (*plain, *named)}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: cannot be read as labels: {error}") from error
-    if isinstance(loaded, np.ndarray):
-        return {path.stem: loaded.tolist()} if loaded.ndim == 1 else {}
-    flat = [name for name in loaded.files if len(npz_header(path, name)[0]) == 1]
-    return {name: loaded[name].tolist() for name in flat if not is_about_rows(name)}
 
 
 def _table_columns(path: Path, named: list[str]) -> dict[str, Sequence[object]]:

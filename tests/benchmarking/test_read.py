@@ -107,3 +107,20 @@ def test_the_static_list_is_also_tried_with_a_measure(results):
     predictors = read_results(results)[0].predictors
     np.testing.assert_allclose(predictors["transrate + static list"], np.arange(1.0, 7))
     np.testing.assert_allclose(predictors["loo + static list"], np.full(6, 3.5))
+
+
+def test_what_is_expected_of_several_targets_is_their_mean(results):
+    path = results / "scores" / "r-random-0.csv"
+    scores = pd.read_csv(path)
+    expected = {"a": 1.0, "b": 19.0}
+    of_each = [scores.assign(target=name, frozen=value, finetuned=value) for name, value in expected.items()]
+    pd.concat(of_each).to_csv(path, index=False)
+    frame = pd.read_csv(results / "finetuning.csv").assign(frozen_test=10.0)
+    frame.to_csv(results / "finetuning.csv", index=False)
+    outcome = next(one for one in read_results(results) if one.name == "r")
+    assert outcome.expected["frozen expected"].tolist() == [10.0] * 6
+    # Of one target of two there is no forecast.
+    of_each[1].loc[of_each[1]["encoder"] == ENCODERS[0], "frozen"] = np.nan
+    pd.concat(of_each).to_csv(path, index=False)
+    outcome = next(one for one in read_results(results) if one.name == "r")
+    assert outcome.expected.index.tolist() == ENCODERS[1:]

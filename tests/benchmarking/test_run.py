@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from molrate.benchmarking import run as run_module
 from molrate.benchmarking.cells import Rows
 from molrate.benchmarking.run import run_benchmark, training_part
 from molrate.cli.main import cli
@@ -191,6 +192,27 @@ def test_encoders_trained_as_a_whole_are_scored_under_other_settings_too(tmp_pat
     assert (variants["embedding_seconds"] > 0).all()
     full = variants[np.isinf(variants["to"]) & (variants["measure"] == "transrate")]
     assert full["n"].tolist() == [642 - outcome.n_test]
+
+
+def test_scores_are_computed_on_the_device_that_is_named(tmp_path, monkeypatch):
+    devices = []
+
+    def noted(name, place):
+        whole = getattr(run_module, name)
+
+        def call(*arguments, **named):
+            devices.append(named["device"] if place is None else arguments[place])
+            return whole(*arguments, **named)
+
+        monkeypatch.setattr(run_module, name, call)
+
+    noted("score", None)
+    noted("make_candidates", 3)
+    monkeypatch.setattr(run_module, "choose_device", lambda device: device)
+    options = {"seeds": (0,), "measures": ["logme"], "device": "cpu"}
+    for part in ("scores", "variants"):
+        list(run_benchmark(["freesolv"], ["gcn-untrained"], tmp_path / "r", QUICK, part=part, **options))
+    assert devices == ["cpu", "cpu"]
 
 
 def test_errors(tmp_path):

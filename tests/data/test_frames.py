@@ -127,3 +127,10 @@ def test_one_column_of_any_library_is_a_sequence(column):
 def test_a_column_keeps_its_name():
     for column in (pd.Series([1.5, 2.5], name="logP"), pl.Series("logP", [1.5, 2.5])):
         assert as_dataset(["CCO", "CCN"], column).targets[0].name == "logP"
+
+
+def test_missing_values_of_pandas_are_rows_without_a_molecule():
+    frame = pd.DataFrame({"smiles": [*SMILES, None], "y": [*Y, 1.0]}).convert_dtypes()
+    assert frame["smiles"].iloc[-1] is pd.NA
+    assert Dataset.from_frame(frame, "y").smiles.tolist() == [*SMILES, ""]
+    assert Dataset.from_molecules(frame["smiles"], frame["y"]).smiles[-1] == ""

@@ -68,6 +68,11 @@ def test_invalid_smiles_stop_or_stay_as_nan():
         MoleculeEncoder("gin-untrained").fit(["C"]).transform(["C", "N->[Fe]"])
     kept = MoleculeEncoder(on_invalid="keep").fit(["C"]).transform(["C", "x"])
     assert np.isnan(kept[1]).all()
+    alone = MoleculeEncoder("gin-untrained", on_invalid="keep").fit(["C"])
+    for smiles in (["x"], ["N->[Fe]", "x"], []):
+        rows = alone.transform(smiles)
+        assert rows.shape == (len(smiles), 300)
+        assert np.isnan(rows).all()
     with pytest.raises(UsageError, match="known: fail, keep"):
         MoleculeEncoder(on_invalid="skip").fit(["C"])
 

@@ -149,3 +149,40 @@ def test_a_module_is_embedded_tuned_written_and_read(several, tmp_path):
     )
     with pytest.raises(WeightsError, match="not weights of this architecture"):
         load_encoder("module", weights=tmp_path / "gin.safetensors").prepare()
+
+
+def test_a_module_that_was_trained_meanwhile_is_embedded_as_it_is_now(fresh_cache):
+    module = Counts()
+    encoder = molrate.register_encoder("module", module, version="1")
+    first = molrate.embed(["CCO"], encoder)
+    with torch.no_grad():
+        module.linear.bias += 1
+    np.testing.assert_allclose(molrate.embed(["CCO"], encoder), first + 1, rtol=1e-6)
+    np.testing.assert_allclose(molrate.embed(["CCO"], "module"), first + 1, rtol=1e-6)
+    trainable = encoder.trainable()
+    assert torch.equal(trainable.network.linear.bias, module.linear.bias)
+
+
+def test_a_module_without_numbers_for_a_molecule_does_not_support_it(fresh_cache):
+    class Partial(Counts):
+        def forward(self, smiles):
+            hidden = super().forward(smiles)
+            return torch.where(torch.tensor([["F" in text] for text in smiles]), torch.nan, hidden)
+
+    molrate.register_encoder("partial", Partial(), version="1")
+    smiles = ["C" * n + end for n in range(1, 31) for end in ("O", "N")] + ["CF"]
+    for _ in range(2):
+        # Computed, then out of the cache.
+        ranking = molrate.score(smiles, range(61), encoders=["partial", "ecfp4"], measures=["logme"])
+        assert ranking.frame.set_index("encoder")["status"].to_dict() == {"partial": "ok", "ecfp4": "ok"}
+        assert set(ranking.frame["n"]) == {60}
+
+
+def test_two_encoders_of_one_name_are_not_ranked_together():
+    one = molrate.register_encoder("two", counts)
+    other = molrate.register_encoder("two", lambda smiles: counts(smiles)[:, :2])
+    smiles = ["C" * n + end for n in range(1, 31) for end in ("O", "N")]
+    with pytest.raises(UsageError, match="two encoders are called two"):
+        molrate.score(smiles, range(60), encoders=[one, other])
+    once = molrate.score(smiles, range(60), encoders=["ecfp4", "ecfp4"], measures=["logme"])
+    assert once.frame["encoder"].tolist() == ["ecfp4"]

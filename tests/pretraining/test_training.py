@@ -239,3 +239,22 @@ def test_an_empty_corpus_is_an_error(tmp_path):
     (tmp_path / "plain.smi.gz").write_text("CCO\n")
     with pytest.raises(InputError, match="damaged or cut off: Not a gzipped file"):
         read_corpus(tmp_path / "plain.smi.gz")
+
+
+def test_a_corpus_that_leaves_nothing_to_train_on_is_refused_before_anything_is_written(corpus, tmp_path):
+    config = PretrainingConfig(**SETTINGS | {"n_held_out": 121})
+    with pytest.raises(InputError, match="none of 121 molecules is left to train on when n_held_out = 121"):
+        pretrain(corpus, config, tmp_path / "run")
+    assert not (tmp_path / "run" / "request.json").exists()
+
+
+def test_a_batch_without_a_molecule_takes_the_next_ones(corpus):
+    labels = labelling(corpus)
+    smiles = ["bad", "CCO", "worse", "CCN", "worst"]
+    made = list(CorpusBatches(smiles, 1, 0, last=10, **labels))
+    assert all(len(batch.groups) == 1 for batch in made)
+    later = list(CorpusBatches(smiles, 1, 0, first=7, last=10, **labels))
+    for one, other in zip(made[7:], later, strict=True):
+        assert torch.equal(one.properties, other.properties)
+    with pytest.raises(InputError, match="none of the 2 SMILES of the corpus is valid"):
+        next(iter(CorpusBatches(["bad", "worse"], 1, 0, **labels)))

@@ -85,3 +85,21 @@ def test_rows_that_are_not_finite_are_left_out_alike_in_memory_and_streamed(file
     assert note in held.notes
     assert note in streamed.notes
     assert held.frame["n"][0] == streamed.frame["n"][0] == N - 2
+
+
+def test_identifiers_that_count_rows_in_two_orders_are_refused(files):
+    features, labels, score = files
+    smiles = ["C" * n + "O" for n in range(1, N + 1)]
+    left, right = features.assign(smiles=smiles), labels.assign(smiles=smiles)
+    expected = value(score(left, right))
+    # However a molecule is written, it is the same.
+    other_texts = right.assign(smiles=["O" + "C" * n for n in range(1, N + 1)])
+    assert value(score(left, other_texts)) == expected
+    assert value(score(left, right.sample(frac=1, random_state=0))) == pytest.approx(expected)
+    turned = right.assign(smiles=smiles[::-1])
+    with pytest.raises(InputError, match=r"row 1: id M0 is CO in .*f\.csv but C{60}O in .*y\.csv; where id"):
+        score(left, turned)
+    with pytest.raises(InputError, match=r"id M\d+ is C+O in"):
+        score(left, turned.sample(frac=1, random_state=0))
+    # Unless both have one, nothing can be compared.
+    assert value(score(left, right.assign(smiles=""))) == pytest.approx(expected)

@@ -254,3 +254,34 @@ def test_options_that_exclude_each_other(files, arguments, message):
     result = subprocess.run(command, capture_output=True, text=True, cwd=files, check=False)
     assert result.returncode == 2
     assert message in result.stderr
+
+
+def test_labels_are_no_feature_though_nobody_names_them(arrays, tmp_path):
+    good, _, _, values = arrays
+    frame = pd.DataFrame(good, columns=[f"x{i}" for i in range(12)]).assign(y=values)
+    frame.insert(0, "id", range(len(frame)))
+    frame.to_csv(tmp_path / "f.csv", index=False)
+    frame[["id", "y"]].to_csv(tmp_path / "labels.csv", index=False)
+    named = score_features([tmp_path / "f.csv"], tmp_path / "labels.csv", "y").frame
+    unnamed = score_features([tmp_path / "f.csv"], tmp_path / "labels.csv").frame
+    assert unnamed["dimension"].tolist() == named["dimension"].tolist() == [12]
+    assert unnamed["value"].tolist() == named["value"].tolist()
+
+
+def test_arrays_that_are_no_numbers_are_passed_over(arrays, tmp_path):
+    good, _, labels, _ = arrays
+    objects = np.array([f"M{n}" for n in range(240)], dtype=object)
+    path = tmp_path / "mixed.npz"
+    np.savez(path, good=good, y=labels, names=objects, words=np.full((240, 2), "a"), empty=np.empty((240, 0)))
+    ranking = score_features([path], None, "y")
+    assert ranking.frame["layer"].tolist() == ["good"]
+    assert ranking.frame["value"][0] == score_features({"good": good}, labels).frame["value"][0]
+    with pytest.raises(InputError, match="cannot be read as labels"):
+        score_features([path], None, "names")
+    np.save(tmp_path / "empty.npy", np.empty((240, 0)))
+    np.save(tmp_path / "words.npy", np.full((240, 2), "a"))
+    for name in ("empty.npy", "words.npy"):
+        with pytest.raises(InputError, match="no features in it"):
+            score_features([tmp_path / name], labels)
+    with pytest.raises(UsageError, match="no features to rank"):
+        score_features([], labels)

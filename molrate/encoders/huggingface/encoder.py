@@ -148,7 +148,8 @@ class LanguageModelEncoder(Encoder):
         }
 
     def prepare(self) -> None:
-        """Read the weights and the tokeniser."""
+        """Read the weights and the tokeniser; unknown tokens are counted from here."""
+        self._unknown = [0, 0]
         _ = self.module, self.tokeniser
 
     @cached_property
@@ -227,7 +228,7 @@ class LanguageModelEncoder(Encoder):
         return TokenSequence(torch.tensor(tokens.ids), torch.tensor(tokens.special))
 
     def remarks(self) -> list[str]:
-        """Which tokeniser ran, where its vocabulary lacked tokens of molecules read so far."""
+        """Which tokeniser ran, where its vocabulary lacked tokens of the molecules of this call."""
         n_molecules, n_tokens = self._unknown
         if not n_tokens:
             return []

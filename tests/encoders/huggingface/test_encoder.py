@@ -7,6 +7,7 @@ import pytest
 import torch
 from rdkit import Chem
 
+import molrate
 from molrate.encoders.base import load_encoder
 from molrate.encoders.huggingface import library
 from molrate.encoders.huggingface.tokenisers import PublishedTokeniser, SmilesTokeniser, join_vocabulary
@@ -180,6 +181,21 @@ def test_unknown_tokens_are_counted_and_said(bert):
     assert "no token of [Xe]" in batch.errors[3]
     (remark,) = encoder.remarks()
     assert "2 tokens of 2 molecules are not in its vocabulary (tokeniser: smiles)" in remark
+
+
+def test_unknown_tokens_are_said_of_each_call_and_out_of_the_cache_too(bert, fresh_cache, caplog):
+    encoder = load_encoder(f"hf:{bert}")
+    for smiles, expected in (
+        (["CCI", "CC"], 1),
+        (["CCO", "CC"], 0),
+        (["CCI", "C[Se]C"], 2),
+        (["CCI", "CC"], 1),
+    ):
+        caplog.clear()
+        molrate.embed(smiles, encoder)
+        said = [record.message for record in caplog.records if "not in its vocabulary" in record.message]
+        assert len(said) == bool(expected)
+        assert all(f"{expected} tokens of {expected} molecules" in line for line in said)
 
 
 def test_the_rule_keeps_atoms_whole_where_a_published_tokeniser_does_not():
