@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.data.frames import FRAME, is_frame, named_columns, smiles_of, to_pandas
+from molrate.data.numbers import is_missing
 from molrate.data.targets import Target, TargetPolicy, seek
 from molrate.errors import InputError, UsageError
 from molrate.files.columns import find_column, find_id, find_smiles, shown_header
@@ -247,7 +248,8 @@ def _frame_ids(table: pd.DataFrame, header: Sequence[str], ids: str | None) -> n
 
     place = find_id(header, FRAME, ids)
     if place is not None:
-        return np.array([str(value) for value in table.iloc[:, place]], dtype=object)
+        cells = table.iloc[:, place]
+        return np.array(["" if is_missing(cell) else str(cell) for cell in cells], dtype=object)
     if isinstance(table.index, pd.RangeIndex) and table.index.start == 0 and table.index.step == 1:
         return _row_numbers(len(table))
     return np.array([str(value) for value in table.index], dtype=object)

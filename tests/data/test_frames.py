@@ -132,5 +132,7 @@ def test_a_column_keeps_its_name():
 def test_missing_values_of_pandas_are_rows_without_a_molecule():
     frame = pd.DataFrame({"smiles": [*SMILES, None], "y": [*Y, 1.0]}).convert_dtypes()
     assert frame["smiles"].iloc[-1] is pd.NA
+    named = frame.assign(name=["M1", None, np.nan, pd.NA, *frame["smiles"][4:]])
+    assert Dataset.from_frame(named, "y").ids[:5].tolist() == ["M1", "", "", "", SMILES[4]]
     assert Dataset.from_frame(frame, "y").smiles.tolist() == [*SMILES, ""]
     assert Dataset.from_molecules(frame["smiles"], frame["y"]).smiles[-1] == ""
