@@ -123,10 +123,13 @@ def main():
     parser.add_argument("rows", nargs="+")
     parser.add_argument("--peers", required=True)
     parser.add_argument("--descriptors")
+    parser.add_argument("--encoders", help="networks that count; by default all")
     parser.add_argument("--seeds", default="0,1,2,3,4")
     given = parser.parse_args()
     seeds = [int(seed) for seed in given.seeds.split(",")]
     rows = read_rows(given.rows, seeds)
+    if given.encoders:
+        rows = rows[rows["encoder"].isin(given.encoders.split(","))]
     table = gains(rows)
     print(table.round(3).to_string())
     lost = table[table["corrected"] < 0.05]
