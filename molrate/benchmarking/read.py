@@ -250,8 +250,9 @@ def _expected(rows: pd.DataFrame, scores: pd.DataFrame, encoders: list[str]) -> 
     keys = ["encoder", "seed"]
     # What came is a mean over targets.
     by_target = scores.dropna(subset=["frozen"]).drop_duplicates([*keys, "target"])
-    of_all = by_target.groupby(keys)["target"].transform("size") == scores["target"].nunique()
-    known = by_target[of_all].groupby(keys)[list(EXPECTED)].mean().reset_index()
+    n_targets = scores["target"].nunique()
+    sums = by_target.groupby(keys)[list(EXPECTED)].sum(min_count=n_targets)
+    known = (sums / n_targets).dropna(subset=["frozen"]).reset_index()
     known = known.rename(columns={name: f"{name} expected" for name in EXPECTED})
     came = rows[[*keys, *EXPECTED.values()]].rename(
         columns={column: name for name, column in EXPECTED.items()}

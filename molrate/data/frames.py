@@ -25,7 +25,8 @@ def is_frame(source: object) -> bool:
     if kind.__module__.startswith("rdkit"):
         return False
     has_columns = any(hasattr(kind, name) for name in ("columns", "column_names", "schema"))
-    return hasattr(kind, "__dataframe__") or (hasattr(kind, "__arrow_c_stream__") and has_columns)
+    is_column = hasattr(kind, "__iter__") and not has_columns
+    return hasattr(kind, "__dataframe__") or (hasattr(kind, "__arrow_c_stream__") and not is_column)
 
 
 def to_pandas(frame: Any) -> pd.DataFrame:
@@ -82,7 +83,7 @@ def smiles_of(molecules: Iterable[object]) -> list[str]:
     >>> smiles_of(["CCO", Chem.MolFromSmiles("OCC"), None])
     ['CCO', 'CCO', '']
     """
-    if isinstance(molecules, str):
+    if isinstance(molecules, str) or getattr(molecules, "shape", (0,)) == ():
         raise UsageError(
             f"{molecules!r} is one string where a sequence of molecules is expected; put a SMILES into a "
             "list, and read a file into a data frame"

@@ -168,15 +168,14 @@ class _Task:
             return
         remarks = self.encoder.remarks()
         self.embedding.add_remarks(remarks)
-        layers = {
-            layer: self.embedding.layers[layer] for layer in self.paths if layer in self.embedding.layers
-        }
-        for vectors in layers.values():
-            for row in np.flatnonzero(molecules.valid & ~np.isfinite(vectors).all(axis=1)).tolist():
-                self.embedding.errors.setdefault(row, "its embedding is not finite")
-        for layer, vectors in layers.items():
+        unsupported = dict(self.embedding.errors)
+        for layer in [layer for layer in self.paths if layer in self.embedding.layers]:
+            vectors = self.embedding.layers[layer]
+            lost = np.flatnonzero(molecules.valid & ~np.isfinite(vectors).all(axis=1)).tolist()
+            errors = dict.fromkeys(lost, "its embedding is not finite") | unsupported
+            self.embedding.errors |= errors
             if cache:
-                write_layer(self.paths[layer], vectors, self.embedding.errors, remarks)
+                write_layer(self.paths[layer], vectors, errors, remarks)
 
 
 def _compute(

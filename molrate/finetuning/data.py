@@ -61,12 +61,16 @@ class TrainingData:
         return np.column_stack([target.values for target in self.targets])
 
     @property
+    def repeated(self) -> list[str]:
+        """What rows that repeat a molecule have in common, as :attr:`policy` sees it."""
+        return _repeated(self.molecules, self.policy, self.assignment)
+
+    @property
     def notes(self) -> list[str]:
         """What is to be said of the measurements and of the parts."""
-        repeated = _repeated(self.molecules, self.assignment)
         return [
             *self.molecules.left_out(),
-            *measurement_notes(repeated, self.dataset.targets, self.policy.duplicates),
+            *measurement_notes(self.repeated, self.dataset.targets, self.policy.duplicates),
             *self.task.notes(),
             *self.split_notes,
             *part_notes([target.where(self.molecules.valid) for target in self.targets], self.split),
@@ -106,7 +110,7 @@ class TrainingData:
         molecules = standardise_dataset(dataset, policy)
         targets = dataset.targets
         if policy.duplicates == "merge":
-            targets = merge_measurements(_repeated(molecules, assignment), targets)
+            targets = merge_measurements(_repeated(molecules, policy, assignment), targets)
         check_targets([target.take(np.flatnonzero(molecules.valid)) for target in targets])
         measured = np.any([target.labelled for target in targets], axis=0)
         usable = np.where(measured & molecules.valid, molecules.canonical, "")
@@ -151,10 +155,12 @@ class TrainingData:
         return [rows[np.sort(fold)] for fold in folds]
 
 
-def _repeated(molecules: Molecules, assignment: Assignment | None) -> list[str]:
-    """What rows that repeat a molecule have in common: it, and its part where the table names parts.
+def _repeated(molecules: Molecules, policy: RowPolicy, assignment: Assignment | None) -> list[str]:
+    """What rows that repeat a molecule have in common: it, and where they are merged the part that is named.
 
     Measurements of the test part must not reach the training part by a mean of both.
     """
     canonical = molecules.canonical
-    return (canonical if assignment is None else assignment.apart(canonical)).tolist()
+    if policy.duplicates == "merge" and assignment is not None:
+        canonical = assignment.apart(canonical)
+    return list(canonical)

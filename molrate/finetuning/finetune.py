@@ -19,7 +19,7 @@ from molrate.data.policy import RowPolicy
 from molrate.data.structures import MAX_ATOMS
 from molrate.embedding.embed import choose_device
 from molrate.encoders.base import Encoder, load_encoder
-from molrate.errors import InputError, UsageError
+from molrate.errors import UsageError
 from molrate.files.locks import exclusive
 from molrate.files.requests import make_request, note_request, take_up
 from molrate.finetuning.comparison import compare, describe_best, describe_comparison
@@ -28,7 +28,7 @@ from molrate.finetuning.data import TrainingData
 from molrate.finetuning.tuning import FinetuneResult, tune
 from molrate.models.estimators import EstimatorHead
 from molrate.models.metrics import main_metric
-from molrate.models.model import RECORD, TunedModel, check_files, common_record, save_model
+from molrate.models.model import RECORD, TunedModel, check_model, common_record, save_model
 
 logger = logging.getLogger(__name__)
 
@@ -247,7 +247,7 @@ def run_finetuning(
     with exclusive(folder):
         if take_up(folder, request, _TRACES) and (folder / RECORD).is_file():
             _tidy(folder)
-            return _finished(folder)
+            return check_model(folder)
         tuned = tune(
             data,
             model,
@@ -300,25 +300,6 @@ def data_digest(data: TrainingData) -> str:
 def split_digest(data: TrainingData) -> str:
     """Digest of the parts, which a table may have named otherwise before."""
     return hashlib.sha256(json.dumps(data.split.record()).encode()).hexdigest()
-
-
-def _finished(folder: Path) -> dict[str, Any]:
-    """The record of a finished run, whose files are all there.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read.
-    WeightsError
-        If a file is missing or another.
-    """
-    path = folder / RECORD
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}; name an empty folder (-o)") from error
-    check_files(folder, record["files"])
-    return record
 
 
 def _tidy(folder: Path) -> None:

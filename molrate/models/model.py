@@ -125,8 +125,7 @@ class TunedModel:
             If files are missing, damaged, or of another format.
         """
         folder = Path(folder)
-        record = _read_record(folder / RECORD)
-        check_files(folder, record["files"])
+        record = check_model(folder)
         names, encoders = record["members"], {}
         for name in {member["encoder"] for member in names}:
             weights = None if name is None else folder / name
@@ -447,14 +446,20 @@ def _read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def check_files(folder: Path, digests: dict[str, str]) -> None:
-    """Make sure that the files of a model are those it was written with.
+def check_model(folder: Path) -> dict[str, Any]:
+    """The record of a model whose files are those it was written with.
 
     Raises
     ------
     WeightsError
-        If one is missing or another.
+        If one is missing, damaged or another.
     """
+    record = _read_record(folder / RECORD)
+    _check_files(folder, record["files"])
+    return record
+
+
+def _check_files(folder: Path, digests: dict[str, str]) -> None:
     for name, digest in digests.items():
         path = folder / name
         if not path.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from molrate.files.columns import ID_NAMES, SMILES_NAMES
 from molrate.files.matrices import FeatureFile, table_keys
 
 _Joined = tuple[list[int] | None, list[str]]
+_Texts = tuple[tuple[Path, Sequence[str]], tuple[Path, Sequence[str]]]
 
 _PARSED = 1000
-"""Rows of unlike SMILES that are read as molecules, to see whether they are the same ones."""
+"""Rows of unlike SMILES, spread over the file, that are read to see whether their molecules are the same."""
 
 
 def check_order(files: Sequence[FeatureFile]) -> None:
@@ -40,8 +42,9 @@ def check_order(files: Sequence[FeatureFile]) -> None:
 def matching_rows(files: Sequence[FeatureFile], path: Path) -> _Joined:
     """Rows of a table of labels in the order of the rows of features.
 
-    Rows are joined by the first column of identifiers that both have; SMILES that both have are then to be of
-    the same molecules. Without identifiers, what both have (SMILES, row numbers) is to agree row by row.
+    Rows are joined by the first column of identifiers that both have. Where both have SMILES too, up to a
+    thousand rows that differ in them are then looked at, spread over the file: they are to have the same
+    elements. Without identifiers, what both have (SMILES, row numbers) is to agree row by row.
 
     Parameters
     ----------
@@ -81,9 +84,13 @@ def matching_rows(files: Sequence[FeatureFile], path: Path) -> _Joined:
         else:
             _refuse_difference(name, str(file.path), keys, str(path), others)
             continue
-        places = range(len(keys)) if joined[0] is None else joined[0]
-        for told in [told for told in SMILES_NAMES if told in shared]:
-            _refuse_other_molecules(name, keys, of_features[told], (path, of_labels[told]), places)
+        structures = [column for column in SMILES_NAMES if column in of_features]
+        others_structures = [column for column in SMILES_NAMES if any(of_labels.get(column, ()))]
+        if structures and others_structures:
+            described, smiles = of_features[structures[0]]
+            texts = (described.path, smiles), (path, of_labels[others_structures[0]])
+            places = range(len(keys)) if joined[0] is None else joined[0]
+            _refuse_other_molecules(name, keys, texts, places)
         return joined
     return None, []
 
@@ -104,33 +111,40 @@ def _join(name: str, keys: Sequence[str], others: Sequence[str], path: Path) -> 
     return order, [note + "."]
 
 
-def _refuse_other_molecules(
-    name: str,
-    keys: Sequence[str],
-    features: tuple[FeatureFile, Sequence[str]],
-    labels: tuple[Path, Sequence[str]],
-    places: Sequence[int],
-) -> None:
+def _refuse_other_molecules(name: str, keys: Sequence[str], texts: _Texts, places: Sequence[int]) -> None:
     """Refuse identifiers that count the rows of two files in different orders.
+
+    Of molecules that tools write in their own ways (charges, stereo, salts, tautomers) the elements of the
+    largest fragment stay the same.
 
     Raises
     ------
     InputError
-        At the first row whose SMILES is of another molecule, however it is written.
+        At the first row looked at whose SMILES have other elements.
     """
     from molrate.data.molecules import standardise
 
-    (file, own), (path, others) = features, labels
+    (path, own), (other_path, others) = texts
     pairs = [(row, own[row], others[place]) for row, place in enumerate(places) if place >= 0]
-    unlike = [pair for pair in pairs if pair[1] and pair[2] and pair[1] != pair[2]][:_PARSED]
+    unlike = [pair for pair in pairs if pair[1] and pair[2] and pair[1] != pair[2]]
+    unlike = unlike[:: -(-len(unlike) // _PARSED) or 1]
     first = standardise([one for _, one, _ in unlike]).canonical
     second = standardise([other for _, _, other in unlike]).canonical
-    for place in np.flatnonzero(first != second):
+    for place in np.flatnonzero((first != second) & (first != "") & (second != "")):
+        if _elements(first[place]) == _elements(second[place]):
+            continue
         row, one, other = unlike[place]
         raise InputError(
-            f"row {row + 1}: {name} {keys[row]} is {one} in {file.path} but {other} in {path}; where {name} "
-            "counts rows, leave it out of one file and bring the rows into one order"
+            f"row {row + 1}: {name} {keys[row]} is {one} in {path} but {other} in {other_path}; where {name} "
+            "only counts rows, bring the rows of both files into one order"
         )
+
+
+def _elements(canonical: str) -> Counter[int]:
+    """How many atoms of each element a molecule has, hydrogens aside."""
+    from molrate.data.molecules import parse_canonical
+
+    return Counter(atom.GetAtomicNum() for atom in parse_canonical(canonical).GetAtoms())
 
 
 def _refuse_difference(name: str, path: str, keys: Sequence[str], other: str, others: Sequence[str]) -> None:

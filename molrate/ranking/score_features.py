@@ -108,9 +108,12 @@ def score_features(
         raise UsageError("no features to rank (--features)")
     named = [target] if isinstance(target, str) else list(target or [])
     read = _read_labels(features, labels, named)
+    # Labels that stand in a table or archive may stand among features too; others have a made-up name.
+    has_names = isinstance(labels, str | Path) and Path(labels).suffix.lower() != ".npy"
+    beside = list(read) if has_names else named
     files = None
     if not isinstance(features, Mapping):
-        files = told_apart([file for path in features for file in find_features(path, list(read))])
+        files = told_apart([file for path in features for file in find_features(path, beside)])
     n = _common_length(features, files)
     if files is not None:
         check_order(files)

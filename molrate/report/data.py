@@ -24,6 +24,7 @@ def data_section(
     duplicates: str,
     free: Callable[[Sequence[str]], list[str]],
     notes: Sequence[str] = (),
+    repeated: Sequence[str] | None = None,
 ) -> Section:
     """Counts of rows, what is wrong with them, and a chart of each target.
 
@@ -38,6 +39,8 @@ def data_section(
         Leaves out sentences that are not to be shown.
     notes : sequence of str
         What else is to be said of the data.
+    repeated : sequence of str, optional
+        What rows that repeat a molecule have in common; their canonical SMILES if not given.
     """
     valid, targets = molecules.valid, [target for target in dataset.targets if not target.error]
     facts = [
@@ -51,18 +54,21 @@ def data_section(
         known = target.where(valid)
         if known.labelled.any():
             blocks.append(target_chart(f"target-{place}", known))
-    problems = free(list(dict.fromkeys([*_problems(dataset, molecules, duplicates), *notes])))
+    problems = free(list(dict.fromkeys([*_problems(dataset, molecules, duplicates, repeated), *notes])))
     if problems:
         blocks += [Heading("Problems"), Text(problems, listed=True)]
     return Section("data", "Data", blocks)
 
 
-def _problems(dataset: Dataset, molecules: Molecules, duplicates: str) -> list[str]:
+def _problems(
+    dataset: Dataset, molecules: Molecules, duplicates: str, repeated: Sequence[str] | None
+) -> list[str]:
     lines = [*molecules.left_out()]
     if molecules.n_stripped:
         lines.append(f"{molecules.n_stripped} molecules reduced to their largest fragment")
     lines += [target.error for target in dataset.targets if target.error]
-    found = measurement_notes(molecules.canonical.tolist(), dataset.targets, duplicates)
+    together = molecules.canonical.tolist() if repeated is None else repeated
+    found = measurement_notes(together, dataset.targets, duplicates)
     if molecules.n_duplicates and not any("repeat an earlier molecule" in note for note in found):
         lines.append(f"{molecules.n_duplicates} rows repeat an earlier molecule, with the same values")
     return lines + found

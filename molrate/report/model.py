@@ -76,6 +76,7 @@ def model_page(
         data.policy.duplicates,
         lambda lines: without_molecules(lines, secrets),
         record["notes"],
+        data.repeated,
     )
     return Page(
         f"{record['dataset']['name']}: {record['encoder']['name']}",

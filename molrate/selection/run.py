@@ -26,7 +26,7 @@ from molrate.finetuning.comparison import BASELINES
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.finetune import data_digest, split_digest
-from molrate.models.model import RECORD
+from molrate.models.model import RECORD, check_model
 from molrate.quiet_lightning import require_lightning
 from molrate.ranking.ranking import Ranking
 from molrate.ranking.score import expect_of_dataset, rank_dataset
@@ -135,6 +135,9 @@ def run_selection(
             note_request(folder, request)
     run = _Run(folder, data, config, device, request, clock, max_jobs, progress)
     earlier = read_selection(folder)
+    if earlier is not None:
+        # A file that is missing is told before what it could be made of again is removed.
+        check_model(folder)
     if earlier is not None and earlier.record["ended"] == DECIDED:
         run.jobs.forget_models()
         return earlier

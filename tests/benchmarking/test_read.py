@@ -124,3 +124,9 @@ def test_what_is_expected_of_several_targets_is_their_mean(results):
     pd.concat(of_each).to_csv(path, index=False)
     outcome = next(one for one in read_results(results) if one.name == "r")
     assert outcome.expected.index.tolist() == ENCODERS[1:]
+    of_each[1]["frozen"] = 19.0
+    of_each[1].loc[of_each[1]["encoder"] == ENCODERS[0], "finetuned"] = np.nan
+    pd.concat(of_each).to_csv(path, index=False)
+    outcome = next(one for one in read_results(results) if one.name == "r")
+    assert outcome.expected["finetuned expected"].isna().tolist() == [True, *[False] * 5]
+    assert outcome.expected["frozen expected"].tolist() == [10.0] * 6

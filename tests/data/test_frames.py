@@ -7,6 +7,7 @@ from rdkit import Chem
 
 import molrate
 from molrate.data.datasets import Dataset, as_dataset
+from molrate.data.frames import smiles_of
 from molrate.errors import InputError, UsageError
 
 SMILES = ["C" * n for n in range(1, 31)]
@@ -136,3 +137,19 @@ def test_missing_values_of_pandas_are_rows_without_a_molecule():
     assert Dataset.from_frame(named, "y").ids[:5].tolist() == ["M1", "", "", "", SMILES[4]]
     assert Dataset.from_frame(frame, "y").smiles.tolist() == [*SMILES, ""]
     assert Dataset.from_molecules(frame["smiles"], frame["y"]).smiles[-1] == ""
+
+
+def test_a_frame_may_offer_nothing_but_its_stream():
+    class Stream:
+        def __init__(self, table):
+            self._table = table
+
+        def __arrow_c_stream__(self, requested_schema=None):
+            return self._table.__arrow_c_stream__(requested_schema)
+
+    assert as_dataset(Stream(pa.table(COLUMNS)), "y").smiles.tolist() == SMILES
+
+
+def test_an_array_of_no_dimension_is_one_string():
+    with pytest.raises(UsageError, match="one string where a sequence of molecules is expected"):
+        smiles_of(np.array("CCO"))

@@ -148,3 +148,14 @@ def test_a_way_to_split_beside_named_parts_is_refused(frame):
     dataset = molrate.Dataset.from_frame(frame, "y")
     with pytest.raises(UsageError, match="scaffold and column 'part' both say what to test on"):
         TrainingData.of(dataset, "scaffold", assignment=read_split_column(frame, "part"))
+
+
+def test_contradictions_across_parts_are_said_where_rows_are_kept(frame):
+    again = pd.DataFrame({"smiles": [frame["smiles"][50]], "y": [1000.0], "part": ["train"]})
+    doubled = pd.concat([frame, again], ignore_index=True)
+    dataset = molrate.Dataset.from_frame(doubled, "y")
+    parts = read_split_column(doubled, "part")
+    kept = TrainingData.of(dataset, assignment=parts)
+    assert any("by 949 in rows 51 and 61; kept as they are" in note for note in kept.notes)
+    merged = TrainingData.of(dataset, policy=RowPolicy(duplicates="merge"), assignment=parts)
+    assert not any("rows 51 and 61" in note for note in merged.notes)

@@ -4,7 +4,8 @@ import torch
 from sklearn.preprocessing import FunctionTransformer
 
 import molrate
-from molrate.data.molecules import parse_canonical
+from molrate.data.molecules import parse_canonical, standardise
+from molrate.embedding.embed import embed_one
 from molrate.encoders import base
 from molrate.encoders.base import encoder_names, load_encoder
 from molrate.errors import InputError, UsageError, WeightsError
@@ -186,3 +187,17 @@ def test_two_encoders_of_one_name_are_not_ranked_together():
         molrate.score(smiles, range(60), encoders=[one, other])
     once = molrate.score(smiles, range(60), encoders=["ecfp4", "ecfp4"], measures=["logme"])
     assert once.frame["encoder"].tolist() == ["ecfp4"]
+
+
+def test_a_layer_out_of_the_cache_has_its_own_rows_without_numbers(fresh_cache):
+    class Two(Counts):
+        def forward(self, smiles):
+            hidden = super().forward(smiles)
+            without = torch.tensor([["F" in text] for text in smiles])
+            return {"a": hidden, "b": torch.where(without, torch.nan, hidden)}
+
+    encoder = molrate.register_encoder("both", Two(), layers=("a", "b"), version="1")
+    molecules = standardise(["CCO", "CF"])
+    assert embed_one(molecules, encoder, ["a", "b"]).errors == {1: "its embedding is not finite"}
+    assert embed_one(molecules, encoder, ["a"]).errors == {}
+    assert embed_one(molecules, encoder, ["b"]).errors == {1: "its embedding is not finite"}

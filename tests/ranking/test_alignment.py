@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import molrate
 from molrate.errors import InputError
+from molrate.ranking.alignment import _refuse_other_molecules
 
 N = 60
 
@@ -92,14 +95,36 @@ def test_identifiers_that_count_rows_in_two_orders_are_refused(files):
     smiles = ["C" * n + "O" for n in range(1, N + 1)]
     left, right = features.assign(smiles=smiles), labels.assign(smiles=smiles)
     expected = value(score(left, right))
-    # However a molecule is written, it is the same.
-    other_texts = right.assign(smiles=["O" + "C" * n for n in range(1, N + 1)])
-    assert value(score(left, other_texts)) == expected
     assert value(score(left, right.sample(frac=1, random_state=0))) == pytest.approx(expected)
     turned = right.assign(smiles=smiles[::-1])
     with pytest.raises(InputError, match=r"row 1: id M0 is CO in .*f\.csv but C{60}O in .*y\.csv; where id"):
         score(left, turned)
     with pytest.raises(InputError, match=r"id M\d+ is C+O in"):
         score(left, turned.sample(frac=1, random_state=0))
-    # Unless both have one, nothing can be compared.
+    with pytest.raises(InputError, match=r"id M\d+ is C+O in"):
+        score(left.rename(columns={"smiles": "canonical_smiles"}), turned)
+    # Unless both have them, nothing can be compared.
     assert value(score(left, right.assign(smiles=""))) == pytest.approx(expected)
+
+
+def test_molecules_that_are_written_otherwise_are_joined(files):
+    features, labels, score = files
+    own, others = ["C" * n + "C(F)(Cl)C(=O)O" for n in range(1, N + 1)], []
+    for n in range(1, N + 1):
+        others.append(f"[Na+].[O-]C(=O)[C@](F)(Cl){'C' * n}")
+    own[3], others[5] = "nonsense(", "other nonsense"
+    left, right = features.assign(smiles=own), labels.assign(smiles=others)
+    expected = value(score(features, labels))
+    assert value(score(left, right)) == expected
+    assert value(score(left, right.sample(frac=1, random_state=0))) == pytest.approx(expected)
+
+
+def test_rows_far_down_are_looked_at_too():
+    own = ["C" * n + "O" for n in range(1, 1301)]
+    others = ["O" + "C" * n for n in range(1, 1101)] + ["O" + "C" * n for n in range(1300, 1100, -1)]
+    keys = [str(n) for n in range(1300)]
+    texts = (Path("f.csv"), own), (Path("y.csv"), others)
+    with pytest.raises(InputError, match="row 11"):
+        _refuse_other_molecules("id", keys, texts, range(1300))
+    same = (Path("f.csv"), own), (Path("y.csv"), ["O" + "C" * n for n in range(1, 1301)])
+    _refuse_other_molecules("id", keys, same, range(1300))

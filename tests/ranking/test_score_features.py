@@ -266,6 +266,11 @@ def test_labels_are_no_feature_though_nobody_names_them(arrays, tmp_path):
     unnamed = score_features([tmp_path / "f.csv"], tmp_path / "labels.csv").frame
     assert unnamed["dimension"].tolist() == named["dimension"].tolist() == [12]
     assert unnamed["value"].tolist() == named["value"].tolist()
+    # What has no name takes no column away.
+    for labels in (values, tmp_path / "x3.npy"):
+        np.save(tmp_path / "x3.npy", values)
+        frame.drop(columns="y").rename(columns={"x4": "label"}).to_csv(tmp_path / "f.csv", index=False)
+        assert score_features([tmp_path / "f.csv"], labels).frame["dimension"].tolist() == [12]
 
 
 def test_arrays_that_are_no_numbers_are_passed_over(arrays, tmp_path):

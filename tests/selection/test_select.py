@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from click.testing import CliRunner
 
 import molrate
 from molrate.cli.main import cli
-from molrate.errors import InputError, UsageError
+from molrate.errors import InputError, UsageError, WeightsError
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.data import TrainingData
 from molrate.models.metrics import target_metrics
@@ -355,3 +356,11 @@ def test_repeated_measurements_are_merged_before_encoders_are_ranked(table, tmp_
     options = {"encoders": ["ecfp4"], "duplicates": "merge", "max_jobs": 1}
     found = molrate.select(long[["smiles", "a", "b"]], "b", output=tmp_path / "m", **options)
     assert found.record["comparison"]["n"] > 10
+
+
+def test_a_model_with_a_file_missing_is_not_reported_as_done(table, tmp_path, uninterrupted):
+    folder = tmp_path / "m"
+    shutil.copytree(uninterrupted.folder, folder)
+    (folder / "training.smi").unlink()
+    with pytest.raises(WeightsError, match=r"training\.smi: it is missing; fit the model again"):
+        select_quickly(table, folder)

@@ -108,8 +108,8 @@ class TrainableLanguageModel(Trainable):
 
     def forward(self, batch: PaddedTokens) -> Tensor:
         """Compute the pooled last layer, shape (n_molecules, width)."""
-        # A processor pays for padding; a GPU pays for each pass.
-        n_groups = 1 if batch.ids.is_cuda else min(_GROUPS, len(batch.ids))
+        # A processor pays for padding; a GPU pays for each pass, and gradients by molecule need one.
+        n_groups = min(_GROUPS, len(batch.ids)) if self.training and not batch.ids.is_cuda else 1
         if n_groups == 1:
             return self._pooled(batch)
         order = batch.attended.sum(dim=1).argsort(stable=True)

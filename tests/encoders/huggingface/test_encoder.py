@@ -146,6 +146,26 @@ def test_training_reaches_every_parameter_and_is_read_back(any_kind, tmp_path):
         np.testing.assert_allclose(found, trainable(batch).detach().numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["bert", "roberta", "albert"])
+def test_texts_of_like_length_that_train_together_give_what_they_give_alone(kind, tmp_path):
+    write_model(tmp_path, kind, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    trainable = load_encoder(f"hf:{tmp_path}").trainable()
+    batch = trainable.collate([trainable.encode(molecule) for molecule in molecules()])
+    together = trainable.eval()(batch)
+    in_groups = trainable.train()(batch)
+    assert not torch.equal(in_groups, together)
+    np.testing.assert_allclose(in_groups.detach(), together.detach(), atol=1e-5)
+    weights = [value for value in trainable.parameters() if value.requires_grad]
+    slopes = [
+        torch.autograd.grad(found.square().sum(), weights, allow_unused=True)
+        for found in (together, in_groups)
+    ]
+    for one, other in zip(*slopes, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            np.testing.assert_allclose(other, one, atol=1e-3)
+
+
 @pytest.mark.parametrize("kind", ["bert", "albert"])
 def test_layers_that_are_not_transferred_are_drawn(kind, tmp_path):
     write_model(tmp_path, kind)
