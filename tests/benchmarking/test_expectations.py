@@ -42,6 +42,7 @@ def test_expectations_are_read_for_the_seed_they_were_made_for(results):
     assert read_results(results)[0].expected.empty
     for path in (results / "scores").glob("*.csv"):
         scores = pd.read_csv(path)
+        scores["target"] = "y"
         scores["frozen"] = 10.0 + scores["seed"]
         scores["finetuned"] = float("nan")
         scores.to_csv(path, index=False)

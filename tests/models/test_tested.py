@@ -21,10 +21,11 @@ def test_only_molecules_that_were_measured_and_predicted_are_paired():
     }
 
 
-def test_nothing_to_pair_is_said():
+def test_there_may_be_nothing_to_pair():
     empty = tuple(Target(name, "regression", np.full(2, np.nan)) for name in "ab")
-    with pytest.raises(InputError, match="no target has measured molecules"):
-        _ = Tested(NUMBERS, empty, np.ones((2, 2))).numbers
+    assert Tested(NUMBERS, empty, np.ones((2, 2))).numbers == {}
+    codes = Target("y", "classification", np.ones(3), ("no", "yes"))
+    assert Tested(PAIR, (codes,), np.array([[0.2], [0.7], [0.9]])).classes == {}
 
 
 def test_of_two_classes_the_second_is_sought_and_of_more_each():

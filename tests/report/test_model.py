@@ -8,6 +8,7 @@ from report.hostile import CLASSES, COLUMN, SCRIPT
 
 from molrate.data.datasets import Dataset
 from molrate.data.parts import read_split_column
+from molrate.errors import InputError
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.finetune import run_finetuning
@@ -82,8 +83,11 @@ def test_a_test_part_of_one_class_has_a_page_without_curves(surroundings, tmp_pa
     frame["part"] = ["train"] * 40 + ["validation"] * 8 + ["test", ""] * 6
     data = TrainingData.of(Dataset.from_frame(frame, "y"), assignment=read_split_column(frame, "part"))
     run_finetuning(data, "ecfp4", tmp_path / "m", FinetuningConfig(estimators=("linear",)))
-    page = model_page(TunedModel.load(tmp_path / "m"), data)
+    model = TunedModel.load(tmp_path / "m")
+    page = model_page(model, data)
     keys = [section.key for section in page.shown]
     assert "test" not in keys
     assert {"verdict", "metrics", "data", "errors"} <= set(keys)
     assert "gives no AUROC" in "".join(Document(page.to_html()).text)
+    with pytest.raises(InputError, match="no target has measured molecules that can be predicted, of every"):
+        model.plot_parity(data.dataset.take(data.split.test))
