@@ -24,7 +24,7 @@ from molrate.finetuning.finetune import data_digest, write_model
 from molrate.finetuning.tuning import FinetuneResult, Member, metrics_of
 from molrate.models.calibration import calibrate
 from molrate.models.estimators import EstimatorHead
-from molrate.models.model import RECORD, TunedModel
+from molrate.models.model import RECORD, TunedModel, check_model
 from molrate.selection.candidates import ESTIMATED, FINE_TUNED, FROZEN, Candidate
 from molrate.selection.card import CARD, make_card
 from molrate.selection.jobs import Floats, Job, JobFolder
@@ -153,6 +153,8 @@ def write_selection(
     ------
     InputError
         If the folder cannot be written.
+    WeightsError
+        If the same was written before, and a file of it is missing or another.
     """
     race, leader = outcome.race, outcome.leader
     candidates = {*race.candidates, *(one.with_descriptors for one in race.candidates)}
@@ -160,6 +162,7 @@ def write_selection(
     with waiting(folder / SELECTION):
         earlier = read_selection(folder)
         if earlier is not None and earlier.record["jobs"] == done:
+            check_model(folder)
             return earlier
         members = [Job(leader, fold) for fold in race.folds_of(leader)]
         contenders, kinds = _contenders(data, jobs, race, leader, members)

@@ -135,13 +135,13 @@ def run_selection(
             note_request(folder, request)
     run = _Run(folder, data, config, device, request, clock, max_jobs, progress)
     earlier = read_selection(folder)
-    if earlier is not None:
+    if earlier is not None and earlier.record["ended"] == DECIDED:
         # A file that is missing is told before what it could be made of again is removed.
         check_model(folder)
-    if earlier is not None and earlier.record["ended"] == DECIDED:
         run.jobs.forget_models()
         return earlier
     if earlier is not None and not improve and earlier.record["ended"] != INTERRUPTED:
+        check_model(folder)
         return earlier
     shortlist = run.shortlist(encoders)
     with _workers(run.jobs, engine, address) as workers:

@@ -358,9 +358,14 @@ def test_repeated_measurements_are_merged_before_encoders_are_ranked(table, tmp_
     assert found.record["comparison"]["n"] > 10
 
 
-def test_a_model_with_a_file_missing_is_not_reported_as_done(table, tmp_path, uninterrupted):
+@pytest.mark.parametrize("ended", ["jobs", "decided"])
+def test_a_model_with_a_file_missing_is_not_reported_as_done(table, tmp_path, uninterrupted, ended):
     folder = tmp_path / "m"
     shutil.copytree(uninterrupted.folder, folder)
+    record = json.loads((folder / "selection.json").read_text()) | {"ended": ended}
+    (folder / "selection.json").write_text(json.dumps(record))
     (folder / "training.smi").unlink()
+    n_models = len(list(folder.glob("jobs/*/model.json")))
     with pytest.raises(WeightsError, match=r"training\.smi: it is missing; fit the model again"):
         select_quickly(table, folder)
+    assert len(list(folder.glob("jobs/*/model.json"))) == n_models > 0
