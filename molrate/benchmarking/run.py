@@ -195,7 +195,7 @@ def _deviation(data: TrainingData) -> float:
 
 def training_part(data: TrainingData) -> Dataset:
     """Dataset of the molecules that fine-tuning learns from and chooses by."""
-    return data.dataset.take(np.sort(np.concatenate([data.split.train, data.split.validation])))
+    return data.take(np.sort(np.concatenate([data.split.train, data.split.validation])))
 
 
 @dataclass(frozen=True)

@@ -161,18 +161,18 @@ def command(
     if into_folder:
         click.get_current_context().with_resource(exclusive(Path(output)))
         check_place(Path(output), options.resume)
-    ranks = top is not None or label_column is not None
-    if lower_is_better and not ranks and report is None:
+    nothing_ranked = top is None and label_column is None and report is None
+    if lower_is_better and nothing_ranked:
         raise click.UsageError(
             "--lower-is-better says what comes first, and nothing is ranked: it goes with --top, "
             "--label-column or --report"
         )
-    ranks = ranks or lower_is_better
-    if positive is not None and train is None and not ranks and report is None:
+    if positive is not None and train is None and nothing_ranked:
         raise click.UsageError(
             "--positive says which class comes first, and nothing is ranked: it goes with --top, "
             "--label-column or --report, or with --train"
         )
+    ranks = top is not None or label_column is not None or lower_is_better
     given = GivenSettings(None if encoder == BEST else encoder, **settings)
     if train is not None:
         dataset = load_dataset(train, target or None, task=task, positive=positive, censored=censored)

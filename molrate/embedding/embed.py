@@ -170,12 +170,10 @@ class _Task:
         self.embedding.add_remarks(remarks)
         unsupported = dict(self.embedding.errors)
         for layer in [layer for layer in self.paths if layer in self.embedding.layers]:
-            vectors = self.embedding.layers[layer]
-            lost = np.flatnonzero(molecules.valid & ~np.isfinite(vectors).all(axis=1)).tolist()
-            errors = dict.fromkeys(lost, "its embedding is not finite") | unsupported
+            errors = self.embedding.not_finite(layer, molecules.valid) | unsupported
             self.embedding.errors |= errors
             if cache:
-                write_layer(self.paths[layer], vectors, errors, remarks)
+                write_layer(self.paths[layer], self.embedding.layers[layer], errors, remarks)
 
 
 def _compute(

@@ -41,3 +41,8 @@ class Embedding:
     def add_remarks(self, remarks: list[str]) -> None:
         """Add sentences, each of which is said once."""
         self.remarks += [remark for remark in remarks if remark not in self.remarks]
+
+    def not_finite(self, layer: str, valid: npt.NDArray[np.bool_]) -> dict[int, str]:
+        """Row and reason of the valid molecules whose vectors of a layer are no numbers."""
+        rows = np.flatnonzero(valid & ~np.isfinite(self.layers[layer]).all(axis=1))
+        return dict.fromkeys(rows.tolist(), "its embedding is not finite")

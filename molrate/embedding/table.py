@@ -119,11 +119,10 @@ def _shown(text: str, row: Row) -> str:
 
 def failures(molecules: Molecules, embedding: Embedding) -> dict[int, str]:
     """Why valid molecules have no embedding, by row."""
-    failed = dict(embedding.errors)
-    for vectors in embedding.layers.values():
-        for row in np.flatnonzero(molecules.valid & ~np.isfinite(vectors).all(axis=1)):
-            failed.setdefault(int(row), "its embedding is not finite")
-    return failed
+    failed: dict[int, str] = {}
+    for layer in embedding.layers:
+        failed |= embedding.not_finite(layer, molecules.valid)
+    return failed | embedding.errors
 
 
 def describe_failures(table: pd.DataFrame, what: str) -> str:

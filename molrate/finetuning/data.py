@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -123,6 +123,10 @@ class TrainingData:
         parts, notes = split_as_assigned(usable.tolist(), assignment, seed, usable_targets)
         told = policy, tuple(notes), assignment
         return cls(dataset, molecules, targets, task, parts, assignment.method, *told)
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Dataset:
+        """Some rows with targets as they are learned from, merged where the policy says so."""
+        return replace(self.dataset, targets=self.targets).take(rows)
 
     def folds(self, n_folds: int, seed: int) -> list[Split]:
         """A split for each member of an ensemble; the test part is in none.

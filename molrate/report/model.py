@@ -63,8 +63,7 @@ def model_page(
     record, drawn = model.record, Structures(hidden=not structures)
     secrets = [] if structures else secrets_of(data.dataset, data.molecules)
     test = np.array(record["split"]["test"], dtype=np.intp)
-    measured = replace(data.dataset, targets=data.targets).take(test)
-    tested = model.test(measured, max_atoms=data.policy.max_atoms, device=device)
+    tested = model.test(data.take(test), max_atoms=data.policy.max_atoms, device=device)
     run = {
         "versions": record["versions"],
         "created": record["created"],

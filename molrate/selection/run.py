@@ -233,8 +233,7 @@ class _Run:
         if len(known) > _SCORED:
             generator = np.random.default_rng(self.config.seed)
             known = np.sort(generator.choice(known, _SCORED, replace=False))
-        # Targets as they are learned from, merged where the policy says so.
-        return replace(self.data.dataset, targets=self.data.targets).take(known)
+        return self.data.take(known)
 
     def select(self, shortlist: Sequence[Entry], workers: Workers, structures: bool) -> Selection:
         """Run the race, and write the best model; after an interrupt too, which then goes on."""
