@@ -7,7 +7,7 @@ on it, and a run that was stopped goes on as if it had not been.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.stats import norm
@@ -90,6 +90,42 @@ class Standing:
         return self.ranked[0]
 
 
+@dataclass
+class _Runners:
+    """Candidates by what became of them, and the jobs they were given, while a race is gone through.
+
+    Attributes
+    ----------
+    alive : list of Candidate
+    waiting : list of Candidate
+        Those there is no time for.
+    dropped : dict of Candidate to int
+    failed : dict of Candidate to str
+    planned : list of Job
+    """
+
+    alive: list[Candidate]
+    waiting: list[Candidate] = field(default_factory=list)
+    dropped: dict[Candidate, int] = field(default_factory=dict)
+    failed: dict[Candidate, str] = field(default_factory=dict)
+    planned: list[Job] = field(default_factory=list)
+
+    def set_aside(self, late: Collection[Candidate]) -> None:
+        self.waiting += [one for one in self.alive if one in late]
+        self._leave(late)
+
+    def fail(self, reasons: dict[Candidate, str]) -> None:
+        self.failed |= reasons
+        self._leave(reasons)
+
+    def drop(self, beaten: Collection[Candidate], n_folds: int) -> None:
+        self.dropped |= dict.fromkeys(beaten, n_folds)
+        self._leave(beaten)
+
+    def _leave(self, leaving: Collection[Candidate]) -> None:
+        self.alive = [one for one in self.alive if one not in leaving]
+
+
 class Race:
     """Candidates over the folds of a dataset.
 
@@ -149,39 +185,40 @@ class Race:
         aside : collection of Candidate
             Those there is no time for: they are compared by the folds they have, and the race goes on.
         """
-        alive = list(self.candidates)
-        dropped: dict[Candidate, int] = {}
-        failed: dict[Candidate, str] = {}
-        planned: list[Job] = []
-        waiting: list[Candidate] = []
-        for number in range(len(self.folds)):
-            if number == 1:
-                alive += self._described(alive)
-            known = set(planned)
-            jobs = [Job(one, fold) for one in alive for fold in range(number + 1)]
-            jobs = [job for job in jobs if job not in known]
-            missing = [job for job in jobs if self.lookup(job) is None]
-            late = {job.candidate for job in missing} & set(aside)
-            waiting += [one for one in alive if one in late]
-            alive = [one for one in alive if one not in late]
-            jobs = [job for job in jobs if job.candidate not in late]
-            missing = [job for job in missing if job.candidate not in late]
-            planned += jobs
+        runners = _Runners(list(self.candidates))
+        for n_done in range(len(self.folds)):
+            if n_done == 1:
+                runners.alive += self._described(runners.alive)
+            missing = self._plan(runners, n_done + 1, aside)
             if missing:
-                allowed = set(planned[:max_jobs])
-                pending = tuple(job for job in missing if job in allowed)
-                failed |= self._failed(jobs)
-                alive = [one for one in alive if one not in failed]
-                ranked = self._joined(self._ranked(alive, max(number, 1)), waiting)
-                everyone = (*alive, *waiting)
-                return Standing(number, tuple(ranked), everyone, dropped, failed, pending, False)
-            failed |= self._failed(jobs)
-            alive = self._ranked([one for one in alive if one not in failed], number + 1)
-            out = self._beaten(alive, number + 1)
-            dropped |= dict.fromkeys(out, number + 1)
-            alive = [one for one in alive if one not in out]
-        ranked = self._joined(alive, waiting)
-        return Standing(len(self.folds), tuple(ranked), (*alive, *waiting), dropped, failed, (), not waiting)
+                allowed = set(runners.planned[:max_jobs])
+                return self._stand(runners, n_done, [job for job in missing if job in allowed])
+            runners.alive = self._ranked(runners.alive, n_done + 1)
+            runners.drop(self._beaten(runners.alive, n_done + 1), n_done + 1)
+        return self._stand(runners, len(self.folds), [], is_decided=not runners.waiting)
+
+    def _plan(self, runners: _Runners, n_folds: int, aside: Collection[Candidate]) -> list[Job]:
+        """Plan what those in the race need to have so many folds; what of it is not done yet."""
+        known = set(runners.planned)
+        wanted = [Job(one, fold) for one in runners.alive for fold in range(n_folds)]
+        jobs = [job for job in wanted if job not in known]
+        missing = [job for job in jobs if self.lookup(job) is None]
+        late = {job.candidate for job in missing} & set(aside)
+        runners.set_aside(late)
+        jobs = [job for job in jobs if job.candidate not in late]
+        runners.planned += jobs
+        runners.fail(self._failed(jobs))
+        return [job for job in missing if job.candidate not in late]
+
+    def _stand(
+        self, runners: _Runners, n_rounds: int, pending: Sequence[Job], *, is_decided: bool = False
+    ) -> Standing:
+        # Before the first round is over, those are compared that have its fold already.
+        ranked = self._joined(self._ranked(runners.alive, max(n_rounds, 1)), runners.waiting)
+        alive = (*runners.alive, *runners.waiting)
+        return Standing(
+            n_rounds, tuple(ranked), alive, runners.dropped, runners.failed, tuple(pending), is_decided
+        )
 
     def difference(
         self, one: Candidate, other: Candidate, n_others: int = 1, n_folds: int | None = None
