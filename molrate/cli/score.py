@@ -244,8 +244,12 @@ def command(
 
 
 def _refuse_columns(columns: tuple[str, ...], output_format: str) -> None:
+    from molrate.ranking.ranking import COLUMNS
+    from molrate.ranking.report import check_columns
+
     if columns and output_format != "table":
         raise click.UsageError(f"--columns is for the table; --format {output_format} has all columns")
+    check_columns(columns, COLUMNS)
 
 
 def _draw(ranking: Ranking, path: Path) -> None:

@@ -161,17 +161,8 @@ def command(
     if into_folder:
         click.get_current_context().with_resource(exclusive(Path(output)))
         check_place(Path(output), options.resume)
-    nothing_ranked = top is None and label_column is None and report is None
-    if lower_is_better and nothing_ranked:
-        raise click.UsageError(
-            "--lower-is-better says what comes first, and nothing is ranked: it goes with --top, "
-            "--label-column or --report"
-        )
-    if positive is not None and train is None and nothing_ranked:
-        raise click.UsageError(
-            "--positive says which class comes first, and nothing is ranked: it goes with --top, "
-            "--label-column or --report, or with --train"
-        )
+    if top is None and label_column is None and report is None:
+        _refuse_order(lower_is_better, positive is not None and train is None)
     ranks = top is not None or label_column is not None or lower_is_better
     given = GivenSettings(None if encoder == BEST else encoder, **settings)
     if train is not None:
@@ -217,6 +208,20 @@ def _refuse_contradictions(no_model: bool, no_train: bool, no_top: bool, no_simi
         refuse_given(_FOR_LINEAR, "is for the linear model; --budget tries models as molrate select does")
     if no_top and not no_similarity:
         raise click.UsageError("--min-similarity is for --top; every row has its similarity")
+
+
+def _refuse_order(lower_is_better: bool, only_positive: bool) -> None:
+    """Refuse options about what comes first where nothing is ranked; --train has a use for --positive."""
+    if lower_is_better:
+        raise click.UsageError(
+            "--lower-is-better says what comes first, and nothing is ranked: it goes with --top, "
+            "--label-column or --report"
+        )
+    if only_positive:
+        raise click.UsageError(
+            "--positive says which class comes first, and nothing is ranked: it goes with --top, "
+            "--label-column or --report, or with --train"
+        )
 
 
 def _report_top(hits: Hits | None, n: int, smallest: bool, min_similarity: float | None) -> pd.DataFrame:

@@ -17,13 +17,12 @@ import torch
 from torch import nn
 
 from molrate.data.splits import Split, check_training
-from molrate.embedding.embed import choose_device, embed_one
-from molrate.embedding.table import failures
-from molrate.encoders.base import Encoder, load_encoder
-from molrate.encoders.trainable import Trainable
-from molrate.errors import InputError, UnsupportedMoleculeError, UsageError
+from molrate.embedding.embed import choose_device
+from molrate.encoders.base import Encoder
+from molrate.errors import InputError, UsageError
 from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
+from molrate.finetuning.inputs import Embedded, Encoded, Inputs, is_estimated, prepare
 from molrate.finetuning.training import (
     Examples,
     FinetuningRun,
@@ -38,7 +37,6 @@ from molrate.models.closed_form import fit_linear
 from molrate.models.estimators import EstimatorHead
 from molrate.models.head import Head, MaskedLoss, balanced_weights, target_scaling
 from molrate.models.metrics import HIGHER_IS_BETTER, check_metric, main_metric, metrics_by_target
-from molrate.models.model import DESCRIPTORS
 from molrate.randomness import seeded
 
 logger = logging.getLogger(__name__)
@@ -128,137 +126,19 @@ class FinetuneResult:
         return self.members[0].best
 
 
-class WithDescriptors(nn.Module):
-    """A network whose embedding has a molecule's descriptors beside it.
-
-    Parameters
-    ----------
-    trainable : Trainable
-    """
-
-    def __init__(self, trainable: Trainable) -> None:
-        super().__init__()
-        self.trainable = trainable
-
-    @property
-    def network(self) -> nn.Module:
-        """The encoder's."""
-        return self.trainable.network
-
-    def forward(self, batch: tuple[Any, torch.Tensor]) -> torch.Tensor:
-        """Embeddings with descriptors, shape (n_molecules, d + n_descriptors)."""
-        molecules, described = batch
-        return torch.cat([self.trainable(molecules), described.to(next(self.parameters()).device)], dim=1)
-
-
-class Encoded:
-    """The molecules of a dataset in the form that fine-tuning reads, made once for all trials and folds.
-
-    Parameters
-    ----------
-    data : TrainingData
-    encoder : Encoder
-    transfer : Transfer
-    seed : int
-        Draws layers that are not transferred.
-    device : str
-
-    Attributes
-    ----------
-    is_estimated : bool
-        Whether the encoder has nothing to train, so that an estimator is fitted to it.
-    features : ndarray, shape (n, d), optional
-        What heads read, where embeddings stay as they are.
-    rows : dict of int to object
-        Each supported molecule, encoded or embedded.
-    unsupported : dict of int to str
-    """
-
-    def __init__(
-        self, data: TrainingData, encoder: Encoder, transfer: Transfer, seed: int, device: str
-    ) -> None:
-        self.data, self.encoder, self.transfer = data, encoder, transfer
-        self.seed, self.device = seed, device
-        self.is_estimated = encoder.n_transferable == 0 and transfer.n_layers is None
-        self.unsupported: dict[int, str] = {}
-        described = self._embed(load_encoder(DESCRIPTORS), "last") if transfer.descriptors else None
-        frozen = transfer.frozen or self.is_estimated
-        self.trainable = None if frozen else self.build()
-        self.features: npt.NDArray[np.float32] | None = None
-        if frozen:
-            embedded = self._embed(encoder, transfer.layer)
-            self.features = embedded if described is None else np.hstack([embedded, described])
-        self.described = described
-        self.rows: dict[int, Any] = self._embedded_rows() if frozen else self._encode()
-
-    def build(self) -> Trainable:
-        """The network as it is before training."""
-        return self.encoder.trainable(self.transfer.n_layers, self.transfer.pooling, self.seed)
-
-    def module(self) -> nn.Module:
-        """What batches go through before the head, a new one for each trial."""
-        return self._with_descriptors(None if self.trainable is None else self.build())
-
-    @cached_property
-    def before(self) -> nn.Module:
-        """The same as it is before training, for what changes nothing in it."""
-        return self._with_descriptors(self.trainable)
-
-    def _with_descriptors(self, trainable: Trainable | None) -> nn.Module:
-        if trainable is None:
-            return nn.Identity()
-        return trainable if self.described is None else WithDescriptors(trainable)
-
-    def collate(self, rows: Sequence[Any]) -> Any:
-        """Join encoded molecules into a batch."""
-        if self.trainable is None:
-            return torch.stack(list(rows))
-        if self.described is None:
-            return self.trainable.collate(rows)
-        molecules, described = zip(*rows, strict=True)
-        return self.trainable.collate(molecules), torch.stack(described)
-
-    def _embed(self, encoder: Encoder, layer: str) -> npt.NDArray[np.float32]:
-        name = encoder.select_layer(layer)
-        embedding = embed_one(self.data.molecules, encoder, [name], self.transfer.pooling, self.device)
-        if name not in embedding.layers:
-            raise InputError(f"{encoder.name} does not support any molecule of {self.data.dataset.name}")
-        self.unsupported |= failures(self.data.molecules, embedding)
-        return embedding.layers[name]
-
-    def _embedded_rows(self) -> dict[int, Any]:
-        assert self.features is not None
-        usable = np.flatnonzero(np.isfinite(self.features).all(axis=1))
-        return {int(row): torch.from_numpy(self.features[row]) for row in usable}
-
-    def _encode(self) -> dict[int, Any]:
-        assert self.trainable is not None
-        encoded = {}
-        for row in np.flatnonzero(self.data.molecules.valid):
-            if row in self.unsupported:
-                continue
-            try:
-                encoded[int(row)] = self.trainable.encode(self.data.molecules.molecule(row))
-            except (UnsupportedMoleculeError, InputError) as error:
-                self.unsupported[int(row)] = str(error)
-        if self.described is None:
-            return encoded
-        return {row: (molecule, torch.from_numpy(self.described[row])) for row, molecule in encoded.items()}
-
-
 class _Tuning:
-    """Encoded molecules with one split of them, and the models fitted to it.
+    """Molecules with one split of them, and the models fitted to it.
 
     Parameters
     ----------
-    encoded : Encoded
+    inputs : Embedded or Encoded
     split : Split
     config : FinetuningConfig
     """
 
-    def __init__(self, encoded: Encoded, split: Split, config: FinetuningConfig) -> None:
-        self.encoded, self.split, self.config = encoded, split, config
-        self.data, self.task = encoded.data, encoded.data.task
+    def __init__(self, inputs: Embedded | Encoded, split: Split, config: FinetuningConfig) -> None:
+        self.inputs, self.split, self.config = inputs, split, config
+        self.data, self.task = inputs.data, inputs.data.task
         # Again, as molecules that the encoder does not support are left out now.
         check_training(self.data.targets, self.rows("train"), self.data.method)
         self.metric = self._choosing_metric()
@@ -271,7 +151,7 @@ class _Tuning:
         InputError
             If there is none.
         """
-        return _supported(self.encoded, getattr(self.split, part), part)
+        return self.inputs.supported(getattr(self.split, part), part)
 
     def _choosing_metric(self) -> str | None:
         """What the validation part chooses by; None is the loss.
@@ -307,15 +187,15 @@ class _Tuning:
     def examples(self, rows: npt.NDArray[np.intp]) -> Examples:
         """Some molecules, ready to be batched."""
         targets = torch.from_numpy(self.scaled[rows].astype(np.float32))
-        return Examples([self.encoded.rows[row] for row in rows.tolist()], targets, self.encoded.collate)
+        return Examples([self.inputs.rows[row] for row in rows.tolist()], targets, self.inputs.collate)
 
     @cached_property
     def before(self) -> npt.NDArray[np.float32]:
         """Embeddings of the training part before fine-tuning, which the head is fitted to."""
         rows = self.rows("train")
-        if self.encoded.features is not None:
-            return self.encoded.features[rows]
-        return embed_examples(self.encoded.before, self.examples(rows), _BATCH_SIZE, self.encoded.device)
+        if isinstance(self.inputs, Embedded):
+            return self.inputs.features[rows]
+        return embed_examples(self.inputs.before, self.examples(rows), _BATCH_SIZE, self.inputs.device)
 
     @cached_property
     def head(self) -> Head:
@@ -335,9 +215,7 @@ class _Tuning:
         loss = MaskedLoss(self.task.kind, weights)
         criterion = None if self.metric is None else partial(self._criterion, self.metric)
         head = deepcopy(self.head)
-        return FinetuningRun(
-            self.encoded.module(), head, loss, learning_rate, weight_decay, config, criterion
-        )
+        return FinetuningRun(self.inputs.module(), head, loss, learning_rate, weight_decay, config, criterion)
 
     def _criterion(self, metric: str, outputs: torch.Tensor) -> float:
         """The metric that validation chooses by, small where predictions are good; infinite if diverged."""
@@ -349,7 +227,7 @@ class _Tuning:
 
     def predictions(self, run: FinetuningRun, rows: npt.NDArray[np.intp]) -> _Floats:
         """Predictions for some molecules, shape (n, n_outputs)."""
-        return predict(run, self.task.kind, self.examples(rows), _BATCH_SIZE, self.encoded.device)
+        return predict(run, self.task.kind, self.examples(rows), _BATCH_SIZE, self.inputs.device)
 
     def train(self, rows: _Apart[npt.NDArray[np.intp]], folder: Path | None, progress: bool) -> _Fitted:
         """Train with every setting of the grid, and keep the one that validates best.
@@ -362,26 +240,26 @@ class _Tuning:
             Keeps checkpoints.
         progress : bool
         """
-        config, device = self.config, self.encoded.device
+        config, device = self.config, self.inputs.device
         parts = self.examples(self.rows("train")), self.examples(self.rows("validation"))
         trials = []
-        for learning_rate, weight_decay in config.trials(self.encoded.transfer.frozen):
+        for learning_rate, weight_decay in config.trials(self.inputs.transfer.frozen):
             run = self.run(learning_rate, weight_decay)
             trial_folder = folder and folder / f"rate-{learning_rate!r}-decay-{weight_decay!r}"
             trials.append(train(run, parts, config, device, trial_folder, progress))
-            logger.info("%s: %s", self.encoded.encoder.name, trials[-1].record())
+            logger.info("%s: %s", self.inputs.encoder.name, trials[-1].record())
         best = min(trials, key=lambda trial: trial.validation)
         if not best.state:
             if folder is not None:
                 shutil.rmtree(folder)
-            name = self.encoded.encoder.name
+            name = self.inputs.encoder.name
             raise InputError(f"{name}: training diverged under every setting; lower --learning-rate")
         run = self.run(best.learning_rate, best.weight_decay)
         before = rows.map(partial(self.predictions, run))
         run.load_state_dict(best.state)
         predicted = rows.map(partial(self.predictions, run))
         run.cpu()
-        network = None if self.encoded.features is not None else run.encoder.network
+        network = None if isinstance(self.inputs, Embedded) else run.encoder.network
         n_parameters = sum(value.numel() for value in run.encoder.parameters())
         member = Member(network, run.head, tuple(trials), best, n_parameters)  # type: ignore[arg-type]
         return _Fitted(member, predicted, before)
@@ -392,8 +270,8 @@ class _Tuning:
         The kind is chosen, and molecules left out are predicted, by models of the training part; the test
         part, which nothing was chosen by, is predicted by the model of training and validation.
         """
-        features = self.encoded.features
-        assert features is not None
+        assert isinstance(self.inputs, Embedded)
+        features = self.inputs.features
         balanced = self.config.class_weights == "balanced"
 
         def fit(rows: npt.NDArray[np.intp], **kinds: Any) -> EstimatorHead:
@@ -433,14 +311,6 @@ class _Fitted:
     member: Member
     predicted: _Apart[_Floats]
     frozen: _Apart[_Floats] | None
-
-
-def _supported(encoded: Encoded, rows: npt.NDArray[np.intp], part: str) -> npt.NDArray[np.intp]:
-    found = [row for row in rows.tolist() if row in encoded.rows]
-    if not found:
-        name, method = encoded.encoder.name, encoded.data.method
-        raise InputError(f"{name} does not support any molecule of the {part} part ({method})")
-    return np.array(found)
 
 
 def metrics_of(data: TrainingData, rows: npt.NDArray[np.intp], predicted: _Floats) -> _Metrics:
@@ -492,37 +362,39 @@ def tune(
     InputError
         If a part has no molecule the encoder has code for, or training diverged under every setting.
     """
-    encoded = Encoded(data, encoder, transfer or Transfer(), config.seed, choose_device(device))
-    if config.training_precision == "fp16" and encoded.device == "cpu" and not encoded.is_estimated:
+    transfer, device = transfer or Transfer(), choose_device(device)
+    estimated = is_estimated(encoder, transfer)
+    if config.training_precision == "fp16" and device == "cpu" and not estimated:
         raise UsageError("--training-precision fp16 is for GPUs (--device); take bf16 or fp32")
+    inputs = prepare(data, encoder, transfer, device, config.seed)
     single = config.ensemble == 1
     splits = [data.split] if single else data.folds(config.ensemble, config.seed)
-    tunings = [_Tuning(encoded, split, config) for split in splits]
-    test = _supported(encoded, data.split.test, "test")
-    if not encoded.is_estimated:
+    tunings = [_Tuning(inputs, split, config) for split in splits]
+    test = inputs.supported(data.split.test, "test")
+    if not estimated:
         assert tunings[0].head
     if started is not None:
         started()
     left_out = [tuning.rows("validation" if single else "test") for tuning in tunings]
     fitted = []
     for number, (tuning, unseen) in enumerate(zip(tunings, left_out, strict=True)):
-        if encoded.is_estimated:
+        if estimated:
             fitted.append(tuning.estimate(_Apart(unseen, test)))
         else:
             own = folder if single else folder and folder / f"member-{number}"
-            with threads_for(encoded.before):
+            with threads_for(inputs.before):
                 fitted.append(tuning.train(_Apart(unseen, test), own, progress))
-    return _result(encoded, fitted, left_out, test)
+    return _result(inputs, fitted, left_out, test)
 
 
 def _result(
-    encoded: Encoded,
+    inputs: Inputs,
     fitted: Sequence[_Fitted],
     left_out: Sequence[npt.NDArray[np.intp]],
     test: npt.NDArray[np.intp],
 ) -> FinetuneResult:
     """What members gave together; `left_out` are the rows that each did not train on."""
-    data = encoded.data
+    data = inputs.data
     frozen = [member.frozen for member in fitted if member.frozen is not None]
     left, predicted = _together([member.predicted for member in fitted])
     before = _together(frozen) if frozen else None
@@ -541,7 +413,7 @@ def _result(
         by_fold=[] if single else [metrics_of(data, *fold) for fold in zip(left_out, left, strict=True)],
         frozen=None if before is None else metrics(*before),
         frozen_predicted=None if before is None else before[1],
-        unsupported=encoded.unsupported,
+        unsupported=inputs.unsupported,
         calibration=calibrate(data.task, data.values[rows], np.concatenate(left)),
         predicted=predicted,
         test=test,

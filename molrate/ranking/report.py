@@ -243,10 +243,21 @@ def _first_rows(rows: pd.DataFrame) -> pd.DataFrame:
     ]
 
 
-def _chosen_columns(rows: pd.DataFrame, columns: Sequence[str]) -> Table:
-    unknown = [name for name in columns if name not in rows]
+def check_columns(names: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse columns that a ranking's table does not have.
+
+    Raises
+    ------
+    UsageError
+        That names the first unknown one, and what there is.
+    """
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise UsageError(f"no column {unknown[0]!r} (--columns); there are {', '.join(rows.columns)}")
+        raise UsageError(f"no column {unknown[0]!r} (--columns); there are {', '.join(known)}")
+
+
+def _chosen_columns(rows: pd.DataFrame, columns: Sequence[str]) -> Table:
+    check_columns(columns, list(rows.columns))
     table = _blank_table("", *columns, left=tuple(columns))
     for _, row in rows.iterrows():
         cells = [row[name] for name in columns]

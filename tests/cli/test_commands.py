@@ -85,7 +85,8 @@ def test_score_shows_the_columns_that_are_asked_for(run):
     code, out, _ = run("score", "freesolv", *FAST, "--columns", "encoder, null_mean")
     assert code == 0
     assert re.search(r"^encoder +null_mean$", out, re.MULTILINE)
-    code, _, err = run("score", "freesolv", *FAST, "--columns", "nothing")
+    # Before anything is read or ranked.
+    code, _, err = run("score", "no-such-table.csv", "--columns", "nothing")
     assert code == 2
     assert "no column 'nothing' (--columns); there are rank, tier" in err
     code, out, err = run("score", "freesolv", *FAST, "--columns", "encoder", "--format", "csv")
