@@ -19,8 +19,8 @@ import numpy.typing as npt
 from molrate.data.molecules import Molecules
 from molrate.embedding.cache import layer_path, read_layer, write_layer
 from molrate.embedding.result import Embedding
-from molrate.encoders.base import POOLING_NAMES, Encoder
-from molrate.errors import InputError, MolrateError, UsageError
+from molrate.encoders.base import POOLING_NAMES, Encoder, failure_of
+from molrate.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from rdkit import Chem
@@ -190,8 +190,8 @@ def _compute(
     for task in networks:
         try:
             task.encoder.prepare()
-        except MolrateError as error:
-            task.embedding.failure = error
+        except Exception as error:
+            task.embedding.failure = failure_of(task.encoder, error)
     with batch_threads(device) as (executor, n_threads):
         running: deque[tuple[Future[BatchResult], BatchResult]] = deque()
         for rows, parsed in read_batches(molecules, tasks, device):
@@ -236,23 +236,24 @@ BatchResult = tuple[int, list[EncoderBatchResult]]
 def _run_batch(
     tasks: list[_Task], rows: npt.NDArray[np.intp], parsed: list[Chem.Mol], pooling: str, device: str
 ) -> BatchResult:
-    """Run encoders on one batch, with graphs once for each featurisation."""
+    """Run encoders on one batch, with graphs once for those that share batches."""
     graphs: dict[str, tuple[Any, float]] = {}
     results = []
     for task in (task for task in tasks if task.embedding.failure is None):
-        featurisation = task.encoder.featurisation
-        started = time.perf_counter()
-        if featurisation not in graphs:
-            batch = task.encoder.featurise(parsed)
-            graphs[featurisation] = batch, time.perf_counter() - started
-        batch, graph_seconds = graphs[featurisation]
+        key = task.encoder.batch_key
         started = time.perf_counter()
         vectors = {}
-        if batch.rows:
-            try:
+        try:
+            if key not in graphs:
+                batch = task.encoder.featurise(parsed)
+                graphs[key] = batch, time.perf_counter() - started
+            batch, graph_seconds = graphs[key]
+            started = time.perf_counter()
+            if batch.rows:
                 vectors = _vectors(task, batch, [parsed[row] for row in batch.rows], pooling, device)
-            except MolrateError as error:
-                task.embedding.failure = error
+        except Exception as error:
+            task.embedding.failure = failure_of(task.encoder, error)
+            continue
         errors = {int(rows[position]): reason for position, reason in batch.errors.items()}
         seconds = time.perf_counter() - started + graph_seconds
         results.append(EncoderBatchResult(task, errors, rows[batch.rows], vectors, seconds))

@@ -202,6 +202,12 @@ class EmbeddedTable:
         for name in self.rows:
             column = self.rows[name].to_numpy()
             arrays[str(name)] = column if name == "row" else column.astype(str)
+        taken = next((layer for layer in self.embedding.layers if layer in arrays), None)
+        if taken is not None:
+            raise InputError(
+                f"layer {taken!r} has the name of a column about rows, which an .npz holds beside it; "
+                "give the layer of the encoder another name"
+            )
         arrays.update(self.embedding.layers)
         stream = io.BytesIO()
         np.savez_compressed(stream, **arrays)

@@ -80,7 +80,7 @@ class MoleculeEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if self.on_invalid not in ("fail", "keep"):
             raise UsageError(f"unknown policy {self.on_invalid!r} (on_invalid); known: fail, keep")
         self.encoder_ = load_encoder(self.encoder, seed=self.random_state)
-        (self.layer_,) = self.encoder_.select_layers(self.layer)
+        self.layer_ = self.encoder_.select_layer(self.layer)
         # A molecule every encoder knows tells the dimension without touching the data.
         self._n_features_out = self._embed(["CC"]).shape[1]
         self.n_features_in_ = 1

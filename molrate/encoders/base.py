@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from molrate.encoders.batch import MoleculeBatch
 from molrate.encoders.cards import EncoderCard, encoder_cards
-from molrate.errors import UsageError, WeightsError
+from molrate.errors import InputError, MolrateError, UsageError, WeightsError
 from molrate.registry import Registry, plugins
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Encoder(ABC):
     level : {"node", "molecule"}
         Whether :meth:`forward` returns one row per atom, which is then pooled, or one per molecule.
     featurisation : str
-        Name and version of the input featurisation. Encoders with the same featurisation share batches.
+        Name and version of the input featurisation.
     reads_text : bool
         Whether the numbers depend on how a molecule's SMILES is written, because a network reads it.
     options : tuple of str
@@ -81,6 +81,11 @@ class Encoder(ABC):
     def name(self) -> str:
         """Name under which the encoder is registered."""
         return self.card.name
+
+    @property
+    def batch_key(self) -> str:
+        """Encoders with the same one share batches: all that decides what is refused, and why, is in it."""
+        return self.featurisation
 
     @classmethod
     def find_file(cls, source: str) -> Path:
@@ -287,6 +292,25 @@ class Encoder(ABC):
         if len(layers) > 1:
             raise UsageError(f"--layer {layer}: a model reads one layer; {self.name} has {', '.join(layers)}")
         return layers[0]
+
+
+def failure_of(encoder: Encoder, error: Exception) -> MolrateError:
+    """Why an encoder failed, so that others go on without it.
+
+    Anything may go wrong in the code of another package.
+
+    Raises
+    ------
+    Exception
+        The error itself, if it is none that is raised on purpose and the encoder's code is molrate's own.
+    """
+    if isinstance(error, MolrateError):
+        return error
+    if type(encoder).__module__.partition(".")[0] == "molrate":
+        raise error
+    failure = InputError(f"{encoder.name} failed: {type(error).__name__}: {error}")
+    failure.__cause__ = error
+    return failure
 
 
 def add_encoder(name: str, card: EncoderCard, build: Callable[..., Encoder]) -> None:

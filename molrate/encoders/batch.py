@@ -23,7 +23,7 @@ GROVER = "grover/1"
 DMPNN = "chemprop/2"
 """Featurisation of :mod:`molrate.encoders.dmpnn.graphs`; the same rule holds for its version."""
 
-HUGGINGFACE = "huggingface/1"
+HUGGINGFACE = "huggingface/2"
 """Featurisation of :mod:`molrate.encoders.huggingface`, likewise; each tokeniser adds its digest."""
 
 MOLCLR = "molclr/1"

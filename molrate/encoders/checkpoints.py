@@ -148,9 +148,20 @@ def write_state(
     from safetensors.torch import save
 
     record = {"format": _FORMAT, "family": family, "settings": settings, **about}
-    tensors = {name: value.contiguous().cpu() for name, value in state.items()}
     make_folder(path.parent)
-    write_atomically(path, save(tensors, {_METADATA: json.dumps(record)}))
+    write_atomically(path, save(_apart(state), {_METADATA: json.dumps(record)}))
+
+
+def _apart(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors that share no memory, as tied weights do; a file holds each of them."""
+    storages: set[int] = set()
+    apart = {}
+    for name, value in state.items():
+        tensor = value.contiguous().cpu()
+        storage = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone() if storage in storages else tensor
+        storages.add(storage)
+    return apart
 
 
 def read_about(path: Path) -> dict[str, Any] | None:

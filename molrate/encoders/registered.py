@@ -169,6 +169,10 @@ class _Registered(Encoder):
         """Those of the molecules it was registered with, and of a fine-tuned model's."""
         return self._seen | super().skeletons_seen()
 
+    def _failed(self, error: Exception) -> InputError:
+        # The code is a user's, and anything may go wrong in it.
+        return InputError(f"{self.name} failed: {type(error).__name__}: {error}")
+
 
 class FunctionEncoder(_Registered):
     """A function from SMILES to vectors, which runs on the CPU.
@@ -226,8 +230,7 @@ class FunctionEncoder(_Registered):
             if hasattr(returned, "toarray"):
                 returned = returned.toarray()
         except Exception as error:
-            # The function is a user's, and anything may go wrong in it.
-            raise InputError(f"{self.name} failed: {type(error).__name__}: {error}") from error
+            raise self._failed(error) from error
         by_layer = _by_layer(self.name, self.layers, returned, len(smiles))
         return {layer: np.asarray(rows, dtype=np.float32) for layer, rows in by_layer.items()}
 
@@ -302,8 +305,15 @@ class ModuleEncoder(_Registered):
         import torch
 
         module = self.module.to(device)
-        with torch.inference_mode():
-            return _by_layer(self.name, self.layers, module(list(content)), len(content))
+        try:
+            with torch.inference_mode():
+                returned = module(list(content))
+        except torch.OutOfMemoryError:
+            # Smaller batches may do.
+            raise
+        except Exception as error:
+            raise self._failed(error) from error
+        return _by_layer(self.name, self.layers, returned, len(content))
 
     def embed(
         self, content: Texts, layers: Sequence[str], pooling: str, device: str = "cpu"

@@ -44,13 +44,19 @@ class _Limited:
         Open for writing.
     size : int or None
         Bytes; None where they are not known.
+    anew : bool
+        Whether the first bytes that come take the place of what the file has.
     """
 
-    def __init__(self, stream: BinaryIO, size: int | None) -> None:
-        self._stream, self._size = stream, size
+    def __init__(self, stream: BinaryIO, size: int | None, *, anew: bool = False) -> None:
+        self._stream, self._size, self._anew = stream, size, anew
 
     def write(self, content: bytes) -> int:
         """Write it, or refuse what is too much."""
+        if self._anew:
+            self._stream.seek(0)
+            self._stream.truncate()
+            self._anew = False
         if self._size is not None and self._stream.tell() + len(content) > self._size:
             raise _TooLongError(f"more comes from there than the {self._size} bytes of the file")
         return self._stream.write(content)
@@ -238,7 +244,7 @@ class Artifact:
         """Fetch `url` into `partial`, asking only for the bytes it lacks.
 
         A server may refuse the range or ignore it and send everything again, so what does not verify
-        is fetched once more from its beginning.
+        is fetched once more from its beginning. What is here already stays until other bytes come.
         """
         from pooch import HTTPDownloader
 
@@ -250,8 +256,11 @@ class Artifact:
                     headers = {"Range": f"bytes={start}-"}
                     HTTPDownloader(headers=headers, timeout=timeout)(url, _Limited(stream, self.size), None)
             except OSError as error:
+                if _is_unanswered(error) or error.errno in _OF_THE_DISK:
+                    raise
                 logger.warning("cannot be continued (%s); starting again", _short(error))
             if self.matches(partial):
                 return
-        with partial.open("wb") as stream:
-            HTTPDownloader(timeout=timeout)(url, _Limited(stream, self.size), None)
+        partial.touch()
+        with partial.open("r+b") as stream:
+            HTTPDownloader(timeout=timeout)(url, _Limited(stream, self.size, anew=True), None)

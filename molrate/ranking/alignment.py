@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from molrate.data.targets import MIN_LABELLED
 from molrate.errors import InputError
 from molrate.files.columns import ID_NAMES, SMILES_NAMES
-from molrate.files.matrices import FeatureFile, table_keys
+from molrate.files.matrices import FeatureFile
+
+Keys = dict[str, tuple[FeatureFile, list[str]]]
+"""Columns that say which molecule each row is, by their usual names, each with the first file that has it."""
 
 _Joined = tuple[list[int] | None, list[str]]
 _Texts = tuple[tuple[Path, Sequence[str]], tuple[Path, Sequence[str]]]
@@ -19,15 +23,15 @@ _PARSED = 1000
 """Rows of unlike SMILES, spread over the file, that are read to see whether their molecules are the same."""
 
 
-def check_order(files: Sequence[FeatureFile]) -> None:
-    """Make sure that files of features have their rows in one order, as far as their columns tell.
+def common_keys(files: Sequence[FeatureFile]) -> Keys:
+    """Columns that say which molecule each row is, which have to be the same in all files that have them.
 
     Raises
     ------
     InputError
         At the first row that differs.
     """
-    first_keys: dict[str, tuple[FeatureFile, list[str]]] = {}
+    first_keys: Keys = {}
     seen = set()
     for file in files:
         if file.path in seen:
@@ -37,9 +41,39 @@ def check_order(files: Sequence[FeatureFile]) -> None:
             if any(keys):
                 first, expected = first_keys.setdefault(name, (file, keys))
                 _refuse_difference(name, str(first.path), expected, str(file.path), keys)
+    return first_keys
 
 
-def matching_rows(files: Sequence[FeatureFile], path: Path) -> _Joined:
+def molecules_of_rows(keys: Mapping[str, Sequence[str]]) -> tuple[str, list[str]] | None:
+    """Which molecule each row is, as far as columns tell: rows of one molecule have one text.
+
+    SMILES say it as they stand, canonical ones first, else identifiers. A name that a few rows or all of them
+    share, as of a series, is no identifier.
+
+    Parameters
+    ----------
+    keys : mapping of str to sequence of str
+        By the usual names of columns, one text a row.
+
+    Returns
+    -------
+    (str, list of str) or None
+        The column, and a text for each row; None where no column tells.
+
+    Examples
+    --------
+    >>> molecules_of_rows({"smiles": ["CCO", "CC", "CCO", ""]})
+    ('smiles', ['CCO', 'CC', 'CCO', 'row 4'])
+    """
+    for name in ("canonical_smiles", *SMILES_NAMES, *ID_NAMES):
+        texts = keys.get(name, ())
+        if not any(texts) or (name in ID_NAMES and len(set(texts)) < MIN_LABELLED):
+            continue
+        return name, [text or f"row {row}" for row, text in enumerate(texts, start=1)]
+    return None
+
+
+def matching_rows(of_features: Keys, of_labels: Mapping[str, Sequence[str]], path: Path) -> _Joined:
     """Rows of a table of labels in the order of the rows of features.
 
     Rows are joined by the first column of identifiers that both have. Where both have SMILES too, up to a
@@ -48,8 +82,10 @@ def matching_rows(files: Sequence[FeatureFile], path: Path) -> _Joined:
 
     Parameters
     ----------
-    files : sequence of FeatureFile
-        In one order, see :func:`check_order`.
+    of_features : dict of str to (FeatureFile, list of str)
+        See :func:`common_keys`.
+    of_labels : mapping of str to sequence of str
+        Likewise of the labels.
     path : pathlib.Path
         Of the labels.
 
@@ -67,12 +103,6 @@ def matching_rows(files: Sequence[FeatureFile], path: Path) -> _Joined:
         At the first row that differs, where rows cannot be joined; or whose identifier stands for another
         molecule.
     """
-    of_labels = table_keys(path)
-    of_features: dict[str, tuple[FeatureFile, list[str]]] = {}
-    for file in files:
-        for name, keys in file.keys().items():
-            if any(keys):
-                of_features.setdefault(name, (file, keys))
     shared = [name for name, keys in of_labels.items() if any(keys) and name in of_features]
     for name in shared:
         file, keys = of_features[name]

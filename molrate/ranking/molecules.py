@@ -18,12 +18,12 @@ from molrate.data.duplicates import merge_measurements
 from molrate.data.molecules import Molecules, standardise
 from molrate.data.policy import RowPolicy
 from molrate.data.structures import limit_atoms, smiles_of_rows
-from molrate.data.targets import Target, check_target
+from molrate.data.targets import MIN_LABELLED, Target, check_target
 from molrate.embedding.embed import Progress, embed_molecules
 from molrate.embedding.gradients import sketch_gradients
 from molrate.embedding.result import Embedding
 from molrate.embedding.settings import EmbeddingSettings
-from molrate.encoders.base import Encoder, load_encoder
+from molrate.encoders.base import Encoder, failure_of, load_encoder
 from molrate.encoders.cards import encoder_cards
 from molrate.errors import InputError, MolrateError, UsageError
 from molrate.files.library import Library
@@ -106,8 +106,9 @@ class EncoderPool:
             settings = self.settings.pooling, self.settings.device
             try:
                 sketches = sketch_gradients(self.molecules, rows, encoder, head, fitted_to, *settings)
-            except MolrateError as error:
-                logger.warning("%s: scored without gradients: %s", encoder.name, error)
+            except Exception as error:
+                reason = failure_of(encoder, error)
+                logger.warning("%s: scored without gradients: %s", encoder.name, reason)
                 continue
             found[encoder.name, last] = Gradients(sketches, time.perf_counter() - started)
         return found
@@ -139,7 +140,7 @@ def make_candidates(
     molecules = standardise_dataset(dataset, policy)
     requests, _ = load_encoders(encoders, settings)
     embeddings = embed_molecules(molecules, requests, settings.pooling, device, cache=False)
-    pool = EncoderPool(dataset, molecules, *_split_failures(requests, embeddings), settings)
+    pool = EncoderPool(dataset, molecules, *_split_failures(requests, embeddings, molecules), settings)
     return pool.candidates({}), targets_to_score(pool, policy, seed)[0]
 
 
@@ -174,7 +175,7 @@ def embed_pool(
     usable_targets(dataset, molecules)
     requests, failures = loaded
     embeddings = embed_molecules(molecules, requests, settings.pooling, settings.device, progress=progress)
-    requests, embeddings, failed = _split_failures(requests, embeddings)
+    requests, embeddings, failed = _split_failures(requests, embeddings, molecules)
     return EncoderPool(dataset, molecules, requests, embeddings, failures + failed, settings)
 
 
@@ -369,9 +370,9 @@ def usable_targets(
 
 
 def _split_failures(
-    requests: list[Request], embeddings: list[Embedding]
+    requests: list[Request], embeddings: list[Embedding], molecules: Molecules
 ) -> tuple[list[Request], list[Embedding], list[Failure]]:
-    """Encoders that ran with their embeddings, and those that failed in running.
+    """Encoders that ran with their embeddings, and those that failed in running or read too few molecules.
 
     Raises
     ------
@@ -381,15 +382,29 @@ def _split_failures(
     ran: list[tuple[Request, Embedding]] = []
     failures: list[Failure] = []
     for request, embedding in zip(requests, embeddings, strict=True):
-        if embedding.failure is None:
+        failure = embedding.failure or _too_few(request[0], embedding, molecules)
+        if failure is None:
             ran.append((request, embedding))
         else:
-            failures.append((request[0].name, embedding.failure))
+            failures.append((request[0].name, failure))
     if not ran:
         raise failures[0][1]
     for _, reason in failures:
         logger.error("%s", reason)
     return [request for request, _ in ran], [embedding for _, embedding in ran], failures
+
+
+def _too_few(encoder: Encoder, embedding: Embedding, molecules: Molecules) -> InputError | None:
+    """An encoder that reads so few molecules that none could be ranked beside it, and why; else None."""
+    n_valid = int(molecules.valid.sum())
+    n_read = n_valid - len(embedding.errors)
+    if n_read >= min(MIN_LABELLED, n_valid):
+        return None
+    row, reason = min(embedding.errors.items())
+    return InputError(
+        f"{encoder.name} reads {n_read or 'none'} of {n_valid} molecules, fewer than {MIN_LABELLED}; "
+        f"row {row + 1}: {reason}"
+    )
 
 
 def labelled_rows(

@@ -50,11 +50,9 @@ def molecule_notes(
     if molecules.n_stripped:
         notes.append(f"{molecules.n_stripped} molecules reduced to their largest fragment.")
     if molecules.n_duplicates:
-        contradictions = "".join(
-            f", {disagreement.describe()}"
-            for disagreement in find_disagreements(molecules.canonical.tolist(), targets)
+        notes.append(
+            f"{repeat_note(molecules.canonical.tolist(), molecules.n_duplicates, targets, duplicates)}."
         )
-        notes.append(f"{repeats(molecules.n_duplicates)}{contradictions}; {DONE[duplicates]}.")
     notes += [f"{remark}." for embedding in embeddings for remark in embedding.remarks]
     unsupported = {row: reason for embedding in embeddings for row, reason in embedding.errors.items()}
     if unsupported:
@@ -96,6 +94,16 @@ def label_advice(scored_targets: Sequence[ScoredTarget]) -> list[str]:
                 "are right; fine-tune with --metric auprc."
             )
     return advice
+
+
+def repeat_note(
+    molecules: Sequence[str], n_repeated: int, targets: Sequence[Target], duplicates: str = "keep"
+) -> str:
+    """How many rows repeat a molecule, where they contradict each other, and what becomes of them."""
+    contradictions = "".join(
+        f", {disagreement.describe()}" for disagreement in find_disagreements(molecules, targets)
+    )
+    return f"{repeats(n_repeated)}{contradictions}; {DONE[duplicates]}"
 
 
 def molecule_advice(molecules: Molecules, policy: RowPolicy, targets: Sequence[Target]) -> list[str]:

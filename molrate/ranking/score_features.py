@@ -20,12 +20,19 @@ from molrate.data.targets import Target, TargetPolicy, check_target
 from molrate.errors import InputError, UsageError
 from molrate.files.columns import find_column, is_about_rows
 from molrate.files.formats import required_format
-from molrate.files.matrices import FeatureFile, find_features, npz_header, partitioned_features, told_apart
+from molrate.files.matrices import (
+    FeatureFile,
+    find_features,
+    npz_header,
+    partitioned_features,
+    table_keys,
+    told_apart,
+)
 from molrate.files.records import open_records
 from molrate.files.tables import check_records
 from molrate.measures.base import Measure
 from molrate.measures.given import inputs_met, read_given
-from molrate.ranking.alignment import check_order, matching_rows
+from molrate.ranking.alignment import Keys, common_keys, matching_rows, molecules_of_rows
 from molrate.ranking.candidates import (
     AUTO,
     Candidate,
@@ -36,7 +43,7 @@ from molrate.ranking.candidates import (
 )
 from molrate.ranking.consensus import consensus_table
 from molrate.ranking.expected import expectations_of
-from molrate.ranking.notes import column_notes, label_advice, size_advice, target_notes
+from molrate.ranking.notes import column_notes, label_advice, repeat_note, size_advice, target_notes
 from molrate.ranking.ranking import Ranking, failed_row, rank_targets, ranking_frame, with_expectations
 from molrate.ranking.sensitivity import sensitivity_table
 from molrate.ranking.streaming import (
@@ -71,6 +78,7 @@ def score_features(
     address: str | None = None,
     positive: str | None = None,
     censored: str | None = None,
+    groups: npt.ArrayLike | None = None,
 ) -> Ranking:
     """Rank precomputed features: of images, text, other tools.
 
@@ -93,6 +101,9 @@ def score_features(
         Of the cluster; one is started on this machine if none is given.
     positive, censored : str, optional
         As for :func:`molrate.score`.
+    groups : array_like, shape (n,), optional
+        What rows of one molecule share, so that they never predict each other. SMILES or identifiers of the
+        files say it if not given.
 
     Returns
     -------
@@ -107,6 +118,8 @@ def score_features(
     if not features:
         raise UsageError("no features to rank (--features)")
     named = [target] if isinstance(target, str) else list(target or [])
+    if isinstance(features, Mapping):
+        features = {name: _matrix(name, given) for name, given in features.items()}
     read = _read_labels(features, labels, named)
     # Labels that stand in a table or archive may stand among features too; others have a made-up name.
     has_names = isinstance(labels, str | Path) and Path(labels).suffix.lower() != ".npy"
@@ -115,10 +128,15 @@ def score_features(
     if not isinstance(features, Mapping):
         files = told_apart([file for path in features for file in find_features(path, beside)])
     n = _common_length(features, files)
-    if files is not None:
-        check_order(files)
-    columns, join_notes = _in_order(read, labels, files)
+    keys: Keys = {} if files is None else common_keys(files)
+    of_labels = {} if files is None else _label_keys(labels)
+    order, join_notes = matching_rows(keys, of_labels, Path(str(labels))) if of_labels else (None, [])
+    columns = {name: _ordered(column, order) for name, column in read.items()}
     targets = _targets(columns, TargetPolicy(task, positive, censored), n)
+    texts = {name: _ordered(column, order, "") for name, column in of_labels.items()}
+    molecules, repeat_notes = _molecules(
+        groups, texts | {name: text for name, (_, text) in keys.items()}, n, targets
+    )
     given_arrays = read_given(extra_arrays or {}, n)
     chosen, notes = choose_measures(
         measures, scale_by_dimension=scale_by_dimension, met=inputs_met(given_arrays)
@@ -136,7 +154,7 @@ def score_features(
         with connected(address) if everywhere else nullcontext():
             whole = finite_rows(files, everywhere)
             scored_targets, unusable = make_scored_targets(
-                targets, whole, seed, STREAMED_BLOCKS, STREAMED_PERMUTATIONS
+                targets, whole, molecules, seed, STREAMED_BLOCKS, STREAMED_PERMUTATIONS
             )
             rows, replicates = rank_streamed(files, scored_targets, chosen, rank_by, everywhere)
         candidates: list[Candidate] = []
@@ -146,7 +164,7 @@ def score_features(
     else:
         candidates = _candidates(features, files, given_arrays)
         whole = np.all([np.isfinite(one.features).all(axis=1) for one in candidates], axis=0)
-        scored_targets, unusable = make_scored_targets(targets, whole, seed, BLOCKS, PERMUTATIONS)
+        scored_targets, unusable = make_scored_targets(targets, whole, molecules, seed, BLOCKS, PERMUTATIONS)
         rows, replicates = rank_targets(candidates, scored_targets, chosen, rank_by, common_dimension)
     source = _source(labels, features)
     expectations = expectations_of(candidates, scored_targets, source)
@@ -168,6 +186,7 @@ def score_features(
         [f"{n} rows."]
         + [line for scored_target in scored_targets for line in target_notes(scored_target, n)]
         + join_notes
+        + repeat_notes
         + column_notes(files or [])
         + notes
     )
@@ -220,27 +239,42 @@ def _is_array(path: Path) -> bool:
     return path.suffix.lower() in (".npz", ".npy")
 
 
-def _in_order(
-    columns: dict[str, Sequence[object]], labels: Any, files: list[FeatureFile] | None
-) -> tuple[dict[str, Sequence[object]], list[str]]:
-    """Columns of labels in the order of the features' rows, and what to say of how that was made.
+def _label_keys(labels: Any) -> dict[str, list[str]]:
+    """Columns of a table of labels that say which molecule each row is; arrays and folders have none."""
+    if not isinstance(labels, str | Path):
+        return {}
+    path = Path(labels)
+    return {} if _is_array(path) or path.is_dir() else table_keys(path)
+
+
+def _ordered(column: Sequence[Any], order: Sequence[int] | None, missing: Any = None) -> Sequence[Any]:
+    """A column in another order of rows, of which -1 is one that it lacks."""
+    return column if order is None else [missing if row < 0 else column[row] for row in order]
+
+
+def _molecules(
+    groups: npt.ArrayLike | None, keys: Mapping[str, Sequence[str]], n: int, targets: Sequence[Target]
+) -> tuple[npt.NDArray[Any] | None, list[str]]:
+    """Which molecule each row is, None where nothing tells, and what to say of those that repeat one.
 
     Raises
     ------
-    InputError
-        If their rows are not those of the features.
+    UsageError
+        If `groups` are not one for each row.
     """
-    if files is None or not isinstance(labels, str | Path):
-        return columns, []
-    path = Path(labels)
-    if _is_array(path) or path.is_dir():
-        return columns, []
-    order, notes = matching_rows(files, path)
-    if order is None:
-        return columns, notes
-    return {
-        name: [None if row < 0 else column[row] for row in order] for name, column in columns.items()
-    }, notes
+    if groups is not None:
+        given = np.asarray(groups)
+        if given.shape != (n,):
+            raise UsageError(f"groups have the shape {given.shape}; the features have {n} rows")
+        return given, []
+    found = molecules_of_rows(keys)
+    if found is None:
+        return None, []
+    name, texts = found
+    n_repeated = n - len(set(texts))
+    if not n_repeated:
+        return None, []
+    return np.array(texts), [f"{repeat_note(texts, n_repeated, targets)} (told by {name})."]
 
 
 def _targets(columns: dict[str, Sequence[object]], policy: TargetPolicy, n: int) -> Sequence[Target]:
@@ -308,7 +342,12 @@ def _chosen_columns(
 
 
 def make_scored_targets(
-    targets: Sequence[Target], whole: npt.NDArray[np.bool_], seed: int, n_blocks: int, permutations: int
+    targets: Sequence[Target],
+    whole: npt.NDArray[np.bool_],
+    molecules: npt.NDArray[Any] | None,
+    seed: int,
+    n_blocks: int,
+    permutations: int,
 ) -> tuple[list[ScoredTarget], list[tuple[Target, InputError]]]:
     """Targets with their rows and resampled labels, and those that cannot be ranked by with the reason.
 
@@ -328,7 +367,12 @@ def make_scored_targets(
             unusable.append((target, error))
             continue
         resampling = make_resampling(
-            labelled.values, target.task, n_blocks=n_blocks, permutations=permutations, seed=seed
+            labelled.values,
+            target.task,
+            groups=None if molecules is None else molecules[rows],
+            n_blocks=n_blocks,
+            permutations=permutations,
+            seed=seed,
         )
         scored_targets.append(ScoredTarget(labelled, rows, resampling))
     if not scored_targets:
@@ -347,13 +391,29 @@ def _candidates(
     if files is not None:
         return [Candidate(file.name, file.layer, file.read(), given=given(file.name)) for file in files]
     assert isinstance(features, Mapping)
-    made = []
-    for name, matrix in features.items():
-        array = np.asarray(matrix, dtype=np.float64)
-        if array.ndim != 2:
-            raise InputError(f"features {name!r} must be a matrix (n, d), not of shape {array.shape}")
-        made.append(Candidate(name, "features", array, given=given(name)))
-    return made
+    return [
+        Candidate(name, "features", np.asarray(matrix), given=given(name))
+        for name, matrix in features.items()
+    ]
+
+
+def _matrix(name: str, given: Any) -> npt.NDArray[np.float64]:
+    """Features that were given as an array, a frame or a sparse matrix.
+
+    Raises
+    ------
+    InputError
+        If they are no matrix of real numbers.
+    """
+    array = np.asarray(given.toarray() if hasattr(given, "toarray") else given)
+    if array.ndim != 2:
+        raise InputError(f"features {name!r} must be a matrix (n, d), not of shape {array.shape}")
+    if array.dtype.kind == "c":
+        raise InputError(f"features {name!r} are complex; real numbers are needed")
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"features {name!r} are not all numbers: {error}") from error
 
 
 def _run_record(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -80,3 +80,8 @@ def test_invalid_smiles_stop_or_stay_as_nan():
 def test_clones_keep_their_parameters():
     encoder = MoleculeEncoder("gat-untrained", layer="layer-2", pooling="max", random_state=3)
     assert clone(encoder).get_params() == encoder.get_params()
+
+
+def test_one_layer_is_read():
+    with pytest.raises(UsageError, match="a model reads one layer; gin-untrained has"):
+        MoleculeEncoder("gin-untrained", layer="all").fit(["CC"])

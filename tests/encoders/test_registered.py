@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.preprocessing import FunctionTransformer
@@ -6,6 +7,7 @@ from sklearn.preprocessing import FunctionTransformer
 import molrate
 from molrate.data.molecules import parse_canonical, standardise
 from molrate.embedding.embed import embed_one
+from molrate.embedding.table import embed_table
 from molrate.encoders import base
 from molrate.encoders.base import encoder_names, load_encoder
 from molrate.errors import InputError, UsageError, WeightsError
@@ -201,3 +203,87 @@ def test_a_layer_out_of_the_cache_has_its_own_rows_without_numbers(fresh_cache):
     assert embed_one(molecules, encoder, ["a", "b"]).errors == {1: "its embedding is not finite"}
     assert embed_one(molecules, encoder, ["a"]).errors == {}
     assert embed_one(molecules, encoder, ["b"]).errors == {1: "its embedding is not finite"}
+
+
+class TiedCounts(Counts):
+    """Its second map has the weights of its first, as the head of a language model has."""
+
+    def __init__(self):
+        super().__init__()
+        self.back = torch.nn.Linear(3, len(ATOMS), bias=False)
+        self.back.weight = torch.nn.Parameter(self.linear.weight.T)
+        self.again = torch.nn.Linear(len(ATOMS), 3, bias=False)
+        self.again.weight = self.linear.weight
+
+    def forward(self, smiles):
+        hidden = super().forward(smiles)
+        return hidden + self.again(self.back(torch.tanh(hidden)))
+
+
+def test_weights_that_share_memory_are_written_and_read(tmp_path):
+    smiles = ["C" * n + end for n in range(1, 25) for end in ("O", "N")]
+    encoder = molrate.register_encoder("tied", TiedCounts())
+    encoder.write_weights(encoder.module, tmp_path / "tied.safetensors")
+    read = load_encoder("tied", tmp_path / "tied.safetensors")
+    np.testing.assert_array_equal(molrate.embed(smiles, read), molrate.embed(smiles, encoder))
+    table = pd.DataFrame({"smiles": smiles, "y": [float(len(text)) for text in smiles]})
+    molrate.finetune(table, "tied", tmp_path / "model", target="y", n_epochs=1)
+    model = molrate.load_model(tmp_path / "model")
+    assert np.isfinite(model.predict(smiles)[model.columns[0]]).all()
+
+
+class Stumbles(Counts):
+    def forward(self, smiles):
+        if any("O" in text for text in smiles):
+            raise KeyError("O")
+        return super().forward(smiles)
+
+
+@pytest.mark.parametrize(
+    "what", [lambda smiles: 1 / 0, Stumbles(), lambda smiles: np.full((len(smiles), 2), np.nan)]
+)
+def test_others_are_ranked_beside_an_encoder_that_fails(what):
+    molrate.register_encoder("bad", what)
+    smiles = ["C" * n + end for n in range(1, 21) for end in ("O", "N")]
+    ranking = molrate.score(smiles, [float(len(text)) for text in smiles], encoders=["bad", "ecfp4"])
+    rows = ranking.frame.set_index("encoder")
+    assert rows["status"].to_dict() == {"ecfp4": "ok", "bad": "failed"}
+    assert rows.loc["ecfp4", "n"] == len(smiles)
+    assert rows.loc["bad", "note"].startswith("bad ")
+    assert not ranking.complete
+
+
+def test_an_encoder_that_reads_too_few_molecules_does_not_take_them_from_others():
+    molrate.register_encoder("few", lambda smiles: np.where(counts(smiles) < 4, counts(smiles), np.nan))
+    smiles = ["C" * n + end for n in range(1, 31) for end in ("O", "N")]
+    ranking = molrate.score(smiles, [float(len(text)) for text in smiles], encoders=["few", "ecfp4"])
+    rows = ranking.frame.set_index("encoder")
+    assert rows.loc["ecfp4", "n"] == len(smiles)
+    assert (
+        "few reads 6 of 60 molecules, fewer than 20; row 7: few gives no numbers" in rows.loc["few", "note"]
+    )
+
+
+def test_an_encoder_of_another_package_may_fail_in_any_way(monkeypatch, fresh_cache):
+    encoder = load_encoder("ecfp4")
+    foreign = type("Foreign", (type(encoder),), {"__module__": "somewhere_else"})(encoder.card)
+    monkeypatch.setattr(foreign, "featurise", lambda molecules: {}["nothing"])
+    molrate.register_encoder("counts", counts)
+    smiles = ["C" * n + end for n in range(1, 21) for end in ("O", "N")]
+    ranking = molrate.score(smiles, [float(len(text)) for text in smiles], encoders=[foreign, "counts"])
+    assert ranking.frame.set_index("encoder").loc["ecfp4", "note"] == "ecfp4 failed: KeyError: 'nothing'"
+    # What goes wrong in molrate itself is no encoder's failure.
+    own = load_encoder("ecfp4")
+    monkeypatch.setattr(own, "featurise", lambda molecules: {}["nothing"])
+    with pytest.raises(KeyError, match="nothing"):
+        molrate.score(smiles, [float(len(text)) for text in smiles], encoders=[own, "counts"])
+
+
+def test_a_layer_with_the_name_of_a_column_about_rows_is_not_written_over_it(tmp_path):
+    (tmp_path / "a.csv").write_text("id,smiles\na,CCO\nb,CN\n")
+    encoder = molrate.register_encoder(
+        "clash", lambda smiles: {"id": counts(smiles), "out": counts(smiles)}, layers=["id", "out"]
+    )
+    table = embed_table(tmp_path / "a.csv", encoder, layer="all")
+    with pytest.raises(InputError, match="layer 'id' has the name of a column about rows"):
+        table.write(tmp_path / "a.npz")

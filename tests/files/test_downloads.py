@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import socket
 import subprocess
 import sys
 import threading
@@ -96,6 +97,23 @@ def test_a_cut_off_download_is_continued(server, fresh_cache, place):
     assert server.requests[0] == (f"/{place}", "bytes=5000-")
     # A server without ranges sends everything again or refuses, which is noticed and put right.
     assert len(server.requests) == (1 if place == "ranges" else 2)
+
+
+@pytest.mark.parametrize("place", ["broken", "none", "nobody listens"])
+def test_what_is_here_already_stays_where_no_other_bytes_come(server, fresh_cache, place):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        silent = f"http://127.0.0.1:{unused.getsockname()[1]}/file"
+    wanted = artifact(f"{server.url}/{place}" if " " not in place else silent)
+    partial = fresh_cache / "weights" / f"{SHA256[:12]}-file.pth.part"
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(CONTENT[:5000])
+    with pytest.raises(WeightsError, match="cannot download"):
+        wanted.locate()
+    assert partial.read_bytes() == CONTENT[:5000]
+    # A second place goes on where the first one failed.
+    artifact(*wanted.urls, f"{server.url}/ranges").locate()
+    assert server.requests[-1] == ("/ranges", "bytes=5000-")
 
 
 LOCATE = """

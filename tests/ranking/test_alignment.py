@@ -6,7 +6,7 @@ import pytest
 
 import molrate
 from molrate.errors import InputError
-from molrate.ranking.alignment import _refuse_other_molecules
+from molrate.ranking.alignment import _refuse_other_molecules, molecules_of_rows
 
 N = 60
 
@@ -128,3 +128,15 @@ def test_rows_far_down_are_looked_at_too():
         _refuse_other_molecules("id", keys, texts, range(1300))
     same = (Path("f.csv"), own), (Path("y.csv"), ["O" + "C" * n for n in range(1, 1301)])
     _refuse_other_molecules("id", keys, same, range(1300))
+
+
+def test_what_tells_molecules_apart():
+    names = [f"m{row // 2}" for row in range(60)]
+    assert molecules_of_rows({"row": ["1", "1"]}) is None
+    assert molecules_of_rows({"name": names}) == ("name", names)
+    # A name of a series says nothing of molecules.
+    assert molecules_of_rows({"name": ["series A", "series B"] * 30}) is None
+    keys = {"id": names, "smiles": ["C", ""] * 30, "canonical_smiles": [""] * 60}
+    column, texts = molecules_of_rows(keys)
+    assert column == "smiles"
+    assert texts[:4] == ["C", "row 2", "C", "row 4"]

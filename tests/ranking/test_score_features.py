@@ -290,3 +290,50 @@ def test_arrays_that_are_no_numbers_are_passed_over(arrays, tmp_path):
             score_features([tmp_path / name], labels)
     with pytest.raises(UsageError, match="no features to rank"):
         score_features([], labels)
+
+
+def replicated(rng, n=120, times=3):
+    """Noise measured several times for each molecule, and features that say nothing but which one it is."""
+    features = np.tile(rng.normal(size=(n, 300)), (times, 1))
+    values = np.tile(rng.normal(size=n), times) + 0.05 * rng.normal(size=n * times)
+    smiles = np.tile(["C" * (1 + row % 30) + "O" + "C" * (1 + row // 30) for row in range(n)], times)
+    return features, values, smiles
+
+
+@pytest.mark.parametrize("where", ["features", "labels", "python"])
+def test_rows_of_one_molecule_never_predict_each_other(where, tmp_path):
+    features, values, smiles = replicated(np.random.default_rng(3))
+    table = pd.DataFrame(features, columns=[f"x{column}" for column in range(300)])
+    labels = pd.DataFrame({"y": values})
+    (table if where == "features" else labels)["smiles"] = smiles
+    table.to_parquet(tmp_path / "f.parquet")
+    labels.to_csv(tmp_path / "y.csv", index=False)
+    if where == "python":
+        ranking = score_features({"f": features}, values, measures=["loo"], groups=smiles)
+    else:
+        ranking = score_features([tmp_path / "f.parquet"], tmp_path / "y.csv", "y", measures=["loo"])
+        said = "240 rows repeat an earlier molecule, 240 of them with another value of y"
+        assert any(said in note and "told by smiles" in note for note in ranking.notes)
+    [row] = ranking.frame.to_dict("records")
+    # Without groups the other rows of a molecule give its value away: R2 of 0.9.
+    assert row["value"] < 0.1
+    assert row["low"] <= 0
+    assert score_features({"f": features}, values, measures=["loo"]).frame["value"][0] > 0.8
+
+
+def test_groups_are_one_for_each_row(arrays):
+    with pytest.raises(UsageError, match=r"groups have the shape \(2,\); the features have \d+ rows"):
+        score_features({"a": np.zeros((30, 2))}, np.arange(30.0), groups=["a", "b"])
+
+
+def test_arrays_may_be_sparse_and_have_to_be_real_numbers(arrays):
+    from scipy.sparse import csr_matrix
+
+    rng = np.random.default_rng(0)
+    features, values = rng.normal(size=(80, 4)), rng.normal(size=80)
+    dense, sparse = (score_features({"a": given}, values).frame for given in (features, csr_matrix(features)))
+    assert dense["value"][0] == sparse["value"][0]
+    with pytest.raises(InputError, match="features 'a' are complex"):
+        score_features({"a": features + 1j}, values)
+    with pytest.raises(InputError, match="features 'a' are not all numbers"):
+        score_features({"a": features.astype(str).astype(object) + "x"}, values)

@@ -98,7 +98,6 @@ class LanguageModelEncoder(Encoder):
         self.settings["tokens"] = chosen
         self.settings["tokeniser"] = choose_tokeniser(self.settings["tokeniser"], tokeniser)
         self.layers = ("embeddings", *(f"layer-{k + 1}" for k in range(depth_of(self.architecture))))
-        # Encoders share batches where they read the same tokens.
         self.featurisation = f"{HUGGINGFACE}:{_digest(self.settings['tokeniser'])}"
         self._unknown = [0, 0]
         self._lock = threading.Lock()
@@ -132,6 +131,11 @@ class LanguageModelEncoder(Encoder):
         if self.settings["tokeniser"]["kind"] == "published":
             need("tokenizers")
         return read_tokeniser(self.settings["tokeniser"])
+
+    @property
+    def batch_key(self) -> str:
+        """Of this encoder alone: what is refused goes by its positions, and it counts unknown tokens."""
+        return f"{self.featurisation} {self.name}"
 
     @cached_property
     def _weights_digest(self) -> str:

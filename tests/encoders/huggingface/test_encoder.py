@@ -335,3 +335,27 @@ def test_without_the_library_the_line_that_installs_it_is_said(bert, monkeypatch
     encoder = load_encoder(f"hf:{bert}")
     with pytest.raises(WeightsError, match=r"pip install 'molrate\[hf\]'"):
         encoder.prepare()
+
+
+def test_models_of_one_tokeniser_refuse_by_their_own_positions(tmp_path, fresh_cache):
+    for name, positions in (("long", 40), ("short", 14)):
+        (tmp_path / name).mkdir()
+        write_model(tmp_path / name, max_position_embeddings=positions)
+    long, short = f"hf:{tmp_path / 'long'}", f"hf:{tmp_path / 'short'}"
+    smiles = ["C" * n + end for n in range(1, 25) for end in ("O", "N")]
+    values = [float(len(text)) ** 0.5 for text in smiles]
+    for encoders in ([long, short], [short, long]):
+        ranking = molrate.score(smiles, values, encoders=encoders)
+        assert set(ranking.frame["n"]) == {22}
+        assert any(f"more than the 14 positions of {short}" in note for note in ranking.notes)
+    # Nothing that another model refused is in the cache.
+    assert np.isfinite(molrate.embed(smiles, long)).all()
+
+
+def test_each_model_of_one_tokeniser_says_what_its_vocabulary_lacks(bert, fresh_cache):
+    smiles = ["C" * n + "[Se]" for n in range(2, 30)]
+    values = [float(len(text)) ** 0.5 for text in smiles]
+    names = [f"hf:{bert}", f"hf:{bert}?tokens=all"]
+    notes = molrate.score(smiles, values, encoders=names).notes
+    for name in names:
+        assert any(note.startswith(f"{name}: 28 tokens of 28 molecules") for note in notes), name
