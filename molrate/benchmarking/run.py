@@ -144,7 +144,7 @@ def _run_cell(cell: Cell, source: Source, config: FinetuningConfig, device: str)
         "weights": encoder.identity()["weights"],
         "settings": settings_text(config, cell.seed),
         "versions": json.dumps({name: version(name) for name in ("molrate", "torch", "rdkit", "lightning")}),
-        "deviation": _deviation(data),
+        "deviation": deviation_of(data),
         "device": device,
         "n_train": len(data.split.train),
         "n_test": len(data.split.test),
@@ -186,7 +186,7 @@ def _data_of(source: Source, split: str, seed: int) -> TrainingData:
     return TrainingData.of(source.load(), split, seed)
 
 
-def _deviation(data: TrainingData) -> float:
+def deviation_of(data: TrainingData) -> float:
     """Standard deviation of the values in the test part, mean over targets; NaN for classes."""
     if data.task.kind != "regression":
         return float("nan")

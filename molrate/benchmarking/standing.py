@@ -12,7 +12,7 @@ import pandas as pd
 from molrate.benchmarking.cells import FINETUNING, SCORES
 from molrate.benchmarking.comparison import DEFAULT_REFERENCE, Evaluation, evaluate
 from molrate.benchmarking.read import DatasetOutcome, read_results
-from molrate.benchmarking.run import Source, run_benchmark
+from molrate.benchmarking.run import Source, deviation_of, run_benchmark
 from molrate.benchmarking.summary import main_forms, markdown_table
 from molrate.data.datasets import dataset_cards, dataset_name
 from molrate.encoders.cards import encoder_cards
@@ -36,13 +36,19 @@ class Standing:
     evaluation : Evaluation
         How every measure that was scored here agrees with the study's fine-tuning.
     encoders : pandas.DataFrame
-        One row for each dataset and new encoder: its place ``by score`` of the reference, the metrics to
-        ``expect frozen`` and ``expect fine-tuned``, the ``place`` that the latter would have among the
-        fine-tuned encoders of the study, ``of`` how many with it, and the ``best`` of those.
+        One row for each dataset and new encoder: its place ``by score`` of the reference (none if it failed,
+        and a ``note`` why), the metrics to ``expect frozen`` and ``expect fine-tuned``, the ``place`` that
+        the latter would have among the fine-tuned encoders of the study, ``of`` how many with it, and the
+        ``best`` of those.
     """
 
     evaluation: Evaluation
     encoders: pd.DataFrame
+
+    @property
+    def complete(self) -> bool:
+        """Whether every new encoder could be scored."""
+        return self.encoders.empty or bool(self.encoders["by score"].notna().all())
 
     def to_markdown(self) -> str:
         """Both tables."""
@@ -149,12 +155,19 @@ def _check_table(source: Source, rows: pd.DataFrame) -> None:
     there = rows[rows["dataset"] == name]
     if there.empty:
         raise UsageError(f"{name} is not in the study; it has {', '.join(dict.fromkeys(rows['dataset']))}")
-    split = TrainingData.of(source.load(), _SPLIT, _SEED).split
-    first = there.iloc[0]
+    data = TrainingData.of(source.load(), _SPLIT, _SEED)
+    split, first = data.split, there.iloc[0]
     if (len(split.train), len(split.test)) != (first["n_train"], first["n_test"]):
         raise UsageError(
             f"{source.path} is not the table of the study's {name}: {len(split.train)} molecules to learn "
             f"from and {len(split.test)} to test on, {first['n_train']} and {first['n_test']} there"
+        )
+    deviation = deviation_of(data)
+    if not np.isclose(deviation, first["deviation"], rtol=1e-6, equal_nan=True):
+        raise UsageError(
+            f"{source.path} is not the table of the study's {name}: the test part's values have a standard "
+            f"deviation of {deviation:.6g}, and of {first['deviation']:.6g} there; the target is another, or "
+            "the rows are in another order"
         )
 
 
@@ -166,11 +179,13 @@ def _place(outcome: DatasetOutcome, encoder: str, folder: Path) -> dict[str, obj
     others = of_reference.loc[outcome.encoders, "excess"]
     sign = 1.0 if HIGHER_IS_BETTER[outcome.metric] else -1.0
     expected = row["finetuned"] if np.isfinite(row["finetuned"]) else row["frozen"]
+    by_score = 1 + int((others > row["excess"]).sum()) if np.isfinite(row["excess"]) else None
     best = int(outcome.mean_truth.argmax())
     return {
         "dataset": outcome.name,
         "encoder": encoder,
-        "by score": 1 + int((others > row["excess"]).sum()),
+        "by score": by_score,
+        "note": "" if by_score else f"{row['note']}",
         "metric": outcome.metric,
         "expect frozen": row["frozen"],
         "expect fine-tuned": row["finetuned"],
@@ -199,9 +214,9 @@ def _encoders(table: pd.DataFrame, reference: str) -> str:
         [
             row["dataset"],
             row["encoder"],
-            f"{row['by score']} of {row['of']}",
+            f"failed: {row['note']}" if row["note"] else f"{row['by score']:.0f} of {row['of']}",
             *(_metric(row[f"expect {kind}"]) for kind in ("frozen", "fine-tuned")),
-            "" if row["place"] is None else f"{row['place']:.0f} of {row['of']}",
+            "" if pd.isna(row["place"]) else f"{row['place']:.0f} of {row['of']}",
             row["best"],
         ]
         for row in table.to_dict("records")

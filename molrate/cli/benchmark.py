@@ -167,3 +167,5 @@ def _stand_in_study(
             device=device,
         )
     print_result(standing.to_markdown())
+    if not standing.complete:
+        raise click.exceptions.Exit(PARTIAL_EXIT_CODE)

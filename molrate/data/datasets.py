@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -378,6 +379,35 @@ def dataset_name(source: str | Path) -> str:
     if name.startswith(MOLECULENET_PREFIX):
         return name.removeprefix(MOLECULENET_PREFIX)
     return Path(shown_path(name)).name.split(".")[0]
+
+
+_KNOWN_AS = {
+    # MoleculeNet's files and loaders.
+    "bace_classification": "bace",
+    "bace_regression": "bace",
+    "delaney": "esol",
+    "delaney_processed": "esol",
+    "lipo": "lipophilicity",
+    "sampl": "freesolv",
+    "toxcast_data": "toxcast",
+    # The Therapeutics Data Commons.
+    "bbb_martins": "bbbp",
+    "hydrationfreeenergy_freesolv": "freesolv",
+    "lipophilicity_astrazeneca": "lipophilicity",
+}
+"""Public datasets by other names that their files go by."""
+
+
+def public_name(dataset: str) -> str:
+    """The name a public dataset is known by, whichever way its file is called.
+
+    Examples
+    --------
+    >>> [public_name(name) for name in ("BBBP", "delaney-processed", "Lipophilicity", "my-table")]
+    ['bbbp', 'esol', 'lipophilicity', 'my_table']
+    """
+    name = re.sub(r"\W+", "_", dataset.casefold())
+    return _KNOWN_AS.get(name, name)
 
 
 def _load_table(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from molrate.data.datasets import public_name
 from molrate.encoders.cards import EncoderCard, encoder_cards
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ LABEL_SOURCES: dict[str, tuple[str, ...]] = {
     # Data Commons, by whose names ADMET-AI's models store their tasks.
     "clintox": ("clintox",),
     "freesolv": ("freesolv",),
-    "lipo": ("lipophilicity-astrazeneca",),
     "lipophilicity": ("lipophilicity-astrazeneca",),
     "tox21": ("tox21",),
     # AqSolDB names Delaney's set among its nine sources, doi:10.1038/s41597-019-0151-1.
@@ -60,7 +60,6 @@ _DEPOSITED: dict[str, tuple[str, ...]] = {
     "mace_abl1": ("chembl-assays",),
     "mace_fxr": ("chembl-assays",),
     "mace_hrh1": ("chembl-assays",),
-    "lipo": ("chembl-assays",),
     "lipophilicity": ("chembl-assays",),
     # Measurements out of publications; ChEMBL collects such.
     "logbb": ("chembl-assays",),
@@ -91,10 +90,11 @@ def seen_labels(card: EncoderCard, dataset: str) -> list[str] | None:
     list of str or None
         None if nobody can say: the encoder was trained on labels, and those of the dataset may be among them.
     """
-    if dataset not in LABEL_SOURCES:
+    public = public_name(dataset)
+    if public not in LABEL_SOURCES:
         return None if card.labels_seen else []
-    seen = [name for name in card.labels_seen if name in LABEL_SOURCES[dataset]]
-    if not seen and set(card.labels_seen) & set(_DEPOSITED.get(dataset, ())):
+    seen = [name for name in card.labels_seen if name in LABEL_SOURCES[public]]
+    if not seen and set(card.labels_seen) & set(_DEPOSITED.get(public, ())):
         return None
     return seen
 

@@ -7,15 +7,17 @@ from functools import cache
 
 import numpy as np
 
+from molrate.data.datasets import public_name
 from molrate.ranking.study import study_rows
 
-_RELATED = ({"b3db", "bbbp", "logbb"}, {"lipo", "lipophilicity"})
+_RELATED = ({"b3db", "b3db_2000", "bbbp", "logbb"},)
 """Datasets that share molecules and what was measured, so that one tells of the other."""
 
 
 def relatives(dataset: str) -> frozenset[str]:
     """A dataset, and those of the study that share molecules with it."""
-    return frozenset({dataset}.union(*(group for group in _RELATED if dataset in group)))
+    name = public_name(dataset)
+    return frozenset({name}.union(*(group for group in _RELATED if name in group)))
 
 
 def mean_standing(
@@ -28,7 +30,7 @@ def mean_standing(
     performance : mapping of str to mapping of str to float
         By dataset and encoder; higher is better.
     without : collection of str
-        Datasets that do not count.
+        Datasets that do not count, by the names of :func:`molrate.data.datasets.public_name`.
 
     Returns
     -------
@@ -45,7 +47,7 @@ def mean_standing(
         values = np.array(list(by_encoder.values()))
         # Baselines may have been fitted where no encoder was trained yet.
         spread = values.std() if len(values) else 0.0
-        if dataset in without or spread == 0:
+        if public_name(dataset) in without or spread == 0:
             continue
         for encoder, value in zip(by_encoder, (values - values.mean()) / spread, strict=True):
             found.setdefault(encoder, []).append(float(value))

@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -6,6 +7,7 @@ import molrate
 from molrate.benchmarking.standing import stand_in_study
 from molrate.cli.main import cli
 from molrate.data.datasets import load_dataset
+from molrate.encoders import base
 from molrate.errors import UsageError
 from molrate.finetuning.data import TrainingData
 from molrate.measures.base import DEFAULT_MEASURE
@@ -17,8 +19,10 @@ STUDIED = {"gcn-untrained": 2.7, "gin-untrained": 2.2, "gat-untrained": 2.9}
 def study(tmp_path_factory):
     """Fine-tunings of three untrained networks and a fingerprint on FreeSolv, made up."""
     folder = tmp_path_factory.mktemp("study")
-    split = TrainingData.of(load_dataset("freesolv"), "random", 0).split
-    shared = {"dataset": "freesolv", "split": "random", "metric": "rmse", "status": "ok", "deviation": 4.0}
+    known = load_dataset("freesolv")
+    split = TrainingData.of(known, "random", 0).split
+    shared = {"dataset": "freesolv", "split": "random", "metric": "rmse", "status": "ok"}
+    shared |= {"deviation": known.targets[0].values[split.test].std()}
     shared |= {"n_train": len(split.train), "n_test": len(split.test), "seconds": 100.0, "n_layers": 5}
     shared |= {"n_parameters": 1000, "dimension": 300}
     rows = [
@@ -69,8 +73,25 @@ def test_another_table_is_not_the_studys(study, tmp_path):
     fewer.to_csv(tmp_path / "freesolv.csv", index=False)
     with pytest.raises(UsageError, match="is not the table of the study's freesolv: 210 molecules"):
         stand_in_study(tmp_path / "o", datasets=[str(tmp_path / "freesolv.csv")], target=["y"], study=study)
+    other = pd.DataFrame({"smiles": known.smiles, "y": known.targets[0].values[::-1]})
+    other.to_csv(tmp_path / "freesolv.csv", index=False)
+    with pytest.raises(UsageError, match="the target is another, or the rows are in another order"):
+        stand_in_study(tmp_path / "o", datasets=[str(tmp_path / "freesolv.csv")], target=["y"], study=study)
     with pytest.raises(UsageError, match="esol is not in the study; it has freesolv"):
         stand_in_study(tmp_path / "o", datasets=["esol"], study=study)
+
+
+def test_an_encoder_that_fails_has_no_place(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(base, "_REGISTERED", {})
+    molrate.register_encoder("constant", lambda smiles: np.ones((len(smiles), 3)))
+    standing = stand_in_study(tmp_path / "out", ["constant"], study=study)
+    row = standing.encoders.iloc[0]
+    assert row[["by score", "place"]].isna().all()
+    assert row["note"] == "features are the same for all molecules"
+    assert not standing.complete
+    assert (
+        "| freesolv | constant | failed: features are the same for all molecules |" in standing.to_markdown()
+    )
 
 
 def test_the_command(tmp_path, monkeypatch):

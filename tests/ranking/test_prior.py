@@ -7,7 +7,9 @@ import pytest
 from molrate import paths
 from molrate.benchmarking.agreement import weighted
 from molrate.benchmarking.read import STATIC_LIST, read_results
+from molrate.encoders.cards import encoder_cards
 from molrate.ranking import frozen, study
+from molrate.ranking.contamination import seen_labels
 from molrate.ranking.frozen import frozen_relation, frozen_table
 from molrate.ranking.prior import mean_standing, prior_places, relatives, study_performance
 from molrate.ranking.study import study_rows
@@ -22,6 +24,22 @@ def fresh():
     yield
     for function in kept:
         function.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("BBBP", "bbbp"),
+        ("delaney-processed", "esol"),
+        ("Lipophilicity", "lipophilicity"),
+        ("lipo", "lipophilicity"),
+    ],
+)
+def test_what_is_known_of_a_public_dataset_holds_whatever_its_file_is_called(file, name):
+    assert relatives(file) == relatives(name)
+    assert prior_places(file) == prior_places(name)
+    cards = encoder_cards().values()
+    assert [seen_labels(card, file) for card in cards] == [seen_labels(card, name) for card in cards]
 
 
 def test_standing_is_the_mean_of_standard_scores_elsewhere():
@@ -39,7 +57,7 @@ def test_standing_is_the_mean_of_standard_scores_elsewhere():
 
 
 def test_a_dataset_says_nothing_of_itself_nor_what_shares_its_molecules():
-    assert relatives("bbbp") == {"bbbp", "b3db", "logbb"}
+    assert relatives("bbbp") == {"bbbp", "b3db", "b3db_2000", "logbb"}
     assert relatives("mine") == {"mine"}
     performance = study_performance()
     for dataset in ("freesolv", "bbbp"):
