@@ -158,6 +158,11 @@ def read_results(
         outcome = _outcome(name, truth, _of(rows, name, split), scores_here, _of(variants, name, split))
         if outcome is not None:
             outcomes.append(outcome)
+            continue
+        few = f"{name}: fewer than {TOP} encoders were fine-tuned under every seed ({split} split)"
+        if name in datasets:
+            raise InputError(f"{folder}: {few}; leave it out (--dataset), or run more encoders or seeds")
+        logger.warning("%s; it is left out", few)
     if not outcomes:
         raise InputError(
             f"{folder}: no dataset has {TOP} encoders that were fine-tuned under every seed ({split} split)"

@@ -342,7 +342,17 @@ def tabulate_together(
                 table[rows, column] = measure.values(subsets)
             except InputError as error:
                 tables[index] = error
+            except np.linalg.LinAlgError as error:
+                tables[index] = singular(measure, error)
     return tables
+
+
+def singular(measure: Measure, error: np.linalg.LinAlgError) -> InputError:
+    """What is wrong with features on which a measure's arithmetic fails."""
+    return InputError(
+        f"{measure.name}: these features are numerically singular ({error}); look for rows or columns whose "
+        "values are far outside the others'"
+    )
 
 
 def _without(statistics: list[FeatureStatistics], block: int) -> list[FeatureStatistics]:

@@ -13,7 +13,14 @@ import numpy.typing as npt
 
 from molrate.data.targets import Target
 from molrate.errors import InputError, UsageError
-from molrate.measures.base import MEASURES, Measure, NotApplicableError, StatisticsMeasure, tabulate_together
+from molrate.measures.base import (
+    MEASURES,
+    Measure,
+    NotApplicableError,
+    StatisticsMeasure,
+    singular,
+    tabulate_together,
+)
 from molrate.measures.rowspace import leading_components
 from molrate.measures.sample import Sample, as_matrix
 from molrate.statistics.intervals import Estimate, Replicates, Spread, Table, estimate
@@ -125,6 +132,12 @@ class Scored:
         if form == "z":
             return estimated.replicates / (estimated.null_sd if estimated.null_sd > 0 else float("nan"))
         return estimated.replicates
+
+    def interval(self, *, corrected: bool = False) -> tuple[float, float]:
+        """Of the excess, see :meth:`Estimate.interval`, which ends where the measure does."""
+        low, high = self.estimate.interval(corrected=corrected)
+        limit = self.reach if np.isfinite(self.reach) else np.inf
+        return min(low, limit), min(high, limit)
 
     @property
     def reach(self) -> float:
@@ -367,6 +380,8 @@ def _table(measure: Measure, sample: Sample) -> Table | InputError:
         return measure.replicates(sample)
     except InputError as error:
         return error
+    except np.linalg.LinAlgError as error:
+        return singular(measure, error)
 
 
 def _outcome(

@@ -557,8 +557,8 @@ def _row(target: str, resampling: Resampling, scored: Scored, rank_by: str) -> d
         inapplicable = isinstance(scored.error, NotApplicableError)
         return row | {"status": "inapplicable" if inapplicable else "failed", "note": str(scored.error)}
     estimated = scored.estimate
-    low, high = estimated.interval()
-    corrected_low, corrected_high = estimated.interval(corrected=True)
+    low, high = scored.interval()
+    corrected_low, corrected_high = scored.interval(corrected=True)
     row |= {
         "value": estimated.value,
         "null_mean": estimated.null_mean,

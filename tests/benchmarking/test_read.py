@@ -130,3 +130,17 @@ def test_what_is_expected_of_several_targets_is_their_mean(results):
     outcome = next(one for one in read_results(results) if one.name == "r")
     assert outcome.expected["finetuned expected"].isna().tolist() == [True, *[False] * 5]
     assert outcome.expected["frozen expected"].tolist() == [10.0] * 6
+
+
+def test_a_dataset_that_was_named_is_not_left_out_in_silence(results, caplog):
+    path = results / "finetuning.csv"
+    rows = pd.read_csv(path)
+    first = rows.loc[rows["dataset"] == "r", "encoder"].unique()[:2]
+    rows[(rows["dataset"] != "r") | rows["encoder"].isin(first)].to_csv(path, index=False)
+    assert [outcome.name for outcome in read_results(results)] == ["a"]
+    assert (
+        "r: fewer than 3 encoders were fine-tuned under every seed (random split); it is left out"
+        in caplog.text
+    )
+    with pytest.raises(InputError, match=r"r: fewer than 3 encoders .* leave it out"):
+        read_results(results, ["a", "r"])

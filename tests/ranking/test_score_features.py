@@ -337,3 +337,33 @@ def test_arrays_may_be_sparse_and_have_to_be_real_numbers(arrays):
         score_features({"a": features + 1j}, values)
     with pytest.raises(InputError, match="features 'a' are not all numbers"):
         score_features({"a": features.astype(str).astype(object) + "x"}, values)
+
+
+def test_features_on_which_a_measure_fails_leave_the_others_alone():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(200, 64))
+    values = features[:, 0] + rng.normal(size=200)
+    far = features * np.where(np.arange(200) < 2, 1e9, 1.0)[:, None]
+    frame = score_features(
+        {"far": far, "near": features}, values, measures=["transrate-icml", "logme"], common_dimension=None
+    ).frame
+    rows = frame.set_index(["encoder", "measure"])
+    assert rows.loc[("far", "transrate-icml"), "status"] == "failed"
+    assert (
+        "transrate-icml: these features are numerically singular"
+        in rows.loc[("far", "transrate-icml"), "note"]
+    )
+    assert rows.loc[[("near", "transrate-icml"), ("far", "logme"), ("near", "logme")], "rank"].notna().all()
+
+
+def test_intervals_end_where_the_measure_does():
+    rng = np.random.default_rng(5)
+    features = rng.standard_t(2.2, size=(40, 5))
+    highest = []
+    for _ in range(12):
+        values = features @ rng.normal(size=5) * 0.3 + rng.standard_t(1.5, size=40)
+        [row] = score_features({"a": features}, values, measures=["loo"]).frame.to_dict("records")
+        highest.append(row["high"] + row["null_mean"])
+        assert row["low"] <= row["excess"] <= row["high"]
+    # The largest R2 is 1, which heavy tails would leave far behind.
+    assert max(highest) == pytest.approx(1.0)
