@@ -42,6 +42,8 @@ def style() -> Iterator[None]:
         "figure.titlesize": 10,
         "lines.linewidth": 1.2,
         "lines.markersize": 4.5,
+        # Names of targets may have dollars, which begin no formula.
+        "text.parse_math": False,
     }
     with rc_context(settings):
         yield
@@ -59,9 +61,9 @@ def mark(series: int) -> dict[str, Any]:
     return {"color": COLOURS[series % len(COLOURS)], "marker": MARKS[series % len(MARKS)]}
 
 
-def equal_line(panel: Axes) -> None:
-    """A dashed line where both axes have the same value."""
-    panel.axline((0, 0), slope=1, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
+def equal_line(panel: Axes, through: float = 0.0) -> None:
+    """A dashed line where both axes have the same value; what it goes through is always within the axes."""
+    panel.axline((through, through), slope=1, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
 
 
 def write_figure(figure: Figure, path: Path) -> None:

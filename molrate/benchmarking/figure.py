@@ -99,6 +99,8 @@ def _draw_curves(curves: pd.DataFrame) -> Figure:
             spread = None if rows["deviation"].isna().all() else rows["deviation"]
             panel.errorbar(rows["at"], rows["weighted tau"], spread, label=measure, **looks[measure])
         panel.set_xscale("log")
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_minor_formatter("")
         panel.set_xlabel(setting)
     sizes = curves[curves["setting"] == "molecules"].drop_duplicates("to")
     panels[0].set_xticks(sizes["at"], ["all" if np.isinf(size) else f"{size:.0f}" for size in sizes["to"]])

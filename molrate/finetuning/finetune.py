@@ -322,8 +322,8 @@ def describe(record: dict[str, Any], folder: Path) -> str:
         f"{split['method']} split: {sizes} molecules",
         _best_line(record),
     ]
-    for part, by_target in record["metrics"].items():
-        metrics = by_target["mean"]
+    for part, found in record["metrics"].items():
+        metrics = found["mean"]
         ordered = sorted(metrics, key=lambda name: name != main)
         lines.append(f"{part}: " + ", ".join(f"{name} {_number(metrics[name])}" for name in ordered))
     lines.append(describe_comparison(record["comparison"]))

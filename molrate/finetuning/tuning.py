@@ -36,7 +36,7 @@ from molrate.models.calibration import Calibration, calibrate
 from molrate.models.closed_form import fit_linear
 from molrate.models.estimators import EstimatorHead
 from molrate.models.head import Head, MaskedLoss, balanced_weights, target_scaling
-from molrate.models.metrics import HIGHER_IS_BETTER, check_metric, main_metric, metrics_by_target
+from molrate.models.metrics import HIGHER_IS_BETTER, Metrics, check_metric, main_metric, metrics_by_target
 from molrate.randomness import seeded
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,6 @@ _BATCH_SIZE = 256
 """Molecules at a time where nothing is learned."""
 
 _Floats = npt.NDArray[np.float64]
-_Metrics = dict[str, dict[str, float]]
 _One = TypeVar("_One")
 _Other = TypeVar("_Other")
 
@@ -88,7 +87,7 @@ class FinetuneResult:
         One, or those of an ensemble, whose predictions are averaged.
     metrics : dict
         ``validation`` (of one model) or ``folds`` (of an ensemble, each molecule by the member that left it
-        out), and ``test``; each ``mean`` and by target.
+        out), and ``test``; each ``mean`` and ``by_target``.
     by_fold : list of dict
         Of an ensemble, the metrics of each fold, likewise.
     frozen : dict, optional
@@ -106,9 +105,9 @@ class FinetuneResult:
     """
 
     members: tuple[Member, ...]
-    metrics: dict[str, _Metrics]
-    by_fold: list[_Metrics]
-    frozen: dict[str, _Metrics] | None
+    metrics: dict[str, Metrics]
+    by_fold: list[Metrics]
+    frozen: dict[str, Metrics] | None
     frozen_predicted: _Floats | None
     unsupported: dict[int, str]
     calibration: Calibration
@@ -313,7 +312,7 @@ class _Fitted:
     frozen: _Apart[_Floats] | None
 
 
-def metrics_of(data: TrainingData, rows: npt.NDArray[np.intp], predicted: _Floats) -> _Metrics:
+def metrics_of(data: TrainingData, rows: npt.NDArray[np.intp], predicted: _Floats) -> Metrics:
     """Metrics of predictions for some rows by target, and their mean.
 
     Parameters
@@ -401,7 +400,7 @@ def _result(
     rows = np.concatenate(left_out)
     single = len(fitted) == 1
 
-    def metrics(unseen: Sequence[_Floats], tested: _Floats) -> dict[str, _Metrics]:
+    def metrics(unseen: Sequence[_Floats], tested: _Floats) -> dict[str, Metrics]:
         return {
             "validation" if single else "folds": metrics_of(data, rows, np.concatenate(unseen)),
             "test": metrics_of(data, test, tested),

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from molrate.errors import UsageError
 from molrate.models.head import Task
 
 _Floats = npt.NDArray[np.float64]
@@ -50,7 +51,14 @@ def conformal_quantile(scores: Sequence[float], level: float) -> float:
 
     The ceil((n + 1) level)-th smallest of n scores (Vovk et al. 2005; Lei et al. 2018, split conformal);
     infinite where that is more than n.
+
+    Raises
+    ------
+    UsageError
+        If `level` is no share.
     """
+    if not 0 < level < 1:
+        raise UsageError(f"a share between 0 and 1 is expected, not {level} (--coverage)")
     rank = math.ceil((len(scores) + 1) * level)
     return scores[rank - 1] if rank <= len(scores) else math.inf
 

@@ -30,7 +30,7 @@ def draw_parity(pairs: Mapping[str, tuple[_Floats, _Floats]]) -> Figure:
         figure = new_figure(_SIDE * len(pairs), _SIDE)
         panels = figure.subplots(1, len(pairs), squeeze=False)[0]
         for panel, (name, (measured, predicted)) in zip(panels, pairs.items(), strict=True):
-            equal_line(panel)
+            equal_line(panel, float(np.mean(measured)))
             panel.plot(measured, predicted, linestyle="", alpha=0.7, **mark(0))
             panel.set_aspect("equal", adjustable="datalim")
             root = float(np.sqrt(np.mean((measured - predicted) ** 2)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -126,10 +127,23 @@ def _columns(kind: str, predicted: _Floats) -> list[_Floats]:
     return [predicted] if kind == "multiclass" else list(predicted.T)
 
 
-def metrics_by_target(
-    targets: Sequence[Target], kind: str, predicted: _Floats
-) -> dict[str, dict[str, float]]:
-    """Metrics of each target under its name, and their mean.
+class Metrics(TypedDict):
+    """Metrics of some predictions.
+
+    Attributes
+    ----------
+    mean : dict of str to float
+        Over targets, by the metric's name.
+    by_target : dict of str to dict of str to float
+        Of each target by its name, whatever that is.
+    """
+
+    mean: dict[str, float]
+    by_target: dict[str, dict[str, float]]
+
+
+def metrics_by_target(targets: Sequence[Target], kind: str, predicted: _Floats) -> Metrics:
+    """Metrics of each target, and their mean.
 
     Parameters
     ----------
@@ -143,7 +157,7 @@ def metrics_by_target(
         target.name: target_metrics(target, column)
         for target, column in zip(targets, _columns(kind, predicted), strict=True)
     }
-    return {"mean": mean_metrics(list(by_target.values())), **by_target}
+    return {"mean": mean_metrics(list(by_target.values())), "by_target": by_target}
 
 
 def main_value(targets: Sequence[Target], kind: str, predicted: _Floats) -> float:

@@ -12,6 +12,7 @@ from molrate.data.molecules import Molecules
 from molrate.data.targets import Target
 from molrate.report.charts import Chart, bars, histogram
 from molrate.report.page import Block, Facts, Heading, Section, Text
+from molrate.report.rows import cut_note
 from molrate.report.tables import Table
 
 _MOST_TARGETS = 12
@@ -54,6 +55,7 @@ def data_section(
         known = target.where(valid)
         if known.labelled.any():
             blocks.append(target_chart(f"target-{place}", known))
+    blocks += cut_note(len(targets), _MOST_TARGETS)
     problems = free(list(dict.fromkeys([*_problems(dataset, molecules, duplicates, repeated), *notes])))
     if problems:
         blocks += [Heading("Problems"), Text(problems, listed=True)]
@@ -95,7 +97,10 @@ def target_chart(key: str, target: Target) -> Chart:
             frozenset(["class"]),
         )
         described = ", ".join(f"{label} {count}" for label, count in counts.items())
-        return Chart(key, f"Classes of {name}.", f"Bars of classes: {described}.", bars(counts), numbers)
+        caption = f"Classes of {name}."
+        if len(target.classes) > _MOST_CLASSES:
+            caption = f"Classes of {name}: the first {_MOST_CLASSES} of {len(target.classes)}."
+        return Chart(key, caption, f"Bars of classes: {described}.", bars(counts), numbers)
     spec, rows = histogram(values, name)
     low, middle, high = np.percentile(values, [0, 50, 100])
     description = f"Histogram of {name}: {low:.3g} to {high:.3g}, median {middle:.3g}."

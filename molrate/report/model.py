@@ -21,7 +21,7 @@ from molrate.report.charts import Chart, curve, histogram, intervals
 from molrate.report.data import data_section
 from molrate.report.molecules import Judged, Shown, cliff_blocks, secrets_of, without_molecules
 from molrate.report.page import Block, Details, Facts, Page, Section, Text, sections
-from molrate.report.rows import headed
+from molrate.report.rows import cut_note, headed
 from molrate.report.run import made_by, run_section
 from molrate.report.structures import Structures
 from molrate.report.tables import Table, interval, number
@@ -173,10 +173,11 @@ def _metric_blocks(record: Mapping[str, Any]) -> list[Block]:
 def _metric_table(record: Mapping[str, Any]) -> Table:
     rows = []
     names: list[str] = []
-    for part, by_target in record["metrics"].items():
-        for target, metrics in by_target.items():
-            if target == "mean" and len(by_target) == 2:
-                continue
+    for part, found in record["metrics"].items():
+        by_target = list(found["by_target"].items())
+        if len(by_target) > 1:
+            by_target.insert(0, ("all, their mean", found["mean"]))
+        for target, metrics in by_target:
             names = list(metrics)
             rows.append([part, target, *(number(metrics[name]) for name in names)])
     left = frozenset(["part", "target"])
@@ -220,14 +221,14 @@ def _test_blocks(tested: Tested) -> list[Block]:
     if tested.task.kind == "regression":
         return []
     blocks: list[Block] = []
-    pairs = list(tested.classes.items())[:_MOST_TARGETS]
-    for place, (name, (positive, probability)) in enumerate(pairs):
+    pairs = list(tested.classes.items())
+    for place, (name, (positive, probability)) in enumerate(pairs[:_MOST_TARGETS]):
         own = [
             _roc_chart(f"roc-{place}", name, positive, probability),
             _calibration_chart(f"calibration-{place}", name, positive, probability),
         ]
         blocks += headed(len(pairs) > 1, name, own)
-    return blocks
+    return blocks + cut_note(len(pairs), _MOST_TARGETS, "classes")
 
 
 def _roc_chart(
@@ -285,6 +286,8 @@ def _molecule_sections(
             own = replace(tested.targets[place], unit=target.unit)
             judged = _judged(tested, place, _shown(data, own, test[rows], structures, rows))
             errors += headed(several, target.name, _judged_blocks(place, judged))
+    for blocks in (errors, cliffs):
+        blocks += cut_note(len(data.targets), _MOST_TARGETS)
     return [
         Section("errors", "Predictions for the test part", errors),
         Section("cliffs", "Activity cliffs", cliffs),

@@ -33,7 +33,7 @@ from molrate.report.expected import expected_section
 from molrate.report.layers import layer_section
 from molrate.report.molecules import Shown, cliff_blocks, left_out, map_chart, secrets_of, without_molecules
 from molrate.report.page import Block, Details, Facts, Heading, Page, Section, Text, sections
-from molrate.report.rows import KINDS, MOST_DRAWN, by_target, headed, main_rows, measure_title
+from molrate.report.rows import KINDS, MOST_DRAWN, by_target, cut_note, headed, main_rows, measure_title
 from molrate.report.run import made_by, run_section
 from molrate.report.structures import Structures
 from molrate.report.tables import Table, interval, number, table_of
@@ -318,9 +318,8 @@ def _molecule_sections(
         found["errors"] += headed(several, target.name, own)
         chart = map_chart(f"map-{place}", shown, features[rows], encoder)
         found["map"] += headed(several, target.name, [chart])
-    if len(choices) > _MOST_TARGETS:
-        for blocks in found.values():
-            blocks.append(Text([f"Of {len(choices)} targets, the first {_MOST_TARGETS} are drawn."]))
+    for blocks in found.values():
+        blocks += cut_note(len(choices), _MOST_TARGETS)
     return [
         Section("map", "Map of the molecules", found["map"]),
         Section("errors", "Largest errors", found["errors"]),

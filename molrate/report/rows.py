@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from molrate.measures.base import printed_name
 from molrate.ranking.ranking import Ranking
-from molrate.report.page import Block, Heading
+from molrate.report.page import Block, Heading, Text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +32,11 @@ def by_target(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def headed(several: bool, name: str, blocks: Sequence[Block]) -> list[Block]:
     """Blocks of a target, with its name above where there are several."""
     return [Heading(name), *blocks] if several and blocks else list(blocks)
+
+
+def cut_note(number: int, most: int, what: str = "targets") -> list[Block]:
+    """That of so many only the first are shown; nothing where all are."""
+    return [Text([f"Of {number} {what}, the first {most} are shown."])] if number > most else []
 
 
 def measure_title(ranking: Ranking) -> str:

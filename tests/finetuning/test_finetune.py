@@ -62,7 +62,7 @@ def test_a_model_read_again_predicts_what_was_measured(table, tmp_path, encoder,
     for target in molrate.load_dataset(table, ["y", "z"]).targets:
         found = predicted[f"predicted_{target.name}"].to_numpy()[test]
         again = target_metrics(target.take(test), found)
-        for name, value in record["metrics"]["test"][target.name].items():
+        for name, value in record["metrics"]["test"]["by_target"][target.name].items():
             assert again[name] == pytest.approx(value, rel=1e-3, abs=1e-3)
 
 
@@ -93,7 +93,7 @@ def test_training_learns(table):
     data = TrainingData.of(molrate.load_dataset(table, "y"))
     config = FinetuningConfig(learning_rates=(1e-4, 1e-3), n_epochs=10)
     tuned = tune(data, load_encoder("grover-small-chembl"), config, device="cpu")
-    assert tuned.metrics["test"]["y"]["r2"] > 0.5
+    assert tuned.metrics["test"]["by_target"]["y"]["r2"] > 0.5
     assert len(tuned.trials) == 2
     assert tuned.best.validation == min(trial.validation for trial in tuned.trials)
 
@@ -101,13 +101,13 @@ def test_training_learns(table):
 def test_what_has_nothing_to_train_gets_an_estimator(table, tmp_path):
     record = finetune(table, "rdkit-descriptors", tmp_path / "m", QUICK, target=["y", "z"])
     assert record["trials"] == []
-    assert record["metrics"]["test"]["y"]["r2"] > 0.6
+    assert record["metrics"]["test"]["by_target"]["y"]["r2"] > 0.6
     assert set(record["estimators"][0]) <= {"forest", "boosting", "linear"}
     model = TunedModel.load(tmp_path / "m")
     test = record["split"]["test"]
     predicted = model.predict(pd.read_csv(table)["smiles"].tolist()).loc[test, "predicted_y"]
     known = molrate.load_dataset(table, "y").targets[0].take(np.array(test))
-    rmse = record["metrics"]["test"]["y"]["rmse"]
+    rmse = record["metrics"]["test"]["by_target"]["y"]["rmse"]
     assert target_metrics(known, predicted.to_numpy())["rmse"] == pytest.approx(rmse, rel=1e-6)
     with pytest.raises(UsageError, match="nothing to train"):
         finetune(table, "ecfp4", tmp_path / "n", QUICK, target="y", n_layers=1)
@@ -157,12 +157,12 @@ def test_descriptors_stand_beside_the_embedding(table, tmp_path, frozen):
     )
     model = TunedModel.load(tmp_path / "m")
     assert model.head.width > 300 == TunedModel.load(tmp_path / "p").head.width
-    assert record["metrics"]["test"]["y"]["rmse"] < plain["metrics"]["test"]["y"]["rmse"]
+    assert record["metrics"]["test"]["by_target"]["y"]["rmse"] < plain["metrics"]["test"]["by_target"]["y"]["rmse"]
     test = record["split"]["test"]
     predicted = model.predict(pd.read_csv(table)["smiles"].tolist()).loc[test, "predicted_y"]
     known = molrate.load_dataset(table, "y").targets[0].take(np.array(test))
     again = target_metrics(known, predicted.to_numpy())["rmse"]
-    assert again == pytest.approx(record["metrics"]["test"]["y"]["rmse"], rel=1e-3)
+    assert again == pytest.approx(record["metrics"]["test"]["by_target"]["y"]["rmse"], rel=1e-3)
 
 
 def test_the_frozen_encoder_is_epoch_zero(table, tmp_path):
@@ -199,7 +199,7 @@ def test_estimators_are_fitted_whatever_the_precision_of_training(table):
     data = TrainingData.of(molrate.load_dataset(table, "y"))
     half = replace(QUICK, training_precision="fp16", estimators=("linear",))
     tuned = tune(data, load_encoder("rdkit-descriptors"), half, device="cpu")
-    assert np.isfinite(tuned.metrics["test"]["y"]["rmse"])
+    assert np.isfinite(tuned.metrics["test"]["by_target"]["y"]["rmse"])
 
 
 @pytest.mark.parametrize(("named", "chosen_by"), [(None, "auroc"), ("auroc", "auroc"), ("mcc", "mcc")])
@@ -207,7 +207,7 @@ def test_validation_chooses_by_the_metric_that_is_named_and_for_classes_by_the_a
     data = TrainingData.of(molrate.load_dataset(table, "soluble"))
     config = replace(QUICK, metric=named)
     tuned = tune(data, load_encoder("gcn-untrained"), config, device="cpu")
-    value = tuned.metrics["validation"]["soluble"][chosen_by]
+    value = tuned.metrics["validation"]["by_target"]["soluble"][chosen_by]
     assert -tuned.best.validation == pytest.approx(value, abs=1e-6)
     with pytest.raises(UsageError, match=r"metric rmse: the task is binary, whose metrics are auroc"):
         tune(data, load_encoder("gcn-untrained"), replace(QUICK, metric="rmse"), device="cpu")
@@ -480,7 +480,7 @@ def test_molecules_to_test_on_bring_their_own_values(table, tmp_path):
     tested = model.test(test)
     assert tested.targets[0].values.tolist() == y[60:]
     errors = tested.predicted[:, 0] - y[60:]
-    assert model.record["metrics"]["test"]["y"]["rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)))
+    assert model.record["metrics"]["test"]["by_target"]["y"]["rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)))
 
 
 def test_an_estimator_knows_all_that_it_learned_from(table, tmp_path):

@@ -29,7 +29,7 @@ def test_the_parity_plot_is_of_the_test_part_and_of_the_error_reported(model_num
     test = model.record["split"]["test"]
     assert sorted(row["x"] for row in drawn) == pytest.approx(sorted(data.values[test, 0]))
     rmse = np.sqrt(np.mean([(row["x"] - row["y"]) ** 2 for row in drawn]))
-    assert rmse == pytest.approx(model.record["metrics"]["test"][COLUMN]["rmse"])
+    assert rmse == pytest.approx(model.record["metrics"]["test"]["by_target"][COLUMN]["rmse"])
 
 
 def test_figures_beside_baselines_are_those_of_the_record(model_number_page, number_model):
