@@ -400,14 +400,18 @@ def _load_table(
 
 
 def _smiles(table: Table) -> list[str]:
-    """SMILES of the structures of an SDF; empty, and told, where RDKit cannot read one."""
-    from molrate.data.structures import smiles_of_structure
+    """SMILES of the structures of an SDF; empty, and told, where there is none."""
+    from molrate.data.structures import NoSmiles, smiles_of_structure
 
-    results = [smiles_of_structure(block) if block else ("", "empty record") for block in table.cells(0)]
-    errors = [(row, error) for row, (_, error) in enumerate(results, start=1) if error]
-    if errors:
+    empty = "", NoSmiles("unreadable", "empty record")
+    results = [smiles_of_structure(block) if block else empty for block in table.cells(0)]
+    without = [(row, why.reason) for row, (_, why) in enumerate(results, start=1) if why is not None]
+    if without:
         logger.warning(
-            "%s: %d structures cannot be read, the first in row %d: %s", table.source, len(errors), *errors[0]
+            "%s: %d structures cannot be used, the first in row %d: %s",
+            table.source,
+            len(without),
+            *without[0],
         )
     return [smiles for smiles, _ in results]
 
