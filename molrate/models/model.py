@@ -24,7 +24,7 @@ from molrate.encoders.base import TRAINING_MOLECULES, Encoder, load_encoder
 from molrate.encoders.checkpoints import load_state, load_strictly
 from molrate.errors import InputError, UsageError, WeightsError
 from molrate.files.columns import find_smiles
-from molrate.files.output import file_digest, write_atomically
+from molrate.files.output import MODEL_RECORD, file_digest, write_atomically
 from molrate.models.applicability import Domain
 from molrate.models.calibration import uncertainty_columns
 from molrate.models.settings import GivenSettings
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from molrate.models.estimators import EstimatorHead
     from molrate.models.head import Head, Task
 
-RECORD, TRAINING = "model.json", TRAINING_MOLECULES
+RECORD, TRAINING = MODEL_RECORD, TRAINING_MOLECULES
 DESCRIPTORS = "rdkit-descriptors"
 """The encoder whose vectors a head may read beside an embedding."""
 ESTIMATOR = ".skops"

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from molrate.cli.main import cli
+from molrate.errors import UsageError
 
 SMILES = ["C" * n for n in range(1, 41)]
 
@@ -192,3 +193,54 @@ def test_descriptors_of_a_large_molecule_are_not_computed(run, tmp_path):
     assert table["error"][1] == "540 atoms, more than the 500 that rdkit-descriptors describes"
     limited = run("embed", "t.csv", "-e", "ecfp4", "-o", "o.csv", "--max-atoms", 100)
     assert "(--max-atoms 100)" in limited.output
+
+
+def test_an_output_that_is_also_read_is_refused_and_stays(run, tmp_path, model):
+    pd.DataFrame({"smiles": SMILES, "y": range(40)}).to_csv("t.csv", index=False)
+    (tmp_path / "link.csv").symlink_to("t.csv")
+    content = (tmp_path / "t.csv").read_bytes()
+    for source, output in (("t.csv", "t.csv"), ("t.csv", "link.csv"), ("link.csv", "./t.csv")):
+        for command in (
+            ("predict", source, "-m", model),
+            ("embed", source, "-e", "ecfp4"),
+            ("screen", source, "-m", model),
+            ("score", source, "-t", "y", "-e", "ecfp4"),
+            ("score", "--features", "other.csv", "--labels", source),
+        ):
+            refused = run(*command, "-o", output)
+            assert isinstance(refused.exception, UsageError), refused.output
+            assert "name another" in str(refused.exception)
+    assert (tmp_path / "t.csv").read_bytes() == content
+    assert (tmp_path / "link.csv").is_symlink()
+    (tmp_path / "features").mkdir()
+    refused = run("score", "--features", "features", "--labels", "t.csv", "-o", "features/ranking.parquet")
+    assert isinstance(refused.exception, UsageError)
+    assert "files of its folder are read" in str(refused.exception)
+    (tmp_path / "w.safetensors").write_bytes(b"")
+    refused = run("convert", "w.safetensors", "-o", "w.safetensors")
+    assert isinstance(refused.exception, UsageError)
+
+
+def test_a_result_beside_its_input_is_replaced_by_the_same_command(run, tmp_path, model):
+    (tmp_path / "l").mkdir()
+    (tmp_path / "l" / "a.smi").write_text("CCO\n")
+    for library in ("l", "l/*"):
+        for _ in range(2):
+            done = run("screen", library, "-m", model, "-o", "l/hits.csv", "--jobs", 1)
+            assert done.exit_code == 0, done.output
+        assert len(read((tmp_path / "l" / "hits.csv").read_text())) == 1
+
+
+def test_a_run_over_a_pattern_goes_on_beside_models_and_other_results(run, tmp_path, model):
+    (tmp_path / "a.smi").write_text("CCO\nCCC\n")
+    command = ("screen", "*", "-m", model, "-o", "new", "--jobs", 1)
+    (tmp_path / "train.csv").unlink()
+    assert run(*command).exit_code == 0
+    parts = sorted((tmp_path / "new").rglob("*"))
+    manifest = (tmp_path / "new" / "manifest.json").read_bytes()
+    assert json.loads(manifest)["settings"]["sources"] == ["a.smi", "one.smi"]
+    assert json.loads(manifest)["passed_over"] == ["hits (results of another run)"]
+    done = run(*command, "--resume")
+    assert done.exit_code == 0, done.output
+    assert sorted((tmp_path / "new").rglob("*")) == parts
+    assert (tmp_path / "new" / "manifest.json").read_bytes() == manifest
