@@ -140,7 +140,7 @@ def test_results_are_no_libraries(tmp_path):
 
 
 def make_results(folder):
-    """What a model, a selection, a benchmark and two runs over libraries leave, and files of other programs."""
+    """What a model, a selection and two runs over libraries leave, and files of other programs."""
     noted = '{"versions": {"molrate": "0.0"}}'
     contents = {
         "model/model.json": noted,
