@@ -87,6 +87,7 @@ def command(
             level=coverage,
             input_format=input_format,
             max_atoms=max_atoms,
+            for_parquet=destination.path.suffix.lower() == ".parquet",
         )
     if destination.kind == "stdout":
         print_result(predictions.to_csv().removesuffix("\n"))

@@ -39,6 +39,9 @@ ID_NAMES = (
 RESULT_NAMES = frozenset({"source", "row", "status", "error", "note"})
 """Columns that molrate writes beside molecules."""
 
+_BESIDE_PREDICTIONS = ("canonical_smiles", "similarity", *sorted(RESULT_NAMES))
+_OWN = "molrate_"
+
 MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none"})
 """Words, in lower case, that stand for a value that was not measured."""
 
@@ -67,6 +70,39 @@ def is_about_rows(name: str) -> bool:
     """Whether a column says which row or molecule it is, and no property of it."""
     common = usual(name)
     return is_index(name) or common in RESULT_NAMES or common in SMILES_NAMES or common in ID_NAMES
+
+
+def names_beside(results: Sequence[str], header: Sequence[object], source: str) -> dict[str, str]:
+    """Names that results have beside the columns of a table: those that are no predictions give way.
+
+    Parameters
+    ----------
+    results : sequence of str
+    header : sequence
+        Of the table.
+    source : str
+        For messages.
+
+    Raises
+    ------
+    InputError
+        If the table has a column of the name of a prediction.
+
+    Examples
+    --------
+    >>> names_beside(["predicted_y", "status"], ["smiles", "status"], "t.csv")
+    {'predicted_y': 'predicted_y', 'status': 'molrate_status'}
+    """
+    taken = set(header)
+    names = {
+        name: f"{_OWN}{name}" if name in taken and name in _BESIDE_PREDICTIONS else name for name in results
+    }
+    clash = next((name for name in names.values() if name in taken), None)
+    if clash is not None:
+        raise InputError(
+            f"{source}: it has a column {clash!r} already, where predictions would stand; rename it"
+        )
+    return names
 
 
 def find_column(header: Sequence[str], name: str, source: str, option: str) -> int:

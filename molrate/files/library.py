@@ -232,7 +232,7 @@ class Library:
             self._n_read += 1
 
     def chunks(self, size: int, broken: bool = False) -> Iterator[Chunk]:
-        """All rows in chunks of `size`; the last one has what is left.
+        """All rows in chunks of `size`; the last one has what is left, the only one none if there is no row.
 
         Parameters
         ----------
@@ -256,7 +256,7 @@ class Library:
             if broken and rows:
                 yield self._chunk(index, rows)
             raise
-        if rows:
+        if rows or index == 0:
             yield self._chunk(index, rows)
 
     def _chunk(self, index: int, rows: list[Row]) -> Chunk:

@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from molrate.cli.main import cli
-from molrate.errors import UsageError
+from molrate.errors import InputError, UsageError
+from molrate.screening.hits import screen
 
 SMILES = ["C" * n for n in range(1, 41)]
 
@@ -244,3 +245,51 @@ def test_a_run_over_a_pattern_goes_on_beside_models_and_other_results(run, tmp_p
     assert done.exit_code == 0, done.output
     assert sorted((tmp_path / "new").rglob("*")) == parts
     assert (tmp_path / "new" / "manifest.json").read_bytes() == manifest
+
+
+def test_predictions_stand_beside_columns_of_their_names(run, tmp_path, model):
+    (tmp_path / "t.csv").write_text("canonical_smiles,status,error,note\nCCO,in stock,e,n\nC C,sold,,\n")
+    for output in ("p.csv", "p.parquet"):
+        assert run("predict", "t.csv", "-m", model, "-o", output).exit_code == 5
+    table = read((tmp_path / "p.csv").read_text())
+    own = ["canonical_smiles", "status", "error", "note"]
+    assert table.columns.tolist()[:6] == [*own, "molrate_canonical_smiles", "predicted_y"]
+    assert table["status"].tolist() == ["in stock", "sold"]
+    assert table["molrate_status"].tolist() == ["ok", "invalid"]
+    assert table["molrate_error"][1].startswith("SMILES contains white space")
+    assert pd.read_parquet(tmp_path / "p.parquet").columns.tolist() == table.columns.tolist()
+    again = run("predict", "p.csv", "-m", model, "-o", "q.csv")
+    assert "it has a column 'molrate_canonical_smiles' already" in str(again.exception)
+
+
+def test_parquet_of_two_columns_of_one_name_is_refused(run, tmp_path, model):
+    (tmp_path / "t.csv").write_text("smiles,a,b,a,b\nCCO,1,2,3,4\n")
+    refused = run("predict", "t.csv", "-m", model, "-o", "p.parquet")
+    assert isinstance(refused.exception, InputError)
+    assert "several of its columns are named 'a', 'b', which Parquet cannot hold" in str(refused.exception)
+    assert not (tmp_path / "p.parquet").exists()
+    assert run("predict", "t.csv", "-m", model, "-o", "p.csv").exit_code == 0
+    assert (tmp_path / "p.csv").read_text().startswith("smiles,a,b,a,b,canonical_smiles,")
+
+
+@pytest.mark.parametrize("content", ["smiles,name\n", "smiles,name"])
+def test_a_library_without_rows_gives_a_table_without_rows(run, tmp_path, model, content):
+    (tmp_path / "e.csv").write_text(content)
+    (tmp_path / "one.csv").write_text("smiles,name\nCCO,a\n")
+    assert run("screen", "one.csv", "-m", model, "-o", "one.out.csv", "--jobs", 1).exit_code == 0
+    header = (tmp_path / "one.out.csv").read_text().splitlines()[0] + "\n"
+    assert run("screen", "e.csv", "-m", model, "-o", "e.out.csv", "--jobs", 1).exit_code == 0
+    assert (tmp_path / "e.out.csv").read_text() == header
+    assert run("screen", "e.csv", "-m", model, "-o", "-", "--jobs", 1, "-q").stdout == header
+    screening = ("screen", "e.csv", "-m", model, "-o", "empty", "--jobs", 1, "--top", 3, "--resume")
+    for _ in range(2):
+        assert run(*screening).exit_code == 0
+        assert (tmp_path / "empty" / "top.csv").read_text() == header
+        assert pd.read_parquet(tmp_path / "empty" / "parts").columns.tolist() == header.strip().split(",")
+    assert run("embed", "e.csv", "-e", "ecfp4", "-o", "embedded", "--jobs", 1).exit_code == 0
+    embedded = pd.read_parquet(tmp_path / "embedded" / "parts")
+    assert len(embedded) == 0
+    assert "x0" in embedded
+    hits = screen(tmp_path / "e.csv", model, tmp_path / "python", jobs=1)
+    assert hits.frame.columns.tolist() == header.strip().split(",")
+    assert len(hits.top(3)) == 0
