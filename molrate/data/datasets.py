@@ -320,6 +320,7 @@ def load_dataset(
     censored: str | None = None,
     *,
     input_format: str = "csv",
+    smiles_option: str = "--smiles-column",
 ) -> Dataset:
     """Load a dataset by name, by file, or from MoleculeNet.
 
@@ -340,6 +341,8 @@ def load_dataset(
         What becomes of values such as ``<10``: not measured, or 10. They are refused by default.
     input_format : {"csv", "tsv", "smi", "sdf"}
         Of standard input.
+    smiles_option : str
+        The option that names `smiles`, for messages.
 
     Raises
     ------
@@ -358,7 +361,7 @@ def load_dataset(
     cards = dataset_cards()
     policy = TargetPolicy(task, positive, censored)
     if smiles is not None and (name in cards or name.startswith(MOLECULENET_PREFIX)):
-        raise UsageError(f"--smiles-column is for tables; the SMILES of {name} are known")
+        raise UsageError(f"{smiles_option} is for tables; the SMILES of {name} are known")
     if name in cards:
         return _load_card(cards[name], wanted, policy)
     if name.startswith(MOLECULENET_PREFIX):
@@ -367,7 +370,7 @@ def load_dataset(
         raise UsageError(
             f"{name!r} is neither a dataset ({', '.join(cards)}), nor {MOLECULENET_PREFIX}NAME, nor a file"
         )
-    return _load_table(name, wanted, smiles, policy, input_format)
+    return _load_table(name, wanted, smiles, policy, input_format, smiles_option)
 
 
 def dataset_name(source: str | Path) -> str:
@@ -381,10 +384,15 @@ def dataset_name(source: str | Path) -> str:
 
 
 def _load_table(
-    path: str, wanted: list[str], smiles_column: str | None, policy: TargetPolicy, input_format: str
+    path: str,
+    wanted: list[str],
+    smiles_column: str | None,
+    policy: TargetPolicy,
+    input_format: str,
+    smiles_option: str,
 ) -> Dataset:
     table = read_table(path, input_format)
-    place = table.smiles_place(smiles_column)
+    place = table.smiles_place(smiles_column, smiles_option)
     if not wanted:
         raise InputError(
             f"{path}: say which column to predict with --target; its columns are {shown_header(table.header)}"

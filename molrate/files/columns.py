@@ -121,7 +121,9 @@ def find_column(header: Sequence[str], name: str, source: str, option: str) -> i
     return places[0]
 
 
-def find_smiles(header: Sequence[str], source: str, smiles_column: str | None = None) -> int:
+def find_smiles(
+    header: Sequence[str], source: str, smiles_column: str | None = None, option: str = "--smiles-column"
+) -> int:
     """Place of the SMILES: the column named, else the first of a usual name.
 
     Raises
@@ -130,14 +132,13 @@ def find_smiles(header: Sequence[str], source: str, smiles_column: str | None = 
         If there is none, or more than one of the same name.
     """
     if smiles_column is not None:
-        return find_column(header, smiles_column, source, "--smiles-column")
+        return find_column(header, smiles_column, source, option)
     places = _usual_places(header, SMILES_NAMES)
     if not places:
         raise InputError(
-            f"{source}: no SMILES column found; its columns are {shown_header(header)}. Name it with "
-            "--smiles-column"
+            f"{source}: no SMILES column found; its columns are {shown_header(header)}. Name it with {option}"
         )
-    _require_one(header, places, source, " or name the one to take with --smiles-column")
+    _require_one(header, places, source, f" or name the one to take with {option}")
     return places[0]
 
 
