@@ -28,6 +28,10 @@ READABLE = "csv, tsv, smi and sdf, also as .gz, .bz2, .zst or .zip; parquet and 
 DAMAGED = (EOFError, OSError, zlib.error, zipfile.BadZipFile, lzma.LZMAError)
 """What the libraries raise that read damaged or cut-off files."""
 
+NO_ARCHIVE = (*DAMAGED, ValueError, RuntimeError)
+"""What is raised besides of archives of arrays or of sheets: of other content, and (RuntimeError) of encryption
+and of ways to compress that Python does not know."""
+
 Fields = tuple[int, int, Sequence[str], str, str]
 """A record as readers give it: its number from 1; the line it begins in, 0 where a format has none; its cells
 in the order of the header, of which bytes that are not UTF-8 are lone surrogates; why it cannot be read,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from molrate.errors import InputError
 from molrate.files.columns import find_column, find_smiles
-from molrate.files.formats import EMPTY_LINE, Fields, Format, damaged, required_format
+from molrate.files.formats import EMPTY_LINE, NO_ARCHIVE, Fields, Format, damaged, required_format
 from molrate.files.records import open_records
 from molrate.files.text import utf_8
 
@@ -231,5 +231,5 @@ def read_arrays(path: str | Path, option: str) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (*NO_ARCHIVE, TypeError, AttributeError) as error:
         raise InputError(f"{path}: cannot be read as an .npz of arrays ({option}): {error}") from error

@@ -12,21 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from molrate.errors import InputError, UsageError
-from molrate.files.formats import DAMAGED, EMPTY_LINE, OLD_WORKBOOK, Fields, Records, damaged
+from molrate.files.formats import EMPTY_LINE, NO_ARCHIVE, OLD_WORKBOOK, Fields, Records, damaged
 
 logger = logging.getLogger(__name__)
 
-_UNREADABLE = (
-    *DAMAGED,
-    KeyError,
-    IndexError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    SyntaxError,
-    RuntimeError,
-)
-"""What openpyxl raises of parts that are missing, encrypted, or no XML (a SyntaxError) of a workbook."""
+_UNREADABLE = (*NO_ARCHIVE, KeyError, IndexError, TypeError, AttributeError, SyntaxError)
+"""What openpyxl raises besides, of parts that are missing or no XML (a SyntaxError)."""
 
 _TEXT_OF_FORMULA = "str"
 """Type of a cell without a value that is left where an empty text was stored."""
