@@ -29,7 +29,7 @@ DAMAGED = (EOFError, OSError, zlib.error, zipfile.BadZipFile, lzma.LZMAError)
 """What the libraries raise that read damaged or cut-off files."""
 
 NO_ARCHIVE = (*DAMAGED, ValueError, RuntimeError)
-"""What is raised besides of archives of arrays or of sheets: of other content, and (RuntimeError) of encryption
+"""What besides is raised of archives of arrays or sheets: of other content, and (RuntimeError) of encryption
 and of ways to compress that Python does not know."""
 
 Fields = tuple[int, int, Sequence[str], str, str]
@@ -67,7 +67,7 @@ class Records:
     choose: Callable[[Sequence[int]], None] | None = None
 
 
-def damaged(path: str, number: int, problem: BaseException) -> InputError:
+def damaged(path: str, number: int, problem: object) -> InputError:
     """The error of a file that ends or breaks after a record."""
     return InputError(f"{path}: damaged or cut off after row {number}: {problem}")
 

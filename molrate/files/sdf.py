@@ -42,9 +42,9 @@ class _Part(NamedTuple):
 
     number: int
     line: int
-    structure: str = ""
-    identifier: str = ""
-    fields: dict[_Key, str] = {}  # noqa: RUF012 (never changed)
+    structure: str
+    identifier: str
+    fields: dict[_Key, str]
     error: str = ""
     remark: str = ""
 
@@ -139,7 +139,7 @@ def _part(number: int, first: int, lines: list[bytes]) -> _Part:
         # Without its end mark a structure goes up to the first data field.
         end = next((place for place, line in enumerate(lines) if _FIELD.match(line)), len(lines)) - 1
     if not any(line.strip() for line in lines[: end + 1]):
-        return _Part(number, first, error="empty record")
+        return _Part(number, first, "", "", {}, "empty record")
     n_head = min(len(_HEAD), end + 1)
     head = [_text([line]) for line in lines[:n_head]]
     structure = utf_8("".join(head)) + _text(lines[n_head : end + 1])

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 _UNREADABLE = (*NO_ARCHIVE, KeyError, IndexError, TypeError, AttributeError, SyntaxError)
 """What openpyxl raises besides, of parts that are missing or no XML (a SyntaxError)."""
 
+_SAVE_AGAIN = "open and save it in a spreadsheet program, or save it as csv"
+
 _TEXT_OF_FORMULA = "str"
 """Type of a cell without a value that is left where an empty text was stored."""
 
@@ -88,10 +90,7 @@ def _open(path: str) -> tuple[Any, Any]:
             book = openpyxl.load_workbook(path, read_only=True, data_only=True)
             formulas = openpyxl.load_workbook(path, read_only=True)
     except _UNREADABLE as error:
-        raise InputError(
-            f"{path}: cannot be read as a workbook: {error}; open and save it in a spreadsheet program, or "
-            "save it as csv"
-        ) from error
+        raise InputError(f"{path}: cannot be read as a workbook: {error}; {_SAVE_AGAIN}") from error
     for sheet in (*book.worksheets, *formulas.worksheets):
         # Programs that write row by row leave the size of the first rows, at which openpyxl would stop.
         sheet.reset_dimensions()
@@ -146,7 +145,7 @@ def _cells(path: str, sheet: Any) -> Iterator[Sequence[Any]]:
             n_lines += 1
             yield cells
     except _UNREADABLE as error:
-        raise damaged(path, max(0, n_lines - 1), error) from error
+        raise damaged(path, max(0, n_lines - 1), f"{error}; {_SAVE_AGAIN}") from error
 
 
 def _value(cell: Any, formula: Any) -> object:
@@ -163,8 +162,7 @@ def _require_stored(path: str, where: str, values: Sequence[object]) -> None:
     missing = next((value for value in values if isinstance(value, _NotStored)), None)
     if missing is not None:
         raise InputError(
-            f"{path}: {where} has a formula whose value is not stored ({missing.formula}); open and save it "
-            "in a spreadsheet program, or save it as csv"
+            f"{path}: {where} has a formula whose value is not stored ({missing.formula}); {_SAVE_AGAIN}"
         )
 
 
