@@ -67,7 +67,7 @@ process SCREEN {
 
     script:
     """
-    molrate screen ${library} -m ${model} -o 'screened/${name}' --top ${top} --jobs ${task.cpus} || {
+    molrate screen ${library} -m ${model} -o 'screened/${name}/' --top ${top} --jobs ${task.cpus} || {
         code=\$?
         [ \$code -eq 5 ] || exit \$code
     }

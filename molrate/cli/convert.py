@@ -30,8 +30,10 @@ def command(checkpoint: Path, output: Path) -> None:
     from molrate.encoders.grover.checkpoint import convert
     from molrate.files.locks import exclusive_file
     from molrate.files.output import make_folder
+    from molrate.files.sources import refuse_input
 
     make_folder(output.parent)
+    refuse_input(output, [checkpoint])
     with exclusive_file(output):
         convert(checkpoint, output)
     if not is_quiet():

@@ -112,7 +112,9 @@ def command(
     from molrate.cli.progress import molecule_progress
     from molrate.encoders.base import load_encoder
     from molrate.files.locks import exclusive_file
+    from molrate.files.sources import refuse_input
 
+    refuse_input(path, [table])
     click.get_current_context().with_resource(exclusive_file(path))
     model = load_encoder(encoder, weights, seed, precision)
     if path.suffix.lower() != ".npz" and len(model.select_layers(layer)) > 1:

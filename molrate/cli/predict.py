@@ -66,12 +66,14 @@ def command(
     from molrate.cli.progress import molecule_progress
     from molrate.files.locks import exclusive_file
     from molrate.files.output import choose_destination, print_result
+    from molrate.files.sources import refuse_input
     from molrate.models.model import TunedModel
     from molrate.models.prediction import WRITABLE, predict_table
     from molrate.models.settings import GivenSettings
 
     refuse_input_format([table])
     destination = choose_destination(output or "-", WRITABLE, stdout=True)
+    refuse_input(destination.file, [table])
     click.get_current_context().with_resource(exclusive_file(destination.file))
     tuned = TunedModel.load(model)
     tuned.refuse_others(GivenSettings(**settings))
@@ -85,6 +87,7 @@ def command(
             level=coverage,
             input_format=input_format,
             max_atoms=max_atoms,
+            for_parquet=destination.path.suffix.lower() == ".parquet",
         )
     if destination.kind == "stdout":
         print_result(predictions.to_csv().removesuffix("\n"))

@@ -205,10 +205,12 @@ def command(
     from molrate.data.datasets import load_dataset
     from molrate.files.locks import exclusive_file
     from molrate.files.output import choose_destination
+    from molrate.files.sources import refuse_input
     from molrate.files.tables import read_arrays
     from molrate.ranking.report import WRITABLE
 
     destination = choose_destination(output or "-", WRITABLE, stdout=True)
+    refuse_input(destination.file, [dataset, *features, labels, given_file, options["source_molecules"]])
     click.get_current_context().with_resource(exclusive_file(destination.file))
     check_plot(plot)
     page = check_report(report)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from molrate.screening.hits import Hits
 
 BEST = "best"
-_FOR_TRAINING = ("target", "task", "censored", "weights", "seed", "budget")
+_FOR_TRAINING = ("train_smiles_column", "target", "task", "censored", "weights", "seed", "budget")
 """Options of the table that a model is fitted to."""
 _FOR_LINEAR = ("weights", "layer", "pooling", "precision")
 """Options of the linear model, which a selection has no use for."""
@@ -59,6 +59,12 @@ _EXAMPLES = examples(
     metavar="TABLE",
     help="Fit a linear model to this table on the spot, in place of --model. --target, --task, --censored, "
     "--encoder, --weights, --seed and the settings from --layer to --precision are about it.",
+)
+@click.option(
+    "--train-smiles-column",
+    metavar="NAME",
+    help="Read SMILES of the table of --train from this column. By default it is that of --smiles-column, "
+    "where the table has it, or found by its usual names.",
 )
 @target_options()
 @encoder_option(
@@ -109,6 +115,7 @@ def command(
     library: tuple[str, ...],
     model: Path | None,
     train: str | None,
+    train_smiles_column: str | None,
     target: tuple[str, ...],
     task: str | None,
     positive: str | None,
@@ -166,7 +173,9 @@ def command(
     ranks = top is not None or label_column is not None or lower_is_better
     given = GivenSettings(None if encoder == BEST else encoder, **settings)
     if train is not None:
-        dataset = load_dataset(train, target or None, task=task, positive=positive, censored=censored)
+        smiles = train_smiles_column or _column_of_both(train, smiles_column)
+        option = "--train-smiles-column"
+        dataset = load_dataset(train, target or None, smiles, task, positive, censored, smiles_option=option)
         check_training(dataset, positive, ranks)
         policy, embedding = given.complete(seed, device, options.max_atoms)
         if budget is None:
@@ -176,7 +185,8 @@ def command(
     stage = ScreeningStage(str(model), coverage, choose_device(device), options.max_atoms)
     if train is None:
         stage.model.refuse_others(given)
-    ranking = stage.order_by(positive) if ranks or positive is not None else None
+    # What is sought of the table is remembered by its model, whether or not it ranks.
+    ranking = stage.order_by(positive) if ranks or (train is None and positive is not None) else None
     if not into_folder:
         streaming.run(library_files, stage)
         return
@@ -197,6 +207,13 @@ def _report(screened: tuple[Any, ...], library: Sequence[str], path: Path, *, st
 
     name = ", ".join(Path(one).name for one in library)
     write_page(screening_page(Screened(*screened), name, command=repeated(), structures=structures), path)
+
+
+def _column_of_both(train: str, column: str | None) -> str | None:
+    """The library's column of SMILES, where the table to train on is a file and has it too."""
+    from molrate.files.tables import has_column
+
+    return column if column is not None and Path(train).is_file() and has_column(train, column) else None
 
 
 def _refuse_contradictions(no_model: bool, no_train: bool, no_top: bool, no_similarity: bool) -> None:

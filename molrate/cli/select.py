@@ -100,11 +100,15 @@ def command(
     begun = time.monotonic()
     from molrate.data.datasets import load_dataset
     from molrate.files.output import choose_destination
+    from molrate.files.sources import refuse_input
     from molrate.selection.budget import parse_budget
-    from molrate.selection.result import INTERRUPTED, read_selection
+    from molrate.selection.result import INTERRUPTED, LEADERBOARD, read_selection
+    from molrate.selection.run import RANKING
     from molrate.selection.select import select
 
     choose_destination(output, folder=True)
+    for name in (RANKING, LEADERBOARD):
+        refuse_input(output / name, [source])
     page = check_report(report, None)
     read = {name: options.pop(name) for name in ("target", "task", "positive", "censored")}
     dataset = load_dataset(source, smiles=smiles_column, **read)

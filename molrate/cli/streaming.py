@@ -61,7 +61,7 @@ class LibraryOptions:
         refuse_input_format(names)
         return Library.find(
             names,
-            output=Path(output),
+            output=None if output == STDOUT else Path(output),
             id_column=self.id_column,
             input_format=self.input_format,
             **columns,

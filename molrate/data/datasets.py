@@ -321,6 +321,7 @@ def load_dataset(
     censored: str | None = None,
     *,
     input_format: str = "csv",
+    smiles_option: str = "--smiles-column",
 ) -> Dataset:
     """Load a dataset by name, by file, or from MoleculeNet.
 
@@ -341,6 +342,8 @@ def load_dataset(
         What becomes of values such as ``<10``: not measured, or 10. They are refused by default.
     input_format : {"csv", "tsv", "smi", "sdf"}
         Of standard input.
+    smiles_option : str
+        The option that names `smiles`, for messages.
 
     Raises
     ------
@@ -359,7 +362,7 @@ def load_dataset(
     cards = dataset_cards()
     policy = TargetPolicy(task, positive, censored)
     if smiles is not None and (name in cards or name.startswith(MOLECULENET_PREFIX)):
-        raise UsageError(f"--smiles-column is for tables; the SMILES of {name} are known")
+        raise UsageError(f"{smiles_option} is for tables; the SMILES of {name} are known")
     if name in cards:
         return _load_card(cards[name], wanted, policy)
     if name.startswith(MOLECULENET_PREFIX):
@@ -368,7 +371,7 @@ def load_dataset(
         raise UsageError(
             f"{name!r} is neither a dataset ({', '.join(cards)}), nor {MOLECULENET_PREFIX}NAME, nor a file"
         )
-    return _load_table(name, wanted, smiles, policy, input_format)
+    return _load_table(name, wanted, smiles, policy, input_format, smiles_option)
 
 
 def dataset_name(source: str | Path) -> str:
@@ -411,10 +414,15 @@ def public_name(dataset: str) -> str:
 
 
 def _load_table(
-    path: str, wanted: list[str], smiles_column: str | None, policy: TargetPolicy, input_format: str
+    path: str,
+    wanted: list[str],
+    smiles_column: str | None,
+    policy: TargetPolicy,
+    input_format: str,
+    smiles_option: str,
 ) -> Dataset:
     table = read_table(path, input_format)
-    place = table.smiles_place(smiles_column)
+    place = table.smiles_place(smiles_column, smiles_option)
     if not wanted:
         raise InputError(
             f"{path}: say which column to predict with --target; its columns are {shown_header(table.header)}"
@@ -430,14 +438,18 @@ def _load_table(
 
 
 def _smiles(table: Table) -> list[str]:
-    """SMILES of the structures of an SDF; empty, and told, where RDKit cannot read one."""
-    from molrate.data.structures import smiles_of_structure
+    """SMILES of the structures of an SDF; empty, and told, where there is none."""
+    from molrate.data.structures import NoSmiles, smiles_of_structure
 
-    results = [smiles_of_structure(block) if block else ("", "empty record") for block in table.cells(0)]
-    errors = [(row, error) for row, (_, error) in enumerate(results, start=1) if error]
-    if errors:
+    empty = "", NoSmiles("unreadable", "empty record")
+    results = [smiles_of_structure(block) if block else empty for block in table.cells(0)]
+    without = [(row, why.reason) for row, (_, why) in enumerate(results, start=1) if why is not None]
+    if without:
         logger.warning(
-            "%s: %d structures cannot be read, the first in row %d: %s", table.source, len(errors), *errors[0]
+            "%s: %d structures cannot be used, the first in row %d: %s",
+            table.source,
+            len(without),
+            *without[0],
         )
     return [smiles for smiles, _ in results]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -10,15 +11,24 @@ import numpy as np
 from rdkit import Chem, rdBase
 
 from molrate.data.cxsmiles import split_extension
-from molrate.data.molecules import Molecules
+from molrate.data.molecules import Molecules, atoms_of, bonds_of
 from molrate.files.library import Row
+from molrate.files.text import not_utf_8
 
 MAX_ATOMS = 1000
 """Atoms, hydrogens aside, of the largest molecule that is computed unless told otherwise."""
 
 _FIELDS = Chem.CXSmilesFields
-_MARKS = ("V3000", "M  STY", "M  RGP", "M  APO")
+_MARKS = ("V3000", "M  STY", "M  RGP", "M  APO", "M  LIN")
 """What a block says that has more than a SMILES."""
+
+_ANY_ATOM = "AtomNull"
+"""Query of ``*``, which a SMILES can say, and of R-groups and AH, which are told by their symbols."""
+
+_ENDS = "_MolFileBondEndPts"
+"""Property of bonds that may go to several atoms."""
+
+_V3000_ATOM = re.compile(r'^M  V30 \d+ ("[^"\n]*"|\S+) ', re.MULTILINE)
 
 _TOO_LARGE = "(--max-atoms"
 _CHARACTERS_PER_ATOM = 5
@@ -37,7 +47,7 @@ class NoSmiles(NamedTuple):
     Attributes
     ----------
     status : {"unreadable", "unsupported"}
-        Unsupported are rows that can only be of too large molecules.
+        Unsupported are rows that can only be of too large molecules, or ask for molecules of a kind.
     reason : str
     """
 
@@ -61,37 +71,85 @@ def smiles_of_rows(rows: Sequence[Row], max_atoms: int = MAX_ATOMS) -> tuple[lis
     texts, without = [], {}
     limit = _CHARACTERS_PER_ATOM * max_atoms
     for position, row in enumerate(rows):
-        text, error = row.text, row.error
-        if not error and row.structure:
-            text, error = smiles_of_structure(text, max_atoms)
-        elif not error and len(text) > limit and len(text.split(None, 1)[0]) > limit:
-            error = f"SMILES of {len(text)} characters, more than {limit} (--max-atoms {max_atoms})"
-        if error:
-            too_large = not row.error and is_too_large(error)
-            without[position] = NoSmiles("unsupported" if too_large else "unreadable", error)
-        texts.append("" if error else text)
+        text, why = row.text, NoSmiles("unreadable", row.error) if row.error else None
+        if why is None and row.structure:
+            text, why = smiles_of_structure(text, max_atoms)
+        elif why is None and len(text) > limit and len(text.split(None, 1)[0]) > limit:
+            reason = f"SMILES of {len(text)} characters, more than {limit} (--max-atoms {max_atoms})"
+            why = NoSmiles("unsupported", reason)
+        if why is not None:
+            without[position] = why
+        texts.append("" if why else text)
     return texts, without
 
 
-def smiles_of_structure(block: str, max_atoms: int = MAX_ATOMS) -> tuple[str, str]:
+def smiles_of_structure(block: str, max_atoms: int = MAX_ATOMS) -> tuple[str, NoSmiles | None]:
     """SMILES of a structure of an SDF (V2000 or V3000), and why there is none.
 
     What a SMILES cannot say, such as enhanced stereo, stands behind it between bars as in CXSMILES.
     """
+    spoiled = not_utf_8(block)
+    if spoiled:
+        return "", NoSmiles("unreadable", f"{spoiled} in the structure")
     with rdBase.BlockLogs():
         unchecked = Chem.MolFromMolBlock(block, sanitize=False, removeHs=False)
-        n_atoms = 0 if unchecked is None else unchecked.GetNumAtoms()
-        if n_atoms > _ATOMS_WITH_HYDROGENS * max_atoms:
-            return "", f"{n_atoms} atoms, more than {max_atoms} (--max-atoms)"
+        unsupported = "" if unchecked is None else _unsupported(unchecked, block, max_atoms)
+        if unsupported:
+            return "", NoSmiles("unsupported", unsupported)
         molecule = Chem.MolFromMolBlock(block)
     if molecule is None:
-        return "", "RDKit cannot read this record"
+        return "", NoSmiles("unreadable", "RDKit cannot read this record")
     if not molecule.GetNumAtoms():
-        return "", "record has no atoms"
+        return "", NoSmiles("unreadable", "record has no atoms")
     smiles = Chem.MolToSmiles(molecule)
     if "*" in smiles or any(mark in block for mark in _MARKS):
-        return _extended_smiles(molecule), ""
-    return smiles, ""
+        return _extended_smiles(molecule), None
+    return smiles, None
+
+
+def _unsupported(molecule: Chem.Mol, block: str, max_atoms: int) -> str:
+    """Why a structure is too large or asks for molecules of a kind; empty if it does not."""
+    n_atoms = molecule.GetNumAtoms()
+    if n_atoms > _ATOMS_WITH_HYDROGENS * max_atoms:
+        return f"{n_atoms} atoms, more than {max_atoms} (--max-atoms)"
+    return (_query(molecule) if molecule.HasQuery() else "") or _generic_atom(molecule, block)
+
+
+def _query(molecule: Chem.Mol) -> str:
+    """The first query of a structure, such as a list of atoms, a count of ring bonds, a bond of any order."""
+    for number, atom in enumerate(atoms_of(molecule), start=1):
+        if atom.HasQuery() and atom.DescribeQuery().strip() != _ANY_ATOM and not _varies(atom):
+            what = "query property of" if atom.GetAtomicNum() else "query"
+            return f"{what} atom {number} not supported"
+    for number, bond in enumerate(bonds_of(molecule), start=1):
+        if bond.HasQuery():
+            return f"query bond {number} not supported"
+    return ""
+
+
+def _varies(atom: Chem.Atom) -> bool:
+    """Whether an atom is the end of a bond that may go to several, whatever its symbol."""
+    return not atom.GetAtomicNum() and any(bond.HasProp(_ENDS) for bond in atom.GetBonds())
+
+
+def _generic_atom(molecule: Chem.Mol, block: str) -> str:
+    """The first atom, no ``*`` and no R-group, that RDKit takes for a ``*``: of symbol AH, L or LP."""
+    atoms = atoms_of(molecule)
+    if all(map(Chem.Atom.GetAtomicNum, atoms)):
+        return ""
+    for number, (atom, symbol) in enumerate(zip(atoms, _symbols(block), strict=False), start=1):
+        if not atom.GetAtomicNum() and symbol != "*" and not _label(atom) and not _varies(atom):
+            return f"query atom {number} ({symbol}) not supported"
+    return ""
+
+
+def _symbols(block: str) -> list[str]:
+    """Symbols of the atoms of a block, in order."""
+    lines = block.split("\n")
+    if "V3000" in lines[3]:
+        atoms = block.partition("M  V30 BEGIN ATOM")[2].partition("M  V30 END ATOM")[0]
+        return [symbol.strip('"') for symbol in _V3000_ATOM.findall(atoms)]
+    return [line[31:34].strip() for line in lines[4 : 4 + int(lines[3][:3])]]
 
 
 def _extended_smiles(molecule: Chem.Mol) -> str:
@@ -108,25 +166,27 @@ def _extended_smiles(molecule: Chem.Mol) -> str:
 
 def _labels(molecule: Chem.Mol, order: Sequence[int]) -> str:
     """Labels of R-groups, attachment points and other generic atoms, which RDKit leaves out."""
-    labels = []
-    for atom in (molecule.GetAtomWithIdx(index) for index in order):
-        properties = atom.GetPropsAsDict()
-        if "_MolFileRLabel" in properties:
-            labels.append(f"_R{properties['_MolFileRLabel']}")
-        elif "molAttchpt" in properties:
-            labels.append(f"_AP{properties['molAttchpt']}")
-        elif not atom.GetAtomicNum() and "dummyLabel" in properties:
-            labels.append(f"{properties['dummyLabel']}_p")
-        else:
-            labels.append("")
+    labels = [_label(molecule.GetAtomWithIdx(index)) for index in order]
     return f"${';'.join(labels)}$" if any(labels) else ""
+
+
+def _label(atom: Chem.Atom) -> str:
+    """What an atom stands for; empty of ordinary ones and of ``*``."""
+    properties = atom.GetPropsAsDict()
+    if "_MolFileRLabel" in properties:
+        return f"_R{properties['_MolFileRLabel']}"
+    if "molAttchpt" in properties:
+        return f"_AP{properties['molAttchpt']}"
+    if not atom.GetAtomicNum() and "dummyLabel" in properties:
+        return f"{properties['dummyLabel']}_p"
+    return ""
 
 
 def _variations(molecule: Chem.Mol, place: Mapping[int, int]) -> Iterator[str]:
     """Bonds that may go to several atoms, which RDKit leaves out."""
     for bond in molecule.GetBonds():
-        if bond.HasProp("_MolFileBondEndPts"):
-            ends = [int(number) - 1 for number in bond.GetProp("_MolFileBondEndPts").strip("()").split()[1:]]
+        if bond.HasProp(_ENDS):
+            ends = [int(number) - 1 for number in bond.GetProp(_ENDS).strip("()").split()[1:]]
             atoms = (bond.GetBeginAtom(), bond.GetEndAtom())
             generic = next((atom for atom in atoms if not atom.GetAtomicNum()), atoms[0])
             yield f"m:{place[generic.GetIdx()]}:" + ".".join(str(place[end]) for end in ends)

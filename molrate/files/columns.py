@@ -39,6 +39,9 @@ ID_NAMES = (
 RESULT_NAMES = frozenset({"source", "row", "status", "error", "note"})
 """Columns that molrate writes beside molecules."""
 
+_BESIDE_PREDICTIONS = ("canonical_smiles", "similarity", *sorted(RESULT_NAMES))
+_OWN = "molrate_"
+
 MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none"})
 """Words, in lower case, that stand for a value that was not measured."""
 
@@ -69,6 +72,39 @@ def is_about_rows(name: str) -> bool:
     return is_index(name) or common in RESULT_NAMES or common in SMILES_NAMES or common in ID_NAMES
 
 
+def names_beside(results: Sequence[str], header: Sequence[object], source: str) -> dict[str, str]:
+    """Names that results have beside the columns of a table: those that are no predictions give way.
+
+    Parameters
+    ----------
+    results : sequence of str
+    header : sequence
+        Of the table.
+    source : str
+        For messages.
+
+    Raises
+    ------
+    InputError
+        If the table has a column of the name of a prediction.
+
+    Examples
+    --------
+    >>> names_beside(["predicted_y", "status"], ["smiles", "status"], "t.csv")
+    {'predicted_y': 'predicted_y', 'status': 'molrate_status'}
+    """
+    taken = set(header)
+    names = {
+        name: f"{_OWN}{name}" if name in taken and name in _BESIDE_PREDICTIONS else name for name in results
+    }
+    clash = next((name for name in names.values() if name in taken), None)
+    if clash is not None:
+        raise InputError(
+            f"{source}: it has a column {clash!r} already, where predictions would stand; rename it"
+        )
+    return names
+
+
 def find_column(header: Sequence[str], name: str, source: str, option: str) -> int:
     """Place of the column that an option names.
 
@@ -85,7 +121,9 @@ def find_column(header: Sequence[str], name: str, source: str, option: str) -> i
     return places[0]
 
 
-def find_smiles(header: Sequence[str], source: str, smiles_column: str | None = None) -> int:
+def find_smiles(
+    header: Sequence[str], source: str, smiles_column: str | None = None, option: str = "--smiles-column"
+) -> int:
     """Place of the SMILES: the column named, else the first of a usual name.
 
     Raises
@@ -94,14 +132,13 @@ def find_smiles(header: Sequence[str], source: str, smiles_column: str | None = 
         If there is none, or more than one of the same name.
     """
     if smiles_column is not None:
-        return find_column(header, smiles_column, source, "--smiles-column")
+        return find_column(header, smiles_column, source, option)
     places = _usual_places(header, SMILES_NAMES)
     if not places:
         raise InputError(
-            f"{source}: no SMILES column found; its columns are {shown_header(header)}. Name it with "
-            "--smiles-column"
+            f"{source}: no SMILES column found; its columns are {shown_header(header)}. Name it with {option}"
         )
-    _require_one(header, places, source, " or name the one to take with --smiles-column")
+    _require_one(header, places, source, f" or name the one to take with {option}")
     return places[0]
 
 

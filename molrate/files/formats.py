@@ -5,12 +5,13 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import lzma
 import os
 import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -24,8 +25,12 @@ FORMATS = (*TEXT_FORMATS, "parquet", "xlsx")
 COMPRESSIONS = ("gz", "bz2", "zst", "zip")
 READABLE = "csv, tsv, smi and sdf, also as .gz, .bz2, .zst or .zip; parquet and xlsx"
 
-DAMAGED = (EOFError, OSError, zlib.error, zipfile.BadZipFile)
+DAMAGED = (EOFError, OSError, zlib.error, zipfile.BadZipFile, lzma.LZMAError)
 """What the libraries raise that read damaged or cut-off files."""
+
+NO_ARCHIVE = (*DAMAGED, ValueError, RuntimeError)
+"""What besides is raised of archives of arrays or sheets: of other content, and (RuntimeError) of encryption
+and of ways to compress that Python does not know."""
 
 Fields = tuple[int, int, Sequence[str], str, str]
 """A record as readers give it: its number from 1; the line it begins in, 0 where a format has none; its cells
@@ -62,10 +67,13 @@ class Records:
     choose: Callable[[Sequence[int]], None] | None = None
 
 
-def damaged(path: str, number: int, problem: BaseException) -> InputError:
+def damaged(path: str, number: int, problem: object) -> InputError:
     """The error of a file that ends or breaks after a record."""
     return InputError(f"{path}: damaged or cut off after row {number}: {problem}")
 
+
+OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"
+"""How Excel workbooks begin that are of the old format, or encrypted."""
 
 _SIGNATURES = {
     b"\x1f\x8b": ("gzip data", "{format}.gz"),
@@ -73,8 +81,9 @@ _SIGNATURES = {
     b"\x28\xb5\x2f\xfd": ("Zstandard data", "{format}.zst"),
     b"PK\x03\x04": ("a zip archive or an Excel workbook", ".zip or .xlsx"),
     b"PAR1": ("Parquet", ".parquet"),
-    b"\xd0\xcf\x11\xe0": ("an Excel workbook of the old format (save it as .xlsx)", ""),
+    OLD_WORKBOOK: ("an Excel workbook of the old format or with a password (save it as .xlsx without)", ""),
 }
+_UNPACK = "unpack it with another program, and name the file in it"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _UTF_8_MARK = b"\xef\xbb\xbf"
 
@@ -127,7 +136,7 @@ def _member_format(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             endings = {Path(name).suffix.lower().removeprefix(".") for name in _members(archive)}
-    except DAMAGED:
+    except (*DAMAGED, NotImplementedError, UnicodeDecodeError):
         # What is wrong with it is told where it is opened.
         return "csv"
     return next((name for name in TEXT_FORMATS if name in endings), "")
@@ -202,17 +211,39 @@ def _decompressed(file: IO[bytes], path: str, compression: str) -> Iterator[IO[b
 
         yield io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd"), 1 << 17)
     elif compression == "zip":
-        with zipfile.ZipFile(file) as archive:
+        with _member(file, path) as stream:
+            yield stream
+    else:
+        yield file
+
+
+@contextmanager
+def _member(file: IO[bytes], path: str) -> Iterator[IO[bytes]]:
+    """The one file in an archive.
+
+    Raises
+    ------
+    InputError
+        If there are several, or Python cannot unpack it.
+    """
+    with ExitStack() as stack:
+        try:
+            archive = stack.enter_context(zipfile.ZipFile(file))
             members = _members(archive)
             if len(members) != 1:
                 names = ", ".join(members[:8]) or "none"
                 raise InputError(
                     f"{path}: an archive of {len(members)} files ({names}); molrate reads archives of one"
                 )
-            with archive.open(members[0]) as member:
-                yield member
-    else:
-        yield file
+            member = stack.enter_context(archive.open(members[0]))
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: damaged: a name in this archive is no text ({error})") from error
+        except NotImplementedError as error:
+            # Of ways to compress such as Deflate64.
+            raise InputError(f"{path}: Python cannot unpack it ({error}); {_UNPACK}") from error
+        except RuntimeError as error:
+            raise InputError(f"{path}: it is encrypted; {_UNPACK}") from error
+        yield member
 
 
 def _checked(stream: IO[bytes], path: str, name: str) -> IO[bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import logging
 from collections import Counter
@@ -12,10 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from molrate.errors import InputError, UsageError
-from molrate.files.columns import find_column, find_id, natural_key
-from molrate.files.formats import READABLE, STDIN, Fields, Records, format_of, required_format, shown_path
-from molrate.files.output import MANIFEST, PARTS
+from molrate.files.columns import find_column, find_id
+from molrate.files.formats import STDIN, Fields, Records, required_format, shown_path
 from molrate.files.records import open_records
+from molrate.files.sources import Sources
 from molrate.files.tables import Table, smiles_place
 from molrate.files.text import not_utf_8, visible
 
@@ -186,13 +185,14 @@ class Library:
         """The files that paths, folders and globs stand for.
 
         Folders are searched to any depth, in natural order of names. Hidden files, results of other runs and
-        links to folders are not read; what else is not read is said in a warning.
+        links to folders are not read, and results that a pattern matches neither; what is not read is said in
+        a warning, hidden files aside.
 
         Parameters
         ----------
         names : sequence of str
         output : pathlib.Path, optional
-            A folder whose files are results.
+            A folder or a file of results.
         **options
             Attributes of the library.
 
@@ -201,12 +201,13 @@ class Library:
         InputError
             If there is none, or a format is unknown.
         UsageError
-            If standard input is to be read beside files, or a file twice.
+            If standard input is to be read beside files, a file twice, or one that is the output.
         """
         if STDIN in names and len(names) > 1:
             raise UsageError("standard input (-) is read alone")
-        passed_over: list[str] = []
-        sources = [source for name in names for source in _expand(name, output, passed_over)]
+        found = Sources(output)
+        sources = [source for name in names for source in found.find(name)]
+        passed_over = found.passed_over
         times = Counter(Path(source).resolve() for source in sources)
         repeated = next((path for path, count in times.items() if count > 1), None)
         if repeated is not None:
@@ -231,7 +232,7 @@ class Library:
             self._n_read += 1
 
     def chunks(self, size: int, broken: bool = False) -> Iterator[Chunk]:
-        """All rows in chunks of `size`; the last one has what is left.
+        """All rows in chunks of `size`; the last one has what is left, the only one none if there is no row.
 
         Parameters
         ----------
@@ -255,7 +256,7 @@ class Library:
             if broken and rows:
                 yield self._chunk(index, rows)
             raise
-        if rows:
+        if rows or index == 0:
             yield self._chunk(index, rows)
 
     def _chunk(self, index: int, rows: list[Row]) -> Chunk:
@@ -274,56 +275,3 @@ class Library:
                 chosen = (places.smiles, places.id, places.label)
                 records.choose([place for place in chosen if place is not None])
             yield from places.rows(shown_path(source), records.rows)
-
-
-def _expand(name: str, output: Path | None, passed_over: list[str]) -> list[str]:
-    """Files that a path, folder or glob stands for.
-
-    Raises
-    ------
-    InputError
-        If there is none, or its format is unknown.
-    """
-    if name == STDIN:
-        return [name]
-    path = Path(name)
-    if path.is_dir():
-        inside = _files_in(path, output, passed_over)
-        if not inside:
-            raise InputError(f"{name}: no library in this folder; molrate reads {READABLE}")
-        return inside
-    if not path.exists() and glob.has_magic(name):
-        matches = sorted(glob.glob(name, recursive=True), key=natural_key)  # noqa: PTH207 (Path.glob takes no absolute one)
-        if not matches:
-            raise InputError(f"{name}: no file matches")
-        return [source for match in matches for source in _expand(match, output, passed_over)]
-    if not path.exists():
-        raise InputError(f"{name}: no such file or folder")
-    required_format(name)
-    return [name]
-
-
-def _files_in(folder: Path, output: Path | None, passed_over: list[str]) -> list[str]:
-    """Readable files below a folder, in natural order; the others are passed over."""
-    sources: list[str] = []
-    results = None if output is None else output.resolve()
-    for path in sorted(folder.iterdir(), key=lambda entry: natural_key(entry.name)):
-        if path.name.startswith(".") or path.resolve() == results:
-            continue
-        if path.is_dir():
-            if path.is_symlink():
-                passed_over.append(f"{path} (a link to a folder; name it to have it read)")
-            elif is_run(path):
-                passed_over.append(f"{path} (results of another run)")
-            else:
-                sources += _files_in(path, output, passed_over)
-        elif format_of(path) is None:
-            passed_over.append(f"{path} (unknown format)")
-        else:
-            sources.append(str(path))
-    return sources
-
-
-def is_run(folder: Path) -> bool:
-    """Whether a folder holds the results of a run."""
-    return (folder / MANIFEST).is_file() and (folder / PARTS).is_dir()

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from molrate.errors import InputError
 from molrate.files.columns import ID_NAMES, MISSING, SMILES_NAMES, is_about_rows, natural_key, usual
-from molrate.files.formats import EMPTY_LINE, Fields, format_of
+from molrate.files.formats import EMPTY_LINE, NO_ARCHIVE, Fields, format_of
 from molrate.files.output import PARTS
 from molrate.files.records import open_records
 
@@ -71,7 +71,7 @@ class FeatureFile:
         Raises
         ------
         InputError
-            If a cell is not a number.
+            If a cell is not a number, or the file is damaged.
         """
         if self.parts:
             for part in self.parts:
@@ -84,14 +84,22 @@ class FeatureFile:
             with self.path.open("rb") as stream:
                 yield from _array_chunks(stream, rows, lambda: np.load(self.path, allow_pickle=False))
         elif suffix == ".npz":
-            with zipfile.ZipFile(self.path) as archive, archive.open(f"{self.layer}.npy") as stream:
-                yield from _array_chunks(
-                    stream, rows, lambda: np.load(self.path, allow_pickle=False)[self.layer]
-                )
+            yield from self._npz_chunks(rows)
         elif suffix == ".parquet":
             yield from self._parquet_chunks(rows)
         else:
             yield from self._text_chunks(rows)
+
+    def _npz_chunks(self, n_rows: int) -> Iterator[Matrix]:
+        try:
+            with zipfile.ZipFile(self.path) as archive, archive.open(f"{self.layer}.npy") as stream:
+                yield from _array_chunks(
+                    stream, n_rows, lambda: np.load(self.path, allow_pickle=False)[self.layer]
+                )
+        except NO_ARCHIVE as error:
+            raise InputError(
+                f"{self.path}: array {self.layer} cannot be read: {error}; write it again"
+            ) from error
 
     def _parquet_chunks(self, n_rows: int) -> Iterator[Matrix]:
         from molrate.files.columnar import open_parquet
@@ -207,7 +215,7 @@ def find_features(path: str | Path, targets: Sequence[str] = ()) -> list[Feature
         raise InputError(f"{path}: no such file (--features)")
     try:
         matrices = _matrices(path, targets)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except NO_ARCHIVE as error:
         raise InputError(f"{path}: cannot be read as features: {error}") from error
     if not matrices:
         raise InputError(f"{path}: no features in it: no matrix, or no numeric column but the targets")

@@ -27,6 +27,9 @@ _COMPRESSIONS = (".gz", ".bz2", ".zst", ".zip")
 PARTS, MANIFEST = "parts", "manifest.json"
 """Subfolder of the files of an output in parts, and the record of them."""
 
+MODEL_RECORD = "model.json"
+"""Record of a model, in its folder."""
+
 
 class ReaderGoneError(Exception):
     """Whoever reads standard output has what it wanted, as `head` does."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from molrate.errors import InputError
 from molrate.files.columns import find_column, find_smiles
-from molrate.files.formats import EMPTY_LINE, Fields, Format, damaged, required_format
+from molrate.files.formats import EMPTY_LINE, NO_ARCHIVE, Fields, Format, damaged, required_format
 from molrate.files.records import open_records
 from molrate.files.text import utf_8
 
@@ -94,19 +94,23 @@ class Table:
             return [cells[0] if cells else "" for _, _, cells, _, _ in self.records]
         return [utf_8(cells[place].strip()) if cells else "" for _, _, cells, _, _ in self.records]
 
-    def smiles_place(self, smiles_column: str | None = None) -> int:
-        """Place of the SMILES: the column named, else the first of a usual name.
+    def smiles_place(self, smiles_column: str | None = None, option: str = "--smiles-column") -> int:
+        """Place of the SMILES: the column that the option names, else the first of a usual name.
 
         Raises
         ------
         InputError
             If there is none, or more than one.
         """
-        return smiles_place(self.header, self.source, self.structures, smiles_column)
+        return smiles_place(self.header, self.source, self.structures, smiles_column, option)
 
 
 def smiles_place(
-    header: Sequence[str], source: str, structures: bool, smiles_column: str | None = None
+    header: Sequence[str],
+    source: str,
+    structures: bool,
+    smiles_column: str | None = None,
+    option: str = "--smiles-column",
 ) -> int:
     """Place of the molecules in a header; of an SDF they are its structures.
 
@@ -116,11 +120,10 @@ def smiles_place(
         If there is none, or more than one.
     """
     if not structures:
-        return find_smiles(header, source, smiles_column)
+        return find_smiles(header, source, smiles_column, option)
     if smiles_column not in (None, header[0]):
         raise InputError(
-            f"{source}: the molecules of an SDF are its structures, not a field {smiles_column!r} "
-            "(--smiles-column)"
+            f"{source}: the molecules of an SDF are its structures, not a field {smiles_column!r} ({option})"
         )
     return 0
 
@@ -186,6 +189,18 @@ def _read_columns(path: str) -> Table:
     return Table(path, header, records, index=index_names(arrow.schema, ranges), arrow=arrow)
 
 
+def has_column(path: str | Path, name: str) -> bool:
+    """Whether a file's header has a column of that name; of an SDF, no field is one.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    with open_records(str(path), required_format(path), fields=()) as records:
+        return name.strip() in map(str.strip, records.header)
+
+
 def check_records(source: str, records: Sequence[Fields]) -> None:
     """Refuse records of which one cannot be read; empty lines are rows without values.
 
@@ -216,5 +231,5 @@ def read_arrays(path: str | Path, option: str) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (*NO_ARCHIVE, TypeError, AttributeError) as error:
         raise InputError(f"{path}: cannot be read as an .npz of arrays ({option}): {error}") from error

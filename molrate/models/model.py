@@ -23,8 +23,8 @@ from molrate.embedding.embed import Progress, embed_one
 from molrate.encoders.base import TRAINING_MOLECULES, Encoder, load_encoder
 from molrate.encoders.checkpoints import load_state, load_strictly
 from molrate.errors import InputError, UsageError, WeightsError
-from molrate.files.columns import find_smiles
-from molrate.files.output import file_digest, write_atomically
+from molrate.files.columns import find_smiles, names_beside
+from molrate.files.output import MODEL_RECORD, file_digest, write_atomically
 from molrate.models.applicability import Domain
 from molrate.models.calibration import uncertainty_columns
 from molrate.models.settings import GivenSettings
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from molrate.models.estimators import EstimatorHead
     from molrate.models.head import Head, Task
 
-RECORD, TRAINING = "model.json", TRAINING_MOLECULES
+RECORD, TRAINING = MODEL_RECORD, TRAINING_MOLECULES
 DESCRIPTORS = "rdkit-descriptors"
 """The encoder whose vectors a head may read beside an embedding."""
 ESTIMATOR = ".skops"
@@ -279,7 +279,9 @@ class TunedModel:
             One row per molecule in order: the frame's columns, or ``smiles``; ``canonical_smiles``; a column
             for each of :attr:`columns` (values in the target's unit, or the probability of the class in the
             column's name; NaN where there is none), bounds or label sets, ``similarity`` to the nearest
-            training molecule, ``status`` (``ok``, ``invalid`` or ``unsupported``) and ``error``.
+            training molecule, ``status`` (``ok``, ``invalid`` or ``unsupported``) and ``error``. Where the
+            frame has a ``canonical_smiles``, ``similarity``, ``status`` or ``error`` of its own, the model's
+            is ``molrate_status`` and so on.
 
         Raises
         ------
@@ -297,10 +299,8 @@ class TunedModel:
         columns: dict[str, Any] = {"canonical_smiles": standardised.canonical}
         columns |= self.prediction_columns(outputs, coverage)
         columns |= {"similarity": self.domain.nearest(standardised), "status": status, "error": errors}
-        taken = [name for name in columns if name in own]
-        if taken:
-            raise InputError(f"{FRAME}: it has a column {taken[0]!r} already; rename it")
-        return own.assign(**{name: pd.Series(column, own.index) for name, column in columns.items()})
+        names = names_beside(list(columns), list(own.columns), FRAME)
+        return own.assign(**{names[name]: pd.Series(column, own.index) for name, column in columns.items()})
 
     def test(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,7 @@ from molrate.data.structures import MAX_ATOMS
 from molrate.embedding.embed import Progress, choose_device
 from molrate.embedding.table import RowMolecules, describe_failures
 from molrate.errors import InputError
+from molrate.files.columns import names_beside
 from molrate.files.library import Places
 from molrate.files.output import arrow_bytes, write_atomically, write_record, write_text
 from molrate.files.tables import Table, read_table
@@ -89,7 +91,9 @@ class PredictedTable:
         Its columns as text; of an SDF, SMILES in place of structures.
     results : pandas.DataFrame
         Columns canonical_smiles, predictions with their bounds or label sets, similarity, status, error and
-        note (``molrate_note`` where the table has a note of its own).
+        note.
+    names : dict of str to str
+        What these columns are called beside the table's own: ``molrate_status`` where that has a status.
     run : dict
         The model and the arguments.
     """
@@ -97,6 +101,7 @@ class PredictedTable:
     table: Table
     cells: list[list[str]] = field(repr=False)
     results: pd.DataFrame
+    names: dict[str, str]
     run: dict[str, Any] = field(repr=False)
 
     @property
@@ -111,7 +116,7 @@ class PredictedTable:
 
         own = pd.DataFrame(dict(enumerate(self.cells)), dtype=object)
         own.columns = pd.Index(self.table.header, dtype=object)
-        return pd.concat([own, self.results], axis=1)
+        return pd.concat([own, self.results.rename(columns=self.names)], axis=1)
 
     def summary(self) -> str:
         """One line: how many rows were predicted and which failed first."""
@@ -127,7 +132,7 @@ class PredictedTable:
         Raises
         ------
         InputError
-            If the file cannot be written.
+            If the file cannot be written, or is Parquet and two columns have one name.
         """
         if path.suffix.lower() == ".parquet":
             write_atomically(path, arrow_bytes(self._arrow(), self.run))
@@ -136,19 +141,42 @@ class PredictedTable:
         write_record(path, self.run)
 
     def _arrow(self) -> pa.Table:
-        """All columns, those of a Parquet file with the types and the index that they have there."""
+        """All columns, those of a Parquet file with the types and the index that they have there.
+
+        Raises
+        ------
+        InputError
+            If two have one name.
+        """
         import pyarrow as pa
 
+        check_names(self.table)
         own = self.table.arrow
         if own is None:
             own = pa.Table.from_arrays(
                 [pa.array(cells, pa.string()) for cells in self.cells], self.table.header
             )
-        results = pa.Table.from_pandas(self.results, preserve_index=False)
+        results = pa.Table.from_pandas(self.results.rename(columns=self.names), preserve_index=False)
         return pa.Table.from_arrays(
             [*own.columns, *results.columns],
             names=[*own.column_names, *results.column_names],
             metadata=own.schema.metadata,
+        )
+
+
+def check_names(table: Table) -> None:
+    """Refuse a table that Parquet cannot hold: nothing reads a file of it with two columns of one name.
+
+    Raises
+    ------
+    InputError
+        If it is one; with the names.
+    """
+    twice = [repr(name) for name, count in Counter(table.header).items() if count > 1]
+    if twice:
+        raise InputError(
+            f"{table.source}: several of its columns are named {', '.join(twice)}, which Parquet cannot "
+            "hold; rename them, or write .csv"
         )
 
 
@@ -162,6 +190,7 @@ def predict_table(
     level: float = 0.9,
     input_format: str = "csv",
     max_atoms: int = MAX_ATOMS,
+    for_parquet: bool = False,
 ) -> PredictedTable:
     """Predict the molecules of a table file.
 
@@ -181,15 +210,19 @@ def predict_table(
         Of standard input.
     max_atoms : int
         Larger molecules are not predicted.
+    for_parquet : bool
+        Whether the predictions are to be written as Parquet.
 
     Raises
     ------
     InputError
-        If the table cannot be used, or already has a column of the name of a prediction.
+        If the table cannot be used or written, or already has a column of the name of a prediction.
     """
     import pandas as pd
 
     table = read_table(path, input_format, keep_unreadable=True)
+    if for_parquet:
+        check_names(table)
     places = Places.find(table, smiles_column, None)
     predictor = Predictor(model, level, choose_device(device))
     rows = list(places.rows(table.source, iter(table.records)))
@@ -203,20 +236,14 @@ def predict_table(
             progress(len(entries.rows))
     whole = pd.concat(blocks, ignore_index=True)
     results = whole.drop(columns=["source", "row", "id", "smiles"])
-    if "note" in table.header:
-        results = results.rename(columns={"note": "molrate_note"})
-    taken = [name for name in results if name in table.header]
-    if taken:
-        raise InputError(
-            f"{path}: it has a column {taken[0]!r} already, where predictions would stand; rename it"
-        )
+    names = names_beside(list(map(str, results)), table.header, str(path))
     cells = _own_cells(table)
     if table.structures:
         cells[0] = whole["smiles"].tolist()
     record = {key: model.record[key] for key in ("dataset", "encoder", "task", "settings", "versions")}
     arguments = {"coverage": level, "max_atoms": max_atoms}
     return PredictedTable(
-        table, cells, results, {"model": record, "table": str(path), "arguments": arguments}
+        table, cells, results, names, {"model": record, "table": str(path), "arguments": arguments}
     )
 
 

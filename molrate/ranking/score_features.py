@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import platform
 import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from molrate.data.targets import Target, TargetPolicy, check_target
 from molrate.errors import InputError, UsageError
 from molrate.files.columns import find_column, is_about_rows
-from molrate.files.formats import required_format
+from molrate.files.formats import NO_ARCHIVE, required_format
 from molrate.files.matrices import (
     FeatureFile,
     find_features,
@@ -301,7 +300,7 @@ def _npz_columns(path: Path, named: list[str]) -> dict[str, Sequence[object]]:
         flat = [name for name, (shape, _, _) in headers.items() if len(shape) == 1]
         plain = [name for name in flat if not headers[name][2].hasobject and not is_about_rows(name)]
         return {name: loaded[name].tolist() for name in flat if name in (*plain, *named)}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except NO_ARCHIVE as error:
         raise InputError(f"{path}: cannot be read as labels: {error}") from error
 
 

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from io import BytesIO
@@ -27,7 +27,7 @@ from molrate.files.requests import refuse_another
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molrate.files.library import Chunk
+    from molrate.files.library import Chunk, Row
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class OutputPart:
     input : str
         SHA-256 of its rows.
     first, last : str
-        Its first and last row, as ``SOURCE:ROW``.
+        Its first and last row, as ``SOURCE:ROW``; empty of a library without rows.
     file, digest : str
         Path in the folder, and SHA-256, of the file.
     statuses : dict of str to int
@@ -68,17 +68,20 @@ class OutputPart:
 def make_part(chunk: Chunk, table: pd.DataFrame, suffix: str) -> tuple[OutputPart, bytes]:
     """A chunk's table as the content of a file, and what the journal says of it."""
     content = encode(table, suffix)
-    rows = chunk.rows
     part = OutputPart(
         chunk.index,
         chunk.digest,
-        f"{rows[0].source}:{rows[0].number}",
-        f"{rows[-1].source}:{rows[-1].number}",
+        _shown(chunk.rows[:1]),
+        _shown(chunk.rows[-1:]),
         f"{PARTS}/part-{chunk.index:06d}{suffix}",
         sha256(content).hexdigest(),
         dict(sorted(Counter(table["status"].tolist()).items())),
     )
     return part, content
+
+
+def _shown(rows: Sequence[Row]) -> str:
+    return "".join(f"{row.source}:{row.number}" for row in rows)
 
 
 def encode(table: pd.DataFrame, suffix: str) -> bytes:

@@ -226,7 +226,7 @@ def top_rows(
             usable &= table["similarity"] >= min_similarity
         candidates = pd.concat([*best, table[usable]])
         best = [candidates.sort_values(column, ascending=smallest, kind="stable").head(n)]
-    return best[0].reset_index(drop=True) if best else pd.DataFrame()
+    return best[0].reset_index(drop=True)
 
 
 def top_notes(best: pd.DataFrame, n: int, min_similarity: float | None) -> list[str]:

@@ -76,7 +76,8 @@ class Stage(ABC):
             See :meth:`molrate.embedding.table.RowMolecules.table`.
         """
         rows = chunk.rows
-        blocks = [rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)]
+        # A library without rows is a table of a header.
+        blocks = [rows[start : start + _BLOCK] for start in range(0, len(rows) or 1, _BLOCK)]
         return pd.concat([self._table(block, chunk.labelled) for block in blocks], ignore_index=True)
 
     def _table(self, rows: Sequence[Row], labelled: bool) -> pd.DataFrame:

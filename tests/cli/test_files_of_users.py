@@ -12,6 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from molrate.cli.main import cli
+from molrate.errors import InputError, UsageError
+from molrate.screening.hits import screen
 
 SMILES = ["C" * n for n in range(1, 41)]
 
@@ -192,3 +194,105 @@ def test_descriptors_of_a_large_molecule_are_not_computed(run, tmp_path):
     assert table["error"][1] == "540 atoms, more than the 500 that rdkit-descriptors describes"
     limited = run("embed", "t.csv", "-e", "ecfp4", "-o", "o.csv", "--max-atoms", 100)
     assert "(--max-atoms 100)" in limited.output
+
+
+def test_an_output_that_is_also_read_is_refused_and_stays(run, tmp_path, model):
+    pd.DataFrame({"smiles": SMILES, "y": range(40)}).to_csv("t.csv", index=False)
+    (tmp_path / "link.csv").symlink_to("t.csv")
+    content = (tmp_path / "t.csv").read_bytes()
+    for source, output in (("t.csv", "t.csv"), ("t.csv", "link.csv"), ("link.csv", "./t.csv")):
+        for command in (
+            ("predict", source, "-m", model),
+            ("embed", source, "-e", "ecfp4"),
+            ("screen", source, "-m", model),
+            ("score", source, "-t", "y", "-e", "ecfp4"),
+            ("score", "--features", "other.csv", "--labels", source),
+        ):
+            refused = run(*command, "-o", output)
+            assert isinstance(refused.exception, UsageError), refused.output
+            assert "name another" in str(refused.exception)
+    assert (tmp_path / "t.csv").read_bytes() == content
+    assert (tmp_path / "link.csv").is_symlink()
+    (tmp_path / "features").mkdir()
+    refused = run("score", "--features", "features", "--labels", "t.csv", "-o", "features/ranking.parquet")
+    assert isinstance(refused.exception, UsageError)
+    assert "files of its folder are read" in str(refused.exception)
+    (tmp_path / "ranking.csv").write_bytes(content)
+    refused = run("select", "ranking.csv", "-t", "y", "-o", tmp_path, "--max-jobs", 1)
+    assert "ranking.csv: it is read and would be overwritten" in str(refused.exception)
+    (tmp_path / "w.safetensors").write_bytes(b"")
+    refused = run("convert", "w.safetensors", "-o", "w.safetensors")
+    assert isinstance(refused.exception, UsageError)
+
+
+def test_a_result_beside_its_input_is_replaced_by_the_same_command(run, tmp_path, model):
+    (tmp_path / "l").mkdir()
+    (tmp_path / "l" / "a.smi").write_text("CCO\n")
+    for library in ("l", "l/*"):
+        for _ in range(2):
+            done = run("screen", library, "-m", model, "-o", "l/hits.csv", "--jobs", 1)
+            assert done.exit_code == 0, done.output
+        assert len(read((tmp_path / "l" / "hits.csv").read_text())) == 1
+
+
+def test_a_run_over_a_pattern_goes_on_beside_models_and_other_results(run, tmp_path, model):
+    (tmp_path / "a.smi").write_text("CCO\nCCC\n")
+    command = ("screen", "*", "-m", model, "-o", "new", "--jobs", 1)
+    (tmp_path / "train.csv").unlink()
+    assert run(*command).exit_code == 0
+    parts = sorted((tmp_path / "new").rglob("*"))
+    manifest = (tmp_path / "new" / "manifest.json").read_bytes()
+    assert json.loads(manifest)["settings"]["sources"] == ["a.smi", "one.smi"]
+    assert json.loads(manifest)["passed_over"] == ["hits (results of another run)"]
+    done = run(*command, "--resume")
+    assert done.exit_code == 0, done.output
+    assert sorted((tmp_path / "new").rglob("*")) == parts
+    assert (tmp_path / "new" / "manifest.json").read_bytes() == manifest
+
+
+def test_predictions_stand_beside_columns_of_their_names(run, tmp_path, model):
+    (tmp_path / "t.csv").write_text("canonical_smiles,status,error,note\nCCO,in stock,e,n\nC C,sold,,\n")
+    for output in ("p.csv", "p.parquet"):
+        assert run("predict", "t.csv", "-m", model, "-o", output).exit_code == 5
+    table = read((tmp_path / "p.csv").read_text())
+    own = ["canonical_smiles", "status", "error", "note"]
+    assert table.columns.tolist()[:6] == [*own, "molrate_canonical_smiles", "predicted_y"]
+    assert table["status"].tolist() == ["in stock", "sold"]
+    assert table["molrate_status"].tolist() == ["ok", "invalid"]
+    assert table["molrate_error"][1].startswith("SMILES contains white space")
+    assert pd.read_parquet(tmp_path / "p.parquet").columns.tolist() == table.columns.tolist()
+    again = run("predict", "p.csv", "-m", model, "-o", "q.csv")
+    assert "it has a column 'molrate_canonical_smiles' already" in str(again.exception)
+
+
+def test_parquet_of_two_columns_of_one_name_is_refused(run, tmp_path, model):
+    (tmp_path / "t.csv").write_text("smiles,a,b,a,b\nCCO,1,2,3,4\n")
+    refused = run("predict", "t.csv", "-m", model, "-o", "p.parquet")
+    assert isinstance(refused.exception, InputError)
+    assert "several of its columns are named 'a', 'b', which Parquet cannot hold" in str(refused.exception)
+    assert not (tmp_path / "p.parquet").exists()
+    assert run("predict", "t.csv", "-m", model, "-o", "p.csv").exit_code == 0
+    assert (tmp_path / "p.csv").read_text().startswith("smiles,a,b,a,b,canonical_smiles,")
+
+
+@pytest.mark.parametrize("content", ["smiles,name\n", "smiles,name"])
+def test_a_library_without_rows_gives_a_table_without_rows(run, tmp_path, model, content):
+    (tmp_path / "e.csv").write_text(content)
+    (tmp_path / "one.csv").write_text("smiles,name\nCCO,a\n")
+    assert run("screen", "one.csv", "-m", model, "-o", "one.out.csv", "--jobs", 1).exit_code == 0
+    header = (tmp_path / "one.out.csv").read_text().splitlines()[0] + "\n"
+    assert run("screen", "e.csv", "-m", model, "-o", "e.out.csv", "--jobs", 1).exit_code == 0
+    assert (tmp_path / "e.out.csv").read_text() == header
+    assert run("screen", "e.csv", "-m", model, "-o", "-", "--jobs", 1, "-q").stdout == header
+    screening = ("screen", "e.csv", "-m", model, "-o", "empty", "--jobs", 1, "--top", 3, "--resume")
+    for _ in range(2):
+        assert run(*screening).exit_code == 0
+        assert (tmp_path / "empty" / "top.csv").read_text() == header
+        assert pd.read_parquet(tmp_path / "empty" / "parts").columns.tolist() == header.strip().split(",")
+    assert run("embed", "e.csv", "-e", "ecfp4", "-o", "embedded", "--jobs", 1).exit_code == 0
+    embedded = pd.read_parquet(tmp_path / "embedded" / "parts")
+    assert len(embedded) == 0
+    assert "x0" in embedded
+    hits = screen(tmp_path / "e.csv", model, tmp_path / "python", jobs=1)
+    assert hits.frame.columns.tolist() == header.strip().split(",")
+    assert len(hits.top(3)) == 0

@@ -170,3 +170,55 @@ def test_words_read_as_missing_and_contradictions_are_said_by_finetune(run):
         assert note in said
         assert note in out
         assert any(note in text for text in notes)
+
+
+def test_a_class_of_any_target_is_remembered_where_nothing_is_ranked(run, library):
+    write("t.csv", first=pair("active", "inactive"), second=pair("good", "bad"))
+    train = ("screen", "l.csv", "--train", "t.csv", "-e", "ecfp4", "--jobs", 1, "-t", "first", "-t", "second")
+    code, _, said = run(*train, "-o", "h", "--positive", "good")
+    assert (code, "rows done" in said) == (0, True), said
+    task = json.loads(Path("h/model/model.json").read_text())["task"]
+    assert task["positives"] == ["active", "good"]
+    table = pd.read_parquet("h/parts")
+    assert {"predicted_first=active", "predicted_second=good"} <= set(table)
+    assert "predicted_second=bad" not in table
+    code, _, said = run(*train, "-o", "page", "--positive", "bad", "--report", "r.html")
+    assert code == 0, said
+    for positive in ("good", "neither"):
+        code, _, said = run(*train, "-o", "ranked", "--positive", positive, "--top", 2)
+        assert (code, f"has no class '{positive}' (--positive)" in said) == (2, True)
+        assert not Path("ranked").exists()
+
+
+def test_columns_of_smiles_of_the_library_and_of_the_table_to_train_on(run, tmp_path):
+    tables = {"both": "Structure (SMILES)", "usual": "smiles", "other": "Molecule drawn"}
+    for name, column in tables.items():
+        pd.DataFrame({column: CHAINS + RINGS, "y": range(40)}).to_csv(f"{name}.csv", index=False)
+    pd.DataFrame({"Structure (SMILES)": CHAINS[:3], "smiles": RINGS[:3]}).to_csv("l.csv", index=False)
+
+    def screen(name, *more):
+        training = ("--train", f"{name}.csv", "-t", "y", "-e", "ecfp4")
+        return run(
+            "screen", "l.csv", *training, "--jobs", 1, "-o", tmp_path / "h" / f"{name}{len(more)}", *more
+        )
+
+    named = ("--smiles-column", "Structure (SMILES)")
+    for name in ("both", "usual"):
+        assert screen(name, *named)[0] == 0
+        found = pd.read_parquet(tmp_path / "h" / f"{name}2" / "parts")["smiles"].tolist()
+        assert found == CHAINS[:3]
+    code, _, said = screen("other", *named)
+    assert (code, "other.csv: no SMILES column found" in said) == (3, True)
+    assert "Name it with --train-smiles-column" in said
+    code, _, said = screen("other", *named, "--train-smiles-column", "Molecule drawn")
+    assert code == 0, said
+    code, _, said = screen("other", "--train-smiles-column", "none")
+    assert (code, "no column 'none' (--train-smiles-column)" in said) == (3, True)
+    code, _, said = run(
+        "screen", "l.csv", "-m", "h/both2/model", "-o", "o", "--train-smiles-column", "smiles"
+    )
+    assert (code, "--train-smiles-column goes with --train" in said) == (2, True)
+    code, _, said = run(
+        "screen", "l.csv", "--train", "freesolv", "-e", "ecfp4", "-o", "named", "--jobs", 1, *named
+    )
+    assert code == 0, said

@@ -1,7 +1,14 @@
 import pytest
 
 from molrate.errors import InputError
-from molrate.files.columns import find_column, find_id, find_smiles, is_about_rows, natural_key
+from molrate.files.columns import (
+    find_column,
+    find_id,
+    find_smiles,
+    is_about_rows,
+    names_beside,
+    natural_key,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +52,18 @@ def test_columns_about_rows_are_no_features():
     about = ["", "Unnamed: 0", "__index_level_0__", "index", "row", "Compound ID", "SMILES", "status", "note"]
     assert all(map(is_about_rows, about))
     assert not any(map(is_about_rows, ["x0", "pIC50", "mw", "y"]))
+
+
+def test_results_give_way_to_columns_of_a_table_unless_they_are_predictions():
+    results = ["canonical_smiles", "predicted_y", "low_y", "similarity", "status", "error", "note"]
+    assert list(names_beside(results, ["smiles", "error", 7], "t.csv").values()) == [
+        *results[:5],
+        "molrate_error",
+        "note",
+    ]
+    for header in (["low_y"], ["status", "molrate_status"]):
+        with pytest.raises(InputError, match=rf"t\.csv: it has a column '{header[-1]}' already"):
+            names_beside(results, header, "t.csv")
 
 
 def test_numbers_in_names_sort_as_numbers():

@@ -49,6 +49,30 @@ def test_compressed_data_that_is_not_named_so(tmp_path, compression):
         read_table(path)
 
 
+@pytest.mark.parametrize("name", ["t.zip", "t.csv.zip"])
+def test_archives_that_python_cannot_unpack(tmp_path, encrypted, deflate64, name):
+    path = tmp_path / name
+    path.write_bytes(zipped("t.csv"))
+    encrypted(path)
+    with pytest.raises(InputError, match=r"it is encrypted; unpack it with another program"):
+        read_table(path)
+    path.write_bytes(zipped("t.csv"))
+    deflate64(path)
+    with pytest.raises(InputError, match=r"Python cannot unpack it \(.*\); unpack it with another program"):
+        read_table(path)
+
+
+def test_damage_within_an_archive_of_lzma(tmp_path):
+    path = tmp_path / "t.csv.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("t.csv", TEXT * 1000)
+    content = bytearray(path.read_bytes())
+    content[60:120] = bytes(60)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="damaged or cut off"):
+        read_table(path)
+
+
 def test_gzip_of_several_parts_is_read_to_the_end(tmp_path):
     path = tmp_path / "t.csv.gz"
     path.write_bytes(gzip.compress(TEXT) + gzip.compress(b"CCC,3\n"))

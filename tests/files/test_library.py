@@ -14,6 +14,7 @@ from rdkit import Chem
 from molrate.embedding.table import RowMolecules
 from molrate.errors import InputError, UsageError
 from molrate.files.library import Library
+from molrate.files.sources import Sources
 
 
 def read(*names, **options):
@@ -136,6 +137,91 @@ def test_results_are_no_libraries(tmp_path):
     (tmp_path / "earlier" / "manifest.json").write_text("{}")
     found = Library.find([str(tmp_path)], output=tmp_path / "out").sources
     assert found == [str(tmp_path / "a.smi")]
+
+
+def make_results(folder):
+    """What a model, a selection and two runs over libraries leave, and files of other programs."""
+    noted = '{"versions": {"molrate": "0.0"}}'
+    contents = {
+        "model/model.json": noted,
+        "model/training.smi": "C\n",
+        "begun/request.json": noted,
+        "begun/ranking.csv": "encoder\n",
+        "hits/manifest.json": "{}",
+        "hits/parts/part-000000.csv": "smiles\nC\n",
+        "out/manifest.json": "{}",
+        "out/parts/part-000000.csv": "smiles\nC\n",
+        "out/model/model.json": noted,
+        "out/model/training.smi": "C\n",
+        "vendor/model.json": "[1, 2",
+        "vendor/request.json": '{"url": "x"}',
+        "vendor/b.smi": "CC\n",
+        "a.smi": "C\n",
+    }
+    for name, content in contents.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "sources", "results"),
+    [
+        ("", ["a.smi", "vendor/b.smi"], ["begun", "hits", "model"]),
+        ("*", ["a.smi", "vendor/b.smi"], ["begun", "hits", "model"]),
+        ("**/*.smi", ["a.smi", "vendor/b.smi"], ["model"]),
+        ("[hv]*/**/*.[cs]*", ["vendor/b.smi"], ["hits"]),
+    ],
+)
+def test_results_are_no_libraries_in_folders_and_where_patterns_match(tmp_path, pattern, sources, results):
+    make_results(tmp_path)
+    found = Sources(tmp_path / "out")
+    assert found.find(f"{tmp_path}/{pattern}") == [str(tmp_path / name) for name in sources]
+    said = [entry for entry in found.passed_over if "unknown format" not in entry]
+    assert said == [f"{tmp_path / name} (results of another run)" for name in results]
+
+
+def test_a_pattern_that_matches_results_only(tmp_path):
+    make_results(tmp_path)
+    for pattern in ("*/parts", "**/*.csv", "m*"):
+        with pytest.raises(InputError, match="all that matches are results; name their folder itself"):
+            Sources().find(f"{tmp_path}/{pattern}")
+
+
+def test_results_that_are_named_are_read(tmp_path):
+    make_results(tmp_path)
+    for name in ("hits", "hits/parts", "hits/*/*.csv"):
+        assert Sources().find(f"{tmp_path}/{name}") == [str(tmp_path / "hits/parts/part-000000.csv")]
+    assert Sources().find(f"{tmp_path}/model") == [str(tmp_path / "model/training.smi")]
+
+
+def test_an_output_is_no_input(tmp_path):
+    (tmp_path / "a.csv").write_text("smiles\nC\n")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "a.csv")
+    for name, output in (("a.csv", "a.csv"), ("link.csv", "a.csv"), ("a.csv", "link.csv"), ("a.csv", ".")):
+        with pytest.raises(UsageError, match=r": it is what is read, or has it in it"):
+            Library.find([str(tmp_path / name)], output=tmp_path / output)
+    (tmp_path / "link.csv").unlink()
+    for name in ("", "*.csv"):
+        with pytest.raises(
+            UsageError, match=r"a\.csv is one of the files to be read and would be overwritten"
+        ):
+            Library.find([f"{tmp_path}/{name}"], output=tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz"])
+def test_an_earlier_result_beside_its_input_is_passed_over_and_said(tmp_path, ending, caplog):
+    (tmp_path / "a.smi").write_text("C\n")
+    output = tmp_path / f"hits.{ending}"
+    content = b"source,row,id,smiles\na.smi,1,,C\n"
+    output.write_bytes(gzip.compress(content) if ending == "csv.gz" else content)
+    for name in ("", "*"):
+        library = Library.find([f"{tmp_path}/{name}"], output=output)
+        assert library.sources == [str(tmp_path / "a.smi")]
+        assert f"{output} (the output of this run)" in caplog.text
+    output.write_bytes(b"\x1f\x8b damaged")
+    with pytest.raises(UsageError, match="would be overwritten"):
+        Library.find([str(tmp_path)], output=output)
 
 
 def test_rows_before_a_failure_come_first(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 from molrate.errors import InputError
 from molrate.files.matrices import FeatureFile, find_features, told_apart
+from molrate.files.tables import read_arrays
 
 X = np.arange(40, dtype=float).reshape(10, 4)
 
@@ -25,6 +26,24 @@ def test_index_ids_and_targets_are_no_features(tmp_path, ending):
     (file,) = find_features(path, ["y"])
     assert file.columns == ("a", "b", "c", "d")
     np.testing.assert_array_equal(file.read(), X[3:] if ending == "parquet" else X)
+
+
+def test_an_archive_of_arrays_that_python_cannot_unpack(tmp_path, encrypted):
+    path = tmp_path / "f.npz"
+    np.savez(path, x=X)
+    (file,) = find_features(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(X[5].tobytes(), X[6].tobytes(), 1))
+    with pytest.raises(InputError, match=r"f\.npz: array x cannot be read: Bad CRC-32.*; write it again"):
+        file.read()
+    path.write_bytes(whole)
+    encrypted(path)
+    with pytest.raises(InputError, match=r"cannot be read as features: .*encrypted"):
+        find_features(path)
+    with pytest.raises(
+        InputError, match=r"cannot be read as an \.npz of arrays \(extra_arrays=\): .*encrypted"
+    ):
+        read_arrays(path, "--extra-arrays")
 
 
 @pytest.mark.parametrize(

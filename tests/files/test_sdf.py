@@ -2,6 +2,7 @@ import pytest
 from rdkit import Chem
 
 from molrate.data.datasets import load_dataset
+from molrate.embedding.table import RowMolecules
 from molrate.errors import InputError
 from molrate.files.library import Library
 from molrate.files.tables import read_table
@@ -70,6 +71,66 @@ def test_bytes_that_are_not_utf_8_in_a_field_leave_the_structure(tmp_path):
     assert row.error == ""
     assert row.note == "IC50: not UTF-8 text (byte 0xb5)"
     assert Chem.MolFromMolBlock(row.text).GetNumAtoms() == 3
+
+
+def test_bytes_that_are_not_utf_8_above_the_structure_are_shown(tmp_path):
+    path = tmp_path / "l.sdf"
+    lines = record("CCO", "title").split("\n")
+    texts = []
+    for place, line in enumerate(("caf\udce9", "  prog\udcb5", "gr\udcfcn")):
+        texts.append("\n".join([*lines[:place], line, *lines[place + 1 :]]))
+    path.write_bytes("".join(texts).encode("utf-8", "surrogateescape"))
+    rows = list(Library([str(path)]).rows())
+    assert [(row.id, row.note) for row in rows] == [
+        ("caf\\xe9", "title: not UTF-8 text (byte 0xe9)"),
+        ("title", "program line: not UTF-8 text (byte 0xb5)"),
+        ("title", "comment: not UTF-8 text (byte 0xfc)"),
+    ]
+    table = RowMolecules.read(rows, "none").table({}, {})
+    assert table["status"].tolist() == ["ok"] * 3
+    assert table["smiles"].tolist() == ["CCO"] * 3
+    path.write_bytes(
+        ("".join(texts) + texts[1].replace(" O ", " O\udce9")).encode("utf-8", "surrogateescape")
+    )
+    table = RowMolecules.read(Library([str(path)]).rows(), "none").table({}, {})
+    assert table["status"].tolist() == ["ok"] * 3 + ["unreadable"]
+    assert table["error"][3] == "not UTF-8 text (byte 0xe9) in the structure"
+    assert read_table(path).column("id")[:2] == ["caf\\xe9", "title"]
+
+
+def test_names_of_fields_go_up_to_the_last_bracket(tmp_path):
+    path = tmp_path / "l.sdf"
+    names = ("Act>10uM", "Act>1uM", "a<b", "x -> y", "plain")
+    heads = (">  <{}>", "> <{}> (1)", ">  <{}>  (MFCD00000001)  ", "> 25 <{}> FROM ARCHIVES", "> DT12 <{}>")
+    fields = "".join(
+        f"{head.format(name)}\n{value}\n\n"
+        for value, (name, head) in enumerate(zip(names, heads, strict=True))
+    )
+    path.write_text(record("C").removesuffix("$$$$\n") + fields + "$$$$\n")
+    table = read_table(path)
+    assert table.header == ("smiles", "id", *names)
+    assert [table.column(name) for name in names] == [[str(value)] for value in range(5)]
+    (molecule,) = Chem.SDMolSupplier(str(path))
+    assert list(molecule.GetPropNames()) == list(names)
+    (row,) = Library([str(path)], label_column="Act>10uM", id_column="Act>1uM").rows()
+    assert (row.label, row.id) == ("0", "1")
+
+
+def test_a_field_that_stands_twice_in_a_record_loses_no_value(tmp_path):
+    path = tmp_path / "l.sdf"
+    twice = record("CC", "m2", y=2, z=5).replace("<z>", "<y>")
+    path.write_text(record("C", "m1", y=1, z=3) + twice)
+    table = read_table(path)
+    assert table.header == ("smiles", "id", "y", "z", "y")
+    assert [record[2][2:] for record in table.records] == [("1", "3", ""), ("2", "", "5")]
+    with pytest.raises(InputError, match=r"two columns are named y \(columns 3 and 5\); rename one"):
+        load_dataset(path, "y")
+    rows = list(Library([str(path)], label_column="y").rows())
+    assert [(row.label, row.error) for row in rows] == [
+        ("1", ""),
+        ("", f"two data fields are named y; rename one (line {record('C', y=1, z=3).count(chr(10)) + 1})"),
+    ]
+    assert [row.error for row in Library([str(path)]).rows()] == ["", ""]
 
 
 def test_a_value_without_a_blank_line_after_it_ends_with_the_next_name(tmp_path):

@@ -554,8 +554,13 @@ def test_python_fits_predicts_frames_and_screens(table, tmp_path):
     assert (predicted["low_y"] <= predicted["predicted_y"])[:120].all()
     of_list = model.predict(frame["smiles"].tolist())
     np.testing.assert_array_equal(of_list["predicted_y"], predicted["predicted_y"])
-    with pytest.raises(InputError, match="'status' already"):
-        model.predict(frame.assign(status="x"))
+    with pytest.raises(InputError, match="'predicted_y' already"):
+        model.predict(frame.assign(predicted_y=1))
+    beside = model.predict(frame[["smiles"]].assign(status="x", canonical_smiles="y", similarity=2))
+    own = ["smiles", "status", "canonical_smiles", "similarity", "molrate_canonical_smiles", "predicted_y"]
+    assert beside.columns.tolist()[:6] == own
+    assert beside["status"].unique().tolist() == ["x"]
+    assert beside["molrate_status"].tolist() == predicted["status"].tolist()
     frame[["smiles"]].to_csv(tmp_path / "l.csv", index=False)
     hits = molrate.screen(tmp_path / "l.csv", model, tmp_path / "hits", jobs=1)
     np.testing.assert_allclose(hits.frame["predicted_y"], predicted["predicted_y"], rtol=1e-6)

@@ -1,0 +1,40 @@
+import struct
+
+import pytest
+
+LOCAL, CENTRAL = (b"PK\x03\x04", 6, 8), (b"PK\x01\x02", 8, 10)
+"""Where headers of a zip archive have the flags and the method of a member: their mark, and two offsets."""
+
+
+def _set(content, offset_of, value):
+    """Set a field of all headers of an archive of members that are stored."""
+    for mark, flags, method in (LOCAL, CENTRAL):
+        start = content.find(mark)
+        while start >= 0:
+            offset = {"flags": flags, "method": method}[offset_of]
+            struct.pack_into("<H", content, start + offset, value)
+            start = content.find(mark, start + 1)
+
+
+@pytest.fixture
+def encrypted():
+    """Marks the members of an archive as encrypted."""
+
+    def mark(path):
+        content = bytearray(path.read_bytes())
+        _set(content, "flags", 1)
+        path.write_bytes(content)
+
+    return mark
+
+
+@pytest.fixture
+def deflate64():
+    """Marks the members of an archive as compressed by Deflate64, as Windows does with large files."""
+
+    def mark(path):
+        content = bytearray(path.read_bytes())
+        _set(content, "method", 9)
+        path.write_bytes(content)
+
+    return mark
