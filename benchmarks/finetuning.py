@@ -57,6 +57,8 @@ RECIPES = {
     "rate-5e-4": ({"learning_rates": (5e-4,)}, {}),
     "rate-1e-3": ({"learning_rates": (1e-3,)}, {}),
     "patience-10": ({"patience": 10}, {}),
+    "passes-20": ({"n_epochs": 20}, {}),
+    "passes-30": ({"n_epochs": 30}, {}),
     "descriptors": ({}, {"descriptors": True}),
     "ensemble-5": ({"ensemble": 5}, {}),
     "frozen": ({}, {"frozen": True}),

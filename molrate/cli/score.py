@@ -91,7 +91,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
     multiple=True,
     metavar="NAME",
     help="Rank by this measure (see molrate list measures), or by all that need nothing else. Repeat the "
-    "option for more measures. By default it is logme, with TransRate beside it; of --features, transrate.",
+    "option for more measures. By default it is logme, with TransRate beside it.",
 )
 @click.option(
     "--rank-by",

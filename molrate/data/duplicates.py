@@ -11,7 +11,7 @@ import numpy.typing as npt
 from molrate.data.targets import Target
 
 DONE = {
-    "keep": "kept as they are",
+    "keep": "all are kept",
     "merge": "merged: the mean of their values, or their class where all agree",
 }
 """What becomes of rows of equal molecules, by policy."""

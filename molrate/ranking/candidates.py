@@ -31,6 +31,8 @@ from molrate.statistics.threads import map_in_threads
 AUTO = "auto"
 COMPONENTS = 32
 """Common dimension where there is room."""
+_FEWEST_COMPONENTS = 8
+"""Directions that a candidate has to vary in to be compared beside others that do."""
 
 CommonDimension = int | str | None
 
@@ -295,14 +297,32 @@ def _features(candidate: Candidate, rows: npt.NDArray[np.intp], components: int 
 
 
 def _equal_dimension(features: Sequence[_Features]) -> list[_Features]:
-    """As many leading components of every candidate as all of them have."""
-    widths = [one.rows.shape[1] for one in features if not isinstance(one.rows, InputError)]
-    if not widths:
-        return list(features)
+    """As many leading components of every candidate as all of them have, without those that have too few."""
+    ranks = [_rank(one) for one in features]
+    # One of few components would take from the others what they are told apart by.
+    least = max(2, min(_FEWEST_COMPONENTS, max(ranks, default=0)))
+    checked = [
+        _too_narrow(one, rank, least) if 0 < rank < least else one
+        for one, rank in zip(features, ranks, strict=True)
+    ]
+    widths = [one.rows.shape[1] for one in checked if not isinstance(one.rows, InputError)]
     return [
         one if isinstance(one.rows, InputError) else replace(one, rows=one.rows[:, : min(widths)])
-        for one in features
+        for one in checked
     ]
+
+
+def _rank(features: _Features) -> int:
+    """Directions that components vary in; 0 of none."""
+    return 0 if isinstance(features.rows, InputError) else int((features.rows != 0).any(axis=0).sum())
+
+
+def _too_narrow(features: _Features, rank: int, least: int) -> _Features:
+    """Unit rows of one dimension are 1 and -1, of which nothing is learned."""
+    error = NotApplicableError(
+        f"varies in {rank} direction{'s' * (rank > 1)}, and {least} or more are compared (--common-dimension)"
+    )
+    return replace(features, rows=error)
 
 
 def _score_candidate(

@@ -48,7 +48,7 @@ def molecule_notes(
         row, lost = min(molecules.notes.items())
         notes.append(f"{len(molecules.notes)} rows lost something, the first row {row + 1}: {lost}.")
     if molecules.n_stripped:
-        notes.append(f"{molecules.n_stripped} molecules reduced to their largest fragment.")
+        notes.append(f"{_molecules(molecules.n_stripped)} reduced to the largest fragment.")
     if molecules.n_duplicates:
         notes.append(
             f"{repeat_note(molecules.canonical.tolist(), molecules.n_duplicates, targets, duplicates)}."
@@ -85,13 +85,13 @@ def label_advice(scored_targets: Sequence[ScoredTarget]) -> list[str]:
         label = target.classes[int(np.unique(target.values)[int(sizes.argmin())])]
         if smallest < FEW_MOLECULES:
             advice.append(
-                f"{target.name}: only {smallest} molecules of class {label}; one more or less can turn the "
+                f"{target.name}: only {_molecules(smallest)} of class {label}; one more or less can turn the "
                 "order over. Measure more of them."
             )
         elif share < RARE:
             advice.append(
-                f"{target.name}: {share:.0%} are of class {label}. AUROC hides how many of the first hits "
-                "are right; fine-tune with --metric auprc."
+                f"{target.name}: {100 * share:.2g}% are of class {label}. AUROC hides how many of the first "
+                "hits are right; fine-tune with --metric auprc."
             )
     return advice
 
@@ -138,6 +138,10 @@ def molecule_advice(molecules: Molecules, policy: RowPolicy, targets: Sequence[T
 
 def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count} rows"
+
+
+def _molecules(count: int) -> str:
+    return "1 molecule" if count == 1 else f"{count} molecules"
 
 
 def order_advice(ranking: Ranking) -> list[str]:

@@ -369,9 +369,9 @@ class Ranking:
         name = measure or self.measure
         rows = self.frame[(self.frame["measure"] == name) & self.frame["rank"].notna()]
         if rows.empty:
-            raise UsageError(
-                f"{name!r} ranked nothing here; there are {', '.join(self.frame['measure'].unique())}"
-            )
+            others = self.frame.loc[self.frame["rank"].notna(), "measure"].unique()
+            instead = f"; there are {', '.join(others)}" if len(others) else ", nor did another measure"
+            raise UsageError(f"{name!r} ranked nothing here{instead}")
         return draw_ranking(rows, printed_name(name), self.form)
 
     def plot_layers(self, measure: str | None = None, encoders: Sequence[str] | None = None) -> Figure:

@@ -29,7 +29,7 @@ from molrate.files.matrices import (
 )
 from molrate.files.records import open_records
 from molrate.files.tables import check_records
-from molrate.measures.base import Measure
+from molrate.measures.base import DEFAULT_MEASURE, Measure
 from molrate.measures.given import inputs_met, read_given
 from molrate.ranking.alignment import Keys, common_keys, matching_rows, molecules_of_rows
 from molrate.ranking.candidates import (
@@ -43,7 +43,15 @@ from molrate.ranking.candidates import (
 from molrate.ranking.consensus import consensus_table
 from molrate.ranking.expected import expectations_of
 from molrate.ranking.notes import column_notes, label_advice, repeat_note, size_advice, target_notes
-from molrate.ranking.ranking import Ranking, failed_row, rank_targets, ranking_frame, with_expectations
+from molrate.ranking.ranking import (
+    Ranking,
+    failed_row,
+    rank_targets,
+    ranking_frame,
+    transrates_beside,
+    with_expectations,
+    with_transrate,
+)
 from molrate.ranking.sensitivity import sensitivity_table
 from molrate.ranking.streaming import (
     HELD_VALUES,
@@ -65,7 +73,7 @@ def score_features(
     labels: str | Path | npt.ArrayLike | None = None,
     target: str | Sequence[str] | None = None,
     *,
-    measures: Sequence[str | Measure] = ("transrate",),
+    measures: Sequence[str | Measure] = (DEFAULT_MEASURE,),
     rank_by: str = "excess",
     task: str | None = None,
     scale_by_dimension: bool = False,
@@ -165,6 +173,7 @@ def score_features(
         whole = np.all([np.isfinite(one.features).all(axis=1) for one in candidates], axis=0)
         scored_targets, unusable = make_scored_targets(targets, whole, molecules, seed, BLOCKS, PERMUTATIONS)
         rows, replicates = rank_targets(candidates, scored_targets, chosen, rank_by, common_dimension)
+        rows = with_transrate(rows, transrates_beside(rows, candidates, scored_targets, common_dimension))
     source = _source(labels, features)
     expectations = expectations_of(candidates, scored_targets, source)
     if not whole.all():

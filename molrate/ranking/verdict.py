@@ -209,6 +209,8 @@ def make_verdict(
     encoder, layer = _for_all(rows, choices)
     if all(expectations.beat_guessing(choice.target) is False for choice in choices):
         how_sure = _NOTHING_SHOWS
+    elif rows["rank"].isna().all():
+        how_sure = "not at all: nothing was ranked."
     else:
         how_sure = _with_size(choices, how_sure)
     dataset = str(frame["dataset"].iloc[0]) if len(frame) else ""
@@ -389,10 +391,14 @@ class _Chooser:
     def _worth_of(self, promising: str, promised: Expected | None) -> str:
         """What the promising encoder is worth over the best baseline, before what the first is worth."""
         comparisons = self._comparisons(promised)
-        if promised is None or not comparisons:
+        if promised is None:
             return ""
-        word = _ANSWERS[comparisons[0].outcome]
-        return f"with {promising} {word}: {self._compared(comparisons[0])}. With the first "
+        if comparisons:
+            word = _ANSWERS[comparisons[0].outcome]
+            return f"with {promising} {word}: {self._compared(comparisons[0])}. With the first "
+        if self.trainable:
+            return ""
+        return f"with {promising} {self._compared(self._over_guess(promised))}. With the first "
 
     def _least(self, promising: str, layer: str, promised: Expected | None) -> str:
         """The promising encoder, before the first of the order."""
@@ -460,9 +466,7 @@ class _Chooser:
             name, performance = baselines[0]
             return f"start from the best baseline, {name}: {self._performance(performance)}."
         if not comparisons and not self.trainable:
-            guess = self.expectations.guesses[self.target]
-            than = "guessing" if guess.metric == "auroc" else "their mean"
-            return f"{self._compared(Comparison(than, guess.value, *best.measured.gain_over(guess)))}."
+            return f"{self._compared(self._over_guess(best))}."
         if not comparisons:
             return (
                 "not known: no fingerprints or descriptors were ranked beside it; add --encoder ecfp4 and "
@@ -472,6 +476,11 @@ class _Chooser:
         frozen = "" if best.finetuned is not None and not best.related else "before fine-tuning it is "
         parts = [self._compared(each) for each in comparisons[:_NAMED]]
         return f"{word}: {frozen}{'; '.join(parts)}.{self._missing(comparisons)}"
+
+    def _over_guess(self, expected: Expected) -> Comparison:
+        guess = self.expectations.guesses[self.target]
+        than = "guessing" if guess.metric == "auroc" else "their mean"
+        return Comparison(than, guess.value, *expected.measured.gain_over(guess))
 
     def _missing(self, comparisons: Sequence[Comparison]) -> str:
         """What is to be ranked before the answer means much: descriptors are hard to beat."""

@@ -12,7 +12,7 @@ def test_contradictory_classes_are_counted_and_named():
     (note,) = measurement_notes(canonical, [target])
     assert note == (
         "20 rows repeat an earlier molecule, 20 of them with another class of y, e.g. rows 1 and 21; "
-        "kept as they are"
+        "all are kept"
     )
     assert measurement_notes(canonical, [parse_target("y", [0, 1] * 20)]) == []
 

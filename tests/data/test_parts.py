@@ -156,6 +156,6 @@ def test_contradictions_across_parts_are_said_where_rows_are_kept(frame):
     dataset = molrate.Dataset.from_frame(doubled, "y")
     parts = read_split_column(doubled, "part")
     kept = TrainingData.of(dataset, assignment=parts)
-    assert any("by 949 in rows 51 and 61; kept as they are" in note for note in kept.notes)
+    assert any("by 949 in rows 51 and 61; all are kept" in note for note in kept.notes)
     merged = TrainingData.of(dataset, policy=RowPolicy(duplicates="merge"), assignment=parts)
     assert not any("rows 51 and 61" in note for note in merged.notes)

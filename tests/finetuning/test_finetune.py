@@ -157,7 +157,7 @@ def test_descriptors_stand_beside_the_embedding(table, tmp_path, frozen):
     )
     model = TunedModel.load(tmp_path / "m")
     assert model.head.width > 300 == TunedModel.load(tmp_path / "p").head.width
-    assert record["metrics"]["test"]["by_target"]["y"]["rmse"] < plain["metrics"]["test"]["by_target"]["y"]["rmse"]
+    assert record["metrics"]["test"]["mean"]["rmse"] < plain["metrics"]["test"]["mean"]["rmse"]
     test = record["split"]["test"]
     predicted = model.predict(pd.read_csv(table)["smiles"].tolist()).loc[test, "predicted_y"]
     known = molrate.load_dataset(table, "y").targets[0].take(np.array(test))
@@ -480,7 +480,7 @@ def test_molecules_to_test_on_bring_their_own_values(table, tmp_path):
     tested = model.test(test)
     assert tested.targets[0].values.tolist() == y[60:]
     errors = tested.predicted[:, 0] - y[60:]
-    assert model.record["metrics"]["test"]["by_target"]["y"]["rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)))
+    assert model.record["metrics"]["test"]["mean"]["rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)))
 
 
 def test_an_estimator_knows_all_that_it_learned_from(table, tmp_path):

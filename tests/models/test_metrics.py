@@ -81,3 +81,15 @@ def test_the_main_value_is_the_main_metric_of_all(kind):
     assert main_value([target], kind, predicted) == pytest.approx(expected, rel=1e-12)
     alone = target.take(np.flatnonzero(values == 0))
     assert np.isnan(main_value([alone], kind, predicted[values == 0])) == (kind != "regression")
+
+
+def test_a_target_may_be_called_mean():
+    generator = np.random.default_rng(0)
+    values = generator.normal(size=(50, 2)) * [1.0, 100.0]
+    targets = [
+        Target(name, "regression", column) for name, column in zip(("mean", "other"), values.T, strict=True)
+    ]
+    found = metrics_by_target(targets, "regression", np.zeros((50, 2)))
+    own = [found["by_target"][name]["rmse"] for name in ("mean", "other")]
+    assert own == pytest.approx(np.sqrt((values**2).mean(axis=0)))
+    assert found["mean"]["rmse"] == pytest.approx(np.mean(own))

@@ -225,11 +225,43 @@ def test_settings_are_checked(tmp_path):
         'n_steps = "many"': "type int",
         "n_steps = 3": "lacks",
         "n_steps =": "TOML",
+        "n_steps = true": "n_steps is to be of type int, not True",
+        "record = 3": "unknown key 'record'",
     }
     for text, message in cases.items():
         path.write_text(text)
         with pytest.raises(UsageError, match=message):
             read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ("validate_every = 0", "validate_every is to be 1 or more, not 0"),
+        ("batch_size = 0", "batch_size is to be 1 or more"),
+        ("n_held_out = 0", "n_held_out is to be 1 or more"),
+        ("label_fraction = 15", "label_fraction is a share above 0 and up to 1, not 15"),
+        ("peak_rate = nan", "peak_rate is to be above zero, not nan"),
+        ('precision = "half"', "unknown precision 'half'; known: 32-true"),
+        ("widht = 8", r"unknown key 'widht' in \[encoder\]; known: width"),
+        ('width = "8"', "width is to be a whole number of 1 or more, not '8'"),
+        ("n_heads = 3", "width 8 is to be a multiple of n_heads 3"),
+        ("depth = 0", "depth is to be a whole number of 1 or more"),
+        ('activation = "relu6"', "unknown activation 'relu6'; known: "),
+        ("dense = 1", "dense is to be true or false, not 1"),
+        ("dropout = 1.0", "dropout is a share from 0 to below 1"),
+    ],
+)
+def test_what_cannot_be_trained_with_is_told_before_anything_is_read(changed, message, tmp_path):
+    path, (key, value) = tmp_path / "settings.toml", changed.split(" = ")
+    settings = {"width": "8", "depth": "2", "n_heads": "2", "n_blocks": "1"}
+    of_encoder = key in (*settings, "widht", "activation", "dense", "dropout")
+    inside = settings | ({key: value} if of_encoder else {})
+    lines = ["[encoder]", *(f"{name} = {own}" for name, own in inside.items())]
+    path.write_text("\n".join(lines if of_encoder else [changed, *lines]))
+    with pytest.raises(UsageError, match=message) as refused:
+        read_config(path)
+    assert str(path) in str(refused.value)
 
 
 def test_an_empty_corpus_is_an_error(tmp_path):
