@@ -31,8 +31,8 @@ from molrate.statistics.threads import map_in_threads
 AUTO = "auto"
 COMPONENTS = 32
 """Common dimension where there is room."""
-_FEWEST_COMPONENTS = 8
-"""Directions that a candidate has to vary in to be compared beside others that do."""
+_FEWEST_COMPONENTS = 4
+"""Directions that a candidate has to vary in to be compared beside others that vary in twice as many."""
 
 CommonDimension = int | str | None
 
@@ -300,7 +300,7 @@ def _equal_dimension(features: Sequence[_Features]) -> list[_Features]:
     """As many leading components of every candidate as all of them have, without those that have too few."""
     ranks = [_rank(one) for one in features]
     # One of few components would take from the others what they are told apart by.
-    least = max(2, min(_FEWEST_COMPONENTS, max(ranks, default=0)))
+    least = max(2, min(_FEWEST_COMPONENTS, max(ranks, default=0) // 2))
     checked = [
         _too_narrow(one, rank, least) if 0 < rank < least else one
         for one, rank in zip(features, ranks, strict=True)

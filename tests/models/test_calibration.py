@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from molrate.errors import UsageError
 from molrate.models.calibration import calibrate, conformal_quantile, uncertainty_columns
 from molrate.models.head import Task
 
@@ -64,3 +65,9 @@ def test_values_of_small_units_have_bounds_too():
     columns = uncertainty_columns(task, predicted[100:], calibrate(task, values[:100], predicted[:100]), 0.9)
     inside = (columns["low_y"] <= values[100:, 0]) & (values[100:, 0] <= columns["high_y"])
     assert inside.mean() > 0.8
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 90, -0.5, float("nan")])
+def test_a_coverage_is_a_share(level):
+    with pytest.raises(UsageError, match="a share between 0 and 1 is expected"):
+        conformal_quantile([0.1, 0.2], level)

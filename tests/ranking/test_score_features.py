@@ -179,7 +179,8 @@ def test_rows_without_features_are_left_out_of_all(arrays):
 
 
 def test_labels_may_stand_beside_the_features(files, arrays):
-    inside = score_features([files / "good.parquet"], target="active", common_dimension=None)
+    options = {"measures": ["transrate"], "common_dimension": None}
+    inside = score_features([files / "good.parquet"], target="active", **options)
     inside = inside.frame["value"].item()
     assert inside == pytest.approx(transrate(arrays[0], arrays[2]), rel=1e-9)
 
@@ -367,3 +368,39 @@ def test_intervals_end_where_the_measure_does():
         assert row["low"] <= row["excess"] <= row["high"]
     # The largest R2 is 1, which heavy tails would leave far behind.
     assert max(highest) == pytest.approx(1.0)
+
+
+def test_classes_that_differ_in_their_means_are_told_apart_by_default():
+    rng = np.random.default_rng(1)
+    labels = np.repeat([0, 1], 150)
+    noise = rng.normal(size=(300, 32))
+    shifted = noise + np.outer(2.0 * labels, np.eye(32)[3]) + 5.0
+    frame = score_features({"noise": noise, "shifted": shifted}, labels).frame
+    assert frame["measure"].unique().tolist() == ["logme"]
+    assert frame["encoder"].tolist() == ["shifted", "noise"]
+    assert frame["tier"].tolist() == [1, 2]
+    # TransRate stands beside.
+    assert np.isfinite(frame["transrate"]).all()
+
+
+@pytest.mark.parametrize("narrow", ["one column", "one direction"])
+def test_a_narrow_candidate_takes_nothing_from_the_others(narrow):
+    rng = np.random.default_rng(2)
+    features, values = rng.normal(size=(300, 20)) ** 3, rng.normal(size=300)
+    values = values + 2 * features[:, :4].sum(axis=1)
+    column = rng.normal(size=(300, 1))
+    few = column if narrow == "one column" else column @ rng.normal(size=(1, 12))
+    options = {"measures": ["transrate"]}
+    alone = score_features({"wide": features, "noise": rng.normal(size=(300, 20))}, values, **options).frame
+    frame = score_features(
+        {"wide": features, "noise": rng.normal(size=(300, 20)), "few": few}, values, **options
+    ).frame.set_index("encoder")
+    assert frame.loc["wide", "excess"] == pytest.approx(alone.set_index("encoder").loc["wide", "excess"])
+    assert frame.loc["few", "status"] == "inapplicable"
+    assert frame.loc["few", "note"].startswith("varies in 1 direction, and 4 or more are compared")
+    # Of narrow ones among themselves the narrowest decides.
+    three, five = features[:, :3], features[:, :5]
+    both = score_features({"a": three, "b": five}, values, **options).frame.set_index("encoder")
+    assert both["rank"].notna().all()
+    in_three = score_features({"b": five}, values, common_dimension=3, **options).frame
+    assert both.loc["b", "excess"] == pytest.approx(in_three["excess"].item())

@@ -188,6 +188,25 @@ def test_given_features_are_taken_and_compared_with_a_guess():
     assert "fine-tuned about" not in str(ranking)
 
 
+def test_the_promising_and_the_first_are_both_compared_with_a_guess():
+    # TransRate orders here, which loses a signal among many columns of noise.
+    hidden, plain = features(40.0, 21, 110), features(2.0, 2, 12)
+    ranking = score_features({"hidden": hidden, "plain": plain}, values(0.1), measures=["transrate"])
+    (choice,) = ranking.verdict.choices
+    assert (choice.encoder, choice.promising) == ("plain", "hidden")
+    assert re.match(
+        r"with hidden better than their mean \(.*\) by .*\. With the first better than their mean",
+        choice.worth_it,
+    )
+
+
+def test_where_nothing_was_ranked_nothing_is_sure():
+    ranking = score_features({"flat": np.ones((60, 9))}, values()[:60])
+    assert ranking.verdict.how_sure == "not at all: nothing was ranked."
+    with pytest.raises(UsageError, match="'logme' ranked nothing here, nor did another measure"):
+        ranking.plot()
+
+
 def test_how_sure_is_the_studys_or_not_known(monkeypatch):
     sentence = how_sure("transrate", "excess")
     assert re.match(r"on 8 datasets, the first of such a list came out [\d.]+% worse", sentence)
@@ -351,7 +370,7 @@ def test_no_cut_is_made_that_more_error_is_expected_of():
 def test_an_encoder_that_promises_clearly_less_error_than_the_first_is_named_too():
     # Among many columns of noise leading components lose a signal that ridge regression still finds.
     hidden = Candidate("hidden", "last", features(40.0, 21, 110), "pretrained", trainable=True)
-    plain = Candidate("plain", "last", features(2.0, 2), "pretrained", trainable=True)
+    plain = Candidate("plain", "last", features(2.0, 2, 12), "pretrained", trainable=True)
     choice = ranked([plain, hidden, BITS], scored(values(0.1))).verdict.choices[0]
     assert (choice.encoder, choice.promising) == ("plain", "hidden")
     assert choice.fine_tune.startswith("hidden: expected RMSE ")
