@@ -6,7 +6,7 @@ import pytest
 from report.document import Document, data_of, rows_of
 from report.hostile import CLASSES, COLUMN, SCRIPT
 
-from molrate.data.datasets import Dataset
+from molrate.data.datasets import Dataset, load_dataset
 from molrate.data.parts import read_split_column
 from molrate.errors import InputError
 from molrate.finetuning.config import FinetuningConfig
@@ -43,7 +43,7 @@ def test_figures_beside_baselines_are_those_of_the_record(model_number_page, num
 def test_classes_have_a_curve_and_a_calibration(model_class_page, class_model):
     model, _ = class_model
     roc, calibration = blocks_of(model_class_page, "test")
-    assert f"AUROC {model.record['metrics']['test'][COLUMN]['auroc']:.3f}" in roc.caption
+    assert f"AUROC {model.record['metrics']['test']['by_target'][COLUMN]['auroc']:.3f}" in roc.caption
     assert len(calibration.numbers.rows) >= 1
     assert any(CLASSES[1] in block.caption for block in (roc, calibration))
 
@@ -91,3 +91,24 @@ def test_a_test_part_of_one_class_has_a_page_without_curves(surroundings, tmp_pa
     assert "gives no AUROC" in "".join(Document(page.to_html()).text)
     with pytest.raises(InputError, match="no target has measured molecules that can be predicted, of every"):
         model.plot_parity(data.dataset.take(data.split.test))
+
+
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        (["t0", "t1", "t2", "t3", "t4"], "Of 5 targets, the first 3 are shown."),
+        (["class"], "Of 6 classes, the first 3 are shown."),
+    ],
+)
+def test_what_a_page_has_no_room_for_is_said(targets, said, tmp_path):
+    smiles = ["C" * n + end for n in range(1, 31) for end in ("O", "N", "F")]
+    table = pd.DataFrame({"smiles": smiles, "class": [f"c{row % 6}" for row in range(len(smiles))]})
+    table[["t0", "t1", "t2", "t3", "t4"]] = np.random.default_rng(0).normal(size=(len(smiles), 5))
+    table.to_csv(tmp_path / "t.csv", index=False)
+    data = TrainingData.of(load_dataset(tmp_path / "t.csv", targets))
+    run_finetuning(data, "ecfp4", tmp_path / "m", FinetuningConfig(estimators=("linear",)))
+    page = model_page(TunedModel.load(tmp_path / "m"), data)
+    assert said in "".join(Document(page.to_html()).text)
+    if len(targets) > 1:
+        rows = blocks_of(page, "metrics")[-1].rows
+        assert [row[1] for row in rows[:6]] == ["all, their mean", *targets]
