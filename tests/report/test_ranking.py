@@ -159,9 +159,11 @@ def test_transrate_has_one_column_where_it_orders(number_page):
     assert "beside" not in table.caption
 
 
-def test_features_by_another_measure_have_no_transrate_beside(tmp_path):
-    ranking = ranking_of_features(tmp_path, measures=["logme"])
-    table = order_table(ranking_page(ranking))
+def test_transrate_stands_beside_what_orders_features_unless_they_are_streamed(tmp_path, monkeypatch):
+    table = order_table(ranking_page(ranking_of_features(tmp_path)))
+    assert {"LogME", "TransRate"} <= set(table.header)
+    monkeypatch.setattr("molrate.ranking.score_features.HELD_VALUES", 10)
+    table = order_table(ranking_page(ranking_of_features(tmp_path)))
     assert "LogME" in table.header
     assert "TransRate" not in table.header
     assert "TransRate" not in table.caption
