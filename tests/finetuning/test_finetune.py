@@ -524,7 +524,7 @@ def test_the_commands(table, tmp_path):
     assert json.loads(out.with_name("predictions.csv.run.json").read_text())["model"]["task"]["targets"] == [
         "level"
     ]
-    with pytest.raises(InputError, match="has a column 'canonical_smiles' already"):
+    with pytest.raises(InputError, match="has a column 'predicted_level=high' already"):
         runner.invoke(cli, ["predict", str(out), "-m", model], catch_exceptions=False)
 
 

@@ -133,9 +133,10 @@ def test_features_of_low_rank_do_not_narrow_the_others(pool):
     candidates, scored_target = pool
     thin = Candidate("thin", "only", candidates[-1].features[:, :2] @ np.ones((2, 30)))
     wide = Candidate("wide", "only", np.random.default_rng(1).normal(size=(N, 60)))
-    frame = ranked(([thin, wide], scored_target), ["transrate"]).frame
-    assert frame["dimension"].tolist() == [10, 10]
-    assert set(frame["status"]) == {"ok"}
+    frame = ranked(([thin, wide], scored_target), ["transrate"]).frame.set_index("encoder")
+    assert frame.loc["wide", ["dimension", "status"]].tolist() == [10, "ok"]
+    # Of one direction, unit rows are 1 and -1.
+    assert frame.loc["thin", "status"] == "inapplicable"
 
 
 def test_a_candidate_that_does_not_vary_fails_alone(pool):

@@ -125,7 +125,7 @@ def test_duplicates_are_counted_and_merged_only_on_request():
     assert merged.frame["n"].item() == 60
     assert merged.frame["value"].item() == pytest.approx(expected.frame["value"].item(), rel=1e-12)
     assert any(
-        "2 rows repeat an earlier molecule, 1 of them with another value of y, by 1 in rows 1 and 61; kept"
+        "2 rows repeat an earlier molecule, 1 of them with another value of y, by 1 in rows 1 and 61; all"
         in note
         for note in kept.notes
     )
