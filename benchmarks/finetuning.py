@@ -34,6 +34,8 @@ from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.training import FinetuningRun
 from molrate.finetuning.tuning import metrics_of
+from molrate.models import closed_form
+from molrate.models.head import FEATURE_LIMIT, NORM_LIMIT, Head
 from molrate.models.metrics import main_metric
 
 COLUMNS = [
@@ -65,6 +67,8 @@ RECIPES = {
     "frozen-descriptors": ({}, {"frozen": True, "descriptors": True}),
     "forest": ({"estimators": ("forest",)}, {}),
     "boosting": ({"estimators": ("boosting",)}, {}),
+    "floor": ({}, {}),
+    "floor-penalty": ({}, {}),
     "drawn-head": ({}, {}),
     "batch-statistics": ({}, {}),
 }
@@ -86,7 +90,33 @@ class BatchStatisticsRun(FinetuningRun):
         self._norms = []
 
 
+def conditioned(floor, least):
+    """Fit a head that scales no feature up too far, with a penalty of at least a share of the molecules."""
+
+    def scale(head, features):
+        wide = features.astype(np.float64)
+        mean, spread = wide.mean(axis=0), wide.std(axis=0)
+        scales = np.maximum(spread, floor * np.sqrt((spread**2).mean()))
+        bounded = np.clip((wide - mean) / scales, -FEATURE_LIMIT, FEATURE_LIMIT)
+        head.feature_mean.copy_(torch.from_numpy(mean.astype(np.float32)))
+        head.feature_scale.copy_(torch.from_numpy(scales.astype(np.float32)))
+        head.feature_limit.fill_(FEATURE_LIMIT)
+        head.norm_limit.fill_(NORM_LIMIT * float(np.median(np.linalg.norm(bounded, axis=1))))
+
+    def fit(head, task, features, values, balanced):
+        penalties = closed_form.PENALTIES[least * len(features) <= closed_form.PENALTIES]
+        with (
+            mock.patch.object(Head, "scale_features", scale),
+            mock.patch.object(closed_form, "PENALTIES", penalties),
+        ):
+            closed_form.fit_linear(head, task, features, values, balanced)
+
+    return fit
+
+
 REPLACED = {
+    "floor": ("fit_linear", conditioned(0.1, 0.0)),
+    "floor-penalty": ("fit_linear", conditioned(0.1, 0.03)),
     "drawn-head": ("fit_linear", scale_only),
     "batch-statistics": ("FinetuningRun", BatchStatisticsRun),
 }

@@ -52,9 +52,7 @@ class Sources:
         if not path.exists():
             raise InputError(f"{name}: no such file or folder")
         if any(map(self._is_output, (path, *path.absolute().parents))):
-            raise UsageError(
-                f"-o {self.output}: it is what is read, or has it in it ({name}); name another output"
-            )
+            raise UsageError(f"-o {self.output}: {name} is read there; name another output")
         return self._named(name)
 
     def _named(self, name: str) -> list[str]:

@@ -282,7 +282,10 @@ def _molecules(
     n_repeated = n - len(set(texts))
     if not n_repeated:
         return None, []
-    return np.array(texts), [f"{repeat_note(texts, n_repeated, targets)} (told by {name})."]
+    # Numbers, as an array of the texts would take as much for each as the longest does.
+    codes: dict[str, int] = {}
+    molecules = np.array([codes.setdefault(text, len(codes)) for text in texts])
+    return molecules, [f"{repeat_note(texts, n_repeated, targets)} (told by {name})."]
 
 
 def _targets(columns: dict[str, Sequence[object]], policy: TargetPolicy, n: int) -> Sequence[Target]:
