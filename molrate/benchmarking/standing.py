@@ -185,7 +185,7 @@ def _place(outcome: DatasetOutcome, encoder: str, folder: Path) -> dict[str, obj
         "dataset": outcome.name,
         "encoder": encoder,
         "by score": by_score,
-        "note": "" if by_score else f"{row['note']}",
+        "note": "" if by_score else row["note"],
         "metric": outcome.metric,
         "expect frozen": row["frozen"],
         "expect fine-tuned": row["finetuned"],

@@ -294,10 +294,13 @@ class Encoder(ABC):
         return layers[0]
 
 
+def failed(encoder: Encoder, error: Exception) -> InputError:
+    """What went wrong in code that is not molrate's, where anything may."""
+    return InputError(f"{encoder.name} failed: {type(error).__name__}: {error}")
+
+
 def failure_of(encoder: Encoder, error: Exception) -> MolrateError:
     """Why an encoder failed, so that others go on without it.
-
-    Anything may go wrong in the code of another package.
 
     Raises
     ------
@@ -308,7 +311,7 @@ def failure_of(encoder: Encoder, error: Exception) -> MolrateError:
         return error
     if type(encoder).__module__.partition(".")[0] == "molrate":
         raise error
-    failure = InputError(f"{encoder.name} failed: {type(error).__name__}: {error}")
+    failure = failed(encoder, error)
     failure.__cause__ = error
     return failure
 

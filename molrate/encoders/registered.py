@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from molrate.encoders.base import Encoder, add_encoder
+from molrate.encoders.base import Encoder, add_encoder, failed
 from molrate.encoders.batch import MoleculeBatch, Texts
 from molrate.encoders.cards import EncoderCard
 from molrate.encoders.checkpoints import load_state, load_strictly, weights_digest, write_state
@@ -169,10 +169,6 @@ class _Registered(Encoder):
         """Those of the molecules it was registered with, and of a fine-tuned model's."""
         return self._seen | super().skeletons_seen()
 
-    def _failed(self, error: Exception) -> InputError:
-        # The code is a user's, and anything may go wrong in it.
-        return InputError(f"{self.name} failed: {type(error).__name__}: {error}")
-
 
 class FunctionEncoder(_Registered):
     """A function from SMILES to vectors, which runs on the CPU.
@@ -230,7 +226,7 @@ class FunctionEncoder(_Registered):
             if hasattr(returned, "toarray"):
                 returned = returned.toarray()
         except Exception as error:
-            raise self._failed(error) from error
+            raise failed(self, error) from error
         by_layer = _by_layer(self.name, self.layers, returned, len(smiles))
         return {layer: np.asarray(rows, dtype=np.float32) for layer, rows in by_layer.items()}
 
@@ -312,7 +308,7 @@ class ModuleEncoder(_Registered):
             # Smaller batches may do.
             raise
         except Exception as error:
-            raise self._failed(error) from error
+            raise failed(self, error) from error
         return _by_layer(self.name, self.layers, returned, len(content))
 
     def embed(

@@ -61,6 +61,7 @@ from molrate.ranking.streaming import (
     rank_streamed,
 )
 from molrate.ray_cluster import connected
+from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import BLOCKS, PERMUTATIONS, make_resampling
 
 logger = logging.getLogger(__name__)
@@ -125,16 +126,16 @@ def score_features(
     if not features:
         raise UsageError("no features to rank (--features)")
     named = [target] if isinstance(target, str) else list(target or [])
-    if isinstance(features, Mapping):
-        features = {name: _matrix(name, given) for name, given in features.items()}
     read = _read_labels(features, labels, named)
     # Labels that stand in a table or archive may stand among features too; others have a made-up name.
     has_names = isinstance(labels, str | Path) and Path(labels).suffix.lower() != ".npy"
     beside = list(read) if has_names else named
-    files = None
-    if not isinstance(features, Mapping):
+    files, matrices = None, {}
+    if isinstance(features, Mapping):
+        matrices = {name: _matrix(name, given) for name, given in features.items()}
+    else:
         files = told_apart([file for path in features for file in find_features(path, beside)])
-    n = _common_length(features, files)
+    n = _common_length(matrices, files)
     keys: Keys = {} if files is None else common_keys(files)
     of_labels = {} if files is None else _label_keys(labels)
     order, join_notes = matching_rows(keys, of_labels, Path(str(labels))) if of_labels else (None, [])
@@ -169,7 +170,7 @@ def score_features(
         notes.append(f"{why}: streamed, by one-pass measures, in full dimension.")
         common_dimension = None
     else:
-        candidates = _candidates(features, files, given_arrays)
+        candidates = _candidates(matrices, files, given_arrays)
         whole = np.all([np.isfinite(one.features).all(axis=1) for one in candidates], axis=0)
         scored_targets, unusable = make_scored_targets(targets, whole, molecules, seed, BLOCKS, PERMUTATIONS)
         rows, replicates = rank_targets(candidates, scored_targets, chosen, rank_by, common_dimension)
@@ -210,14 +211,11 @@ def score_features(
     return Ranking(frame, advice, notes, run, replicates, expectations, consensus, table)
 
 
-def _common_length(
-    features: Sequence[str | Path] | Mapping[str, npt.ArrayLike], files: list[FeatureFile] | None
-) -> int:
+def _common_length(matrices: Mapping[str, Matrix], files: list[FeatureFile] | None) -> int:
     if files is not None:
         lengths = {f"{file.path} ({file.layer})": file.shape[0] for file in files}
     else:
-        assert isinstance(features, Mapping)
-        lengths = {name: len(np.asarray(matrix)) for name, matrix in features.items()}
+        lengths = {name: len(matrix) for name, matrix in matrices.items()}
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{name} {count}" for name, count in lengths.items())
         raise InputError(f"features have unequal numbers of rows: {shown}")
@@ -392,7 +390,7 @@ def make_scored_targets(
 
 
 def _candidates(
-    features: Sequence[str | Path] | Mapping[str, npt.ArrayLike],
+    matrices: Mapping[str, Matrix],
     files: list[FeatureFile] | None,
     given_arrays: dict[str, dict[str, npt.NDArray[Any]]],
 ) -> list[Candidate]:
@@ -401,14 +399,10 @@ def _candidates(
 
     if files is not None:
         return [Candidate(file.name, file.layer, file.read(), given=given(file.name)) for file in files]
-    assert isinstance(features, Mapping)
-    return [
-        Candidate(name, "features", np.asarray(matrix), given=given(name))
-        for name, matrix in features.items()
-    ]
+    return [Candidate(name, "features", matrix, given=given(name)) for name, matrix in matrices.items()]
 
 
-def _matrix(name: str, given: Any) -> npt.NDArray[np.float64]:
+def _matrix(name: str, given: Any) -> Matrix:
     """Features that were given as an array, a frame or a sparse matrix.
 
     Raises

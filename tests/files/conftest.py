@@ -16,25 +16,24 @@ def _set(content, offset_of, value):
             start = content.find(mark, start + 1)
 
 
-@pytest.fixture
-def encrypted():
-    """Marks the members of an archive as encrypted."""
+def _marker(field, value):
+    """What sets a field in the headers of an archive's file."""
 
     def mark(path):
         content = bytearray(path.read_bytes())
-        _set(content, "flags", 1)
+        _set(content, field, value)
         path.write_bytes(content)
 
     return mark
+
+
+@pytest.fixture
+def encrypted():
+    """Marks the members of an archive as encrypted."""
+    return _marker("flags", 1)
 
 
 @pytest.fixture
 def deflate64():
     """Marks the members of an archive as compressed by Deflate64, as Windows does with large files."""
-
-    def mark(path):
-        content = bytearray(path.read_bytes())
-        _set(content, "method", 9)
-        path.write_bytes(content)
-
-    return mark
+    return _marker("method", 9)
