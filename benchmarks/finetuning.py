@@ -15,7 +15,6 @@ import os
 import subprocess
 import tempfile
 import time
-from contextlib import nullcontext
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -34,9 +33,8 @@ from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.training import FinetuningRun
 from molrate.finetuning.tuning import metrics_of
-from molrate.models import closed_form
-from molrate.models.head import FEATURE_LIMIT, NORM_LIMIT, Head
 from molrate.models.metrics import main_metric
+from molrate.randomness import seeded
 
 COLUMNS = [
     "dataset",
@@ -67,19 +65,26 @@ RECIPES = {
     "frozen-descriptors": ({}, {"frozen": True, "descriptors": True}),
     "forest": ({"estimators": ("forest",)}, {}),
     "boosting": ({"estimators": ("boosting",)}, {}),
-    "floor": ({}, {}),
-    "floor-penalty": ({}, {}),
+    "frozen-head": ({}, {}),
+    "penalty-0.03": ({}, {}),
+    "penalty-0.3": ({}, {}),
+    "floor-0.01": ({}, {}),
     "drawn-head": ({}, {}),
     "batch-statistics": ({}, {}),
 }
 """Settings of training and of transfer that differ from the defaults."""
 
 
-def scale_only(head, task, features, values, _balanced):
-    """Scale a head as `fit_linear` does, and leave its linear map as it was drawn."""
-    head.scale_features(features)
-    if task.kind == "regression":
-        head.scale_targets(values)
+class DrawnHeadTuning(tuning._Tuning):
+    """Fine-tuning that begins with a head as it was drawn, scaled by the training molecules."""
+
+    @property
+    def start(self):
+        """The fitted head without its linear map."""
+        head = self._fitted_head()
+        with seeded(self.config.seed):
+            head.linear.reset_parameters()
+        return head
 
 
 class BatchStatisticsRun(FinetuningRun):
@@ -90,35 +95,13 @@ class BatchStatisticsRun(FinetuningRun):
         self._norms = []
 
 
-def conditioned(floor, least):
-    """Fit a head that scales no feature up too far, with a penalty of at least a share of the molecules."""
-
-    def scale(head, features):
-        wide = features.astype(np.float64)
-        mean, spread = wide.mean(axis=0), wide.std(axis=0)
-        scales = np.maximum(spread, floor * np.sqrt((spread**2).mean()))
-        bounded = np.clip((wide - mean) / scales, -FEATURE_LIMIT, FEATURE_LIMIT)
-        head.feature_mean.copy_(torch.from_numpy(mean.astype(np.float32)))
-        head.feature_scale.copy_(torch.from_numpy(scales.astype(np.float32)))
-        head.feature_limit.fill_(FEATURE_LIMIT)
-        head.norm_limit.fill_(NORM_LIMIT * float(np.median(np.linalg.norm(bounded, axis=1))))
-
-    def fit(head, task, features, values, balanced):
-        penalties = closed_form.PENALTIES[least * len(features) <= closed_form.PENALTIES]
-        with (
-            mock.patch.object(Head, "scale_features", scale),
-            mock.patch.object(closed_form, "PENALTIES", penalties),
-        ):
-            closed_form.fit_linear(head, task, features, values, balanced)
-
-    return fit
-
-
 REPLACED = {
-    "floor": ("fit_linear", conditioned(0.1, 0.0)),
-    "floor-penalty": ("fit_linear", conditioned(0.1, 0.03)),
-    "drawn-head": ("fit_linear", scale_only),
-    "batch-statistics": ("FinetuningRun", BatchStatisticsRun),
+    "frozen-head": {"_START_FLOOR": 0.0, "_START_PENALTY": 0.0},
+    "penalty-0.03": {"_START_PENALTY": 0.03},
+    "penalty-0.3": {"_START_PENALTY": 0.3},
+    "floor-0.01": {"_START_FLOOR": 0.01, "_START_PENALTY": 0.03},
+    "drawn-head": {"_Tuning": DrawnHeadTuning},
+    "batch-statistics": {"FinetuningRun": BatchStatisticsRun},
 }
 """Parts of fine-tuning for which there is no setting, and what takes their place to see what they bring."""
 
@@ -151,7 +134,7 @@ def fine_tune(source, name, seed, recipe, tenths):
     data = TrainingData.of(load_dataset(source, target), "random", seed)
     if tenths:
         data = by_tenths(data, seed)
-    replaced = mock.patch.object(tuning, *REPLACED[recipe]) if recipe in REPLACED else nullcontext()
+    replaced = mock.patch.dict(vars(tuning), REPLACED.get(recipe, {}))
     with tempfile.TemporaryDirectory() as folder, replaced:
         tuned = tuning.tune(
             data,

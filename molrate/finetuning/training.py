@@ -318,6 +318,7 @@ class GridPoint:
 
 def train(
     run: FinetuningRun,
+    start: Head,
     parts: tuple[Examples, Examples],
     config: FinetuningConfig,
     device: str,
@@ -329,7 +330,10 @@ def train(
     Parameters
     ----------
     run : FinetuningRun
-        Is trained in place; its weights afterwards are those of the last epoch.
+        Encoder and head as they are kept if no epoch is better. Is trained in place: its weights afterwards
+        are those of the last epoch.
+    start : Head
+        What the head is when training begins.
     parts : (Examples, Examples)
         To train on and to stop by.
     config : FinetuningConfig
@@ -346,10 +350,10 @@ def train(
     if not best.ended:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        training, validation = _loader(parts[0], config, config.seed), _loader(parts[1], config, None)
+        loaders = _loader(parts[0], config, config.seed), _loader(parts[1], config, None)
         with quiet_lightning():
             trainer = _trainer(config, len(parts[0]), device, best, folder, progress)
-            _fit(trainer, run, training, validation, checkpoint, best)
+            _fit(trainer, run, start, loaders, checkpoint, best)
     return GridPoint(
         run.learning_rate,
         run.weight_decay,
@@ -387,17 +391,19 @@ def _resume(path: Path, best: BestEpoch) -> Path | None:
 def _fit(
     trainer: Trainer,
     run: FinetuningRun,
-    training: DataLoader[Any],
-    validation: DataLoader[Any],
+    start: Head,
+    loaders: tuple[DataLoader[Any], DataLoader[Any]],
     checkpoint: Path | None,
     best: BestEpoch,
 ) -> None:
     """Train, with Lightning's bar on standard error."""
+    training, validation = loaders
     on_gpu = trainer.strategy.root_device.type == "cuda"
     try:
         with redirect_stdout(sys.stderr), generators_kept(on_gpu), interruptible(trainer):
             if checkpoint is None:
                 trainer.validate(run, validation, verbose=False)
+                run.head.load_state_dict(start.state_dict())
             if not best.ended:
                 trainer.fit(run, training, validation, ckpt_path=checkpoint)
     except OSError as error:

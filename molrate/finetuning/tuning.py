@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 _BATCH_SIZE = 256
 """Molecules at a time where nothing is learned."""
+_START_FLOOR, _START_PENALTY = 0.0, 0.0
+"""Of the head that training begins with, see docs/finetuning.md, rule 10."""
 
 _Floats = npt.NDArray[np.float64]
 _One = TypeVar("_One")
@@ -198,12 +200,25 @@ class _Tuning:
 
     @cached_property
     def head(self) -> Head:
-        """The head that every trial begins with, fitted to embeddings before fine-tuning."""
+        """The head of the frozen encoder, which validation may keep."""
+        return self._fitted_head()
+
+    @cached_property
+    def start(self) -> Head:
+        """The head that training begins with.
+
+        The best head of the frozen encoder may lean on features that hardly vary, by weights so large that
+        the least change of the encoder moves predictions far. This one does not.
+        """
+        return self._fitted_head(floor=_START_FLOOR, least=_START_PENALTY)
+
+    def _fitted_head(self, **bounds: float) -> Head:
+        """A head fitted to embeddings before fine-tuning; `bounds` as of :func:`fit_linear`."""
         config = self.config
         with seeded(config.seed):
             head = Head(self.before.shape[1], self.task.n_outputs, config.n_hidden, config.dropout)
         values = self.data.values[self.rows("train")]
-        fit_linear(head, self.task, self.before, values, config.class_weights == "balanced")
+        fit_linear(head, self.task, self.before, values, config.class_weights == "balanced", **bounds)
         return head
 
     def run(self, learning_rate: float, weight_decay: float) -> FinetuningRun:
@@ -245,7 +260,7 @@ class _Tuning:
         for learning_rate, weight_decay in config.trials(self.inputs.transfer.frozen):
             run = self.run(learning_rate, weight_decay)
             trial_folder = folder and folder / f"rate-{learning_rate!r}-decay-{weight_decay!r}"
-            trials.append(train(run, parts, config, device, trial_folder, progress))
+            trials.append(train(run, self.start, parts, config, device, trial_folder, progress))
             logger.info("%s: %s", self.inputs.encoder.name, trials[-1].record())
         best = min(trials, key=lambda trial: trial.validation)
         if not best.state:

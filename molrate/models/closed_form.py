@@ -19,7 +19,14 @@ MAX_STEPS = 2000
 
 
 def fit_linear(
-    head: Head, task: Task, features: npt.NDArray[np.float32], values: _Floats, balanced: bool = False
+    head: Head,
+    task: Task,
+    features: npt.NDArray[np.float32],
+    values: _Floats,
+    balanced: bool = False,
+    *,
+    floor: float = 0.0,
+    least: float = 0.0,
 ) -> None:
     """Scale a head by training molecules, and fit its linear map by ridge or logistic regression.
 
@@ -37,6 +44,10 @@ def fit_linear(
         Values or class codes, NaN where not measured.
     balanced : bool
         Whether every class, and not every molecule, counts alike.
+    floor : float
+        Of the scales of features, see :meth:`Head.scale_features`.
+    least : float
+        Smallest penalty, as a share of the number of molecules.
 
     Raises
     ------
@@ -51,13 +62,15 @@ def fit_linear(
     >>> bool(abs(head.predict(torch.tensor([[1.0, 0.0]]), "regression") - 3) < 0.1)
     True
     """
-    head.scale_features(features)
+    head.scale_features(features, floor)
+    least_penalty = min(least * len(features), PENALTIES[-1])
+    penalties = PENALTIES[least_penalty <= PENALTIES]
     if task.kind == "regression":
         head.scale_targets(values)
     with torch.no_grad():
         scaled = head.scaled(torch.from_numpy(features)).double().numpy()
         fits = [
-            _fit_target(task, scaled, values[:, column], column, head, balanced)
+            _fit_target(task, scaled, values[:, column], column, head, balanced, penalties)
             for column in range(len(task.targets))
         ]
         head.linear.weight.copy_(torch.from_numpy(np.vstack([weight for weight, _ in fits])))
@@ -65,20 +78,26 @@ def fit_linear(
 
 
 def _fit_target(
-    task: Task, scaled: _Floats, values: _Floats, column: int, head: Head, balanced: bool
+    task: Task,
+    scaled: _Floats,
+    values: _Floats,
+    column: int,
+    head: Head,
+    balanced: bool,
+    penalties: _Floats,
 ) -> tuple[_Floats, _Floats]:
     """Weights (n_outputs of the target, d) and biases of one target."""
     measured = ~np.isnan(values)
     features, known = scaled[measured], values[measured]
     if task.kind == "regression":
         mean, scale = float(head.target_mean[column]), float(head.target_scale[column])
-        ridge = RidgeCV(PENALTIES).fit(features, (known - mean) / scale)
+        ridge = RidgeCV(penalties).fit(features, (known - mean) / scale)
         return ridge.coef_[None], np.array([ridge.intercept_])
     n_classes = len(task.classes[column])
     if len(np.unique(known)) < n_classes:
         raise InputError(f"target {task.targets[column]!r}: a class has no molecule to fit a model on")
     model = LogisticRegression(
-        C=logistic_strength(features, known),
+        C=logistic_strength(features, known, penalties),
         max_iter=MAX_STEPS,
         class_weight="balanced" if balanced else None,
     )
@@ -86,7 +105,7 @@ def _fit_target(
     return model.coef_, model.intercept_
 
 
-def logistic_strength(features: _Floats, codes: _Floats) -> float:
+def logistic_strength(features: _Floats, codes: _Floats, penalties: _Floats = PENALTIES) -> float:
     """Inverse penalty of logistic regression, from the ridge of the smallest leave-one-out error.
 
     Near zero, the logistic loss of f is (f - 2 y)^2 / 8 and a constant for y = +1 or -1, so that a ridge
@@ -98,8 +117,10 @@ def logistic_strength(features: _Floats, codes: _Floats) -> float:
         Standardised.
     codes : ndarray, shape (n,)
         Of classes.
+    penalties : ndarray
+        Of the ridge, to choose among.
     """
     classes = np.unique(codes)
     signs = 2.0 * (codes[:, None] == classes) - 1
-    ridge = RidgeCV(PENALTIES).fit(features, signs if len(classes) > 2 else signs[:, 1])
+    ridge = RidgeCV(penalties).fit(features, signs if len(classes) > 2 else signs[:, 1])
     return float(4 / ridge.alpha_)
