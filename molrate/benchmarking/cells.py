@@ -62,6 +62,9 @@ class Outcome:
         Settings that had the best validation metric.
     n_epochs : int
         Number of epochs of all trials together.
+    curve : str
+        What validation chose the epoch by, small where good, of the frozen encoder and after each epoch of
+        the trial kept, as JSON; empty where nothing was trained.
     seconds : float
         Time of all trials together, on one core or one GPU.
     n_train, n_test : int
@@ -96,6 +99,7 @@ class Outcome:
     learning_rate: float
     weight_decay: float
     n_epochs: int
+    curve: str
     seconds: float
     n_train: int
     n_test: int

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _run_cell(cell: Cell, source: Source, config: FinetuningConfig, device: str)
         known |= dict.fromkeys(("validation", "test", "frozen_validation", "frozen_test"), np.nan)
         known |= dict.fromkeys(("learning_rate", "weight_decay"), np.nan)
         known |= dict.fromkeys(("n_parameters", "dimension", "n_epochs", "best_epoch"), 0)
-        return Outcome(**known, seconds=0.0, status=str(error))
+        return Outcome(**known, curve="", seconds=0.0, status=str(error))
     member, best = tuned.members[0], tuned.best
     parts = ("validation", "test")
     metrics = {part: tuned.metrics[part]["mean"][metric] for part in parts}
@@ -175,6 +175,7 @@ def _run_cell(cell: Cell, source: Source, config: FinetuningConfig, device: str)
         learning_rate=np.nan if best is None else best.learning_rate,
         weight_decay=np.nan if best is None else best.weight_decay,
         n_epochs=sum(trial.n_epochs for trial in tuned.trials),
+        curve="" if best is None else json.dumps(best.curve),
         seconds=round(time.perf_counter() - started, 2),
         status=f"no {metric} of the {' and '.join(undefined)} part: it has one class" if undefined else "ok",
     )

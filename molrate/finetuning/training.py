@@ -301,6 +301,8 @@ class GridPoint:
     seconds : float
     state : dict of str to Tensor
         Weights of the best epoch.
+    curve : tuple of float
+        What is chosen by, of the frozen encoder and after each epoch, to six digits.
     """
 
     learning_rate: float
@@ -310,10 +312,11 @@ class GridPoint:
     best_epoch: int
     seconds: float
     state: dict[str, Tensor]
+    curve: tuple[float, ...] = ()
 
     def record(self) -> dict[str, float]:
-        """All but the weights."""
-        return {name: value for name, value in vars(self).items() if name != "state"}
+        """All but the weights and the curve."""
+        return {name: value for name, value in vars(self).items() if name not in ("state", "curve")}
 
 
 def train(
@@ -362,6 +365,7 @@ def train(
         best.best_epoch,
         round(time.perf_counter() - started, 2),
         best.best,
+        tuple(row.get("validation_criterion", row["validation_loss"]) for row in best.rows),
     )
 
 

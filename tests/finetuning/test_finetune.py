@@ -14,6 +14,7 @@ from molrate.data.molecules import standardise
 from molrate.data.parts import read_split_column
 from molrate.encoders.base import load_encoder
 from molrate.errors import InputError, UsageError, WeightsError
+from molrate.finetuning import tuning
 from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.finetune import run_finetuning
@@ -235,6 +236,23 @@ def test_a_rate_that_diverges_leaves_the_others(table, target):
     assert wild.best_epoch == 0
     assert wild.n_epochs < tame.n_epochs == 3
     assert np.isfinite(tuned.predicted).all()
+
+
+@pytest.mark.parametrize("target", ["y", "soluble"])
+def test_the_frozen_encoders_head_may_be_kept_and_training_begins_with_another(table, target, monkeypatch):
+    data = TrainingData.of(molrate.load_dataset(table, target))
+    still = replace(QUICK, learning_rates=(1e-12,), head_rate=1e-12, n_epochs=1, metric=None)
+    monkeypatch.setattr(tuning, "_START_PENALTY", 0.0)
+    same = tune(data, load_encoder("gcn-untrained"), still, device="cpu")
+    monkeypatch.setattr(tuning, "_START_PENALTY", 1e9)
+    other = tune(data, load_encoder("gcn-untrained"), still, device="cpu")
+    assert same.best.curve[1] == pytest.approx(same.best.curve[0], abs=1e-5)
+    assert other.best.curve[0] == same.best.curve[0]
+    assert abs(other.best.curve[1] - other.best.curve[0]) > 1e-3
+    assert other.frozen == same.frozen
+    if target == "y":
+        assert other.best.best_epoch == 0
+        assert other.metrics == other.frozen
 
 
 def test_batch_norms_keep_their_statistics(table):

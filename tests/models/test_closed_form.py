@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.preprocessing import StandardScaler
 
 from molrate.errors import InputError
@@ -30,6 +30,24 @@ def test_regression_is_ridge_with_the_penalty_of_the_smallest_leave_one_out_erro
         known = ~np.isnan(values[:, column])
         theirs = RidgeCV(np.logspace(-2, 5, 15)).fit(scaled[known], values[known, column])
         assert np.allclose(predicted[:, column], theirs.predict(scaled), atol=0.05)
+
+
+def test_a_least_penalty_is_kept_to_where_a_smaller_one_would_be_chosen(features):
+    values = features[:, :2] * [2.0, -1.0] + 0.01 * np.random.default_rng(1).normal(size=(120, 2))
+    free, held = Head(6, 2, 0, 0.0).eval(), Head(6, 2, 0, 0.0).eval()
+    fit_linear(free, NUMBERS, features, values)
+    fit_linear(held, NUMBERS, features, values, least=0.3)
+    theirs = Ridge(100.0).fit(StandardScaler().fit_transform(features), values)
+    predicted = held.predict(torch.from_numpy(features), "regression").detach().numpy()
+    assert np.allclose(predicted, theirs.predict(StandardScaler().fit_transform(features)), atol=1e-4)
+    assert held.linear.weight.norm() < 0.95 * free.linear.weight.norm()
+    task = Task("binary", ("a",), (("no", "yes"),), ("yes",))
+    codes = (features[:, :1] > 2).astype(float)
+    fit_linear(free := Head(6, 1, 0, 0.0), task, features, codes)
+    fit_linear(held := Head(6, 1, 0, 0.0), task, features, codes, least=0.3)
+    assert held.linear.weight.norm() < 0.5 * free.linear.weight.norm()
+    fit_linear(held, task, features, codes, least=1e6)
+    assert held.linear.weight.norm() < 0.01
 
 
 def test_classes_with_gaps_are_separated_and_a_missing_class_is_named(features):
