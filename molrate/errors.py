@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import sys
 
-_OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])")
+_OPTION = re.compile(r"`[^`]*`|(?<![\w-])--([a-z][a-z-]*[a-z])")
+"""Or a command, in backticks, which stays as it is."""
 _OUTPUT = re.compile(r"(?<![\w-])-o (?=\S)| ?\(-o\)")
 _ARGUMENTS = {
     "encoder": "encoders",
@@ -35,6 +36,8 @@ def in_callers_words(message: str) -> str:
 
 
 def _argument(option: re.Match[str]) -> str:
+    if option[1] is None:
+        return option[0]
     name = _ARGUMENTS.get(option[1], option[1].replace("-", "_"))
     # With a word behind it, it may be an assignment already or the subject of the sentence.
     return name if option.string[option.end() : option.end() + 1] == " " else f"{name}="
@@ -68,7 +71,7 @@ class WeightsError(MolrateError):
 
 
 class UnreachableError(WeightsError):
-    """Weights that cannot be downloaded because nothing answers where they are published."""
+    """Weights that cannot be downloaded because what they are published on does not answer or serve."""
 
 
 class UnsupportedMoleculeError(MolrateError):

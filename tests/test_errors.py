@@ -30,3 +30,8 @@ def test_errors_name_options_on_the_command_line():
 )
 def test_the_place_of_outputs_has_no_name_in_python(message, python):
     assert str(MolrateError(message)) == python
+
+
+def test_a_command_to_type_keeps_its_options():
+    message = "no such file (--weights); get it with `hf download a/b --revision c`"
+    assert str(MolrateError(message)) == "no such file (weights=); get it with `hf download a/b --revision c`"

@@ -477,12 +477,14 @@ def _load_card(card: dict[str, Any], wanted: list[str], policy: TargetPolicy) ->
 
 def copy_artifact(copy: dict[str, Any]) -> Artifact:
     """The published file that a card's copy of origin ``github`` stands for."""
-    return Artifact(copy["file"], "datasets", sha256=copy["sha256"], urls=(github_address(copy),))
+    return Artifact(
+        copy["file"], "datasets", sha256=copy["sha256"], urls=(github_address(copy),), size=copy["bytes"]
+    )
 
 
 def is_dataset_offline(card: dict[str, Any]) -> bool:
     """Whether the dataset can be loaded without a download."""
-    return any(copy["origin"] == "shipped" or copy_artifact(copy).find() for copy in card["copies"])
+    return any(copy["origin"] == "shipped" or copy_artifact(copy).is_here() for copy in card["copies"])
 
 
 def _locate_copy(card: dict[str, Any]) -> tuple[Path, dict[str, Any]]:

