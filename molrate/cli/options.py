@@ -520,6 +520,8 @@ def _logging_to_stderr(level: int) -> Iterator[None]:
     handlers, levels = root.handlers[:], (root.level, own.level)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    # Loggers of libraries that have a level of their own do not ask the root's.
+    handler.setLevel(level)
     root.handlers[:] = [handler]
     root.setLevel(level)
     own.setLevel(level)

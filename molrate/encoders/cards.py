@@ -12,6 +12,7 @@ from typing import Any
 
 from molrate.errors import InputError
 from molrate.files.downloads import Artifact, github_address
+from molrate.files.hub import is_model_kept
 from molrate.files.wheels import WheelMember
 from molrate.paths import shipped
 
@@ -124,12 +125,15 @@ class EncoderCard:
 
     @property
     def available_offline(self) -> bool:
-        """Whether the encoder can run without a download and with what is installed."""
+        """Whether the encoder can run without a download and with what is installed.
+
+        Nothing is read: of weights the names and sizes are compared, and their digest when they are used.
+        """
         if self.missing_extra is not None:
             return False
         if self.hub_source is not None:
-            return _in_hub_cache(*self.hub_source.split("@"))
-        return self.artifact is None or bool(self.artifact.find())
+            return is_model_kept(*self.hub_source.split("@"))
+        return self.artifact is None or self.artifact.is_here()
 
     @property
     def permissive(self) -> bool:
@@ -176,14 +180,6 @@ def _skeletons(name: str) -> frozenset[str]:
         return frozenset(path.read_text(encoding="utf-8").split())
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: the molecules an encoder has seen cannot be read: {error}") from error
-
-
-def _in_hub_cache(name: str, revision: str) -> bool:
-    """Whether the hub's client keeps a model; asked without importing it, which takes long."""
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
-    cache = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
-    folder = cache / f"models--{name.replace('/', '--')}"
-    return (folder / "snapshots" / revision).is_dir() or (folder / "refs" / revision).is_file()
 
 
 def _wheel(source: dict[str, Any]) -> WheelMember | None:

@@ -40,7 +40,7 @@ def test_size_and_licence_are_said_before_the_file_comes(answers, tmp_path):
     assert "chemeleon: size unknown" in run("chemeleon").stdout
 
 
-def test_names_families_and_all_stand_for_each_file_once(answers, monkeypatch):
+def test_names_families_and_all_stand_for_each_file_once(answers, monkeypatch, tmp_path):
     _, asked = answers
     run("admet-ai-regression-1", "chemprop")
     assert asked[0] == "admet-ai-regression-1.pt"
@@ -49,12 +49,13 @@ def test_names_families_and_all_stand_for_each_file_once(answers, monkeypatch):
     fetched = []
     monkeypatch.setattr(
         "molrate.encoders.huggingface.checkpoint.find_weights",
-        lambda source, download=False: fetched.append((source, download)),
+        lambda source, download=False, patience=None: fetched.append((source, download, patience)),
     )
-    assert run("all").exit_code == 0
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    assert run("all", "--patience", "7").exit_code == 0
     assert len(asked) == len(set(asked)) > 25
     assert len(fetched) == 3
-    assert all(download for _, download in fetched)
+    assert {(download, patience) for _, download, patience in fetched} == {(True, 7)}
     for name in ("ecfp4", "grover-small-zinc", "nix"):
         result = run(name)
         assert result.exit_code == 2
@@ -68,6 +69,7 @@ def test_a_place_that_does_not_answer_is_asked_once(answers):
     assert result.exit_code == 5
     assert asked == ["admet-ai-regression-0.pt", "gin_masking.pth"]
     assert "admet-ai-regression-1: not tried, as the package index did not answer" in result.stderr
+    assert "admet-ai-regression-1" not in result.stdout
 
 
 def test_one_that_is_stopped_is_gone_on_with(answers):
@@ -91,6 +93,7 @@ def test_offline_says_so(monkeypatch, fresh_cache):
     monkeypatch.setenv("MOLRATE_OFFLINE", "1")
     result = run("admet-ai-regression-0")
     assert result.exit_code == 4
+    assert result.stdout == ""
     assert "MOLRATE_OFFLINE is set" in result.stderr
 
 
@@ -100,7 +103,7 @@ def test_models_of_the_hub_are_not_asked_for_offline(monkeypatch, fresh_cache, t
     monkeypatch.setenv("MOLRATE_OFFLINE", "1")
     result = run("molencoder")
     assert result.exit_code == 4
-    assert "molencoder: size unknown, licence MIT, from the Hugging Face hub" in result.stdout
+    assert result.stdout == ""
     assert "MOLRATE_OFFLINE is set" in result.stderr
 
 

@@ -10,25 +10,12 @@ from molrate.encoders.checkpoints import read_settings
 from molrate.encoders.huggingface.library import configure, need
 from molrate.encoders.huggingface.tokenisers import PUBLISHED, SMILES, join_vocabulary
 from molrate.errors import WeightsError
-from molrate.files.downloads import offline
+from molrate.files.hub import HUB_WEIGHTS, model_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FAMILY = "hf"
-
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-_SMALL_FILES = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-)
-"""What is fetched besides weights; pickles of a training run, which may hold code, are not."""
 
 _IRRELEVANT = {
     "_name_or_path",
@@ -49,7 +36,7 @@ _IRRELEVANT = {
 _DEPTHS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 
 
-def find_weights(source: str, download: bool = False) -> Path:
+def find_weights(source: str, download: bool = False, patience: float | None = None) -> Path:
     """The weights file of a folder, or of a model of the hub.
 
     Parameters
@@ -58,48 +45,36 @@ def find_weights(source: str, download: bool = False) -> Path:
         A folder, a file in it, or ``OWNER/NAME`` with or without ``@REVISION`` of the hub.
     download : bool
         Whether files may be fetched from the hub; by default they must be in its cache.
+    patience : float, optional
+        Seconds after which a hub that does not answer is given up.
 
     Raises
     ------
+    UnreachableError
+        If the hub does not answer.
     WeightsError
         If there are no such files.
     """
     path = Path(source)
     if path.is_file():
         return path
-    folder = path if path.is_dir() else _snapshot(source, download)
-    for name in _WEIGHTS:
+    folder = path if path.is_dir() else _snapshot(source, download, patience)
+    for name in HUB_WEIGHTS:
         if (folder / name).is_file():
             return folder / name
     parts = sorted(part.name for part in folder.glob("*.index.json"))
     if parts:
         raise WeightsError(f"{folder}: its weights are in several files ({parts[0]}); only one is supported")
-    raise WeightsError(f"{folder}: holds neither {' nor '.join(_WEIGHTS)}")
+    raise WeightsError(f"{folder}: holds neither {' nor '.join(HUB_WEIGHTS)}")
 
 
-def _snapshot(source: str, download: bool) -> Path:
+def _snapshot(source: str, download: bool, patience: float | None) -> Path:
     """Folder of the hub's cache that has a model's files."""
     name, _, revision = source.partition("@")
     if name.count("/") != 1 or name.startswith((".", "/", "~")) or name.endswith("/"):
         raise WeightsError(f"{source}: no such folder, and not OWNER/NAME of a model of the Hugging Face hub")
-    hub = need("huggingface_hub")
-    files = [*_WEIGHTS, *_SMALL_FILES]
-    download = download and not offline()
-    try:
-        folder = hub.snapshot_download(
-            name, revision=revision or None, local_files_only=not download, allow_patterns=files
-        )
-    except Exception as error:
-        # The library raises dozens of kinds, its own and those of the network.
-        if download:
-            raise WeightsError(f"{source}: not to be had from the Hugging Face hub: {error}") from error
-        pinned = f", revision {revision}" if revision else ""
-        asked = "MOLRATE_OFFLINE is set" if offline() else "nothing is downloaded unasked"
-        raise WeightsError(
-            f"{source}: neither a folder nor in the cache of the Hugging Face hub, and {asked}; get it with: "
-            f"hf download {name}{pinned} ({type(error).__name__})"
-        ) from error
-    return Path(folder)
+    need("huggingface_hub")
+    return model_folder(name, revision or None, download, patience)
 
 
 def read_model_settings(weights: Path) -> dict[str, Any]:
