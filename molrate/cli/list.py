@@ -25,17 +25,26 @@ _OF_ENCODERS = ("family", "offline", "task", "licence")
 
 @click.command("list", short_help="List encoders, datasets or measures.", epilog=_EXAMPLES)
 @click.argument("kind", type=click.Choice(_KINDS))
-@click.option("--family", metavar="NAME", help="List encoders of this family only.")
+@click.option(
+    "--family",
+    metavar="NAME",
+    multiple=True,
+    help="List encoders of this family only. Repeat the option for more.",
+)
 @click.option("--offline", is_flag=True, help="List encoders that need no download only.")
 @click.option(
     "--task",
     metavar="NAME",
-    help="List encoders only that were pretrained to do this, for example attribute-masking or supervised.",
+    multiple=True,
+    help="List encoders only that were pretrained to do this, for example attribute-masking or supervised. "
+    "Repeat the option for more.",
 )
 @click.option(
     "--licence",
     metavar="NAME",
-    help="List encoders of this licence only, or of all that allow every use (permissive).",
+    multiple=True,
+    help="List encoders of this licence only, or of all that allow every use (permissive). Repeat the "
+    "option for more.",
 )
 @format_option(["table", "json"])
 def command(kind: str, output_format: str, **options: Any) -> None:

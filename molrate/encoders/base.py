@@ -348,23 +348,26 @@ def encoder_names() -> list[str]:
 
 
 def list_encoders(
-    family: str | None = None,
+    family: str | Sequence[str] | None = None,
     offline: bool = False,
-    task: str | None = None,
-    licence: str | None = None,
+    task: str | Sequence[str] | None = None,
+    licence: str | Sequence[str] | None = None,
 ) -> list[dict[str, str]]:
     """List the encoders that molrate knows, including plugins.
 
     Parameters
     ----------
-    family : str, optional
-        Only those of this family, one of :data:`FAMILIES`.
+    family : str or sequence of str, optional
+        Only those of this family or these, of :data:`FAMILIES`.
     offline : bool
-        Only those that can run without a download.
-    task : str, optional
-        Only those that were pretrained to do this, such as ``attribute-masking`` or ``supervised``.
-    licence : str, optional
-        Only those of this licence; ``permissive`` for all that allow every use.
+        Only those that can run without a download. Names and sizes of weights are compared here, digests
+        when they are used.
+    task : str or sequence of str, optional
+        Only those that were pretrained to do this or one of these, such as ``attribute-masking`` or
+        ``supervised``.
+    licence : str or sequence of str, optional
+        Only those of this licence or these, in upper or lower case; ``permissive`` for all that allow every
+        use.
 
     Returns
     -------
@@ -374,7 +377,7 @@ def list_encoders(
     Raises
     ------
     UsageError
-        If the family or the task is unknown.
+        If a family, task or licence is unknown.
 
     Examples
     --------
@@ -383,27 +386,38 @@ def list_encoders(
     """
     registered = {name: card for name, (card, _) in _REGISTERED.items()}
     cards = encoder_cards() | registered
-    _check_known("family", family, {card.family for card in cards.values()})
-    _check_known("task", task, {name for card in cards.values() for name in card.tasks})
+    families = _choose("family", family, {card.family for card in cards.values()})
+    tasks = _choose("task", task, {name for card in cards.values() for name in card.tasks})
+    licences = _choose("licence", licence, {card.licence for card in cards.values()} | {"permissive"})
     rows = []
     for name in encoder_names():
         card = cards.get(name)
         if card is None:
-            if family is None and task is None and licence is None:
+            if families is None and tasks is None and licences is None:
                 rows.append(_row_of_plugin(name))
         elif (
-            family in (None, card.family)
-            and (task is None or task in card.tasks)
-            and (licence in (None, card.licence) or (licence == "permissive" and card.permissive))
+            (families is None or card.family in families)
+            and (tasks is None or not tasks.isdisjoint(card.tasks))
+            and (
+                licences is None or card.licence in licences or ("permissive" in licences and card.permissive)
+            )
             and (not offline or card.available_offline)
         ):
             rows.append(_row_of(card))
     return rows
 
 
-def _check_known(noun: str, name: str | None, known: set[str]) -> None:
-    if name is not None and name not in known:
-        raise UsageError(f"unknown {noun} {name!r} (--{noun}); known: {', '.join(sorted(known))}")
+def _choose(noun: str, names: str | Sequence[str] | None, known: set[str]) -> set[str] | None:
+    """The known names that are meant, whatever their case, or None where all are."""
+    if names is None or not len(names):
+        return None
+    spelled = {name.casefold(): name for name in known if name}
+    wanted = [names] if isinstance(names, str) else list(names)
+    unknown = [name for name in wanted if name.casefold() not in spelled]
+    if unknown:
+        listed = ", ".join(sorted(spelled.values(), key=str.casefold))
+        raise UsageError(f"unknown {noun} {unknown[0]!r} (--{noun}); known: {listed}")
+    return {spelled[name.casefold()] for name in wanted}
 
 
 def _row_of_plugin(name: str) -> dict[str, str]:

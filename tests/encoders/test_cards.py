@@ -67,6 +67,12 @@ def test_encoders_are_listed_by_what_they_are():
         names(family="nothing")
     with pytest.raises(UsageError, match="attribute-masking"):
         names(task="nothing")
+    with pytest.raises(UsageError, match=r"unknown licence 'foo'.*known: Apache-2\.0, MIT, .*permissive"):
+        names(licence="foo")
+    assert names(licence="mit") == names(licence="MIT") != []
+    assert names(licence=["mit", "apache-2.0"]) == [
+        name for name in names() if name in {*names(licence="MIT"), *names(licence="Apache-2.0")}
+    ]
 
 
 def test_models_of_the_hub_are_offline_once_they_are_in_its_cache(monkeypatch, tmp_path):
@@ -75,10 +81,27 @@ def test_models_of_the_hub_are_offline_once_they_are_in_its_cache(monkeypatch, t
     source = {"source": {"hub": "some/model", "revision": "main"}}
     card = EncoderCard("x", "x", "x", "hf", "pretrained", weights=source)
     assert not card.available_offline
-    (tmp_path / "models--some--model" / "refs").mkdir(parents=True)
-    (tmp_path / "models--some--model" / "refs" / "main").touch()
+    folder = tmp_path / "models--some--model"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("abc")
+    (folder / "snapshots" / "abc").mkdir(parents=True)
+    assert not card.available_offline
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        assert not card.available_offline
+        (folder / "snapshots" / "abc" / name).write_text("{}")
     assert card.available_offline
     assert card.source == "Hugging Face hub: some/model@main"
+
+
+def test_a_file_of_another_size_is_not_available(monkeypatch, tmp_path, fresh_cache):
+    card = encoder_cards()["molclr-gcn"]
+    monkeypatch.setenv("MOLRATE_WEIGHTS", str(tmp_path))
+    (tmp_path / card.artifact.file).write_bytes(b"a page that says who you are")
+    rows = {row["encoder"]: row["available offline"] for row in list_encoders(family=card.family)}
+    assert rows[card.name] == "download"
+    with (tmp_path / card.artifact.file).open("wb") as stream:
+        stream.truncate(card.size)
+    assert card.available_offline
 
 
 def test_an_encoder_without_its_library_is_not_offline(monkeypatch):
@@ -96,6 +119,9 @@ def test_commands_show_cards():
     listed = CliRunner().invoke(cli, ["list", "encoders", "--family", "ecfp"])
     assert "ecfp4" in listed.output
     assert "gin" not in listed.output
+    listed = CliRunner().invoke(cli, ["list", "encoders", "--family", "ecfp", "--family", "chemnet"])
+    assert "ecfp4" in listed.output
+    assert "chemnet" in listed.output
     wrong = CliRunner().invoke(cli, ["list", "datasets", "--offline"])
     assert wrong.exit_code == 2
     assert "--offline is for encoders" in wrong.output
