@@ -20,8 +20,8 @@ from molrate.data.frames import FRAME, is_frame, smiles_of, to_pandas
 from molrate.data.molecules import Molecules, standardise
 from molrate.data.structures import MAX_ATOMS, limit_atoms
 from molrate.embedding.embed import Progress, embed_one
-from molrate.encoders.base import TRAINING_MOLECULES, Encoder, load_encoder
-from molrate.encoders.checkpoints import load_state, load_strictly
+from molrate.encoders.base import Encoder, load_encoder
+from molrate.encoders.checkpoints import TRAINING_MOLECULES, load_state, load_strictly
 from molrate.errors import InputError, UsageError, WeightsError
 from molrate.files.columns import find_smiles, names_beside
 from molrate.files.output import MODEL_RECORD, file_digest, write_atomically
