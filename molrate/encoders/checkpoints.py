@@ -215,7 +215,10 @@ def read_settings(path: Path, family: str) -> dict[str, Any] | None:
 
 def known_card(path: Path) -> EncoderCard | None:
     """The card that names a file by its very SHA-256, if there is one."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return _card_of_digest(hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _card_of_digest(digest: str) -> EncoderCard | None:
     cards = (card for card in encoder_cards().values() if (card.weights or {}).get("sha256") == digest)
     return next(cards, None)
 
@@ -234,7 +237,7 @@ def card_of_file(name: str, path: Path, family: str, config: dict[str, Any]) -> 
     """
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     given = {"given": str(path), "sha256": digest, "size": path.stat().st_size}
-    known = known_card(path)
+    known = _card_of_digest(digest)
     if known is not None and known.family == family:
         return replace(known, name=name, config=config, weights=given)
     return EncoderCard(

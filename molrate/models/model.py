@@ -122,7 +122,8 @@ class TunedModel:
         Raises
         ------
         WeightsError
-            If files are missing, damaged, or of another format.
+            If files are missing, damaged, or of another format, or an encoder that stayed as it was has other
+            weights now.
         """
         folder = Path(folder)
         record = check_model(folder)
@@ -132,6 +133,8 @@ class TunedModel:
             # Without weights of its own an encoder is as it was, that of an untrained network by its seed.
             seed, precision = record["settings"]["seed"], record["settings"]["precision"]
             encoders[name] = load_encoder(record["encoder"]["name"], weights, seed, precision)
+            if name is None:
+                _refuse_other_weights(encoders[name], record, folder)
         members = [
             (encoders[member["encoder"]], _read_head(folder / member["head"], record)) for member in names
         ]
@@ -397,6 +400,16 @@ def load_model(folder: str | Path) -> TunedModel:
         If files are missing, damaged, or of another format.
     """
     return TunedModel.load(folder)
+
+
+def _refuse_other_weights(encoder: Encoder, record: dict[str, Any], folder: Path) -> None:
+    """Refuse an encoder that stayed as it was and whose file is another by now."""
+    before, now = record["encoder"]["before"].get("weights"), encoder.identity().get("weights")
+    if str(before).startswith("sha256:") and now != before:
+        raise WeightsError(
+            f"{folder}: {encoder.name} is not what the model was made with: it is {now} now and was {before}. "
+            "Put the file of then in its place, or make the model anew"
+        )
 
 
 def _read_head(path: Path, record: dict[str, Any]) -> Head | EstimatorHead:

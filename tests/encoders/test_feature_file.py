@@ -9,7 +9,7 @@ from rdkit import Chem
 import molrate
 from molrate.cli.main import cli
 from molrate.encoders.base import describe_encoder, load_encoder
-from molrate.errors import InputError, UsageError
+from molrate.errors import InputError, UsageError, WeightsError
 
 SMILES = ["CCO", "c1ccccc1O", "CCN", "CC(C)O", "CCCC", "[Na+].CC(=O)[O-]"]
 
@@ -70,6 +70,19 @@ def test_a_changed_file_is_read_anew(tmp_path, features):
     molrate.embed(SMILES, name)
     write(tmp_path / "mine.csv", features + 1)
     np.testing.assert_allclose(molrate.embed(["CCO"], name), features[:1] + 1, rtol=1e-6)
+
+
+def test_a_model_of_a_file_that_has_changed_is_refused(tmp_path):
+    smiles = ["C" * n + "O" * (n % 3) for n in range(1, 61)]
+    features = np.random.default_rng(0).normal(size=(60, 3))
+    name = write(tmp_path / "mine.csv", features, smiles)
+    table = pd.DataFrame({"smiles": smiles, "y": features[:, 0]})
+    molrate.finetune(table, name, tmp_path / "model", target="y")
+    predicted = molrate.load_model(tmp_path / "model").predict(smiles)["predicted_y"]
+    assert np.corrcoef(predicted, features[:, 0])[0, 1] > 0.9
+    write(tmp_path / "mine.csv", -features, smiles)
+    with pytest.raises(WeightsError, match="is not what the model was made with"):
+        molrate.load_model(tmp_path / "model")
 
 
 def test_files_that_cannot_be_used_are_refused(tmp_path, features):
