@@ -407,7 +407,7 @@ def _refuse_other_weights(encoder: Encoder, record: dict[str, Any], folder: Path
     before, now = record["encoder"]["before"].get("weights"), encoder.identity().get("weights")
     if str(before).startswith("sha256:") and now != before:
         raise WeightsError(
-            f"{folder}: {encoder.name} is not what the model was made with: it is {now} now and was {before}. "
+            f"{folder}: {encoder.name} is not what the model was made with: {now} now, {before} then. "
             "Put the file of then in its place, or make the model anew"
         )
 
