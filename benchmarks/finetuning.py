@@ -67,8 +67,6 @@ RECIPES = {
     "boosting": ({"estimators": ("boosting",)}, {}),
     "frozen-head": ({}, {}),
     "penalty-0.03": ({}, {}),
-    "penalty-0.3": ({}, {}),
-    "floor-0.01": ({}, {}),
     "drawn-head": ({}, {}),
     "batch-statistics": ({}, {}),
 }
@@ -96,10 +94,8 @@ class BatchStatisticsRun(FinetuningRun):
 
 
 REPLACED = {
-    "frozen-head": {"_START_FLOOR": 0.0, "_START_PENALTY": 0.0},
+    "frozen-head": {"_START_PENALTY": 0.0},
     "penalty-0.03": {"_START_PENALTY": 0.03},
-    "penalty-0.3": {"_START_PENALTY": 0.3},
-    "floor-0.01": {"_START_FLOOR": 0.01, "_START_PENALTY": 0.03},
     "drawn-head": {"_Tuning": DrawnHeadTuning},
     "batch-statistics": {"FinetuningRun": BatchStatisticsRun},
 }

@@ -18,8 +18,10 @@ Files of your own are encoders too, named `FAMILY:FILE`: `chemprop:FILE` (models
 checkpoints), `grover:FILE` (also KERMT), `pretrain-gnns:FILE` (also GraphCL, JOAO, GraphMAE, MGSSL,
 SimGRACE; `pretrain-gnns:FILE?kind=gcn` or `?kind=graphsage` where the file is of one of these two, whose
 tensors are the same), `molclr:FILE`, and `hf:FOLDER` or `hf:OWNER/NAME@REVISION` for language models in the
-format of Hugging Face (`pip install 'molrate[hf]'`). What labels these have seen, molrate cannot know.
-Fingerprints of scikit-fingerprints are baselines named `skfp:MAP4`, `skfp:Avalon?fp_size=1024` and so on.
+format of Hugging Face (`pip install 'molrate[hf]'`). A file that is the published one of a card, by its
+SHA-256, has seen what the card says; what labels others have seen, nobody has told, and a ranking says so.
+`features:FILE` are precomputed features, each molecule found by a column of SMILES. Fingerprints of
+scikit-fingerprints are baselines named `skfp:MAP4`, `skfp:Avalon?fp_size=1024` and so on.
 [own-encoders.md](own-encoders.md) is on them, on functions and modules from Python as encoders, and on
 `molrate check-encoder`.
 
@@ -31,9 +33,9 @@ the table is called; molecules are compared by the first block of their InChIKey
 """
 
 _NOTES = {
-    "grover": """`grover-official-*` were not tried on the real files, nor was a file of KERMT, whose tensors
-are GROVER's under other names. Checkpoints of DeepChem's `GroverModel` are refused: its network is another,
-whose attention has no effect, and what it embeds depends on the batch.""",
+    "grover": """`grover-official-*` and `kermt-v2`, whose tensors are GROVER's under other names, were not
+tried on the real files. Checkpoints of DeepChem's `GroverModel` are refused: its network is another, whose
+attention has no effect, and what it embeds depends on the batch.""",
     "molclr": """The file of the GCN was tried; one of the GIN, by `molclr:FILE`, was not to be had.""",
     "hf": """Tokens are pooled without those that begin and end a text (`?tokens=all` and `?tokens=first` are
 other ways), and cut as published (`?tokeniser=smiles` for a rule that keeps atoms whole). `rxnmapper-albert`

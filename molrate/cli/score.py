@@ -53,6 +53,7 @@ _FOR_MOLECULES = (
     "input_format",
     "max_atoms",
     "exclude_contaminated",
+    "licence",
 )
 
 _EXAMPLES = examples(
@@ -154,6 +155,12 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
     is_flag=True,
     help="Leave out encoders that were trained on labels of DATASET, or on any measurements where DATASET "
     "is not public.",
+)
+@click.option(
+    "--licence",
+    metavar="NAME",
+    help="Leave out encoders whose weights have another licence, or one that does not allow every use "
+    "(permissive).",
 )
 @click.option(
     "--scale-by-dimension",

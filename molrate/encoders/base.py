@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from molrate.encoders.batch import MoleculeBatch
 from molrate.encoders.cards import EncoderCard, encoder_cards
+from molrate.encoders.checkpoints import TRAINING_MOLECULES, card_of_file
 from molrate.errors import InputError, MolrateError, UsageError, WeightsError
 from molrate.registry import Registry, plugins
 
@@ -37,13 +38,11 @@ FAMILIES = Registry(
         "ecfp": "molrate.encoders.baselines:ECFPEncoder",
         "rdkit-descriptors": "molrate.encoders.baselines:DescriptorEncoder",
         "skfp": "molrate.encoders.skfp:FingerprintEncoder",
+        "features": "molrate.encoders.feature_file:FeatureFileEncoder",
     },
 )
 
 _PLUGIN_GROUP = "molrate.encoders"
-
-TRAINING_MOLECULES = "training.smi"
-"""File of a fine-tuned model with the molecules its encoder was trained on, beside the encoder's weights."""
 
 _REGISTERED: dict[str, tuple[EncoderCard, Callable[..., Encoder]]] = {}
 """Encoders of :func:`molrate.register_encoder`: the card of each, and what builds it."""
@@ -129,16 +128,8 @@ class Encoder(ABC):
         if not weights.is_file():
             raise WeightsError(f"{weights}: no such file (--encoder {name})")
         about = {option: options.pop(option) for option in cls.file_options if option in options}
-        family = name.partition(":")[0]
-        card = EncoderCard(
-            name=name,
-            title=f"{weights.name}, read as {family}",
-            description=f"The {family} encoder in the file {weights}.",
-            family=family,
-            kind="pretrained",
-            config=cls.file_config(weights, **about),
-        )
-        return card, weights
+        config = cls.file_config(weights, **about)
+        return card_of_file(name, weights, name.partition(":")[0], config), weights
 
     @classmethod
     def file_config(cls, weights: Path) -> dict[str, Any]:
@@ -398,9 +389,7 @@ def list_encoders(
         elif (
             (families is None or card.family in families)
             and (tasks is None or not tasks.isdisjoint(card.tasks))
-            and (
-                licences is None or card.licence in licences or ("permissive" in licences and card.permissive)
-            )
+            and (licences is None or any(map(card.has_licence, licences)))
             and (not offline or card.available_offline)
         ):
             rows.append(_row_of(card))
@@ -479,11 +468,12 @@ def describe_encoder(name: str) -> dict[str, Any]:
         "trainable": card.trainable,
         "pretraining": card.pretraining,
         "tasks": card.tasks,
-        "labels seen": card.labels_seen,
+        "labels seen": "not known" if card.labels_seen is None else card.labels_seen,
         "licence": card.licence or ("not stated" if card.weights else "no weights"),
         "licence of code": card.code_licence or "as of the weights",
         "permissive": card.permissive,
         "source": card.source,
+        "digest": card.digest,
         "bytes": card.size,
         "available offline": _row_of(card)["available offline"],
         "citation": card.citation,

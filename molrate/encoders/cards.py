@@ -43,7 +43,7 @@ class EncoderCard:
         Settings of the family.
     weights : dict or None
         File, digest and source of the weights; weights without a source ship beside the card. None for
-        baselines and controls.
+        baselines and controls. Of ``FAMILY:FILE`` that file is ``given`` in place of a source.
     licence, code_licence : str
         Of the weights, and of the code that made them where it has another.
     citation : str
@@ -57,9 +57,9 @@ class EncoderCard:
         On what data and how.
     tasks : list of str
         What it was pretrained to do, in short.
-    labels_seen : list of str
-        Labelled sets it was trained on: an encoder has seen the answers of a benchmark made of them. See
-        :mod:`molrate.ranking.contamination`.
+    labels_seen : list of str or None
+        Labelled sets it was trained on: an encoder has seen the answers of a benchmark made of them. None
+        where nobody has told them. See :mod:`molrate.ranking.contamination`.
     molecules_seen : list of str
         Files with the molecules of those sets, as far as they are known: names in ``pretrained/labelled/``,
         or paths; a line has the first block of an InChIKey.
@@ -82,7 +82,7 @@ class EncoderCard:
     input: str = ""
     pretraining: str = ""
     tasks: list[str] = field(default_factory=list)
-    labels_seen: list[str] = field(default_factory=list)
+    labels_seen: list[str] | None = field(default_factory=list)
     molecules_seen: list[str] = field(default_factory=list)
     trainable: bool = True
 
@@ -151,6 +151,17 @@ class EncoderCard:
         """
         return frozenset().union(*map(_skeletons, self.molecules_seen))
 
+    def has_licence(self, wanted: str) -> bool:
+        """Whether the licence of the weights is one of a name, or ``permissive``."""
+        return self.permissive if wanted == "permissive" else self.licence.casefold() == wanted.casefold()
+
+    @property
+    def digest(self) -> str | None:
+        """Digest of the weights with its kind; None where there are none, or a revision stands for it."""
+        if self.artifact is not None:
+            return self.artifact.digest
+        return f"sha256:{self.weights['sha256']}" if self.weights and "sha256" in self.weights else None
+
     @property
     def size(self) -> int | None:
         """Bytes of the weights file; None where that is not known or there is none."""
@@ -161,6 +172,8 @@ class EncoderCard:
         """Where the weights come from, in a few words."""
         if self.weights is None:
             return "none: there are no weights to get"
+        if "given" in self.weights:
+            return f"the file {self.weights['given']}"
         source = self.weights.get("source")
         if source is None:
             return "ships with molrate"

@@ -6,6 +6,7 @@ import hashlib
 import json
 import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 _METADATA = "molrate"
 """Key of what molrate says of weights in the metadata of safetensors."""
 _FORMAT = 1
+
+TRAINING_MOLECULES = "training.smi"
+"""File of a fine-tuned model with the molecules its encoder was trained on, beside the encoder's weights."""
 
 
 class DamagedWeightsError(WeightsError):
@@ -211,9 +215,48 @@ def read_settings(path: Path, family: str) -> dict[str, Any] | None:
 
 def known_card(path: Path) -> EncoderCard | None:
     """The card that names a file by its very SHA-256, if there is one."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return _card_of_digest(hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _card_of_digest(digest: str) -> EncoderCard | None:
     cards = (card for card in encoder_cards().values() if (card.weights or {}).get("sha256") == digest)
     return next(cards, None)
+
+
+def card_of_file(name: str, path: Path, family: str, config: dict[str, Any]) -> EncoderCard:
+    """Card of an encoder named by a file: what a card says that has the file's very SHA-256, if there is one.
+
+    Parameters
+    ----------
+    name : str
+        ``FAMILY:FILE``.
+    path : pathlib.Path
+    family : str
+    config : dict
+        Settings of the network.
+    """
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    given = {"given": str(path), "sha256": digest, "size": path.stat().st_size}
+    known = _card_of_digest(digest)
+    if known is not None and known.family == family:
+        return replace(known, name=name, config=config, weights=given)
+    return EncoderCard(
+        name=name,
+        title=f"{path.name}, read as {family}",
+        description=f"The {family} encoder in the file {path}.",
+        family=family,
+        kind="pretrained",
+        config=config,
+        weights=given,
+        labels_seen=[] if _tells_labels(path) else None,
+    )
+
+
+def _tells_labels(path: Path) -> bool:
+    """Whether it is known what a file of no card was trained on: molrate pretrained or fine-tuned it."""
+    if path.with_name(TRAINING_MOLECULES).is_file():
+        return True
+    return path.suffix == ".safetensors" and "pretraining" in (read_about(path) or {})
 
 
 def check_settings(path: Path, settings: dict[str, Any], expected: dict[str, Any], name: str) -> None:

@@ -43,8 +43,8 @@ logger = logging.getLogger(__name__)
 
 _BATCH_SIZE = 256
 """Molecules at a time where nothing is learned."""
-_START_FLOOR, _START_PENALTY = 0.0, 0.0
-"""Of the head that training begins with, see docs/finetuning.md, rule 10."""
+_START_PENALTY = 0.3
+"""Least penalty, per molecule, of the head that training begins with; see docs/finetuning.md, rule 10."""
 
 _Floats = npt.NDArray[np.float64]
 _One = TypeVar("_One")
@@ -210,15 +210,15 @@ class _Tuning:
         The best head of the frozen encoder may lean on features that hardly vary, by weights so large that
         the least change of the encoder moves predictions far. This one does not.
         """
-        return self._fitted_head(floor=_START_FLOOR, least=_START_PENALTY)
+        return self._fitted_head(_START_PENALTY)
 
-    def _fitted_head(self, **bounds: float) -> Head:
-        """A head fitted to embeddings before fine-tuning; `bounds` as of :func:`fit_linear`."""
+    def _fitted_head(self, least: float = 0.0) -> Head:
+        """A head fitted to embeddings before fine-tuning; `least` as of :func:`fit_linear`."""
         config = self.config
         with seeded(config.seed):
             head = Head(self.before.shape[1], self.task.n_outputs, config.n_hidden, config.dropout)
         values = self.data.values[self.rows("train")]
-        fit_linear(head, self.task, self.before, values, config.class_weights == "balanced", **bounds)
+        fit_linear(head, self.task, self.before, values, config.class_weights == "balanced", least=least)
         return head
 
     def run(self, learning_rate: float, weight_decay: float) -> FinetuningRun:

@@ -25,7 +25,6 @@ def fit_linear(
     values: _Floats,
     balanced: bool = False,
     *,
-    floor: float = 0.0,
     least: float = 0.0,
 ) -> None:
     """Scale a head by training molecules, and fit its linear map by ridge or logistic regression.
@@ -44,8 +43,6 @@ def fit_linear(
         Values or class codes, NaN where not measured.
     balanced : bool
         Whether every class, and not every molecule, counts alike.
-    floor : float
-        Of the scales of features, see :meth:`Head.scale_features`.
     least : float
         Smallest penalty, as a share of the number of molecules.
 
@@ -62,7 +59,7 @@ def fit_linear(
     >>> bool(abs(head.predict(torch.tensor([[1.0, 0.0]]), "regression") - 3) < 0.1)
     True
     """
-    head.scale_features(features, floor)
+    head.scale_features(features)
     least_penalty = min(least * len(features), PENALTIES[-1])
     penalties = PENALTIES[least_penalty <= PENALTIES]
     if task.kind == "regression":

@@ -217,21 +217,14 @@ class Head(nn.Module):
         self.linear = nn.Linear(width, n_outputs)
         self.perceptron = _perceptron(width, n_outputs, n_hidden, dropout) if n_hidden else None
 
-    def scale_features(self, features: npt.NDArray[np.float32], floor: float = 0.0) -> None:
+    def scale_features(self, features: npt.NDArray[np.float32]) -> None:
         """Standardise embeddings by those of the training molecules, and bound what is far outside them.
 
         A molecule unlike all others, as hydrogen sulphide is in some published networks, can have an
         embedding, and so a prediction, hundreds of times too large.
-
-        Parameters
-        ----------
-        features : ndarray, shape (n, d)
-        floor : float
-            Least scale of a feature, as a share of the root mean square of all standard deviations.
         """
         wide = features.astype(np.float64)
         mean, scale = wide.mean(axis=0), wide.std(axis=0)
-        scale = np.maximum(scale, floor * np.sqrt(np.square(scale).mean()))
         # What varies by rounding alone is constant.
         scale[scale <= _ROUNDING * (1 + np.abs(mean))] = 1.0
         self.feature_mean.copy_(torch.from_numpy(mean.astype(np.float32)))

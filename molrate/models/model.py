@@ -20,8 +20,8 @@ from molrate.data.frames import FRAME, is_frame, smiles_of, to_pandas
 from molrate.data.molecules import Molecules, standardise
 from molrate.data.structures import MAX_ATOMS, limit_atoms
 from molrate.embedding.embed import Progress, embed_one
-from molrate.encoders.base import TRAINING_MOLECULES, Encoder, load_encoder
-from molrate.encoders.checkpoints import load_state, load_strictly
+from molrate.encoders.base import Encoder, load_encoder
+from molrate.encoders.checkpoints import TRAINING_MOLECULES, load_state, load_strictly
 from molrate.errors import InputError, UsageError, WeightsError
 from molrate.files.columns import find_smiles, names_beside
 from molrate.files.output import MODEL_RECORD, file_digest, write_atomically
@@ -122,7 +122,8 @@ class TunedModel:
         Raises
         ------
         WeightsError
-            If files are missing, damaged, or of another format.
+            If files are missing, damaged, or of another format, or an encoder that stayed as it was has other
+            weights now.
         """
         folder = Path(folder)
         record = check_model(folder)
@@ -132,6 +133,8 @@ class TunedModel:
             # Without weights of its own an encoder is as it was, that of an untrained network by its seed.
             seed, precision = record["settings"]["seed"], record["settings"]["precision"]
             encoders[name] = load_encoder(record["encoder"]["name"], weights, seed, precision)
+            if name is None:
+                _refuse_other_weights(encoders[name], record, folder)
         members = [
             (encoders[member["encoder"]], _read_head(folder / member["head"], record)) for member in names
         ]
@@ -397,6 +400,16 @@ def load_model(folder: str | Path) -> TunedModel:
         If files are missing, damaged, or of another format.
     """
     return TunedModel.load(folder)
+
+
+def _refuse_other_weights(encoder: Encoder, record: dict[str, Any], folder: Path) -> None:
+    """Refuse an encoder that stayed as it was and whose file is another by now."""
+    before, now = record["encoder"]["before"].get("weights"), encoder.identity().get("weights")
+    if str(before).startswith("sha256:") and now != before:
+        raise WeightsError(
+            f"{folder}: {encoder.name} is not what the model was made with: {now} now, {before} then. "
+            "Put the file of then in its place, or make the model anew"
+        )
 
 
 def _read_head(path: Path, record: dict[str, Any]) -> Head | EstimatorHead:

@@ -88,8 +88,11 @@ def seen_labels(card: EncoderCard, dataset: str) -> list[str] | None:
     Returns
     -------
     list of str or None
-        None if nobody can say: the encoder was trained on labels, and those of the dataset may be among them.
+        None if nobody can say: the encoder was trained on labels, and those of the dataset may be among them,
+        or it is not known what it was trained on.
     """
+    if card.labels_seen is None:
+        return None
     public = public_name(dataset)
     if public not in LABEL_SOURCES:
         return None if card.labels_seen else []
@@ -178,10 +181,17 @@ def contamination_notes(
             f"Trained on measurements of these molecules: {shown}. What is shown of them may be too good; "
             "--exclude-contaminated leaves them out."
         )
-    unknown = [card for card in cards if known[card.name] is None and card not in among]
+    undecided = [card for card in cards if known[card.name] is None and card not in among]
+    untold = [card.name for card in undecided if card.labels_seen is None]
+    if untold:
+        notes.append(
+            f"Nobody has told what labels were seen in training by {', '.join(untold)}. If those of "
+            f"{dataset} are among them, what is shown is too good; --exclude-contaminated leaves them out."
+        )
+    unknown = [card for card in undecided if card.labels_seen is not None]
     if unknown:
         names = ", ".join(card.name for card in unknown)
-        sets = ", ".join(sorted({name for card in unknown for name in card.labels_seen}))
+        sets = ", ".join(sorted({name for card in unknown for name in card.labels_seen or ()}))
         notes.append(
             f"Trained on measurements ({sets}): {names}. If those of {dataset} are among them, what is shown "
             "of these is too good; --exclude-contaminated leaves them out."

@@ -332,6 +332,25 @@ def without_contaminated(
     return (kept, failures), excluded
 
 
+def of_licence(
+    loaded: tuple[list[Request], list[Failure]], licence: str
+) -> tuple[tuple[list[Request], list[Failure]], list[str]]:
+    """Encoders whose weights have a licence, or that have no weights, and the names of the others.
+
+    Raises
+    ------
+    UsageError
+        If none is left.
+    """
+    requests, failures = loaded
+    cards = [encoder.card for encoder, _ in requests]
+    excluded = [card.name for card in cards if card.weights is not None and not card.has_licence(licence)]
+    kept = [request for request in requests if request[0].name not in excluded]
+    if not kept:
+        raise UsageError(f"no encoder is of that licence (--licence {licence})")
+    return (kept, failures), excluded
+
+
 def _layers(encoder: Encoder, layer: str, ranked: Sequence[Encoder]) -> tuple[str, ...]:
     """Layers of an encoder to rank; the only one of a fingerprint beside networks that have the one named.
 

@@ -36,6 +36,7 @@ from molrate.ranking.molecules import (
     default_encoders,
     embed_pool,
     load_encoders,
+    of_licence,
     standardise_dataset,
     targets_to_score,
     without_contaminated,
@@ -103,6 +104,7 @@ def score(
     positive: str | None = None,
     censored: str | None = None,
     exclude_contaminated: bool = False,
+    licence: str | None = None,
 ) -> Ranking:
     """Rank encoders, and their layers, by how well they should transfer to a dataset.
 
@@ -170,6 +172,9 @@ def score(
         Leave out encoders that were trained on labels of the dataset; of a dataset that is not public, those
         that were trained on any measurements; and those that are known to have been trained on measurements
         of more than a fifth of the molecules. See :mod:`molrate.ranking.contamination`.
+    licence : str, optional
+        Leave out encoders whose weights have another licence, or ``permissive`` for all that may not be used
+        for every purpose. What has no weights stays.
 
     Returns
     -------
@@ -206,6 +211,7 @@ def score(
         ),
         progress,
         exclude_contaminated=exclude_contaminated,
+        licence=licence,
     )
 
 
@@ -241,6 +247,7 @@ def rank_dataset(
     progress: Progress | None = None,
     *,
     exclude_contaminated: bool = False,
+    licence: str | None = None,
 ) -> Ranking:
     """Rank encoders for a dataset; see :func:`score`."""
     started = time.perf_counter()
@@ -251,6 +258,9 @@ def rank_dataset(
     )
     molecules = standardise_dataset(dataset, policy)
     loaded = load_encoders(default_encoders() if encoders is None else encoders, embedding)
+    unlicensed: list[str] = []
+    if licence is not None:
+        loaded, unlicensed = of_licence(loaded, licence)
     excluded: list[str] = []
     if exclude_contaminated:
         loaded, excluded = without_contaminated(loaded, dataset.name, molecules)
@@ -278,6 +288,7 @@ def rank_dataset(
         **embedding.record(),
         **policy.record(),
         "exclude_contaminated": exclude_contaminated,
+        "licence": licence,
     }
     units = {target.name: target.unit for target in dataset.targets}
     ran = [encoder for encoder, _ in pool.requests]
@@ -287,8 +298,10 @@ def rank_dataset(
     frame = ranking_frame(dataset.name, rows)
     run = _run_record(arguments, pool) | {"seconds": round(time.perf_counter() - started, 2)}
     ranking = Ranking(frame, run=run, replicates=replicates, expectations=expectations)
+    if unlicensed:
+        ranking.advice.append(f"Left out, as their licence is not {licence}: {', '.join(unlicensed)}.")
     if excluded:
-        ranking.notes.append(f"Left out, as they may have seen the labels: {', '.join(excluded)}.")
+        ranking.advice.append(f"Left out, as they may have seen the labels: {', '.join(excluded)}.")
     ranking.notes.extend(_notes(ranking, pool, scored_targets, policy, notes))
     ranking.advice.extend(_advice(ranking, pool, scored_targets, policy, shares, default=encoders is None))
     votes = frame.dropna(subset="rank").groupby(["target", "measure"]).ngroups

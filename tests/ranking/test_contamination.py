@@ -1,6 +1,7 @@
 """Encoders that have seen the labels they are ranked by are said, and can be left out."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import molrate
 from molrate.data.molecules import standardise
 from molrate.data.skeletons import skeletons
+from molrate.encoders.base import describe_encoder, load_encoder
 from molrate.encoders.cards import EncoderCard, encoder_cards
 from molrate.errors import InputError, UsageError
 from molrate.paths import shipped
@@ -44,6 +46,36 @@ def test_of_a_collection_of_assays_nobody_can_say():
     assert "If those of bace are among them" in note
 
 
+def test_of_a_file_that_no_card_knows_nobody_can_say(tmp_path, published_weights):
+    admet = encoder_cards()["admet-ai-classification-1"].artifact.locate(download=False)
+    copy = tmp_path / "mine.pt"
+    copy.write_bytes(admet.read_bytes())
+    known = load_encoder(f"chemprop:{copy}").card
+    assert known.labels_seen == encoder_cards()["admet-ai-classification-1"].labels_seen
+    assert known.skeletons_seen() == encoder_cards()["admet-ai-classification-1"].skeletons_seen()
+    assert (known.licence, known.permissive, known.source) == ("MIT", True, f"the file {copy}")
+    shutil.copy(
+        shipped("pretrained") / "grover-small-chembl" / "model.safetensors", tmp_path / "own.safetensors"
+    )
+    assert load_encoder(f"grover:{tmp_path / 'own.safetensors'}").card.labels_seen == []
+
+
+def test_an_unknown_file_is_suspect_and_said(tmp_path):
+    network = load_encoder("chemprop-untrained").trainable().network
+    load_encoder("chemprop-untrained").write_weights(network, tmp_path / "mine.safetensors")
+    name = f"chemprop:{tmp_path / 'mine.safetensors'}"
+    card = load_encoder(name).card
+    assert seen_labels(card, "freesolv") is None
+    assert not card.permissive
+    (note,) = contamination_notes([card], "freesolv")
+    assert note.startswith(f"Nobody has told what labels were seen in training by {name}.")
+    about = describe_encoder(name)
+    assert (about["labels seen"], about["licence"], about["permissive"]) == ("not known", "not stated", False)
+    assert about["digest"].startswith("sha256:")
+    (tmp_path / "training.smi").write_text("CCO\n")
+    assert load_encoder(name).card.labels_seen == []
+
+
 def test_every_dataset_that_ships_has_its_sources():
     names = [json.loads(path.read_text())["name"] for path in Path(shipped("datasets")).glob("*/card.json")]
     assert set(names) <= set(LABEL_SOURCES)
@@ -76,7 +108,7 @@ def test_a_ranking_says_who_has_seen_its_labels_and_leaves_them_out_when_asked(s
     assert len(ranking.frame) == 2
     ranking = molrate.score("freesolv", encoders=[seen, "rdkit-descriptors"], exclude_contaminated=True)
     assert ranking.frame["encoder"].tolist() == ["rdkit-descriptors"]
-    assert "Left out, as they may have seen the labels: ecfp4." in ranking.notes
+    assert "Left out, as they may have seen the labels: ecfp4." in ranking.advice
     assert ranking.run["arguments"]["exclude_contaminated"]
     with pytest.raises(UsageError, match="every encoder may have seen"):
         molrate.score("freesolv", encoders=[seen], exclude_contaminated=True)

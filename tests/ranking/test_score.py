@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,6 +41,21 @@ def test_what_is_expected_without_scores_is_what_a_ranking_expects(esol):
     for key, expected in alone.items():
         assert expected.columns() == ranked[key].columns()
         np.testing.assert_array_equal(expected.frozen.moves, ranked[key].frozen.moves)
+
+
+def test_encoders_of_another_licence_are_left_out_and_named(esol, monkeypatch):
+    smiles, values = esol
+    card = encoder_cards()["grover-small-chembl"]
+    monkeypatch.setitem(encoder_cards(), card.name, replace(card, licence="CC-BY-NC-4.0"))
+    asked = {"encoders": [card.name, "grover-small-zinc", "ecfp4", "gin-untrained"], "measures": ["knn"]}
+    ranking = molrate.score(dataset(smiles, y=values), **asked, licence="permissive")
+    assert set(ranking.frame["encoder"]) == {"grover-small-zinc", "ecfp4", "gin-untrained"}
+    assert "Left out, as their licence is not permissive: grover-small-chembl." in ranking.advice
+    assert ranking.run["arguments"]["licence"] == "permissive"
+    ranking = molrate.score(dataset(smiles, y=values), **asked, licence="cc-by-nc-4.0")
+    assert set(ranking.frame["encoder"]) == {card.name, "ecfp4", "gin-untrained"}
+    with pytest.raises(UsageError, match="no encoder is of that licence"):
+        molrate.score(dataset(smiles, y=values), encoders=[card.name], licence="MIT")
 
 
 def test_values_are_transrate_of_the_embeddings(esol):
