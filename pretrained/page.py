@@ -36,7 +36,8 @@ _NOTES = {
     "grover": """`grover-official-*` and `kermt-v2`, whose tensors are GROVER's under other names, were not
 tried on the real files. Checkpoints of DeepChem's `GroverModel` are refused: its network is another, whose
 attention has no effect, and what it embeds depends on the batch.""",
-    "molclr": """The file of the GCN was tried; one of the GIN, by `molclr:FILE`, was not to be had.""",
+    "molclr": """The file of the GCN was tried. That of the GIN was not to be had, nor a digest of it, so that
+it is not downloaded: get it by hand, and name it as `molclr:FILE` or `-e molclr-gin --weights FILE`.""",
     "hf": """Tokens are pooled without those that begin and end a text (`?tokens=all` and `?tokens=first` are
 other ways), and cut as published (`?tokeniser=smiles` for a rule that keeps atoms whole). `rxnmapper-albert`
 and `rxnfp-*` were tried on the real files, the others were not. What is not known of them shows as `?`.""",

@@ -107,11 +107,14 @@ def _chosen(names: tuple[str, ...]) -> list[EncoderCard]:
         If a name stands for nothing that can be downloaded.
     """
     from molrate.encoders.cards import encoder_cards
+    from molrate.encoders.checkpoints import choose_weights
 
     published = {name: card for name, card in encoder_cards().items() if card.is_downloaded}
     chosen: dict[str, EncoderCard] = {}
     for name in names:
         found = {key: card for key, card in published.items() if name in (key, card.family, "all")}
+        if name in encoder_cards() and encoder_cards()[name].by_hand:
+            choose_weights(encoder_cards()[name], None)
         if not found:
             families = sorted({card.family for card in published.values()})
             raise click.UsageError(

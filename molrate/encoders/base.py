@@ -423,7 +423,7 @@ def _row_of_plugin(name: str) -> dict[str, str]:
 
 
 def _row_of(card: EncoderCard) -> dict[str, str]:
-    available = "yes" if card.available_offline else "download"
+    available = "yes" if card.available_offline else "by hand" if card.by_hand else "download"
     if card.missing_extra is not None:
         available = f"needs molrate[{card.missing_extra}]"
     return {

@@ -43,7 +43,8 @@ class EncoderCard:
         Settings of the family.
     weights : dict or None
         File, digest and source of the weights; weights without a source ship beside the card. None for
-        baselines and controls. Of ``FAMILY:FILE`` that file is ``given`` in place of a source.
+        baselines and controls. Of ``FAMILY:FILE`` that file is ``given`` in place of a source; ``by_hand`` is
+        the address of a file that is not downloaded, as no digest of it is known.
     licence, code_licence : str
         Of the weights, and of the code that made them where it has another.
     citation : str
@@ -113,6 +114,12 @@ class EncoderCard:
         return f"{source['hub']}@{source['revision']}" if "hub" in source else None
 
     @property
+    def by_hand(self) -> str | None:
+        """Address of weights that users have to get themselves, or None."""
+        address: str | None = (self.weights or {}).get("by_hand")
+        return address
+
+    @property
     def missing_extra(self) -> str | None:
         """The extra of molrate whose libraries the encoder needs and that is not installed."""
         library, extra = _LIBRARIES.get(self.family, (None, None))
@@ -129,7 +136,7 @@ class EncoderCard:
 
         Nothing is read: of weights the names and sizes are compared, and their digest when they are used.
         """
-        if self.missing_extra is not None:
+        if self.missing_extra is not None or self.by_hand is not None:
             return False
         if self.hub_source is not None:
             return is_model_kept(*self.hub_source.split("@"))
@@ -172,6 +179,8 @@ class EncoderCard:
         """Where the weights come from, in a few words."""
         if self.weights is None:
             return "none: there are no weights to get"
+        if self.by_hand is not None:
+            return f"to be got by hand, as no digest of it is known: {self.by_hand}"
         if "given" in self.weights:
             return f"the file {self.weights['given']}"
         source = self.weights.get("source")

@@ -84,6 +84,11 @@ def choose_weights(card: EncoderCard, given: Path | None) -> Path | None:
         if not given.is_file():
             raise WeightsError(f"{given}: no such file (--weights)")
         return given
+    if card.by_hand is not None:
+        raise WeightsError(
+            f"{card.name}: no digest of its weights is known, so that they are not downloaded; get the file "
+            f"from {card.by_hand} and name it with --weights FILE"
+        )
     return None if card.artifact is None else card.artifact.locate()
 
 

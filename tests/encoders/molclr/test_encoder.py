@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from rdkit import Chem
 
-from molrate.encoders.base import load_encoder
+from molrate.cli.main import cli
+from molrate.encoders.base import describe_encoder, load_encoder
+from molrate.encoders.cards import encoder_cards
 from molrate.errors import UsageError, WeightsError
 
 SMILES = ["CCO", "C", "[Na+].[Cl-]", "c1ccccc1C(=O)N[C@@H](C)C#N", "F/C=C\\Cl", "O=S(=O)(O)c1ccc(Br)cc1"]
@@ -80,6 +83,28 @@ def test_all_layers_agree_with_the_released_network(published_weights):
     layers = np.stack([found[f"layer-{k + 1}"] for k in range(5)], axis=1)
     np.testing.assert_allclose(layers, expected["mean_per_layer"], atol=1e-4)
     np.testing.assert_allclose(found["features"], expected["h"], atol=1e-4)
+
+
+def test_weights_without_a_known_digest_are_got_by_hand(tmp_path):
+    from molrate.encoders.molclr.network import MolCLR
+
+    with pytest.raises(WeightsError, match=r"not downloaded; get the file from .*pretrained_gin.*weights"):
+        load_encoder("molclr-gin")
+    card = encoder_cards()["molclr-gin"]
+    assert not card.available_offline
+    assert not card.is_downloaded
+    assert describe_encoder("molclr-gin")["source"].startswith("to be got by hand")
+    assert describe_encoder("molclr-gin")["digest"] is None
+    torch.save(MolCLR("gin", 5, 300, 512).state_dict(), tmp_path / "model.pth")
+    named = load_encoder("molclr-gin", weights=tmp_path / "model.pth")
+    of_file = load_encoder(f"molclr:{tmp_path / 'model.pth'}")
+    for encoder in (named, of_file):
+        content = encoder.featurise(molecules()).content
+        found = encoder.embed(content, ["features"], "mean")["features"]
+        assert found.shape == (len(SMILES), card.layers["features"])
+    ran = CliRunner().invoke(cli, ["download", "molclr-gin"])
+    assert ran.exit_code == 4
+    assert "no digest of its weights is known" in ran.stderr
 
 
 def test_agrees_with_a_dense_computation(encoder):
