@@ -294,9 +294,9 @@ class Encoder(ABC):
         return layers[0]
 
 
-def failed(encoder: Encoder, error: Exception) -> InputError:
-    """What went wrong in code that is not molrate's, where anything may."""
-    return InputError(f"{encoder.name} failed: {type(error).__name__}: {error}")
+def failed(name: str, error: Exception) -> InputError:
+    """What went wrong in an encoder's code that is not molrate's, where anything may."""
+    return InputError(f"{name} failed: {type(error).__name__}: {error}")
 
 
 def failure_of(encoder: Encoder, error: Exception) -> MolrateError:
@@ -311,7 +311,7 @@ def failure_of(encoder: Encoder, error: Exception) -> MolrateError:
         return error
     if type(encoder).__module__.partition(".")[0] == "molrate":
         raise error
-    failure = failed(encoder, error)
+    failure = failed(encoder.name, error)
     failure.__cause__ = error
     return failure
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from molrate.encoders.huggingface.library import configure, need
 from molrate.encoders.huggingface.tokens import TOKENS, PaddedTokens, TokenSequence, collate
-from molrate.encoders.trainable import Trainable
+from molrate.encoders.trainable import BATCH_ERRORS, Trainable
 from molrate.errors import WeightsError
 
 _GROUPS = 4
@@ -69,8 +69,7 @@ def hidden_states(network: nn.Module, ids: Tensor, attended: Tensor) -> tuple[Te
     try:
         output = network(input_ids=ids, attention_mask=attended, output_hidden_states=True, return_dict=True)
         states: tuple[Tensor, ...] = output.hidden_states
-    except (MemoryError, torch.OutOfMemoryError):
-        # Smaller batches may do.
+    except BATCH_ERRORS:
         raise
     except Exception as error:
         kind = network.config.model_type  # type: ignore[union-attr]

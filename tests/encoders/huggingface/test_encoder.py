@@ -1,6 +1,7 @@
 """Language models against the library's own outputs, and what their files may not do."""
 
 import json
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import molrate
 from molrate.encoders.base import load_encoder
 from molrate.encoders.huggingface import library
 from molrate.encoders.huggingface.tokenisers import PublishedTokeniser, SmilesTokeniser, join_vocabulary
+from molrate.encoders.trainable import BATCH_ERRORS
 from molrate.errors import UsageError, WeightsError
 
 transformers = pytest.importorskip("transformers", reason="NOT TESTED: pip install 'molrate[hf]'")
@@ -363,6 +365,16 @@ def test_a_network_that_fails_in_the_library_is_a_failed_row(tmp_path, kind, cha
     }
     with pytest.raises(WeightsError, match=message):
         molrate.embed(["CCO"], f"hf:{tmp_path}")
+
+
+def test_what_smaller_batches_help_with_is_no_fault_of_the_network(bert, monkeypatch):
+    from molrate.encoders.huggingface.network import hidden_states
+
+    network = load_encoder(f"hf:{bert}").module
+    for error in BATCH_ERRORS:
+        monkeypatch.setattr(network, "forward", Mock(side_effect=error))
+        with pytest.raises(error):
+            hidden_states(network, torch.ones(1, 2, dtype=torch.long), torch.ones(1, 2))
 
 
 def test_files_of_a_tokeniser_that_cannot_be_used_are_named(bert):
