@@ -6,7 +6,7 @@ import copy
 import hashlib
 import secrets
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,7 +52,8 @@ def register_encoder(
     Parameters
     ----------
     name : str
-        A name that no shipped or installed encoder has. Registered again, it stands for what is given last.
+        A name that no shipped or installed encoder has, without ``:``, ``?`` and commas. Registered again, it
+        stands for what is given last.
     encoder : callable, transformer or torch.nn.Module
         Called with a list of n canonical SMILES. With one layer it returns an array or tensor of shape
         (n, d), with several a mapping of layer name to one. A row with NaN is a molecule that is not
@@ -91,15 +92,14 @@ def register_encoder(
     """
     if kind not in _KINDS:
         raise UsageError(f"unknown kind {kind!r}; known: {', '.join(_KINDS)}")
-    if isinstance(layers, str) or not layers or len(set(layers)) < len(layers):
-        raise UsageError("layers: a sequence of names that differ is expected")
+    layers = _layer_names(layers)
     card = EncoderCard(name, title, "Registered from Python.", _FAMILY, kind)
     token = f"version {version}" if version is not None else f"process {secrets.token_hex(16)}"
     is_module = _is_torch(encoder, "Module")
     if not is_module and not callable(encoder) and not hasattr(encoder, "transform"):
         raise UsageError(f"{name}: a callable, a transformer or a torch module is expected")
 
-    seen = _skeletons(trained_on)
+    seen = _skeletons(name, trained_on)
 
     def build(weights: str | Path | None = None, **options: Any) -> Encoder:
         # Nothing is drawn at random here.
@@ -108,23 +108,46 @@ def register_encoder(
             raise UsageError(f"{name} has no option {', '.join(options)}")
         given = Path(weights) if weights else None
         if is_module:
-            return ModuleEncoder(card, encoder, tuple(layers), token, given, seen)
+            return ModuleEncoder(card, encoder, layers, token, given, seen)
         if given is not None:
             raise UsageError(f"{name} has no weights; --weights cannot be used with it")
         function = encoder if callable(encoder) else encoder.transform
-        return FunctionEncoder(card, function, tuple(layers), token, seen)
+        return FunctionEncoder(card, function, layers, token, seen)
 
     add_encoder(name, card, build)
     return build()
 
 
-def _skeletons(smiles: Sequence[str]) -> frozenset[str]:
-    """First blocks of InChIKeys; RDKit is not imported for none."""
-    if not smiles:
+def _layer_names(layers: Any) -> tuple[str, ...]:
+    """Names of layers, which ``last`` and ``all`` are not."""
+    names = () if isinstance(layers, str) or not isinstance(layers, Iterable) else tuple(layers)
+    usable = all(isinstance(name, str) and name and name not in ("last", "all") for name in names)
+    if not names or not usable or len(set(names)) < len(names):
+        raise UsageError("layers: a sequence of names that differ is expected, none of them 'last' or 'all'")
+    return names
+
+
+def _skeletons(name: str, smiles: Iterable[str]) -> frozenset[str]:
+    """First blocks of InChIKeys; RDKit is not imported for none.
+
+    Raises
+    ------
+    UsageError
+        If they are no SMILES.
+    """
+    if isinstance(smiles, str) or not isinstance(smiles, Iterable):
+        raise UsageError(f"{name}: trained_on takes a sequence of SMILES, not a {type(smiles).__name__}")
+    given = list(smiles)
+    if not given:
         return frozenset()
     from molrate.data.skeletons import skeletons
 
-    return skeletons(smiles)
+    found = skeletons(text for text in given if isinstance(text, str))
+    if not found:
+        raise UsageError(
+            f"{name}: trained_on takes SMILES; no molecule is read from {given[0]!r} and the others"
+        )
+    return found
 
 
 def _is_torch(value: Any, kind: str) -> bool:

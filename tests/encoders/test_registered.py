@@ -405,3 +405,67 @@ def test_a_module_that_cannot_be_tuned_is_ranked_without_gradients(change, messa
         molrate.finetune(
             pd.DataFrame({"smiles": CHAINS, "y": values}), "back", tmp_path / "m", target="y", n_epochs=1
         )
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", " counts", "two\nlines", "chemprop:x", "mine:x", "a/b c?d=1", "one,two", "-q", None, 3],
+)
+def test_names_that_could_not_be_asked_for_are_refused(name):
+    with pytest.raises(UsageError, match="is no name of an encoder"):
+        molrate.register_encoder(name, counts)
+    assert name not in encoder_names()
+    molrate.register_encoder("owner/model v1.0", counts)
+    assert load_encoder("owner/model v1.0").name == "owner/model v1.0"
+
+
+@pytest.mark.parametrize("layers", [(), "output", ("last", "other"), ("all",), ("",), (1,), 5])
+def test_names_of_layers_that_could_not_be_asked_for_are_refused(layers):
+    with pytest.raises(UsageError, match="layers: a sequence of names"):
+        molrate.register_encoder("counts", counts, layers=layers)
+
+
+@pytest.mark.parametrize("trained_on", ["CCO", None, ["no molecule"], [1, 2], b"CCO"])
+def test_molecules_it_was_trained_on_are_smiles(trained_on):
+    with pytest.raises(UsageError, match="counts: trained_on takes"):
+        molrate.register_encoder("counts", counts, trained_on=trained_on)
+    for given in (pd.Series(["CCO", "bad"]), np.array(["OCC"]), (text for text in ["CCO"])):
+        encoder = molrate.register_encoder("counts", counts, trained_on=given)
+        assert encoder.skeletons_seen() == {"LFQSCWFLJHTTHZ"}
+
+
+class Package:
+    """An entry point of another package."""
+
+    value = "package:load"
+
+    def __init__(self, name, load):
+        self.name, self.load = name, load
+
+
+def fails():
+    raise ImportError("no module of that name")
+
+
+@pytest.mark.parametrize(
+    ("load", "message"),
+    [(fails, "theirs failed: ImportError: no module"), (lambda: lambda **given: counts, "gives a function")],
+)
+def test_a_package_that_gives_no_encoder_is_a_failed_row(monkeypatch, load, message):
+    monkeypatch.setattr(base, "plugins", lambda group: {"theirs": Package("theirs", load)})
+    rows = rows_of_a_ranking("theirs")
+    assert rows["status"].to_dict() == {"ecfp4": "ok", "theirs": "failed"}
+    assert message in rows.loc["theirs", "note"]
+
+
+def test_a_name_of_a_package_that_could_not_be_asked_for_is_refused(monkeypatch):
+    monkeypatch.setattr(base, "plugins", lambda group: {"chemprop:x": Package("chemprop:x", fails)})
+    with pytest.raises(UsageError, match="'chemprop:x' is no name of an encoder: ':' has a meaning"):
+        load_encoder("chemprop:x")
+
+
+def test_a_function_that_is_not_registered_is_no_encoder():
+    with pytest.raises(
+        UsageError, match=r"not a function; make it an encoder with molrate\.register_encoder"
+    ):
+        molrate.score(CHAINS, range(40), encoders=[counts, "ecfp4"])
