@@ -155,10 +155,17 @@ class _Task:
     paths: dict[str, Path]
 
     def add(self, layer: str, n_molecules: int, rows: npt.NDArray[np.intp], vectors: Any) -> None:
-        """Put a batch's vectors into their rows of the layer's matrix."""
+        """Put a batch's vectors into their rows of the layer's matrix, which all have one width."""
         layers = self.embedding.layers
         if layer not in layers:
             layers[layer] = np.full((n_molecules, vectors.shape[1]), np.nan, dtype=np.float32)
+        width = layers[layer].shape[1]
+        if vectors.shape[1] != width:
+            self.embedding.failure = InputError(
+                f"{self.encoder.name} gives {width} columns of {layer} for some molecules, and "
+                f"{vectors.shape[1]} for others"
+            )
+            return
         layers[layer][rows] = vectors
 
     def finish(self, molecules: Molecules, cache: bool) -> None:

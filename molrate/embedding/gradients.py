@@ -66,7 +66,7 @@ def sketch_gradients(
 
     def run(places: npt.NDArray[np.intp]) -> None:
         encoded = [trainable.encode(molecules.molecule(rows[place])) for place in places]
-        sketches[places] = sketcher.sketch(encoded).cpu().numpy()
+        sketches[places] = sketcher.sketch(encoded).float().cpu().numpy()
 
     # Shorter texts, and fewer rows, are filled up to the most of their batch.
     by_length = np.argsort([len(molecules.canonical[row]) for row in rows], kind="stable")

@@ -24,16 +24,13 @@ from torch.nn.functional import linear
 from torch.overrides import TorchFunctionMode
 
 from molrate.embedding.cache import COLUMNS, DIMENSIONS
+from molrate.encoders.trainable import NotApartError
 from molrate.errors import InputError
 
 if TYPE_CHECKING:
     from molrate.encoders.trainable import SeparateBatch, Trainable
 
 _Projections = tuple[Tensor, Tensor]
-
-
-class _NotApartError(Exception):
-    """Rows cannot be told apart by molecule; a batch of fewer molecules can help."""
 
 
 class Sketcher:
@@ -82,7 +79,7 @@ class Sketcher:
             if len(encoded) > 1:
                 _check_apart(batch.owners)
             return self._sketch(batch, len(encoded))
-        except (_NotApartError, torch.OutOfMemoryError) as error:
+        except (NotApartError, torch.OutOfMemoryError) as error:
             if len(encoded) == 1:
                 raise InputError(
                     f"a molecule's gradients do not fit into the memory of {self.device}"
@@ -95,9 +92,10 @@ class Sketcher:
         with torch.enable_grad(), recorder:
             pooled = self.trainable(batch.content.to(self.device))
         total = torch.zeros(n_molecules, COLUMNS, dtype=self.dtype, device=self.device)
-        if not pooled.requires_grad:
+        # Of a network that moves with no linear map there is nothing to sketch.
+        if not pooled.requires_grad or not recorder.starts:
             return total
-        predictions = pooled @ self.head
+        predictions = pooled @ self.head.to(pooled.dtype)
         last = predictions.shape[1] - 1
         for column in range(last + 1):
             recorder.sums.clear()
@@ -147,7 +145,7 @@ def _check_apart(owners: Sequence[Tensor]) -> None:
     by_length: dict[int, Tensor] = {}
     for owner in owners:
         if not torch.equal(by_length.setdefault(len(owner), owner), owner):
-            raise _NotApartError
+            raise NotApartError
 
 
 class _Recorder(TorchFunctionMode):
@@ -207,7 +205,7 @@ class _Recorder(TorchFunctionMode):
 
         Raises
         ------
-        _NotApartError
+        NotApartError
             If that is not known.
         """
         if n_rows not in self._by_length:
@@ -216,7 +214,7 @@ class _Recorder(TorchFunctionMode):
             elif n_rows == self.n_molecules:
                 owner = torch.arange(n_rows, device=self.sketcher.device)
             else:
-                raise _NotApartError
+                raise NotApartError
             self._by_length[n_rows] = _MoleculeRows.of(owner, self.n_molecules)
         return self._by_length[n_rows]
 

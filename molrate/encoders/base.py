@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qsl
@@ -16,6 +17,8 @@ from molrate.errors import InputError, MolrateError, UsageError, WeightsError
 from molrate.registry import Registry, plugins
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from rdkit import Chem
     from torch import nn
 
@@ -122,6 +125,11 @@ class Encoder(ABC):
         UsageError, WeightsError
             If there is no such encoder.
         """
+        if not source:
+            raise UsageError(
+                f"{name!r} names a family and no file of it (--encoder); write "
+                f"{name.partition(':')[0]}:FILE, or the name of an encoder"
+            )
         if weights is None:
             # Families of a hub fetch files where that is asked for.
             weights = cls.find_file(source, **({"download": True} if options.get("download") else {}))
@@ -144,10 +152,17 @@ class Encoder(ABC):
         WeightsError
             If the file is not one of the family's.
         """
+        names = [card.name for card in encoder_cards().values() if FAMILIES[card.family] is cls]
         raise UsageError(
-            f"{weights}: files of this family do not tell their settings; name an encoder of the family and "
-            "give the file with --weights"
+            f"{weights}: files of this family do not tell their settings; name an encoder of the family "
+            f"({', '.join(names)}) with --encoder, and give the file with --weights"
         )
+
+    @classmethod
+    def reads_files(cls) -> bool:
+        """Whether ``FAMILY:FILE`` is an encoder; see :meth:`file_config`."""
+        own = cls.__mro__[: cls.__mro__.index(Encoder)]
+        return any("file_config" in vars(kind) for kind in own)
 
     @abstractmethod
     def identity(self) -> dict[str, str]:
@@ -285,9 +300,9 @@ class Encoder(ABC):
         return layers[0]
 
 
-def failed(encoder: Encoder, error: Exception) -> InputError:
-    """What went wrong in code that is not molrate's, where anything may."""
-    return InputError(f"{encoder.name} failed: {type(error).__name__}: {error}")
+def failed(name: str, error: Exception) -> InputError:
+    """What went wrong in an encoder's code that is not molrate's, where anything may."""
+    return InputError(f"{name} failed: {type(error).__name__}: {error}")
 
 
 def failure_of(encoder: Encoder, error: Exception) -> MolrateError:
@@ -302,7 +317,7 @@ def failure_of(encoder: Encoder, error: Exception) -> MolrateError:
         return error
     if type(encoder).__module__.partition(".")[0] == "molrate":
         raise error
-    failure = failed(encoder, error)
+    failure = failed(encoder.name, error)
     failure.__cause__ = error
     return failure
 
@@ -320,11 +335,30 @@ def add_encoder(name: str, card: EncoderCard, build: Callable[..., Encoder]) -> 
     Raises
     ------
     UsageError
-        If a shipped or installed encoder has the name.
+        If a shipped or installed encoder has the name, or it cannot be one.
     """
+    check_name(name)
     if name in encoder_names() and name not in _REGISTERED:
         raise UsageError(f"{name}: an encoder of that name is installed; choose another name")
     _REGISTERED[name] = card, build
+
+
+def check_name(name: Any) -> None:
+    """Refuse what cannot name an encoder: files and options are told by ``:`` and ``?``, lists by commas.
+
+    Raises
+    ------
+    UsageError
+        If it is empty or no text, or has such a sign, a line break or white space around it.
+    """
+    if not isinstance(name, str) or not name or name != name.strip() or not name.isprintable():
+        raise UsageError(f"{name!r} is no name of an encoder; a name is a word such as my-encoder")
+    signs = [sign for sign in "?:," if sign in name] + ["-"] * name.startswith("-")
+    if signs:
+        raise UsageError(
+            f"{name!r} is no name of an encoder: {signs[0]!r} has a meaning of its own there (FAMILY:FILE, "
+            "NAME?option=value, lists, options of the command line); take another name"
+        )
 
 
 def registered_encoders() -> dict[str, tuple[EncoderCard, Callable[..., Encoder]]]:
@@ -379,7 +413,7 @@ def list_encoders(
     cards = encoder_cards() | registered
     families = _choose("family", family, {card.family for card in cards.values()})
     tasks = _choose("task", task, {name for card in cards.values() for name in card.tasks})
-    licences = _choose("licence", licence, {card.licence for card in cards.values()} | {"permissive"})
+    licences = _choose("licence", licence, _licences(cards))
     rows = []
     for name in encoder_names():
         card = cards.get(name)
@@ -394,6 +428,21 @@ def list_encoders(
         ):
             rows.append(_row_of(card))
     return rows
+
+
+def check_licence(licence: str) -> None:
+    """Refuse a licence that no card has.
+
+    Raises
+    ------
+    UsageError
+        With those that cards have.
+    """
+    _choose("licence", licence, _licences(encoder_cards()))
+
+
+def _licences(cards: Mapping[str, EncoderCard]) -> set[str]:
+    return {card.licence for card in cards.values()} | {"permissive"}
 
 
 def _choose(noun: str, names: str | Sequence[str] | None, known: set[str]) -> set[str] | None:
@@ -514,11 +563,14 @@ def load_encoder(
     WeightsError
         If the weights are missing and cannot be downloaded, or are not the published ones.
     """
+    plugin = plugins(_PLUGIN_GROUP).get(name)
+    if plugin is not None:
+        check_name(name)
     base, given = _split_options(name)
     options = {**given, **options}
     card = encoder_cards().get(base)
-    family_name, _, source = base.partition(":")
-    if card is None and source and family_name in FAMILIES:
+    family_name, colon, source = base.partition(":")
+    if card is None and colon and family_name in FAMILIES:
         given_weights = Path(weights) if weights else None
         card, weights = FAMILIES[family_name].card_of(name, source, given_weights, options)
     if card is not None:
@@ -533,12 +585,50 @@ def load_encoder(
         return family(card, weights=Path(weights) if weights else None, seed=seed, **options)
     if name in _REGISTERED:
         return _REGISTERED[name][1](weights=weights, seed=seed, **options)
-    plugin = plugins(_PLUGIN_GROUP).get(name)
     if plugin is not None:
-        return plugin.load()(weights=weights, seed=seed, **options)
-    raise UsageError(
-        f"unknown encoder {name!r} (--encoder); known: {', '.join(encoder_names())}. What was registered "
-        "with molrate.register_encoder is known in that process alone"
+        return _load_plugin(plugin, weights=weights, seed=seed, **options)
+    raise _unknown(name, base)
+
+
+def _load_plugin(plugin: EntryPoint, **options: Any) -> Encoder:
+    """An encoder of another package.
+
+    Raises
+    ------
+    InputError
+        If the package fails, or gives something else.
+    """
+    try:
+        encoder = plugin.load()(**options)
+    except MolrateError:
+        raise
+    except Exception as error:
+        raise failed(plugin.name, error) from error
+    if not isinstance(encoder, Encoder):
+        raise InputError(
+            f"{plugin.name} failed: {plugin.value} gives a {type(encoder).__name__}, not an Encoder"
+        )
+    return encoder
+
+
+def _unknown(name: str, base: str) -> UsageError:
+    """That no encoder has a name, and what may have been meant."""
+    if Path(base).exists():
+        families = ", ".join(family for family in FAMILIES if FAMILIES[family].reads_files())
+        return UsageError(
+            f"{name}: a file is named with its family before it, FAMILY:{name} (--encoder); families that "
+            f"read files: {families}. Of others name an encoder, and give the file with --weights"
+        )
+    family = base.partition(":")[0]
+    if family != base:
+        meant = f"there is no family {family!r}; families: {', '.join(FAMILIES)}"
+    else:
+        near = get_close_matches(base, encoder_names())
+        meant = f"near it: {', '.join(near)}; " if near else ""
+        meant += "a file is named FAMILY:FILE, such as chemprop:model.pt"
+    return UsageError(
+        f"unknown encoder {name!r} (--encoder); {meant}. molrate list encoders prints all names; what was "
+        "registered with molrate.register_encoder is known in that process alone"
     )
 
 

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from functools import cached_property
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from molrate.encoders.base import Encoder
 from molrate.encoders.batch import MoleculeBatch
-from molrate.encoders.cards import EncoderCard
+from molrate.encoders.cards import EncoderCard, encoder_cards
 from molrate.errors import UsageError
 from molrate.paths import shipped
 
@@ -37,6 +37,17 @@ class _MoleculeEncoder(Encoder):
         self.card = card
         self.layers = (card.config["layer"],)
         self.featurisation = f"{card.family}/1"
+
+    @classmethod
+    def card_of(
+        cls, name: str, source: str, weights: Path | None, options: dict[str, Any]
+    ) -> tuple[EncoderCard, Path | None]:
+        """Refuse a file, as there are no weights; see :meth:`Encoder.card_of`."""
+        family = name.partition(":")[0]
+        names = [card.name for card in encoder_cards().values() if card.family == family]
+        raise UsageError(
+            f"{name}: {family} has no weights and reads no file; its encoder is {', '.join(names)}"
+        )
 
     def identity(self) -> dict[str, str]:
         """Settings of the baseline; RDKit's version is part of every cache key already."""

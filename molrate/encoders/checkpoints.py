@@ -67,9 +67,9 @@ def read_pickle(path: Path, allowed: Sequence[Any] = (), advice: str = "Use the 
 
 
 def _refusal(text: str) -> str:
-    """What was refused; torch's own text begins with the advice to run the file's code all the same."""
+    """What was refused; torch's own text begins and ends with advice to run the file's code all the same."""
     told = [line.strip() for line in text.splitlines() if "unsupported" in line.lower()]
-    return f" ({told[0].removeprefix('WeightsUnpickler error: ')})" if told else ""
+    return f" ({told[0].removeprefix('WeightsUnpickler error: ').partition('. Please ')[0]})" if told else ""
 
 
 def choose_weights(card: EncoderCard, given: Path | None) -> Path | None:

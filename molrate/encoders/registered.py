@@ -6,7 +6,7 @@ import copy
 import hashlib
 import secrets
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ _FAMILY = "registered"
 _KINDS = ("pretrained", "baseline", "control")
 
 Function = Callable[[list[str]], Any]
+Vectors = npt.NDArray[np.float32]
 
 
 def register_encoder(
@@ -51,7 +52,8 @@ def register_encoder(
     Parameters
     ----------
     name : str
-        A name that no shipped or installed encoder has. Registered again, it stands for what is given last.
+        A name that no shipped or installed encoder has, without ``:``, ``?`` and commas. Registered again, it
+        stands for what is given last.
     encoder : callable, transformer or torch.nn.Module
         Called with a list of n canonical SMILES. With one layer it returns an array or tensor of shape
         (n, d), with several a mapping of layer name to one. A row with NaN is a molecule that is not
@@ -90,15 +92,14 @@ def register_encoder(
     """
     if kind not in _KINDS:
         raise UsageError(f"unknown kind {kind!r}; known: {', '.join(_KINDS)}")
-    if isinstance(layers, str) or not layers or len(set(layers)) < len(layers):
-        raise UsageError("layers: a sequence of names that differ is expected")
+    layers = _layer_names(layers)
     card = EncoderCard(name, title, "Registered from Python.", _FAMILY, kind)
     token = f"version {version}" if version is not None else f"process {secrets.token_hex(16)}"
-    is_module = _is_module(encoder)
+    is_module = _is_torch(encoder, "Module")
     if not is_module and not callable(encoder) and not hasattr(encoder, "transform"):
         raise UsageError(f"{name}: a callable, a transformer or a torch module is expected")
 
-    seen = _skeletons(trained_on)
+    seen = _skeletons(name, trained_on)
 
     def build(weights: str | Path | None = None, **options: Any) -> Encoder:
         # Nothing is drawn at random here.
@@ -107,29 +108,52 @@ def register_encoder(
             raise UsageError(f"{name} has no option {', '.join(options)}")
         given = Path(weights) if weights else None
         if is_module:
-            return ModuleEncoder(card, encoder, tuple(layers), token, given, seen)
+            return ModuleEncoder(card, encoder, layers, token, given, seen)
         if given is not None:
             raise UsageError(f"{name} has no weights; --weights cannot be used with it")
         function = encoder if callable(encoder) else encoder.transform
-        return FunctionEncoder(card, function, tuple(layers), token, seen)
+        return FunctionEncoder(card, function, layers, token, seen)
 
     add_encoder(name, card, build)
     return build()
 
 
-def _skeletons(smiles: Sequence[str]) -> frozenset[str]:
-    """First blocks of InChIKeys; RDKit is not imported for none."""
-    if not smiles:
+def _layer_names(layers: Any) -> tuple[str, ...]:
+    """Names of layers, which ``last`` and ``all`` are not."""
+    names = () if isinstance(layers, str) or not isinstance(layers, Iterable) else tuple(layers)
+    usable = all(isinstance(name, str) and name and name not in ("last", "all") for name in names)
+    if not names or not usable or len(set(names)) < len(names):
+        raise UsageError("layers: a sequence of names that differ is expected, none of them 'last' or 'all'")
+    return names
+
+
+def _skeletons(name: str, smiles: Iterable[str]) -> frozenset[str]:
+    """First blocks of InChIKeys; RDKit is not imported for none.
+
+    Raises
+    ------
+    UsageError
+        If they are no SMILES.
+    """
+    if isinstance(smiles, str) or not isinstance(smiles, Iterable):
+        raise UsageError(f"{name}: trained_on takes a sequence of SMILES, not a {type(smiles).__name__}")
+    given = list(smiles)
+    if not given:
         return frozenset()
     from molrate.data.skeletons import skeletons
 
-    return skeletons(smiles)
+    found = skeletons(text for text in given if isinstance(text, str))
+    if not found:
+        raise UsageError(
+            f"{name}: trained_on takes SMILES; no molecule is read from {given[0]!r} and the others"
+        )
+    return found
 
 
-def _is_module(encoder: Any) -> bool:
-    """Whether it is a torch module; one is never met where torch was not imported."""
+def _is_torch(value: Any, kind: str) -> bool:
+    """Whether it is a tensor or module of torch; one is never met where torch was not imported."""
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(encoder, torch.nn.Module)
+    return torch is not None and isinstance(value, {"Tensor": torch.Tensor, "Module": torch.nn.Module}[kind])
 
 
 def _canonical(molecules: Sequence[Chem.Mol]) -> list[str]:
@@ -138,13 +162,13 @@ def _canonical(molecules: Sequence[Chem.Mol]) -> list[str]:
     return [Chem.MolToSmiles(molecule) for molecule in molecules]
 
 
-def _by_layer(name: str, layers: tuple[str, ...], returned: Any, n_molecules: int) -> dict[str, Any]:
+def _by_layer(name: str, layers: tuple[str, ...], returned: Any, n_molecules: int) -> dict[str, Vectors]:
     """What an encoder returned, by layer.
 
     Raises
     ------
     InputError
-        If it is not a matrix with a row for every molecule, or a layer is missing.
+        If it is not a matrix of numbers with a row for every molecule, or a layer is missing.
     """
     if not isinstance(returned, Mapping):
         returned = {layers[0]: returned} if len(layers) == 1 else {}
@@ -153,11 +177,42 @@ def _by_layer(name: str, layers: tuple[str, ...], returned: Any, n_molecules: in
         raise InputError(
             f"{name} returned no layer {', '.join(missing)}: a mapping of its layers is expected"
         )
-    for layer in layers:
-        shape = tuple(np.shape(returned[layer]))
-        if len(shape) != 2 or shape[0] != n_molecules:
-            raise InputError(f"{name} returned shape {shape} of {layer} for {n_molecules} molecules")
-    return {layer: returned[layer] for layer in layers}
+    return {layer: _matrix(f"{name}, layer {layer}", returned[layer], n_molecules) for layer in layers}
+
+
+def _matrix(subject: str, rows: Any, n_molecules: int) -> Vectors:
+    """Numbers of an array, tensor or table of any kind, shape (n_molecules, d).
+
+    Raises
+    ------
+    InputError
+        If they are none, or have another shape.
+    """
+    try:
+        array = np.ma.asarray(_plain(rows))
+        if array.dtype.kind not in "biufO":
+            raise TypeError(f"its values are of the type {array.dtype}")
+        # A masked value is none.
+        numbers = array.astype(np.float32).filled(np.nan)  # type: ignore[attr-defined]
+    except Exception as error:
+        # Each kind of what is no matrix fails in its own way.
+        raise InputError(
+            f"{subject}: returned a {type(rows).__name__} that is no matrix of numbers of shape "
+            f"({n_molecules}, d): {type(error).__name__}: {error}"
+        ) from error
+    if numbers.ndim != 2 or len(numbers) != n_molecules or not numbers.shape[1]:
+        raise InputError(f"{subject}: returned shape {numbers.shape} for {n_molecules} molecules")
+    return numbers
+
+
+def _plain(rows: Any) -> Any:
+    """What numpy reads in place of tensors and sparse matrices, on their own or in a list."""
+    if isinstance(rows, list | tuple):
+        return [_plain(row) if _is_torch(row, "Tensor") else row for row in rows]
+    if _is_torch(rows, "Tensor"):
+        dense = rows.detach().to_dense()
+        return (dense if dense.is_complex() else dense.float()).cpu().numpy()
+    return rows.toarray() if hasattr(rows, "toarray") else rows
 
 
 class _Registered(Encoder):
@@ -220,17 +275,14 @@ class FunctionEncoder(_Registered):
         content = {layer: rows[sound] for layer, rows in vectors.items()}
         return MoleculeBatch(content, np.flatnonzero(sound).tolist(), errors)
 
-    def _vectors(self, smiles: list[str]) -> dict[str, npt.NDArray[np.float32]]:
+    def _vectors(self, smiles: list[str]) -> dict[str, Vectors]:
         try:
             returned = self._function(smiles)
-            if hasattr(returned, "toarray"):
-                returned = returned.toarray()
         except Exception as error:
-            raise failed(self, error) from error
-        by_layer = _by_layer(self.name, self.layers, returned, len(smiles))
-        return {layer: np.asarray(rows, dtype=np.float32) for layer, rows in by_layer.items()}
+            raise failed(self.name, error) from error
+        return _by_layer(self.name, self.layers, returned, len(smiles))
 
-    def forward(self, content: dict[str, Any], device: str = "cpu") -> dict[str, npt.NDArray[np.float32]]:
+    def forward(self, content: dict[str, Any], device: str = "cpu") -> dict[str, Vectors]:
         """Return the vectors, each of shape (n_molecules, d)."""
         return content
 
@@ -296,7 +348,7 @@ class ModuleEncoder(_Registered):
         """Write molecules as SMILES."""
         return MoleculeBatch(Texts(_canonical(molecules)), list(range(len(molecules))), {})
 
-    def forward(self, content: Texts, device: str = "cpu") -> dict[str, Any]:
+    def forward(self, content: Texts, device: str = "cpu") -> dict[str, Vectors]:
         """Call the module; each layer has shape (n_molecules, d)."""
         import torch
 
@@ -308,7 +360,7 @@ class ModuleEncoder(_Registered):
             # Smaller batches may do.
             raise
         except Exception as error:
-            raise failed(self, error) from error
+            raise failed(self.name, error) from error
         return _by_layer(self.name, self.layers, returned, len(content))
 
     def embed(
@@ -316,7 +368,7 @@ class ModuleEncoder(_Registered):
     ) -> dict[str, Any]:
         """Compute the embeddings of some layers; see :meth:`Encoder.embed`."""
         hidden = self.forward(content, device)
-        return {layer: hidden[layer].float().cpu().numpy() for layer in layers}
+        return {layer: hidden[layer] for layer in layers}
 
     @property
     def n_transferable(self) -> int:
@@ -334,7 +386,7 @@ class ModuleEncoder(_Registered):
             raise UsageError(f"--layers 0: nothing says how {self.name} is drawn at random")
         width = self.forward(Texts(["C"]))[self.layers[-1]].shape[1]
         module = copy.deepcopy(self.module).cpu()
-        return TrainableModule(module, self.layers[-1], width, pooling)
+        return TrainableModule(self.name, module, self.layers[-1], width, pooling)
 
     def write_weights(self, network: nn.Module, path: Path) -> None:
         """Write the module's state as ``.safetensors``."""

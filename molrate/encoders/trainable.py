@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
+import torch
 from rdkit import Chem
 from torch import Tensor, nn
 
@@ -15,6 +16,14 @@ from molrate.errors import UsageError
 from molrate.randomness import seeded
 
 Network = TypeVar("Network", bound=nn.Module)
+
+
+class NotApartError(Exception):
+    """Rows cannot be told apart by molecule; a batch of fewer molecules can help."""
+
+
+BATCH_ERRORS = (NotApartError, MemoryError, torch.OutOfMemoryError)
+"""What a network raises that may run with fewer molecules; no fault of the network's."""
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rdkit import Chem
 from torch import Tensor, nn
 
+from molrate.encoders.base import failed
 from molrate.encoders.batch import Texts
-from molrate.encoders.trainable import Trainable
+from molrate.encoders.trainable import BATCH_ERRORS, Trainable
+from molrate.errors import InputError
 
 
 class TrainableModule(Trainable):
@@ -16,6 +18,8 @@ class TrainableModule(Trainable):
 
     Parameters
     ----------
+    name : str
+        Of the encoder, for what is said of it.
     network : torch.nn.Module
     layer : str
         Layer that is read where the module returns a mapping.
@@ -24,9 +28,9 @@ class TrainableModule(Trainable):
         It has no effect.
     """
 
-    def __init__(self, network: nn.Module, layer: str, width: int, pooling: str) -> None:
+    def __init__(self, name: str, network: nn.Module, layer: str, width: int, pooling: str) -> None:
         super().__init__(pooling)
-        self.network, self.layer, self.width = network, layer, width
+        self.name, self.network, self.layer, self.width = name, network, layer, width
 
     def encode(self, molecule: Chem.Mol) -> str:
         """Canonical SMILES."""
@@ -37,7 +41,23 @@ class TrainableModule(Trainable):
         return Texts(encoded)
 
     def forward(self, batch: Texts) -> Tensor:
-        """Vectors of the last layer, shape (n_molecules, width)."""
-        returned = self.network(list(batch))
-        vectors: Tensor = returned if isinstance(returned, Tensor) else returned[self.layer]
-        return vectors
+        """Vectors of the last layer, shape (n_molecules, width), in float32.
+
+        Raises
+        ------
+        InputError
+            If the module fails, or returns no tensor.
+        """
+        try:
+            returned = self.network(list(batch))
+            vectors = returned[self.layer] if isinstance(returned, Mapping) else returned
+        except BATCH_ERRORS:
+            raise
+        except Exception as error:
+            raise failed(self.name, error) from error
+        if not isinstance(vectors, Tensor):
+            raise InputError(
+                f"{self.name}: returned a {type(vectors).__name__}, and only tensors have gradients"
+            )
+        # What reads them is in float32.
+        return vectors.float()

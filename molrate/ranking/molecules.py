@@ -289,7 +289,11 @@ def load_encoders(
             encoder = item
             if isinstance(item, str):
                 encoder = load_encoder(item, seed=settings.seed, precision=settings.precision)
-            assert isinstance(encoder, Encoder)
+            if not isinstance(encoder, Encoder):
+                raise UsageError(
+                    f"--encoder takes encoders and names, not a {type(encoder).__name__}; make it an encoder "
+                    "with molrate.register_encoder"
+                )
             loaded.append(encoder)
         except UsageError:
             raise

@@ -19,7 +19,7 @@ from molrate.data.policy import RowPolicy
 from molrate.data.structures import MAX_ATOMS
 from molrate.embedding.embed import Progress, embed_molecules
 from molrate.embedding.settings import EmbeddingSettings
-from molrate.encoders.base import Encoder
+from molrate.encoders.base import Encoder, check_licence
 from molrate.encoders.cards import BASELINES
 from molrate.errors import UsageError
 from molrate.measures.base import DEFAULT_MEASURE, Measure
@@ -251,6 +251,8 @@ def rank_dataset(
 ) -> Ranking:
     """Rank encoders for a dataset; see :func:`score`."""
     started = time.perf_counter()
+    if licence is not None:
+        check_licence(licence)
     extra = read_given(measuring.extra_arrays, len(dataset))
     met = inputs_met(extra) | ({"source molecules"} if measuring.source_molecules is not None else set())
     chosen, notes = choose_measures(

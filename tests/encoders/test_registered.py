@@ -1,7 +1,10 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 from sklearn.preprocessing import FunctionTransformer
 
 import molrate
@@ -66,8 +69,6 @@ def test_rows_without_numbers_are_molecules_that_are_not_supported():
 
 
 def test_transformers_of_scikit_learn_and_sparse_output():
-    from scipy.sparse import csr_matrix
-
     transformer = FunctionTransformer(lambda smiles: csr_matrix(counts(smiles)))
     molrate.register_encoder("sparse", transformer)
     np.testing.assert_array_equal(molrate.embed(["CCO"], "sparse"), counts(["CCO"]))
@@ -287,3 +288,184 @@ def test_a_layer_with_the_name_of_a_column_about_rows_is_not_written_over_it(tmp
     table = embed_table(tmp_path / "a.csv", encoder, layer="all")
     with pytest.raises(InputError, match="layer 'id' has the name of a column about rows"):
         table.write(tmp_path / "a.npz")
+
+
+CHAINS = ["C" * n + end for n in range(1, 21) for end in ("O", "N")]
+
+
+def rows_of_a_ranking(name, smiles=CHAINS):
+    ranking = molrate.score(
+        smiles, [float(len(text)) for text in smiles], encoders=[name, "ecfp4"], measures=["logme"]
+    )
+    return ranking.frame.set_index("encoder")
+
+
+class Returns(torch.nn.Module):
+    """What a function returns, as a module's output."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.linear = function, torch.nn.Linear(2, 2)
+
+    def forward(self, smiles):
+        return self.function(smiles)
+
+
+@pytest.mark.parametrize("wrap", [lambda function: function, Returns])
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda smiles: [["a", "b"] for _ in smiles], "layer output: returned a list that is no matrix"),
+        (lambda smiles: [[1.0] * (1 + row % 2) for row, _ in enumerate(smiles)], "no matrix of numbers"),
+        (lambda smiles: [[{}] for _ in smiles], "no matrix of numbers"),
+        (lambda smiles: {"output": [["1"] for _ in smiles]}, "its values are of the type <U1"),
+        (lambda smiles: counts(smiles) * 1j, "its values are of the type complex128"),
+        (lambda smiles: torch.tensor(counts(smiles)) * 1j, "its values are of the type complex64"),
+        (lambda smiles: (row for row in counts(smiles)), "returned a generator"),
+        (lambda smiles: None, r"returned shape \(\) for"),
+        (lambda smiles: np.empty((len(smiles), 0)), r"returned shape \(\d+, 0\)"),
+    ],
+)
+def test_what_is_no_matrix_is_a_failed_row_beside_others(wrap, function, message):
+    molrate.register_encoder("wrong", wrap(function))
+    rows = rows_of_a_ranking("wrong")
+    assert rows["status"].to_dict() == {"ecfp4": "ok", "wrong": "failed"}
+    assert re.search(message, rows.loc["wrong", "note"])
+    with pytest.raises(InputError, match=message):
+        molrate.embed(["CC", "CCC"], "wrong")
+
+
+@pytest.mark.parametrize("wrap", [lambda function: function, Returns])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: found.float().requires_grad_(),
+        lambda found: found.bfloat16(),
+        lambda found: found.half().requires_grad_(),
+        lambda found: found.to_sparse(),
+        lambda found: [row.bfloat16() for row in found],
+        lambda found: pd.DataFrame(found.numpy()),
+        lambda found: {"output": csr_matrix(found.numpy())},
+    ],
+)
+def test_tensors_with_gradients_of_half_precision_and_tables_are_read(wrap, change):
+    molrate.register_encoder("kind", wrap(lambda smiles: change(torch.tensor(counts(smiles)))))
+    np.testing.assert_array_equal(molrate.embed(["CCO", "CN"], "kind"), counts(["CCO", "CN"]))
+    assert rows_of_a_ranking("kind").loc["kind", "status"] == "ok"
+
+
+def test_a_masked_value_is_no_number():
+    masked = np.ma.masked_greater
+    molrate.register_encoder("masked", lambda smiles: masked(counts(smiles), 2))
+    assert np.isnan(molrate.embed(["CCC", "CN"], "masked")[:, 0]).tolist() == [True, False]
+
+
+def test_an_encoder_whose_width_changes_is_a_failed_row():
+    molrate.register_encoder(
+        "width", lambda smiles: np.ones((len(smiles), len(smiles))) * counts(smiles)[:, :1]
+    )
+    rows = rows_of_a_ranking("width", [text + "C" * 40 for text in CHAINS] * 5 + CHAINS)
+    assert rows["status"].to_dict() == {"ecfp4": "ok", "width": "failed"}
+    assert "columns of output for some molecules" in rows.loc["width", "note"]
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_a_module_of_half_precision_is_ranked_with_its_gradients_and_tuned(kind, tmp_path, caplog):
+    class Half(Counts):
+        def forward(self, smiles):
+            return self.linear(torch.tensor(counts(smiles)).to(self.linear.weight))
+
+    molrate.register_encoder("half", Half().to(kind))
+    assert rows_of_a_ranking("half").loc["half", "status"] == "ok"
+    molrate.score(CHAINS, [float(len(text)) for text in CHAINS], encoders=["half", "ecfp4"])
+    assert "without gradients" not in caplog.text
+    table = pd.DataFrame({"smiles": CHAINS, "y": [float(len(text)) for text in CHAINS]})
+    molrate.finetune(table, "half", tmp_path / "model", target="y", n_epochs=1)
+    assert len(molrate.load_model(tmp_path / "model").predict(CHAINS)) == len(CHAINS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda found: torch.from_numpy(found.numpy()), "back failed: RuntimeError"),
+        (lambda found: found.detach().numpy(), "back: returned a ndarray, and only tensors have gradients"),
+    ],
+)
+def test_a_module_that_cannot_be_tuned_is_ranked_without_gradients(change, message, tmp_path, caplog):
+    class Back(Counts):
+        def forward(self, smiles):
+            return change(super().forward(smiles))
+
+    molrate.register_encoder("back", Back())
+    values = [float(len(text)) for text in CHAINS]
+    ranking = molrate.score(CHAINS, values, encoders=["back", "ecfp4"])
+    assert set(ranking.frame["status"]) == {"ok"}
+    assert f"scored without gradients: {message}" in caplog.text
+    with pytest.raises(InputError, match=message):
+        molrate.finetune(
+            pd.DataFrame({"smiles": CHAINS, "y": values}), "back", tmp_path / "m", target="y", n_epochs=1
+        )
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", " counts", "two\nlines", "chemprop:x", "mine:x", "a/b c?d=1", "one,two", "-q", None, 3],
+)
+def test_names_that_could_not_be_asked_for_are_refused(name):
+    with pytest.raises(UsageError, match="is no name of an encoder"):
+        molrate.register_encoder(name, counts)
+    assert name not in encoder_names()
+    molrate.register_encoder("owner/model v1.0", counts)
+    assert load_encoder("owner/model v1.0").name == "owner/model v1.0"
+
+
+@pytest.mark.parametrize("layers", [(), "output", ("last", "other"), ("all",), ("",), (1,), 5])
+def test_names_of_layers_that_could_not_be_asked_for_are_refused(layers):
+    with pytest.raises(UsageError, match="layers: a sequence of names"):
+        molrate.register_encoder("counts", counts, layers=layers)
+
+
+@pytest.mark.parametrize("trained_on", ["CCO", None, ["no molecule"], [1, 2], b"CCO"])
+def test_molecules_it_was_trained_on_are_smiles(trained_on):
+    with pytest.raises(UsageError, match="counts: trained_on takes"):
+        molrate.register_encoder("counts", counts, trained_on=trained_on)
+    for given in (pd.Series(["CCO", "bad"]), np.array(["OCC"]), (text for text in ["CCO"])):
+        encoder = molrate.register_encoder("counts", counts, trained_on=given)
+        assert encoder.skeletons_seen() == {"LFQSCWFLJHTTHZ"}
+
+
+class Package:
+    """An entry point of another package."""
+
+    value = "package:load"
+
+    def __init__(self, name, load):
+        self.name, self.load = name, load
+
+
+def fails():
+    raise ImportError("no module of that name")
+
+
+@pytest.mark.parametrize(
+    ("load", "message"),
+    [(fails, "theirs failed: ImportError: no module"), (lambda: lambda **given: counts, "gives a function")],
+)
+def test_a_package_that_gives_no_encoder_is_a_failed_row(monkeypatch, load, message):
+    monkeypatch.setattr(base, "plugins", lambda group: {"theirs": Package("theirs", load)})
+    rows = rows_of_a_ranking("theirs")
+    assert rows["status"].to_dict() == {"ecfp4": "ok", "theirs": "failed"}
+    assert message in rows.loc["theirs", "note"]
+
+
+def test_a_name_of_a_package_that_could_not_be_asked_for_is_refused(monkeypatch):
+    monkeypatch.setattr(base, "plugins", lambda group: {"chemprop:x": Package("chemprop:x", fails)})
+    with pytest.raises(UsageError, match="'chemprop:x' is no name of an encoder: ':' has a meaning"):
+        load_encoder("chemprop:x")
+
+
+def test_a_function_that_is_not_registered_is_no_encoder():
+    with pytest.raises(
+        UsageError, match=r"not a function; make it an encoder with molrate\.register_encoder"
+    ):
+        molrate.score(CHAINS, range(40), encoders=[counts, "ecfp4"])

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from molrate.encoders.checkpoints import read_settings
+from molrate.encoders.checkpoints import read_about, read_settings
 from molrate.encoders.huggingface.library import configure, need
 from molrate.encoders.huggingface.tokenisers import PUBLISHED, SMILES, join_vocabulary
 from molrate.errors import WeightsError
@@ -14,6 +14,8 @@ from molrate.files.hub import HUB_WEIGHTS, model_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from molrate.encoders.huggingface.tokenisers import Tokeniser
 
 FAMILY = "hf"
 
@@ -102,12 +104,19 @@ def read_model_settings(weights: Path) -> dict[str, Any]:
     return {"architecture": kept, "tokeniser": _tokeniser_settings(folder)}
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_text(path: Path) -> str:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise WeightsError(f"{path.parent}: has no {path.name}, which says how the model is built") from error
+        return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: cannot be read, it is damaged: {error}") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise WeightsError(f"{path.parent}: has no {path.name}, which says how the model is built")
+    try:
+        content = json.loads(_read_text(path))
+    except ValueError as error:
         raise WeightsError(f"{path}: cannot be read, it is damaged: {error}") from error
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: settings are expected, not {type(content).__name__}")
@@ -133,18 +142,25 @@ def check_architecture(architecture: dict[str, Any], path: Path) -> None:
         raise WeightsError(f"{path}: a quantised model is not supported; take it in full precision")
 
 
+def tokeniser_file(weights: Path) -> Path:
+    """The file that has the tokeniser of weights: their own metadata, or the first that is beside them."""
+    if weights.suffix == ".safetensors" and read_about(weights) is not None:
+        return weights
+    beside = (weights.with_name(name) for name in ("tokenizer.json", "vocab.txt", "vocab.json"))
+    return next((path for path in beside if path.is_file()), weights.parent)
+
+
 def _tokeniser_settings(folder: Path) -> dict[str, Any]:
     """The tokeniser beside weights: as published, else the rule over a vocabulary without one."""
     if (folder / "tokenizer.json").is_file():
-        content = (folder / "tokenizer.json").read_text(encoding="utf-8")
-        return {"kind": PUBLISHED, "content": content}
+        return {"kind": PUBLISHED, "content": _read_text(folder / "tokenizer.json")}
     named = (folder / "tokenizer_config.json").is_file() and (
         "tokenizer_class" in _read_json(folder / "tokenizer_config.json")
     )
     vocabulary = folder / "vocab.txt"
     if vocabulary.is_file() and not named:
         # The default of its format is English text, with atoms in lower case.
-        tokens = vocabulary.read_text(encoding="utf-8").splitlines()
+        tokens = _read_text(vocabulary).splitlines()
         return {"kind": SMILES, "vocabulary": join_vocabulary({token: k for k, token in enumerate(tokens)})}
     if not named and not (folder / "vocab.json").is_file():
         raise WeightsError(f"{folder}: has no tokeniser (tokenizer.json, vocab.json or vocab.txt)")
@@ -164,12 +180,34 @@ def _converted_tokeniser(folder: Path) -> str:
         raise WeightsError(f"{folder}: its tokeniser cannot be read: {error}") from error
 
 
-def depth_of(architecture: dict[str, Any]) -> int:
-    """Number of layers, by any of its names."""
+def depth_of(architecture: dict[str, Any], source: str) -> int:
+    """Number of layers, by any of its names; `source` is where the settings come from."""
     for name in _DEPTHS:
         if isinstance(architecture.get(name), int):
             return int(architecture[name])
-    return int(configure(architecture).num_hidden_layers)
+    return int(configure(architecture, source).num_hidden_layers)
+
+
+def _table_size(architecture: dict[str, Any], source: str) -> int | None:
+    """Number of tokens that a model has vectors for; None where its kind does not say."""
+    size = architecture.get("vocab_size")
+    return size if isinstance(size, int) else getattr(configure(architecture, source), "vocab_size", None)
+
+
+def check_vocabulary(tokeniser: Tokeniser, architecture: dict[str, Any], source: str) -> None:
+    """Refuse a tokeniser that gives numbers of tokens which the model has no vectors for.
+
+    Raises
+    ------
+    WeightsError
+        With both sizes.
+    """
+    size = _table_size(architecture, source)
+    if size is not None and tokeniser.n_numbers > size:
+        raise WeightsError(
+            f"{source}: has {tokeniser.n_numbers} tokens, and the model has vectors for {size} (vocab_size); "
+            "it is the tokeniser of another model, or was added to: take the one published with the weights"
+        )
 
 
 def body_of(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -27,13 +27,15 @@ from molrate.encoders.checkpoints import (
 )
 from molrate.encoders.huggingface.checkpoint import (
     body_of,
+    check_vocabulary,
     depth_of,
     find_weights,
     read_model_settings,
+    tokeniser_file,
 )
 from molrate.encoders.huggingface.library import need
 from molrate.encoders.huggingface.tokenisers import TOKENISERS, choose_tokeniser, read_tokeniser
-from molrate.errors import UnsupportedMoleculeError, UsageError
+from molrate.errors import UnsupportedMoleculeError, UsageError, WeightsError
 from molrate.randomness import seeded
 
 if TYPE_CHECKING:
@@ -89,15 +91,19 @@ class LanguageModelEncoder(Encoder):
         if weights is None and card.hub_source is not None:
             weights = find_weights(card.hub_source, download)
         self.weights = choose_weights(card, weights)
-        self.settings = dict(self._find_settings(card, weights))
+        self.settings, self._source = self._find_settings(card, weights)
         chosen = tokens or self.settings.get("tokens", "molecule")
         if chosen not in _TOKEN_CHOICES:
             raise UsageError(f"unknown tokens {chosen!r}; known: {', '.join(_TOKEN_CHOICES)}")
         if tokeniser is not None and tokeniser not in TOKENISERS:
             raise UsageError(f"unknown tokeniser {tokeniser!r}; known: {', '.join(TOKENISERS)}")
         self.settings["tokens"] = chosen
-        self.settings["tokeniser"] = choose_tokeniser(self.settings["tokeniser"], tokeniser)
-        self.layers = ("embeddings", *(f"layer-{k + 1}" for k in range(depth_of(self.architecture))))
+        self.settings["tokeniser"] = choose_tokeniser(self.settings["tokeniser"], tokeniser, self._source)
+        check_vocabulary(self.tokeniser, self.architecture, self._source)
+        self.layers = (
+            "embeddings",
+            *(f"layer-{k + 1}" for k in range(depth_of(self.architecture, self.name))),
+        )
         self.featurisation = f"{HUGGINGFACE}:{_digest(self.settings['tokeniser'])}"
         self._unknown = [0, 0]
         self._lock = threading.Lock()
@@ -109,15 +115,16 @@ class LanguageModelEncoder(Encoder):
 
     @classmethod
     def file_config(cls, weights: Path) -> dict[str, Any]:
-        """Architecture and tokeniser, from the file or those beside it."""
-        return read_model_settings(weights)
+        """Nothing: the encoder reads the file and those beside it by itself."""
+        return {}
 
     @staticmethod
-    def _find_settings(card: EncoderCard, weights: Path | None) -> dict[str, Any]:
+    def _find_settings(card: EncoderCard, weights: Path | None) -> tuple[dict[str, Any], str]:
+        """Architecture and tokeniser, and where the tokeniser comes from."""
         own = weights is not None and weights.suffix == ".safetensors" and read_about(weights) is not None
         if weights is not None and (own or "architecture" not in card.config):
-            return read_model_settings(weights)
-        return card.config
+            return read_model_settings(weights), str(tokeniser_file(weights))
+        return dict(card.config), card.name
 
     @property
     def architecture(self) -> dict[str, Any]:
@@ -130,7 +137,7 @@ class LanguageModelEncoder(Encoder):
         """What cuts SMILES into tokens."""
         if self.settings["tokeniser"]["kind"] == "published":
             need("tokenizers")
-        return read_tokeniser(self.settings["tokeniser"])
+        return read_tokeniser(self.settings["tokeniser"], self._source)
 
     @property
     def batch_key(self) -> str:
@@ -163,10 +170,10 @@ class LanguageModelEncoder(Encoder):
 
         if self.weights is None:
             with seeded(self.seed):
-                return build(self.architecture).eval()
+                return build(self.architecture, self.name).eval()
         # What is drawn is replaced by what is read.
         with seeded(0):
-            module = build(self.architecture)
+            module = build(self.architecture, self.name)
         state = body_of(load_state(self.weights), str(module.base_model_prefix))
         load_strictly(module, state, self.weights)
         return module.eval()
@@ -190,7 +197,7 @@ class LanguageModelEncoder(Encoder):
         from molrate.encoders.trainable import check_layers, draw, transfer
 
         n_layers = check_layers(self.name, n_layers, self.n_transferable)
-        network = draw(lambda: build(self.architecture), seed)
+        network = draw(lambda: build(self.architecture, self.name), seed)
         transfer(network, self.module.state_dict(), layer_numbers(network).__getitem__, n_layers)
         return TrainableLanguageModel(network, pooling, self.settings["tokens"], self.encode)
 
@@ -277,8 +284,17 @@ class LanguageModelEncoder(Encoder):
             index = torch.from_numpy(positions).to(device).repeat_interleave(pooled.sum(dim=1))
             with torch.inference_mode():
                 states = hidden_states(module, batch.ids, batch.attended)
-                named = dict(zip(self.layers, states, strict=True))
+                named = self._by_layer(states)
                 yield index, {layer: named[layer][pooled] for layer in layers}
+
+    def _by_layer(self, states: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        if len(states) != len(self.layers):
+            kind, n_layers = self.architecture["model_type"], len(self.layers) - 1
+            raise WeightsError(
+                f"{self.name}: its settings tell {n_layers} layers, and its network gives {len(states) - 1}; "
+                f"models of the type {kind} are not supported"
+            )
+        return dict(zip(self.layers, states, strict=True))
 
     def embed(
         self, content: list[TokenSequence], layers: Sequence[str], pooling: str, device: str = "cpu"

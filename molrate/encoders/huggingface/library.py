@@ -28,8 +28,10 @@ def need(name: str) -> Any:
         ) from error
 
 
-def configure(architecture: dict[str, Any]) -> Any:
+def configure(architecture: dict[str, Any], source: str) -> Any:
     """Make the library's settings object of plain settings.
+
+    `source` is where they come from, for what is said of them.
 
     Raises
     ------
@@ -42,9 +44,11 @@ def configure(architecture: dict[str, Any]) -> Any:
     settings = dict(architecture)
     kind = settings.pop("model_type")
     if kind not in transformers.CONFIG_MAPPING:
-        raise WeightsError(f"transformers {transformers.__version__} has no model of the type {kind!r}")
+        raise WeightsError(
+            f"{source}: transformers {transformers.__version__} has no model of the type {kind!r}"
+        )
     try:
         return transformers.CONFIG_MAPPING[kind].from_dict(settings)
     except Exception as error:
         # Each kind of model checks its settings in its own way.
-        raise WeightsError(f"not settings of a {kind} model: {error}") from error
+        raise WeightsError(f"{source}: not settings of a {kind} model: {error}") from error

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from molrate.encoders.huggingface.library import configure, need
 from molrate.encoders.huggingface.tokens import TOKENS, PaddedTokens, TokenSequence, collate
-from molrate.encoders.trainable import Trainable
+from molrate.encoders.trainable import BATCH_ERRORS, Trainable
 from molrate.errors import WeightsError
 
 _GROUPS = 4
@@ -22,21 +22,25 @@ _GROUPS = 4
 _NUMBERED = re.compile(r"\.(\d+)\.")
 
 
-def build(architecture: dict[str, Any]) -> nn.Module:
+def build(architecture: dict[str, Any], source: str) -> nn.Module:
     """Build the network with weights drawn at random, in float32 and without the pooler that no layer needs.
+
+    `source` is where the settings come from, for what is said of them.
 
     Raises
     ------
     WeightsError
         If the library cannot build it.
     """
-    config = configure(architecture)
+    config = configure(architecture, source)
     try:
         network: nn.Module = need("transformers").AutoModel.from_config(config, dtype=torch.float32)
     except MemoryError:
         raise
     except Exception as error:
-        raise WeightsError(f"not settings of a {architecture['model_type']} model: {error}") from error
+        raise WeightsError(
+            f"{source}: not settings of a {architecture['model_type']} model: {error}"
+        ) from error
     if getattr(network, "pooler", None) is not None:
         network.pooler = None  # type: ignore[assignment]
     return network
@@ -44,18 +48,34 @@ def build(architecture: dict[str, Any]) -> nn.Module:
 
 def longest_text(network: nn.Module) -> int | None:
     """Number of tokens that the network has positions for; None if it has no table of them."""
+    limits = [getattr(network.config, "max_position_embeddings", None)]
     for name, module in network.named_modules():
         if isinstance(module, nn.Embedding) and name.split(".")[-1] in ("position_embeddings", "wpe"):
-            # RoBERTa counts positions from the one after that of padding.
-            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
-    limit = getattr(network.config, "max_position_embeddings", None)
-    return None if limit is None else int(limit)
+            # RoBERTa counts positions from the one after that of padding; YOSO has two that it does not use.
+            limits.append(
+                module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+            )
+    return min((int(limit) for limit in limits if limit is not None), default=None)
 
 
 def hidden_states(network: nn.Module, ids: Tensor, attended: Tensor) -> tuple[Tensor, ...]:
-    """Hidden states of the embeddings and of every layer, each of shape (n_texts, length, width)."""
-    output = network(input_ids=ids, attention_mask=attended, output_hidden_states=True, return_dict=True)
-    states: tuple[Tensor, ...] = output.hidden_states
+    """Hidden states of the embeddings and of every layer, each of shape (n_texts, length, width).
+
+    Raises
+    ------
+    WeightsError
+        If the library's network fails, as it may with settings that do not go together.
+    """
+    try:
+        output = network(input_ids=ids, attention_mask=attended, output_hidden_states=True, return_dict=True)
+        states: tuple[Tensor, ...] = output.hidden_states
+    except BATCH_ERRORS:
+        raise
+    except Exception as error:
+        kind = network.config.model_type  # type: ignore[union-attr]
+        raise WeightsError(
+            f"a {kind} network of these settings fails in transformers: {type(error).__name__}: {error}"
+        ) from error
     return states
 
 
@@ -127,7 +147,10 @@ class TrainableLanguageModel(Trainable):
 def padding_of(network: nn.Module) -> int:
     """The token that fills up texts; which one has no effect where positions do not depend on it."""
     padding = getattr(network.config, "pad_token_id", None)
-    return 0 if padding is None else int(padding)
+    size = getattr(network.config, "vocab_size", None)
+    # GPT-2 and others may have no vector for it; where positions depend on it there is one.
+    known = padding is not None and padding >= 0 and (size is None or padding < size)
+    return int(padding) if known else 0  # type: ignore[arg-type]
 
 
 def length_buckets(sequences: Sequence[TokenSequence], limit: int) -> list[np.ndarray]:

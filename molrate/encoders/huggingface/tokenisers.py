@@ -49,6 +49,11 @@ class Tokeniser(ABC):
 
     name: str
 
+    @property
+    @abstractmethod
+    def n_numbers(self) -> int:
+        """One more than the highest number of a token that a text may get."""
+
     @abstractmethod
     def tokenise(self, text: str) -> TokenisedText:
         """Cut a text into tokens, with those that begin and end it."""
@@ -73,6 +78,8 @@ class SmilesTokeniser(Tokeniser):
     ----------
     vocabulary : str
         Of :func:`join_vocabulary`.
+    source : str
+        Where it comes from, for what is said of it.
 
     Raises
     ------
@@ -82,15 +89,23 @@ class SmilesTokeniser(Tokeniser):
 
     name = SMILES
 
-    def __init__(self, vocabulary: str) -> None:
+    def __init__(self, vocabulary: str, source: str = "tokeniser") -> None:
         self._numbers = {token: number for number, token in enumerate(vocabulary.split(" "))}
         unknown = self._first(_UNKNOWN)
         if unknown is None:
-            raise WeightsError(f"a vocabulary without {' or '.join(_UNKNOWN)} cannot be used for SMILES")
+            raise WeightsError(
+                f"{source}: has neither {' nor '.join(_UNKNOWN)}, which stands for tokens that a vocabulary "
+                "lacks; take the vocabulary that was published with the model, or its tokenizer.json"
+            )
         self._unknown, self._begin, self._end = unknown, self._first(_BEGIN), self._first(_END)
 
     def _first(self, names: tuple[str, ...]) -> int | None:
         return next((self._numbers[name] for name in names if name in self._numbers), None)
+
+    @property
+    def n_numbers(self) -> int:
+        """See :attr:`Tokeniser.n_numbers`."""
+        return 1 + max(self._numbers.values())
 
     def tokenise(self, text: str) -> TokenisedText:
         """See :meth:`Tokeniser.tokenise`."""
@@ -108,6 +123,8 @@ class PublishedTokeniser(Tokeniser):
     ----------
     content : str
         What the tokenizers library keeps in ``tokenizer.json``.
+    source : str
+        Where it comes from, for what is said of it.
 
     Raises
     ------
@@ -117,8 +134,8 @@ class PublishedTokeniser(Tokeniser):
 
     name = PUBLISHED
 
-    def __init__(self, content: str) -> None:
-        self._content = content
+    def __init__(self, content: str, source: str = "tokeniser") -> None:
+        self._content, self._source = content, source
         _ = self._tokenizer
 
     @cached_property
@@ -129,7 +146,7 @@ class PublishedTokeniser(Tokeniser):
             tokenizer = Tokenizer.from_str(self._content)
         except Exception as error:
             # The library raises nothing narrower.
-            raise WeightsError(f"the tokeniser cannot be read, it is damaged: {error}") from error
+            raise WeightsError(f"{self._source}: cannot be read, it is damaged: {error}") from error
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return tokenizer
@@ -138,6 +155,16 @@ class PublishedTokeniser(Tokeniser):
     def _unknown(self) -> int | None:
         name = getattr(self._tokenizer.model, "unk_token", None)
         return None if name is None else self._tokenizer.token_to_id(name)
+
+    @property
+    def n_numbers(self) -> int:
+        """See :attr:`Tokeniser.n_numbers`; marks such as that of padding are in no text by themselves."""
+        marks = {
+            number for number, token in self._tokenizer.get_added_tokens_decoder().items() if token.special
+        }
+        found = set(self._tokenizer.get_vocab().values()) - marks
+        found |= {*self._tokenizer.encode("").ids, *([] if self._unknown is None else [self._unknown])}
+        return 1 + max(found, default=-1)
 
     @property
     def vocabulary(self) -> str:
@@ -159,13 +186,15 @@ class PublishedTokeniser(Tokeniser):
         return TokenisedText(list(encoding.ids), special, unknown + dropped)
 
 
-def read_tokeniser(settings: dict[str, Any]) -> Tokeniser:
+def read_tokeniser(settings: dict[str, Any], source: str) -> Tokeniser:
     """Tokeniser of the settings of a model.
 
     Parameters
     ----------
     settings : dict
         ``kind`` and ``vocabulary``, or ``kind`` and ``content``.
+    source : str
+        Where they come from, for what is said of them.
 
     Raises
     ------
@@ -173,14 +202,16 @@ def read_tokeniser(settings: dict[str, Any]) -> Tokeniser:
         If they are not settings of a tokeniser.
     """
     if settings.get("kind") == SMILES and "vocabulary" in settings:
-        return SmilesTokeniser(settings["vocabulary"])
+        return SmilesTokeniser(settings["vocabulary"], source)
     if settings.get("kind") == PUBLISHED and "content" in settings:
-        return PublishedTokeniser(settings["content"])
-    raise WeightsError(f"not settings of a tokeniser: {sorted(settings)}")
+        return PublishedTokeniser(settings["content"], source)
+    raise WeightsError(f"{source}: not settings of a tokeniser: {sorted(settings)}")
 
 
-def choose_tokeniser(settings: dict[str, Any], kind: str | None) -> dict[str, Any]:
+def choose_tokeniser(settings: dict[str, Any], kind: str | None, source: str) -> dict[str, Any]:
     """Settings of the tokeniser of a kind; those given where none is named or they are of it.
+
+    `source` is where they come from, for what is said of them.
 
     Raises
     ------
@@ -189,7 +220,7 @@ def choose_tokeniser(settings: dict[str, Any], kind: str | None) -> dict[str, An
     """
     if kind is None or settings.get("kind") == kind:
         return settings
-    tokeniser = read_tokeniser(settings)
+    tokeniser = read_tokeniser(settings, source)
     if isinstance(tokeniser, PublishedTokeniser):
         return {"kind": SMILES, "vocabulary": tokeniser.vocabulary}
-    raise WeightsError("the model was published with a vocabulary only; its tokeniser is smiles")
+    raise WeightsError(f"{source}: a vocabulary only, which no tokeniser was published with; take smiles")

@@ -1,6 +1,7 @@
 """Language models against the library's own outputs, and what their files may not do."""
 
 import json
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import molrate
 from molrate.encoders.base import load_encoder
 from molrate.encoders.huggingface import library
 from molrate.encoders.huggingface.tokenisers import PublishedTokeniser, SmilesTokeniser, join_vocabulary
+from molrate.encoders.trainable import BATCH_ERRORS
 from molrate.errors import UsageError, WeightsError
 
 transformers = pytest.importorskip("transformers", reason="NOT TESTED: pip install 'molrate[hf]'")
@@ -285,6 +287,112 @@ def change_config(folder, name="config.json", **changes):
 def test_what_cannot_be_read_is_refused(bert, name, changes, message):
     change_config(bert, name, **changes)
     with pytest.raises(WeightsError, match=message):
+        load_encoder(f"hf:{bert}").prepare()
+
+
+def test_a_vocabulary_with_more_tokens_than_the_model_has_vectors_for_is_refused_at_once(bert):
+    (bert / "vocab.txt").write_text("\n".join([*VOCABULARY[:5], "[x]", *VOCABULARY[5:]]) + "\n")
+    size = len(VOCABULARY)
+    sentence = rf"vocab\.txt: has {size + 1} tokens, and the model has vectors for {size} \(vocab_size\)"
+    with pytest.raises(WeightsError, match=sentence):
+        load_encoder(f"hf:{bert}")
+    smiles = ["C" * n + end for n in range(1, 21) for end in ("O", "N")]
+    ranking = molrate.score(smiles, [float(len(text)) for text in smiles], encoders=[f"hf:{bert}", "ecfp4"])
+    rows = ranking.frame.set_index("encoder")
+    assert rows["status"].to_dict() == {"ecfp4": "ok", f"hf:{bert}": "failed"}
+    assert "vocab.txt: has" in rows.loc[f"hf:{bert}", "note"]
+
+
+def test_a_published_tokeniser_of_another_model_is_refused_and_marks_in_no_text_are_not_counted(bert):
+    from tokenizers import AddedToken, Tokenizer
+
+    known = {token: k for k, token in enumerate(VOCABULARY)}
+    content = published_tokeniser({**known, "Zn": len(VOCABULARY)}, unk_token="[UNK]")
+    (bert / "tokenizer.json").write_text(content)
+    for name in (f"hf:{bert}", f"hf:{bert}?tokeniser=smiles"):
+        with pytest.raises(WeightsError, match=r"tokenizer\.json: has 27 tokens.*vectors for 26"):
+            load_encoder(name)
+    tokenizer = Tokenizer.from_str(published_tokeniser(known, unk_token="[UNK]"))
+    tokenizer.add_special_tokens([AddedToken("[FILL]", special=True)])
+    (bert / "tokenizer.json").write_text(tokenizer.to_str())
+    assert load_encoder(f"hf:{bert}").encode(molecules()[0]).ids.tolist() == [5, 5, 7]
+
+
+def test_a_model_without_a_vector_for_padding_is_filled_up_with_another_token(tmp_path):
+    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 40}
+    transformers.AutoModel.from_config(transformers.GPT2Config(**sizes, vocab_size=26)).save_pretrained(
+        tmp_path
+    )
+    (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    before = load_encoder(f"hf:{tmp_path}")
+    content = before.featurise(molecules()).content
+    expected = before.embed(content, ["layer-2"], "mean")["layer-2"]
+    for padding in (26, -1):
+        change_config(tmp_path, pad_token_id=padding)
+        found = load_encoder(f"hf:{tmp_path}").embed(content, ["layer-2"], "mean")["layer-2"]
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_the_shorter_of_table_and_setting_is_how_many_positions_a_model_has(tmp_path):
+    sizes = {**SIZES, "num_hidden_layers": 2}
+    model = transformers.AutoModel.from_config(transformers.YosoConfig(**sizes))
+    model.save_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    encoder = load_encoder(f"hf:{tmp_path}")
+    batch = encoder.featurise(molecules(["C" * 38, "C" * 39]))
+    assert encoder.embed(batch.content, ["layer-2"], "mean")["layer-2"].shape == (1, 16)
+    assert "more than the 40 positions" in batch.errors[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        ("lilt", {"channel_shrink_ratio": 3}, "a lilt network of these settings fails in transformers"),
+        ("canine", {}, r"tell 2 layers.*gives 6; models of the type canine are not supported"),
+    ],
+)
+def test_a_network_that_fails_in_the_library_is_a_failed_row(tmp_path, kind, changes, message):
+    config = transformers.CONFIG_MAPPING[kind].from_dict({**SIZES, "num_hidden_layers": 2, **changes})
+    transformers.AutoModel.from_config(config).save_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    smiles = ["C" * n + end for n in range(1, 21) for end in ("O", "N")]
+    ranking = molrate.score(
+        smiles, [float(len(text)) for text in smiles], encoders=[f"hf:{tmp_path}", "ecfp4"]
+    )
+    assert ranking.frame.set_index("encoder")["status"].to_dict() == {
+        "ecfp4": "ok",
+        f"hf:{tmp_path}": "failed",
+    }
+    with pytest.raises(WeightsError, match=message):
+        molrate.embed(["CCO"], f"hf:{tmp_path}")
+
+
+def test_what_smaller_batches_help_with_is_no_fault_of_the_network(bert, monkeypatch):
+    from molrate.encoders.huggingface.network import hidden_states
+
+    network = load_encoder(f"hf:{bert}").module
+    for error in BATCH_ERRORS:
+        monkeypatch.setattr(network, "forward", Mock(side_effect=error))
+        with pytest.raises(error):
+            hidden_states(network, torch.ones(1, 2, dtype=torch.long), torch.ones(1, 2))
+
+
+def test_files_of_a_tokeniser_that_cannot_be_used_are_named(bert):
+    with pytest.raises(WeightsError, match=r"vocab\.txt: a vocabulary only"):
+        load_encoder(f"hf:{bert}?tokeniser=published")
+    (bert / "vocab.txt").write_text("C\nO\n")
+    with pytest.raises(WeightsError, match=r"vocab\.txt: has neither \[UNK\] nor <unk>"):
+        load_encoder(f"hf:{bert}")
+    (bert / "vocab.txt").write_bytes(b"C\xff\n")
+    with pytest.raises(WeightsError, match=r"vocab\.txt: cannot be read, it is damaged"):
+        load_encoder(f"hf:{bert}")
+    (bert / "tokenizer.json").write_bytes(b"{}")
+    with pytest.raises(WeightsError, match=r"tokenizer\.json: cannot be read, it is damaged"):
+        load_encoder(f"hf:{bert}")
+    change_config(bert, pad_token_id=50)
+    (bert / "tokenizer.json").unlink()
+    (bert / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    with pytest.raises(WeightsError, match=rf"hf:{bert}: not settings of a bert model: Padding_idx"):
         load_encoder(f"hf:{bert}").prepare()
 
 
