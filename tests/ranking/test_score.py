@@ -54,7 +54,7 @@ def test_encoders_of_another_licence_are_left_out_and_named(esol, monkeypatch):
     assert ranking.run["arguments"]["licence"] == "permissive"
     ranking = molrate.score(dataset(smiles, y=values), **asked, licence="cc-by-nc-4.0")
     assert set(ranking.frame["encoder"]) == {card.name, "ecfp4", "gin-untrained"}
-    with pytest.raises(UsageError, match="unknown licence 'foo'.*known: .*permissive"):
+    with pytest.raises(UsageError, match="unknown licence 'foo'"):
         molrate.score(dataset(smiles, y=values), **asked, licence="foo")
     with pytest.raises(UsageError, match="no encoder is of that licence"):
         molrate.score(dataset(smiles, y=values), encoders=[card.name], licence="MIT")
