@@ -80,6 +80,11 @@ class FeatureFileEncoder(Encoder):
         )
         return card, path
 
+    @classmethod
+    def reads_files(cls) -> bool:
+        """Features are nothing but files."""
+        return True
+
     def identity(self) -> dict[str, str]:
         """Digest of the file."""
         return {"weights": str(self.card.digest), "config": "none"}

@@ -17,7 +17,7 @@ def test_a_file_without_a_family_is_told_how_it_is_named(tmp_path):
     path.write_text("x")
     said = message_of(path)
     assert f"FAMILY:{path}" in said
-    assert "families that read files: pretrain-gnns, hf, molclr, grover, chemprop." in said
+    assert "families that read files: pretrain-gnns, hf, molclr, grover, chemprop, features." in said
     assert len(said) < 400 + 2 * len(str(path))
 
 

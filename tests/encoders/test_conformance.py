@@ -13,9 +13,7 @@ from molrate.encoders.cards import encoder_cards
 from molrate.encoders.conformance import FAILED, PASSED, REPORTED, SKIPPED, check_encoder
 from molrate.encoders.pretrain_gnns.encoder import PretrainGNNEncoder
 
-SHIPPED = [
-    name for name, card in encoder_cards().items() if not card.weights or not card.weights.get("source")
-]
+SHIPPED = [name for name, card in encoder_cards().items() if not card.is_downloaded and not card.by_hand]
 DOWNLOADED = [name for name in encoder_cards() if name not in SHIPPED]
 
 

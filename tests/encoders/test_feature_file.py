@@ -92,6 +92,8 @@ def test_files_that_cannot_be_used_are_refused(tmp_path, features):
     with pytest.raises(InputError, match="no such file"):
         load_encoder(f"features:{tmp_path / 'none.csv'}")
     name = write(tmp_path / "mine.csv", features)
+    with pytest.raises(UsageError, match=r"families that read files: .*features"):
+        load_encoder(str(tmp_path / "bare.npz"))
     with pytest.raises(UsageError, match="has no weights"):
         load_encoder(name, weights=tmp_path / "mine.csv")
     with pytest.raises(UsageError, match="has no option n"):
