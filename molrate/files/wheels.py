@@ -174,8 +174,8 @@ def _reason_of_settings(said: str, requirement: str) -> WheelError | None:
     insecure = re.search(r"The repository located at (\S+) is not a trusted or secure host", said)
     if insecure:
         return WheelError(
-            f"pip passes over the package index at {insecure[1]}, as it is not reached by https; name it as a "
-            "trusted host (PIP_TRUSTED_HOST or its configuration) if it is yours"
+            f"pip passes over the package index at {insecure[1]}, as it is not reached by https; name it as "
+            "a trusted host (PIP_TRUSTED_HOST or its configuration) if it is yours"
         )
     if "--require-hashes" in said:
         return WheelError(
