@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from measures.cases import CLASSIFIED, NAMES, REGRESSED, check_table, classified, drawn, regressed, rotation
 from scipy.linalg import null_space
@@ -87,6 +87,7 @@ def test_several_targets_are_averaged():
 
 
 @settings(max_examples=20, deadline=None)
+@example(40, 12, 25, 2)
 @given(st.integers(0, 10**6), st.integers(12, 50), st.integers(1, 60), st.integers(2, 3))
 def test_invariances(seed, n, d, n_classes):
     generator, features, labels = drawn(seed, n, d, n_classes)
@@ -94,7 +95,9 @@ def test_invariances(seed, n, d, n_classes):
     order = generator.permutation(n)
     moved = features @ rotation(generator, d) * generator.uniform(0.01, 100) + 5 * generator.normal(size=d)
     assert logme(features[order], labels[order]) == pytest.approx(value, rel=1e-6, abs=1e-7)
-    assert logme(features, NAMES[labels]) == pytest.approx(value, rel=1e-9)
+    # Names put classes in another order, as molecules are above: where features fit all labels, what is left
+    # of the squares is rounding, which differs.
+    assert logme(features, NAMES[labels]) == pytest.approx(value, rel=1e-6, abs=1e-7)
     assert logme(moved, labels) == pytest.approx(value, rel=1e-6, abs=1e-7)
 
 
