@@ -104,7 +104,6 @@ class FeatureFileEncoder(Encoder):
         """
         texts = _smiles_of(find_features(self.weights)[0]) or []
         whole = standardise(texts, "none").canonical.tolist()
-        largest = standardise(texts).canonical.tolist()
         rows: dict[str, int] = {}
         for row, text in enumerate(whole):
             first = rows.setdefault(text, row) if text else row
@@ -113,9 +112,10 @@ class FeatureFileEncoder(Encoder):
                     f"{self.weights}: rows {first + 1} and {row + 1} are of one molecule, {text}, with other "
                     "features; keep one of them"
                 )
-        for row, text in enumerate(largest):
-            if text:
-                rows.setdefault(text, row)
+        salts = [row for row, text in enumerate(whole) if "." in text]
+        largest = standardise([texts[row] for row in salts]).canonical.tolist()
+        for row, text in zip(salts, largest, strict=True):
+            rows.setdefault(text, row)
         return rows
 
     def _are_same(self, first: int, second: int) -> bool:

@@ -327,13 +327,11 @@ def without_contaminated(
     UsageError
         If none is left.
     """
-    requests, failures = loaded
-    shares = seen_shares([encoder for encoder, _ in requests], molecules)
-    excluded = [encoder.name for encoder, _ in requests if is_suspect(encoder.card, dataset, shares)]
-    kept = [request for request in requests if request[0].name not in excluded]
-    if not kept:
-        raise UsageError(f"every encoder may have seen the labels of {dataset} (--exclude-contaminated)")
-    return (kept, failures), excluded
+    encoders = [encoder for encoder, _ in loaded[0]]
+    shares = seen_shares(encoders, molecules)
+    excluded = [encoder.name for encoder in encoders if is_suspect(encoder.card, dataset, shares)]
+    reason = f"every encoder may have seen the labels of {dataset} (--exclude-contaminated)"
+    return _without(loaded, excluded, reason), excluded
 
 
 def of_licence(
@@ -346,13 +344,20 @@ def of_licence(
     UsageError
         If none is left.
     """
-    requests, failures = loaded
-    cards = [encoder.card for encoder, _ in requests]
+    cards = [encoder.card for encoder, _ in loaded[0]]
     excluded = [card.name for card in cards if card.weights is not None and not card.has_licence(licence)]
+    return _without(loaded, excluded, f"no encoder is of that licence (--licence {licence})"), excluded
+
+
+def _without(
+    loaded: tuple[list[Request], list[Failure]], excluded: Sequence[str], reason: str
+) -> tuple[list[Request], list[Failure]]:
+    """Encoders but some; `reason` is the error where none is left."""
+    requests, failures = loaded
     kept = [request for request in requests if request[0].name not in excluded]
     if not kept:
-        raise UsageError(f"no encoder is of that licence (--licence {licence})")
-    return (kept, failures), excluded
+        raise UsageError(reason)
+    return kept, failures
 
 
 def _layers(encoder: Encoder, layer: str, ranked: Sequence[Encoder]) -> tuple[str, ...]:
