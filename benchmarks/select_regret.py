@@ -11,9 +11,15 @@ share of that candidate's metric there. Cost is counted in fine-tunings, as `--m
 `select` runs its shortlist of seven on the first fold: both baselines, the first three by score, those of the
 least expected error and of the best place in the study's other datasets, and more by score. In place of its
 test of paired differences over molecules, which the rows do not have, the best three run the second fold.
+
+Halving trains every network for an eighth of its epochs, keeps the half whose validation is best so far,
+and goes on to a quarter, a half and all epochs; then folds choose among the two or three left and the
+baselines. It needs the curves of the rows, chemprop those of `finetuning.py` (`--peers`); without them they
+are left out.
 """
 
 import argparse
+import json
 from itertools import permutations
 from pathlib import Path
 
@@ -32,6 +38,8 @@ from molrate.plotting import mark, new_figure, style, write_figure
 SHORTLIST, SURVIVORS, BY_SCORE = 7, 3, 3
 RANDOM_ORDERS, FOLDS, ALL = 50, 2, 20
 DESCRIPTORS = "rdkit-descriptors"
+SHARES_OF_EPOCHS = (1 / 8, 1 / 4, 1 / 2, 1)
+PEER = "chemprop"
 
 
 def with_baselines(outcome, rows):
@@ -55,6 +63,38 @@ def shortlist(outcome, n_baselines):
     return [*range(n, n + n_baselines), *chosen[: SHORTLIST - n_baselines]]
 
 
+def curves_of(outcome, rows):
+    """What validation chose by, a list for each encoder and seed; None where a row has none."""
+    own = rows[(rows["dataset"] == outcome.name) & ~rows["frozen"]].set_index(["encoder", "seed"])
+    wanted = [(encoder, seed) for encoder in outcome.encoders for seed in outcome.seeds]
+    if "curve" not in own or own["curve"].reindex(wanted).isna().any():
+        return None
+    return {key: json.loads(own.at[key, "curve"]) for key in wanted}
+
+
+def best_until(curve, share):
+    """Least of the curve up to a share of its epochs, the frozen encoder among them."""
+    return min(curve[: 1 + round(share * (len(curve) - 1))])
+
+
+def halve(outcome, curves, seeds):
+    """Encoders left after three halvings, by number."""
+    left = np.arange(len(outcome.encoders))
+    for share in SHARES_OF_EPOCHS[:-1]:
+        names = [outcome.encoders[number] for number in left]
+        so_far = [np.mean([best_until(curves[name, seed], share) for seed in seeds]) for name in names]
+        left = left[np.argsort(so_far, kind="stable")[: -(-len(left) // 2)]]
+    return left
+
+
+def cost_of_halving(n):
+    """Fine-tunings that n encoders cost on a fold."""
+    cost, before = 0.0, 0.0
+    for share in SHARES_OF_EPOCHS:
+        cost, before, n = cost + n * (share - before), share, -(-n // 2)
+    return cost
+
+
 def ways(outcome, names, folds, generator):
     """Yield each way to choose with its cost and choice; `folds` are the metrics of the folds in order."""
     n, first = len(outcome.encoders), folds[:, 0]
@@ -74,21 +114,46 @@ def ways(outcome, names, folds, generator):
     survivors = listed[np.argsort(-first[listed], kind="stable")[:SURVIVORS]]
     both = folds.mean(axis=1)
     yield "select", len(listed) + len(survivors), survivors[both[survivors].argmax()]
-    # Datasets have 18 to 22 candidates; all of them are one point of the figure.
+    # Datasets have 18 to 22 candidates; all of them are counted as one number, so that they are one point.
     yield "fine-tune all", ALL, int(first.argmax())
     yield "fine-tune all", 2 * ALL, int(both.argmax())
 
 
-def simulate(outcomes, rows, seed=0):
+def halvings(outcome, names, curves, seeds, folds):
+    """Yield the same for halving by epochs, on the first fold and on both."""
+    n = len(outcome.encoders)
+    for n_folds in range(1, 1 + FOLDS):
+        judged = np.array([*halve(outcome, curves, seeds[:n_folds]), *range(n, len(names))])
+        means = folds[:, :n_folds].mean(axis=1)
+        cost = n_folds * (cost_of_halving(ALL - len(names) + n) + len(names) - n)
+        yield "halving by epochs", cost, judged[means[judged].argmax()]
+
+
+def of_peer(outcome, peers):
+    """Test metric of chemprop by seed of the outcome, higher is better; NaN where it was not run."""
+    own = peers[(peers["dataset"] == outcome.name) & (peers["encoder"] == PEER) & (peers["recipe"] == PEER)]
+    sign = 1 if HIGHER_IS_BETTER[outcome.metric] else -1
+    return sign * own.drop_duplicates("seed").set_index("seed")["test"].reindex(outcome.seeds).to_numpy()
+
+
+def simulate(outcomes, rows, peers=None, seed=0):
     """A row for each dataset of three seeds, left-out seed, order of two folds and way."""
     generator = np.random.default_rng(seed)
     found = []
     for outcome in outcomes:
         names, metrics = with_baselines(outcome, rows)
-        best = metrics.mean(axis=1).argmax()
+        best, curves = metrics.mean(axis=1).argmax(), curves_of(outcome, rows)
+        chemprop = None if peers is None else of_peer(outcome, peers)
         for left, *folds in permutations(range(metrics.shape[1]), 1 + FOLDS):
-            for way, cost, choice in ways(outcome, names, metrics[:, folds], generator):
-                lost = loss(metrics[choice, left], metrics[[best], left])
+            chosen = list(ways(outcome, names, metrics[:, folds], generator))
+            if curves is not None:
+                seeds = [outcome.seeds[fold] for fold in folds]
+                chosen += halvings(outcome, names, curves, seeds, metrics[:, folds])
+            tested = [(way, cost, metrics[choice, left]) for way, cost, choice in chosen]
+            if chemprop is not None:
+                tested.append((PEER, 1, chemprop[left]))
+            for way, cost, metric in tested:
+                lost = loss(metric, metrics[[best], left])
                 found.append({"dataset": outcome.name, "way": way, "cost": cost, "loss": lost})
     return pd.DataFrame(found)
 
@@ -113,10 +178,13 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--results")
-    folder = parser.parse_args().results or shipped(EVIDENCE)
+    parser.add_argument("--peers", type=Path, help="rows of benchmarks/finetuning.py with chemprop's")
+    options = parser.parse_args()
+    folder = options.results or shipped(EVIDENCE)
     rows = pd.read_csv(f"{folder}/{FINETUNING}")
     outcomes = [one for one in read_results(folder, exclude_contaminated=True) if len(one.seeds) > FOLDS]
-    simulated = simulate(outcomes, rows)
+    peers = pd.read_csv(options.peers) if options.peers else None
+    simulated = simulate(outcomes, rows, peers)
     by_dataset = simulated.groupby(["way", "cost", "dataset"], sort=False)["loss"].mean().unstack("dataset")
     lines = [
         [way, f"{cost:.0f}", f"{100 * own.mean():.1f} %", *(f"{100 * lost:.1f}" for lost in own)]
