@@ -4,6 +4,7 @@ import logging
 import os
 import random
 import signal
+import subprocess
 import sys
 import types
 import warnings
@@ -162,3 +163,12 @@ def test_denormals_are_flushed_while_pretraining_runs_and_then_as_the_user_has_i
         assert flushed() is wanted
     finally:
         torch.set_flush_denormal(False)
+
+
+def test_a_process_leaves_no_file_in_the_temporary_folder(tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    code = "import molrate; [molrate.embed(['CCO'], f'{name}-untrained') for name in ('gat', 'gcn', 'gin')]"
+    environment = os.environ | {"TMPDIR": str(scratch), "MOLRATE_CACHE": str(tmp_path / "cache")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert not [path for path in scratch.rglob("*") if path.is_file()]

@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 _BATCH_SIZE = 256
 """Molecules at a time where nothing is learned."""
 _START_PENALTY = 0.3
-"""Least penalty, per molecule, of the head that training begins with; see docs/finetuning-rules.md, rule 10."""
+"""Least penalty, per molecule, of the head that training begins with; docs/finetuning-rules.md, rule 10."""
 
 _Floats = npt.NDArray[np.float64]
 _One = TypeVar("_One")

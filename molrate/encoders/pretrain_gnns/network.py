@@ -13,8 +13,7 @@ import torch
 from rdkit import Chem
 from torch import Tensor, nn
 from torch.nn import functional
-from torch_geometric.nn import MessagePassing
-from torch_geometric.utils import softmax
+from torch_geometric.utils import scatter, softmax
 
 from molrate.encoders.graph import Graph
 from molrate.encoders.pretrain_gnns.graphs import (
@@ -38,16 +37,16 @@ def _bond_weights(edge_index: Tensor, bonds: Tensor, weights: Tensor, n_nodes: i
     return sums.view(n_nodes, _N_BONDS)
 
 
-class _BondConvolution(MessagePassing):
+class _BondConvolution(nn.Module):
     """A convolution whose message along an edge is ``weight * (x_source + bond embedding)``.
 
     Summing those messages needs no tensor per edge: it is a sparse matrix product with the nodes plus a
     small dense product with the embeddings of bonds, because there are only 18 kinds of bond. Where the
-    weights are trained too, PyG passes the messages.
+    weights are trained too, messages are formed.
     """
 
     def __init__(self, width: int) -> None:
-        super().__init__(aggr="add")
+        super().__init__()
         self.edge_embedding1 = nn.Embedding(N_BOND_TYPES, width)
         self.edge_embedding2 = nn.Embedding(N_BOND_DIRECTIONS, width)
         nn.init.xavier_uniform_(self.edge_embedding1.weight)
@@ -66,19 +65,16 @@ class _BondConvolution(MessagePassing):
         self, x: Tensor, table: Tensor, edge_index: Tensor, bonds: Tensor, weights: Tensor
     ) -> Tensor:
         """Sum the messages that nodes (n_nodes, width) and a table of bonds (_N_BONDS, width) make."""
-        if weights.requires_grad:
-            return self.propagate(edge_index, x=x, bond=table[bonds], weight=weights)
         n_nodes = len(x)
         source, target = edge_index
+        if weights.requires_grad:
+            messages = weights[:, None] * (x[source] + table[bonds])
+            return scatter(messages, target, dim_size=n_nodes)
         # Sparse products do not exist in half precision.
         with torch.autocast(x.device.type, enabled=False):
             x, weights = x.to(table.dtype), weights.to(table.dtype)
             sums = compressed_rows(target, source, weights, (n_nodes, n_nodes)) @ x
             return sums.addmm(_bond_weights(edge_index, bonds, weights, n_nodes), table)
-
-    def message(self, x_j: Tensor, bond: Tensor, weight: Tensor) -> Tensor:
-        """PyG's message along each edge, shape (n_edges, width)."""
-        return weight[:, None] * (x_j + bond)
 
 
 class GINConvolution(_BondConvolution):
