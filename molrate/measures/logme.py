@@ -168,8 +168,8 @@ def _vertex(values: Matrix) -> Matrix:
     No further than the points; the higher end where no parabola has a highest point.
     """
     below, middle, above = values
-    curvature = below - 2 * middle + above
     with np.errstate(divide="ignore", invalid="ignore"):
+        curvature = below - 2 * middle + above
         offset = np.clip((below - above) / (2 * curvature), -1, 1)
         end = np.sign(above - below)
     return np.where(np.isfinite(offset) & (curvature < 0), offset, np.nan_to_num(end))
