@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,21 +18,11 @@ import numpy.typing as npt
 
 from molrate.data.targets import Target, TargetPolicy, check_target
 from molrate.errors import InputError, UsageError
-from molrate.files.columns import find_column, is_about_rows
-from molrate.files.formats import NO_ARCHIVE, required_format
 from molrate.files.matrices import (
     FeatureFile,
-    find_features,
-    npz_header,
-    partitioned_features,
-    table_keys,
-    told_apart,
 )
-from molrate.files.records import open_records
-from molrate.files.tables import check_records
 from molrate.measures.base import DEFAULT_MEASURE, Measure
 from molrate.measures.given import inputs_met, read_given
-from molrate.ranking.alignment import Keys, common_keys, matching_rows, molecules_of_rows
 from molrate.ranking.candidates import (
     AUTO,
     Candidate,
@@ -42,7 +33,8 @@ from molrate.ranking.candidates import (
 )
 from molrate.ranking.consensus import consensus_table
 from molrate.ranking.expected import expectations_of
-from molrate.ranking.notes import column_notes, label_advice, repeat_note, size_advice, target_notes
+from molrate.ranking.feature_rows import FeatureRows, read_feature_rows
+from molrate.ranking.notes import column_notes, label_advice, size_advice, target_notes
 from molrate.ranking.ranking import (
     Ranking,
     failed_row,
@@ -61,7 +53,7 @@ from molrate.ranking.streaming import (
     rank_streamed,
 )
 from molrate.ray_cluster import connected
-from molrate.statistics.moments import Matrix
+from molrate.statistics.intervals import Replicates
 from molrate.statistics.resampling import BLOCKS, PERMUTATIONS, make_resampling
 
 logger = logging.getLogger(__name__)
@@ -126,228 +118,134 @@ def score_features(
     if not features:
         raise UsageError("no features to rank (--features)")
     named = [target] if isinstance(target, str) else list(target or [])
-    read = _read_labels(features, labels, named)
-    # Labels that stand in a table or archive may stand among features too; others have a made-up name.
-    has_names = isinstance(labels, str | Path) and Path(labels).suffix.lower() != ".npy"
-    beside = list(read) if has_names else named
-    files, matrices = None, {}
-    if isinstance(features, Mapping):
-        matrices = {name: _matrix(name, given) for name, given in features.items()}
-    else:
-        files = told_apart([file for path in features for file in find_features(path, beside)])
-    n = _common_length(matrices, files)
-    keys: Keys = {} if files is None else common_keys(files)
-    of_labels = {} if files is None else _label_keys(labels)
-    order, join_notes = matching_rows(keys, of_labels, Path(str(labels))) if of_labels else (None, [])
-    columns = {name: _ordered(column, order) for name, column in read.items()}
-    targets = _targets(columns, TargetPolicy(task, positive, censored), n)
-    texts = {name: _ordered(column, order, "") for name, column in of_labels.items()}
-    molecules, repeat_notes = _molecules(
-        groups, texts | {name: text for name, (_, text) in keys.items()}, n, targets
-    )
-    given_arrays = read_given(extra_arrays or {}, n)
+    table = read_feature_rows(features, labels, named, TargetPolicy(task, positive, censored), groups)
+    given_arrays = read_given(extra_arrays or {}, table.count)
     chosen, notes = choose_measures(
         measures, scale_by_dimension=scale_by_dimension, met=inputs_met(given_arrays)
     )
     everywhere = engine == "ray"
-    streamed = [file for file in files or [] if everywhere or file.shape[0] * file.shape[1] > HELD_VALUES]
-    if everywhere and files is None:
+    if everywhere and table.files is None:
         raise UsageError("--engine ray reads files; arrays are in this process already")
     common_dimension = check_common_dimension(common_dimension)
-    if streamed and (sensitivity or common_dimension not in (AUTO, None)):
-        raise UsageError(
-            f"{streamed[0].path} is streamed; --sensitivity and a --common-dimension need it in memory"
-        )
-    if streamed and files is not None:
-        with connected(address) if everywhere else nullcontext():
-            whole = finite_rows(files, everywhere)
-            scored_targets, unusable = make_scored_targets(
-                targets, whole, molecules, seed, STREAMED_BLOCKS, STREAMED_PERMUTATIONS
+    if table.files is not None and (everywhere or any(_is_large(file) for file in table.files)):
+        if sensitivity or common_dimension not in (AUTO, None):
+            streamed = next(file for file in table.files if everywhere or _is_large(file))
+            raise UsageError(
+                f"{streamed.path} is streamed; --sensitivity and a --common-dimension need it in memory"
             )
-            rows, replicates = rank_streamed(files, scored_targets, chosen, rank_by, everywhere)
-        candidates: list[Candidate] = []
-        why = "On Ray" if everywhere else f"Features of more than {HELD_VALUES:,} values"
-        notes.append(f"{why}: streamed, by one-pass measures, in full dimension.")
         common_dimension = None
+        scored = _score_streamed(table, table.files, chosen, rank_by, seed, everywhere, address)
     else:
-        candidates = _candidates(matrices, files, given_arrays)
-        whole = np.all([np.isfinite(one.features).all(axis=1) for one in candidates], axis=0)
-        scored_targets, unusable = make_scored_targets(targets, whole, molecules, seed, BLOCKS, PERMUTATIONS)
-        rows, replicates = rank_targets(candidates, scored_targets, chosen, rank_by, common_dimension)
-        rows = with_transrate(rows, transrates_beside(rows, candidates, scored_targets, common_dimension))
+        scored = _score_held(table, given_arrays, chosen, rank_by, seed, common_dimension)
     source = _source(labels, features)
-    expectations = expectations_of(candidates, scored_targets, source)
-    if not whole.all():
-        first = int(np.argmin(whole)) + 1
-        notes.append(f"{np.sum(~whole)} rows left out whose features are not finite, the first row {first}.")
-    rows += [failed_row(target, chosen[0], "", reason) for target, reason in unusable]
-    frame = ranking_frame(source, with_expectations(rows, expectations, {}, source, {}))
+    expectations = expectations_of(scored.candidates, scored.targets, source)
+    frame = ranking_frame(source, with_expectations(scored.rows, expectations, {}, source, {}))
     arguments = {
         "features": [str(name) for name in features],
         "labels": str(labels) if isinstance(labels, str | Path) else None,
-        "target": [scored_target.target.name for scored_target in scored_targets],
+        "target": [scored_target.target.name for scored_target in scored.targets],
         "measures": [measure.name for measure in chosen],
         "rank_by": rank_by,
         "common_dimension": common_dimension,
         "seed": seed,
     }
-    notes = (
-        [f"{n} rows."]
-        + [line for scored_target in scored_targets for line in target_notes(scored_target, n)]
-        + join_notes
-        + repeat_notes
-        + column_notes(files or [])
-        + notes
-    )
-    table = None
+    sensitivities = None
     if sensitivity:
-        table = sensitivity_table(
-            candidates, scored_targets, chosen, replicates, rank_by, {}, common_dimension
+        sensitivities = sensitivity_table(
+            scored.candidates, scored.targets, chosen, scored.replicates, rank_by, {}, common_dimension
         )
     votes = frame.dropna(subset="rank").groupby(["target", "measure"]).ngroups
-    consensus = consensus_table(frame, replicates) if votes > 1 else None
-    run = _run_record(arguments) | {"seconds": round(time.perf_counter() - started, 2)}
-    advice = size_advice(scored_targets) + label_advice(scored_targets)
-    return Ranking(frame, advice, notes, run, replicates, expectations, consensus, table)
+    return Ranking(
+        frame,
+        size_advice(scored.targets) + label_advice(scored.targets),
+        _notes(table, scored, notes),
+        _run_record(arguments) | {"seconds": round(time.perf_counter() - started, 2)},
+        scored.replicates,
+        expectations,
+        consensus_table(frame, scored.replicates) if votes > 1 else None,
+        sensitivities,
+    )
 
 
-def _common_length(matrices: Mapping[str, Matrix], files: list[FeatureFile] | None) -> int:
-    if files is not None:
-        lengths = {f"{file.path} ({file.layer})": file.shape[0] for file in files}
-    else:
-        lengths = {name: len(matrix) for name, matrix in matrices.items()}
-    if len(set(lengths.values())) > 1:
-        shown = ", ".join(f"{name} {count}" for name, count in lengths.items())
-        raise InputError(f"features have unequal numbers of rows: {shown}")
-    return next(iter(lengths.values()))
+@dataclass(frozen=True)
+class _Scored:
+    """Rows of a ranking, with what they were computed from; no candidates where features were streamed."""
+
+    targets: list[ScoredTarget]
+    rows: list[dict[str, Any]]
+    replicates: dict[tuple[str, str, str, str], Replicates]
+    whole: npt.NDArray[np.bool_]
+    candidates: list[Candidate] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def _is_large(file: FeatureFile) -> bool:
+    return file.shape[0] * file.shape[1] > HELD_VALUES
+
+
+def _score_streamed(
+    table: FeatureRows,
+    files: list[FeatureFile],
+    measures: Sequence[Measure],
+    rank_by: str,
+    seed: int,
+    everywhere: bool,
+    address: str | None,
+) -> _Scored:
+    """Score files without holding them, on a Ray cluster if `everywhere`."""
+    with connected(address) if everywhere else nullcontext():
+        whole = finite_rows(files, everywhere)
+        targets, unusable = make_scored_targets(
+            table.targets, whole, table.molecules, seed, STREAMED_BLOCKS, STREAMED_PERMUTATIONS
+        )
+        rows, replicates = rank_streamed(files, targets, measures, rank_by, everywhere)
+    why = "On Ray" if everywhere else f"Features of more than {HELD_VALUES:,} values"
+    note = f"{why}: streamed, by one-pass measures, in full dimension."
+    return _Scored(targets, rows + _failed(unusable, measures), replicates, whole, notes=[note])
+
+
+def _score_held(
+    table: FeatureRows,
+    given_arrays: dict[str, dict[str, npt.NDArray[Any]]],
+    measures: Sequence[Measure],
+    rank_by: str,
+    seed: int,
+    common_dimension: CommonDimension,
+) -> _Scored:
+    candidates = _candidates(table, given_arrays)
+    whole = np.all([np.isfinite(one.features).all(axis=1) for one in candidates], axis=0)
+    targets, unusable = make_scored_targets(table.targets, whole, table.molecules, seed, BLOCKS, PERMUTATIONS)
+    rows, replicates = rank_targets(candidates, targets, measures, rank_by, common_dimension)
+    rows = with_transrate(rows, transrates_beside(rows, candidates, targets, common_dimension))
+    return _Scored(targets, rows + _failed(unusable, measures), replicates, whole, candidates)
+
+
+def _failed(
+    unusable: Sequence[tuple[Target, InputError]], measures: Sequence[Measure]
+) -> list[dict[str, Any]]:
+    return [failed_row(target, measures[0], "", reason) for target, reason in unusable]
+
+
+def _notes(table: FeatureRows, scored: _Scored, of_measures: list[str]) -> list[str]:
+    left_out = []
+    if not scored.whole.all():
+        first = int(np.argmin(scored.whole)) + 1
+        left_out = [
+            f"{np.sum(~scored.whole)} rows left out whose features are not finite, the first row {first}."
+        ]
+    return [
+        f"{table.count} rows.",
+        *(line for scored_target in scored.targets for line in target_notes(scored_target, table.count)),
+        *table.notes,
+        *column_notes(table.files or []),
+        *of_measures,
+        *scored.notes,
+        *left_out,
+    ]
 
 
 def _source(labels: Any, features: Any) -> str:
     return Path(labels).stem if isinstance(labels, str | Path) else Path(str(next(iter(features)))).stem
-
-
-def _read_labels(features: Any, labels: Any, named: list[str]) -> dict[str, Sequence[object]]:
-    """Columns of labels as they stand in their file.
-
-    Raises
-    ------
-    InputError
-        If there are none.
-    """
-    if labels is not None and not isinstance(labels, str | Path):
-        return {named[0] if named else "label": np.asarray(labels).tolist()}
-    path = Path(labels if labels is not None else next(iter(features)))
-    columns = _npz_columns(path, named) if _is_array(path) else _table_columns(path, named)
-    return _chosen_columns(columns, named, path, given=labels is not None)
-
-
-def _is_array(path: Path) -> bool:
-    return path.suffix.lower() in (".npz", ".npy")
-
-
-def _label_keys(labels: Any) -> dict[str, list[str]]:
-    """Columns of a table of labels that say which molecule each row is; arrays and folders have none."""
-    if not isinstance(labels, str | Path):
-        return {}
-    path = Path(labels)
-    return {} if _is_array(path) or path.is_dir() else table_keys(path)
-
-
-def _ordered(column: Sequence[Any], order: Sequence[int] | None, missing: Any = None) -> Sequence[Any]:
-    """A column in another order of rows, of which -1 is one that it lacks."""
-    return column if order is None else [missing if row < 0 else column[row] for row in order]
-
-
-def _molecules(
-    groups: npt.ArrayLike | None, keys: Mapping[str, Sequence[str]], n: int, targets: Sequence[Target]
-) -> tuple[npt.NDArray[Any] | None, list[str]]:
-    """Which molecule each row is, None where nothing tells, and what to say of those that repeat one.
-
-    Raises
-    ------
-    UsageError
-        If `groups` are not one for each row.
-    """
-    if groups is not None:
-        given = np.asarray(groups)
-        if given.shape != (n,):
-            raise UsageError(f"groups have the shape {given.shape}; the features have {n} rows")
-        return given, []
-    found = molecules_of_rows(keys)
-    if found is None:
-        return None, []
-    name, texts = found
-    n_repeated = n - len(set(texts))
-    if not n_repeated:
-        return None, []
-    # Numbers, as an array of the texts would take as much for each as the longest does.
-    codes: dict[str, int] = {}
-    molecules = np.array([codes.setdefault(text, len(codes)) for text in texts])
-    return molecules, [f"{repeat_note(texts, n_repeated, targets)} (told by {name})."]
-
-
-def _targets(columns: dict[str, Sequence[object]], policy: TargetPolicy, n: int) -> Sequence[Target]:
-    """Targets from columns.
-
-    Raises
-    ------
-    InputError
-        If there are not as many labels as rows.
-    """
-    for name, column in columns.items():
-        if len(column) != n:
-            raise InputError(f"{name!r} has {len(column)} labels, the features {n} rows")
-    return policy.read(columns)
-
-
-def _npz_columns(path: Path, named: list[str]) -> dict[str, Sequence[object]]:
-    """Flat arrays; of Python objects only those that are named, which are refused."""
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {path.stem: loaded.tolist()} if loaded.ndim == 1 else {}
-        headers = {name: npz_header(path, name) for name in loaded.files}
-        flat = [name for name, (shape, _, _) in headers.items() if len(shape) == 1]
-        plain = [name for name in flat if not headers[name][2].hasobject and not is_about_rows(name)]
-        return {name: loaded[name].tolist() for name in flat if name in (*plain, *named)}
-    except NO_ARCHIVE as error:
-        raise InputError(f"{path}: cannot be read as labels: {error}") from error
-
-
-def _table_columns(path: Path, named: list[str]) -> dict[str, Sequence[object]]:
-    if path.is_dir():
-        parts = [_table_columns(part.path, named) for part in partitioned_features(path, named).parts]
-        return {name: [value for part in parts for value in part[name]] for name in parts[0]}
-    form = required_format(path)
-    with open_records(str(path), form) as records:
-        header = records.header
-        if named:
-            chosen = {name: find_column(header, name, str(path), "--target") for name in named}
-        else:
-            chosen = {name: place for place, name in enumerate(header) if not is_about_rows(name)}
-        if records.choose is not None:
-            # The features of the same file are not read along.
-            records.choose(list(chosen.values()))
-        rows = list(records.rows)
-    check_records(str(path), rows)
-    return {
-        name: [cells[place].strip() if cells else "" for _, _, cells, _, _ in rows]
-        for name, place in chosen.items()
-    }
-
-
-def _chosen_columns(
-    columns: dict[str, Sequence[object]], named: list[str], path: Path, *, given: bool
-) -> dict[str, Sequence[object]]:
-    missing = [name for name in named if name not in columns]
-    if missing:
-        raise InputError(f"{path}: no column {missing[0]!r} (--target)")
-    if named:
-        return {name: columns[name] for name in named}
-    if len(columns) != 1 or not given:
-        where = f"columns {', '.join(list(columns)[:8])}" if columns else "no column of labels"
-        raise InputError(f"{path}: {where}; name the target with --target, or its file with --labels")
-    return columns
 
 
 def make_scored_targets(
@@ -389,36 +287,13 @@ def make_scored_targets(
     return scored_targets, unusable
 
 
-def _candidates(
-    matrices: Mapping[str, Matrix],
-    files: list[FeatureFile] | None,
-    given_arrays: dict[str, dict[str, npt.NDArray[Any]]],
-) -> list[Candidate]:
+def _candidates(table: FeatureRows, given_arrays: dict[str, dict[str, npt.NDArray[Any]]]) -> list[Candidate]:
     def given(name: str) -> dict[str, npt.NDArray[Any]]:
         return {**given_arrays.get("reference", {}), **given_arrays.get(name, {})}
 
-    if files is not None:
-        return [Candidate(file.name, file.layer, file.read(), given=given(file.name)) for file in files]
-    return [Candidate(name, "features", matrix, given=given(name)) for name, matrix in matrices.items()]
-
-
-def _matrix(name: str, given: Any) -> Matrix:
-    """Features that were given as an array, a frame or a sparse matrix.
-
-    Raises
-    ------
-    InputError
-        If they are no matrix of real numbers.
-    """
-    array = np.asarray(given.toarray() if hasattr(given, "toarray") else given)
-    if array.ndim != 2:
-        raise InputError(f"features {name!r} must be a matrix (n, d), not of shape {array.shape}")
-    if array.dtype.kind == "c":
-        raise InputError(f"features {name!r} are complex; real numbers are needed")
-    try:
-        return array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"features {name!r} are not all numbers: {error}") from error
+    if table.files is not None:
+        return [Candidate(file.name, file.layer, file.read(), given=given(file.name)) for file in table.files]
+    return [Candidate(name, "features", matrix, given=given(name)) for name, matrix in table.matrices.items()]
 
 
 def _run_record(arguments: dict[str, Any]) -> dict[str, Any]:
