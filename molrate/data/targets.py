@@ -25,6 +25,7 @@ _MAX_CLASSES, _SHOWN = 20, 3
 _FEW_VALUES = 5
 """Up to so many whole numbers may be classes."""
 _LARGEST_CODE = 2**64
+_LARGEST = 1e100
 
 
 @dataclass(frozen=True)
@@ -378,27 +379,42 @@ def _show(texts: list[str], rows: list[int]) -> str:
     return shown + (f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else "")
 
 
-def check_target(target: Target) -> None:
+def check_target(target: Target, molecules: npt.ArrayLike | None = None) -> None:
     """Refuse a target that no measure could rank by.
+
+    Parameters
+    ----------
+    target : Target
+    molecules : array_like, shape (n,), optional
+        What rows of one molecule share; each row is a molecule if not given.
 
     Raises
     ------
     InputError
-        If its column could not be read, fewer than ``MIN_LABELLED`` rows are labelled or all labels are
-        equal.
+        If its column could not be read, fewer than ``MIN_LABELLED`` molecules are labelled, all labels are
+        equal, or they are too large or too close to be squared.
     """
     if target.error:
         raise InputError(target.error)
     values = target.values[target.labelled]
-    if len(values) < MIN_LABELLED:
+    count = len(values) if molecules is None else len(np.unique(np.asarray(molecules)[target.labelled]))
+    if count < MIN_LABELLED:
+        of_rows = f" in {len(values)} rows" if count < len(values) else ""
         raise InputError(
-            f"target {target.name!r} has {len(values)} labelled valid molecules; at least {MIN_LABELLED} are "
-            "needed for a ranking that means anything"
+            f"target {target.name!r} has {count} labelled valid molecules{of_rows}; at least {MIN_LABELLED} "
+            "are needed for a ranking that means anything"
         )
     if len(np.unique(values)) < 2:
         shown = target.classes[int(values[0])] if target.classes else f"{values[0]:g}"
         what = "class" if target.classes else "value"
         raise InputError(f"target {target.name!r} has one {what} only ({shown}); there is nothing to predict")
+    if not target.classes:
+        largest, difference = np.abs(values).max(), np.ptp(values)
+        if largest > _LARGEST or difference < 1 / _LARGEST:
+            raise InputError(
+                f"target {target.name!r} has values up to {largest:.3g} that differ by {difference:.3g}; "
+                "squares of such are beyond what a computer holds. Multiply it by a power of ten"
+            )
 
 
 def check_targets(targets: Sequence[Target]) -> None:

@@ -112,7 +112,10 @@ class LogME(StatisticsMeasure):
     def _evidences(self, statistics: FeatureStatistics, cross: Matrix, squares: Matrix) -> Matrix:
         """Maximum evidence per row of label columns: their products with features, and their squares."""
         if not np.all(squares > 0):
-            raise InputError("a target is constant, so there is no evidence to maximise")
+            raise InputError(
+                "a target is constant, or varies by no more than rounding beside its mean: there is no "
+                "evidence to maximise"
+            )
         # An intercept of flat prior leaves the evidence of n - 1 contrasts. Counting n would put a direction
         # without labels or features among them, whose evidence has no maximum where features fit all.
         n = statistics.count - self.centre

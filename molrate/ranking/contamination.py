@@ -153,11 +153,12 @@ def seen_encoders(
 ) -> dict[str, str]:
     """``yes`` for encoders that were trained on labels of a dataset, ``unknown`` where nobody can say.
 
-    Those that were trained on measurements of many of its molecules are among the second; see
-    :func:`is_suspect` for the parameters.
+    Those that were trained on measurements of many of its molecules are among the first, whatever the
+    dataset is called; see :func:`is_suspect` for the parameters.
     """
-    suspects = [card for card in cards if is_suspect(card, dataset, shares)]
-    return {card.name: "yes" if seen_labels(card, dataset) else "unknown" for card in suspects}
+    told = set(shares or {}) | {card.name for card in cards if seen_labels(card, dataset)}
+    suspects = [card.name for card in cards if is_suspect(card, dataset, shares)]
+    return {name: "yes" if name in told else "unknown" for name in suspects}
 
 
 def contamination_notes(

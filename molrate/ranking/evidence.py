@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from molrate.data.targets import MAIN_METRIC
 from molrate.paths import EVIDENCE, shipped
+from molrate.ranking.candidates import AUTO
 from molrate.ranking.prior import relatives
 
 if TYPE_CHECKING:
@@ -17,7 +19,22 @@ if TYPE_CHECKING:
 
 _NAMED = 3
 _LOSSES = {"rmse": "errors were", "auroc": "areas"}
+_STUDIED = {
+    "layer": ("last", "--layer"),
+    "pooling": ("mean", "--pooling"),
+    "standardisation": ("largest-fragment", "--standardisation"),
+    "duplicates": ("keep", "--duplicates"),
+    "scale_by_dimension": (False, "--scale-by-dimension"),
+    "common_dimension": (AUTO, "--common-dimension"),
+}
+"""Settings of the study of measures against fine-tuning, and their options."""
+_OF_FEATURES = "not known: our study is of encoders of molecules, and not of features that were given."
 _NO_STUDY = "not known: the files of molrate's study are not here."
+
+
+def untried(arguments: Mapping[str, Any]) -> list[str]:
+    """Options of a ranking, by its arguments, that the study did not try."""
+    return [option for name, (studied, option) in _STUDIED.items() if arguments.get(name, studied) != studied]
 
 
 def predictor_name(measure: str, form: str) -> str:
@@ -91,7 +108,7 @@ def _forecasts_off() -> str:
     return f" Forecasts of fine-tuned {' and of '.join(named)} off there." if named else ""
 
 
-def how_sure(measure: str, rank_by: str) -> str:
+def how_sure(measure: str, rank_by: str, arguments: Mapping[str, Any] = MappingProxyType({})) -> str:
     """What was lost in the study by following a measure's order, in a sentence, with the study's limits.
 
     Parameters
@@ -99,7 +116,11 @@ def how_sure(measure: str, rank_by: str) -> str:
     measure : str
     rank_by : str
         Form of the scores that the order is by.
+    arguments : mapping
+        Of the ranking.
     """
+    if "features" in arguments:
+        return _OF_FEATURES
     table = agreement_table()
     if table is None:
         return _NO_STUDY
@@ -112,6 +133,17 @@ def how_sure(measure: str, rank_by: str) -> str:
         f"than the best encoder; the one of its first three that validated best came out "
         f"{_percent(mean['regret of kept of 3'])} worse. "
         f"(Our study, of up to {int(rows['encoders'].max())} networks.){_forecasts_off()}"
+        f"{_not_said(untried(arguments))}"
+    )
+
+
+def _not_said(other: Sequence[str]) -> str:
+    """How far the study goes, where a ranking has settings that it did not try."""
+    if not other:
+        return ""
+    return (
+        " The study ranked last layers, mean-pooled, as they are; how far the order holds with "
+        f"{', '.join(other)} it does not say."
     )
 
 
@@ -135,10 +167,7 @@ def evidence_notes(measures: Sequence[str], rank_by: str, other: Sequence[str] =
         else [_sentence(table, measure, rank_by) for measure in measures]
     )
     if other:
-        sentences.append(
-            "The study ranked last layers, mean-pooled, as they are; how far the order holds with "
-            f"{', '.join(other)} it does not say."
-        )
+        sentences.append(_not_said(other).strip())
     return sentences
 
 

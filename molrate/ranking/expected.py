@@ -22,6 +22,7 @@ from molrate.measures.tangent import Tangent
 from molrate.ranking.candidates import AllGradients, Candidate, ScoredTarget, full_sample
 from molrate.ranking.evidence import forecast_scatter
 from molrate.ranking.frozen import Relation, frozen_relation
+from molrate.ranking.outliers import Outliers, find_outliers
 from molrate.statistics.intervals import LEVEL, student_quantile
 from molrate.statistics.moments import Matrix
 from molrate.statistics.resampling import Codes
@@ -125,11 +126,14 @@ class Expected:
         None where nothing of the candidate can be trained, or nothing says.
     related : bool
         Whether `finetuned` comes from the study's relation, and not from these molecules.
+    trainable : bool
+        Whether the candidate can be fine-tuned.
     """
 
     frozen: Performance
     finetuned: Performance | None = None
     related: bool = False
+    trainable: bool = True
 
     @property
     def best(self) -> Performance:
@@ -171,10 +175,18 @@ class Expectations:
         Without candidates whose features could not be judged.
     guesses : dict of str to Performance
         By target, of the mean of the other molecules.
+    outliers : dict of str to Outliers
+        By target, where few molecules rule it.
     """
 
     by_candidate: dict[Key, Expected] = field(default_factory=dict)
     guesses: dict[str, Performance] = field(default_factory=dict)
+    outliers: dict[str, Outliers] = field(default_factory=dict)
+
+    def last_layer(self, target: str, encoder: str) -> str | None:
+        """The deepest layer of an encoder that was judged, as layers are judged in order of depth."""
+        layers = [layer for (name, of, layer) in self.by_candidate if (name, of) == (target, encoder)]
+        return layers[-1] if layers else None
 
     def beat_guessing(self, target: str) -> bool | None:
         """Whether any candidate predicts a target better than a guess, all looked at together.
@@ -206,6 +218,10 @@ def expectations_of(
     found = Expectations()
     for scored in scored_targets:
         name = scored.target.name
+        if scored.target.task == "regression":
+            ruling = find_outliers(scored.target.values, scored.resampling.groups)
+            if ruling is not None:
+                found.outliers[name] = ruling
         relation, gradients = (
             frozen_relation(scored.target.task, dataset),
             scored.make_gradients(controls=False),
@@ -235,9 +251,11 @@ def _judge(
         return None
     performance, guess = performance_of(frozen), guess_of(frozen)
     if tuned is not None:
-        return Expected(performance, replace(performance_of(tuned), scatter=scatter)), guess
+        # Fine-tuning keeps the frozen encoder where training does not help.
+        better = min(performance_of(tuned), performance, key=lambda each: each.loss)
+        return Expected(performance, replace(better, scatter=scatter)), guess
     if not candidate.trainable or relation is None:
-        return Expected(performance), guess
+        return Expected(performance, trainable=candidate.trainable), guess
     return Expected(performance, related(performance, guess, relation), related=True), guess
 
 

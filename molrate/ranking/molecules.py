@@ -244,13 +244,13 @@ def targets_to_score(
     scored_targets = []
     for target in targets:
         labelled, rows = labelled_rows(target, pool.molecules, pool.common, policy.duplicates)
+        groups = pool.molecules.canonical[rows].astype(str)
         try:
             # Again, as molecules that an encoder cannot read or that were merged are now left out.
-            check_target(labelled)
+            check_target(labelled, groups)
         except InputError as error:
             unusable.append((target, error))
             continue
-        groups = pool.molecules.canonical[rows].astype(str)
         resampling = make_resampling(labelled.values, target.task, groups=groups, seed=seed)
         make_gradients = partial(pool.gradients, rows, resampling)
         scored_targets.append(ScoredTarget(labelled, rows, resampling, make_gradients))
@@ -388,7 +388,8 @@ def usable_targets(
     usable, unusable = [], []
     for target in dataset.targets:
         try:
-            check_target(target.take(np.flatnonzero(molecules.valid)))
+            valid = np.flatnonzero(molecules.valid)
+            check_target(target.take(valid), molecules.canonical[valid].astype(str))
             usable.append(target)
         except InputError as error:
             unusable.append((target, error))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from molrate.embedding.result import Embedding
     from molrate.files.matrices import FeatureFile
     from molrate.ranking.candidates import ScoredTarget
+    from molrate.ranking.expected import Expectations
     from molrate.ranking.ranking import Ranking
 
 MANY_REPEATS = 0.02
@@ -72,6 +73,28 @@ def size_advice(scored_targets: Sequence[ScoredTarget]) -> list[str]:
         for each in scored_targets
         if len(each.rows) > MOST_ROWS
     ]
+
+
+def outlier_advice(scored_targets: Sequence[ScoredTarget], expectations: Expectations) -> list[str]:
+    """What to do where squared errors are those of few molecules."""
+    advice = []
+    for scored_target in scored_targets:
+        name = scored_target.target.name
+        found = expectations.outliers.get(name)
+        if found is None:
+            continue
+        who = "1 molecule holds" if found.molecules == 1 else f"{found.molecules} molecules hold"
+        row = int(scored_target.rows[found.row]) + 1
+        way_out = (
+            "if it is right, rank and train the logarithms of all values"
+            if found.spread
+            else "errors and correlations say little of the others while it is in"
+        )
+        advice.append(
+            f"{name}: {who} half of the squared deviations, the farthest in row {row} ({found.value:.6g}). "
+            f"Check it; {way_out}."
+        )
+    return advice
 
 
 def label_advice(scored_targets: Sequence[ScoredTarget]) -> list[str]:

@@ -158,7 +158,7 @@ class Ranking:
     @cached_property
     def verdict(self) -> Verdict:
         """What to fine-tune, whether it is worth it, and how sure that is; ``print`` shows it in words."""
-        sure = how_sure(self.measure, self.form)
+        sure = how_sure(self.measure, self.form, self.run.get("arguments", {}))
         return make_verdict(self.frame, self.measure, self.expectations, sure, self.run.get("seconds"))
 
     @property
@@ -575,6 +575,8 @@ def _row(target: str, resampling: Resampling, scored: Scored, rank_by: str) -> d
         "status": "unreliable" if scored.warning else "ok",
         "note": scored.warning,
     }
+    if np.isnan(estimated.value):
+        return row | {"status": "failed", "note": f"{scored.measure.name} of these features is not a number"}
     if not scored.replicates(rank_by).usable:
         row["note"] = f"not ranked: {scored.measure.name} has no {rank_by} form here. {row['note']}".strip()
     return row

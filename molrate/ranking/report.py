@@ -20,7 +20,7 @@ from molrate.encoders.cards import BASELINES
 from molrate.errors import UsageError
 from molrate.files.output import parquet_bytes, write_atomically, write_record, write_text
 from molrate.measures.base import printed_name
-from molrate.ranking.verdict import SEEN, Verdict
+from molrate.ranking.verdict import SEEN, Verdict, written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -321,7 +321,7 @@ def _figure(row: pd.Series, column: str, digits: int) -> str:
     if _missing(row[column]):
         return ""
     mark = "~" if column == "finetuned" and row["finetuned_from"] == "study" else ""
-    return f"{mark}{row[column]:.{digits}f}"
+    return f"{mark}{written(row[column], digits)}"
 
 
 def _few_measures(ranking: RankingTables) -> bool:
@@ -439,7 +439,9 @@ def _layers_table(rows: pd.DataFrame) -> Table:
     """Where to cut every encoder, beside its last layer."""
     title = f"where to cut, by {rows['measure'].iloc[0]}, {rows['target'].iloc[0]}"
     table = _blank_table(
-        title, "encoder", "cut at", "last", "gain of best", "frozen best", "last", left=("cut at", "last")
+        title,
+        *("encoder", "cut at", "last", "gain of best", "frozen best", "last", "deeper"),
+        left=("cut at", "last"),
     )
     for _, row in rows[rows["layers"] > 1].sort_values("rank_by_best").iterrows():
         figures = (
@@ -447,7 +449,8 @@ def _layers_table(rows: pd.DataFrame) -> Table:
         )
         reach = (row["gain_high"] - row["gain_low"]) / 2
         gain = f"{row['gain']:.2f} +- {reach:.2f}" if row["best_layer"] != row["last_layer"] else "0"
-        table.add_row(row["encoder"], row["cut_at"], row["last_layer"], gain, *figures)
+        deeper = "" if _missing(row["depth_tau"]) else f"{row['depth_tau']:.2f}"
+        table.add_row(row["encoder"], row["cut_at"], row["last_layer"], gain, *figures, deeper)
     return table
 
 
@@ -489,8 +492,11 @@ def _legend(ranking: RankingTables) -> str:
     parts = []
     if _has_transrate_beside(ranking):
         parts.append(f"{printed_name(ranking.measure)} orders the rows (more is better, as of TransRate)")
-    elif ranking.measure == TRANSRATE:
-        parts.append("TransRate (more is better) orders the rows, +- half of its 95 % interval")
+    elif ranking.form == "excess":
+        name = printed_name(ranking.measure)
+        parts.append(f"{name} (more is better) orders the rows, +- half of its 95 % interval")
+    else:
+        parts.append(f"{printed_name(ranking.measure)} orders the rows, by its {ranking.form}")
     if (frame["tier"] == 1).sum() > 1:
         parts.append("tiers differ by it, not by forecasts; =: not told from the first by it")
     metrics = [str(name).upper() for name in frame["metric"].dropna().unique()]
@@ -529,7 +535,8 @@ def _reading(ranking: RankingTables) -> list[str]:
     if ranking.several_layers and _few_measures(ranking):
         lines.append(
             "An encoder is cut at its best layer where that is clearly above its last, all its layers looked "
-            "at together, and no more error is to be expected of it; else the last is taken."
+            "at together, and no more error is to be expected of it; else the last is taken. deeper: "
+            "Kendall's tau of depth and order, 1 where every deeper layer is better."
         )
     return lines
 

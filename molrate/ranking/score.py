@@ -27,7 +27,7 @@ from molrate.measures.given import inputs_met, read_given
 from molrate.ranking.candidates import AUTO, Candidate, CommonDimension, ScoredTarget, choose_measures
 from molrate.ranking.consensus import consensus_table
 from molrate.ranking.contamination import contamination_notes, seen_encoders, seen_shares
-from molrate.ranking.evidence import evidence_notes
+from molrate.ranking.evidence import evidence_notes, untried
 from molrate.ranking.expected import Expectations, expectations_of
 from molrate.ranking.molecules import (
     EncoderPool,
@@ -47,6 +47,7 @@ from molrate.ranking.notes import (
     molecule_advice,
     molecule_notes,
     order_advice,
+    outlier_advice,
     size_advice,
     target_notes,
 )
@@ -329,7 +330,7 @@ def _notes(
     for scored_target in scored_targets:
         notes += target_notes(scored_target, len(pool.dataset))
     notes += baseline_notes(ranking)
-    return notes + evidence_notes(arguments["measures"], arguments["rank_by"], _untried(arguments))
+    return notes + evidence_notes(arguments["measures"], arguments["rank_by"], untried(arguments))
 
 
 def _advice(
@@ -346,6 +347,7 @@ def _advice(
     advice = size_advice(scored_targets)
     advice += contamination_notes([encoder.card for encoder, _ in pool.requests], pool.dataset.name, shares)
     advice += order_advice(ranking)
+    advice += outlier_advice(scored_targets, ranking.expectations)
     advice += label_advice(scored_targets)
     advice += molecule_advice(pool.molecules, policy, pool.dataset.targets)
     if default and not (kinds == "pretrained").any():
@@ -353,22 +355,6 @@ def _advice(
     if not kinds.isin(BASELINES).any():
         advice.append(_NO_BASELINE)
     return advice
-
-
-_STUDIED = {
-    "layer": ("last", "--layer"),
-    "pooling": ("mean", "--pooling"),
-    "standardisation": ("largest-fragment", "--standardisation"),
-    "duplicates": ("keep", "--duplicates"),
-    "scale_by_dimension": (False, "--scale-by-dimension"),
-    "common_dimension": (AUTO, "--common-dimension"),
-}
-"""Settings of the study of measures against fine-tuning, and their options."""
-
-
-def _untried(arguments: dict[str, Any]) -> list[str]:
-    """Options of a ranking that the study did not try."""
-    return [option for name, (studied, option) in _STUDIED.items() if arguments[name] != studied]
 
 
 def _sensitivity(

@@ -34,7 +34,7 @@ from molrate.ranking.candidates import (
 from molrate.ranking.consensus import consensus_table
 from molrate.ranking.expected import expectations_of
 from molrate.ranking.feature_rows import FeatureRows, read_feature_rows
-from molrate.ranking.notes import column_notes, label_advice, size_advice, target_notes
+from molrate.ranking.notes import column_notes, label_advice, outlier_advice, size_advice, target_notes
 from molrate.ranking.ranking import (
     Ranking,
     failed_row,
@@ -157,7 +157,11 @@ def score_features(
     votes = frame.dropna(subset="rank").groupby(["target", "measure"]).ngroups
     return Ranking(
         frame,
-        size_advice(scored.targets) + label_advice(scored.targets),
+        [
+            *size_advice(scored.targets),
+            *outlier_advice(scored.targets, expectations),
+            *label_advice(scored.targets),
+        ],
         _notes(table, scored, notes),
         _run_record(arguments) | {"seconds": round(time.perf_counter() - started, 2)},
         scored.replicates,
@@ -268,7 +272,7 @@ def make_scored_targets(
         rows = np.flatnonzero(whole & target.labelled)
         labelled = target.take(rows)
         try:
-            check_target(labelled)
+            check_target(labelled, None if molecules is None else molecules[rows])
         except InputError as error:
             logger.error("%s", error)
             unusable.append((target, error))

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from molrate.data.targets import MAIN_METRIC
 from molrate.encoders.cards import BASELINES
 from molrate.measures.base import printed_name
+from molrate.measures.leave_one_out import MOST_ROWS
 from molrate.ranking.expected import Expectations, Expected, Performance
-from molrate.statistics.intervals import LEVEL
+from molrate.statistics.intervals import LEVEL, student_quantile
+from molrate.statistics.resampling import BLOCKS, FEW_MOLECULES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +33,14 @@ _NOTHING_SHOWS = (
     "no candidate alone, nor the luckiest of them all, is told from a guess at 95 %. That does not exclude a "
     "weak relation, which more molecules would show."
 )
+_RULED = (
+    "not at all: a few molecules make the squared errors, so that these say nothing of the others; see the "
+    "warnings below."
+)
+_ONE = "there was one encoder to choose from."
 _BETTER, _SAME, _WORSE = "better", "no clear difference", "worse"
+_EXTREME = 6
+"""Decimals, and digits before the point, from which on figures are written with an exponent."""
 _ANSWERS = {_BETTER: "yes", _SAME: "not clear", _WORSE: "no"}
 """To whether something is worth it."""
 
@@ -70,13 +79,16 @@ class Choice:
     Attributes
     ----------
     target, task : str
-    molecules, candidates : int
+    molecules, rows, candidates : int
+        Rows are more than molecules where some repeat one.
+    smallest_class : int
+        Rows of the rarest class; of the smallest range in regression.
     encoder, layer : str
         What to fine-tune; empty where nothing is proposed.
     metric, unit : str
         ``rmse`` or ``auroc``, and the unit of the first.
     decimals : int
-        With which figures of the metric are written.
+        With which figures of the metric are written, see :func:`written`.
     expected, low, high : float
         Fine-tuned error or area to expect for molecules not seen, with a 95 % interval; frozen where nothing
         says what fine-tuning does.
@@ -89,7 +101,8 @@ class Choice:
     comparisons : tuple of Comparison
         With baselines, the best first.
     trainable : bool
-        Whether candidates are encoders; given features are taken as they are.
+        Whether what is proposed is to be fine-tuned; given features, functions and encoders that are cut
+        at an inner layer are taken as they are.
     finetuned : bool
         Whether comparisons are of fine-tuned models; of frozen features otherwise.
     fine_tune, worth_it : str
@@ -99,7 +112,9 @@ class Choice:
     target: str
     task: str
     molecules: int
+    rows: int
     candidates: int
+    smallest_class: int
     encoder: str
     layer: str
     metric: str
@@ -115,6 +130,11 @@ class Choice:
     finetuned: bool
     fine_tune: str
     worth_it: str
+
+    @property
+    def counted(self) -> str:
+        """Molecules, and rows where these are more."""
+        return f"{self.molecules} molecules" + (f" in {self.rows} rows" if self.rows > self.molecules else "")
 
 
 @dataclass(frozen=True)
@@ -154,13 +174,17 @@ class Verdict:
         lines = [("", self.heading)]
         for choice in self.choices:
             if len(self.choices) > 1:
-                lines.append(("", f"{choice.target}: {choice.task}, {choice.molecules} molecules"))
+                lines.append(("", f"{choice.target}: {choice.task}, {choice.counted}"))
             lines += [
                 (_FINE_TUNE if choice.trainable else _TAKE, choice.fine_tune),
                 (_WORTH, choice.worth_it),
             ]
         if len(self.choices) > 1 and self.encoder:
-            lines.append((_ALL, f"{self.encoder}, of the best mean rank over the targets."))
+            named = [choice.target for choice in self.choices if choice.encoder]
+            over = (
+                "the targets" if len(named) == len(self.choices) else f"what is predicted: {', '.join(named)}"
+            )
+            lines.append((_ALL, f"{self.encoder}, of the best mean rank over {over}."))
         return [*lines, (_SURE, self.how_sure)]
 
     @property
@@ -207,11 +231,16 @@ def make_verdict(
     for target, of_target in rows.groupby("target", sort=False):
         choices.append(_Chooser(str(target), of_target, expectations).choose())
     encoder, layer = _for_all(rows, choices)
-    if all(expectations.beat_guessing(choice.target) is False for choice in choices):
-        how_sure = _NOTHING_SHOWS
-    elif rows["rank"].isna().all():
+    if rows["rank"].isna().all():
         how_sure = "not at all: nothing was ranked."
+    elif all(expectations.beat_guessing(choice.target) is False for choice in choices):
+        ruled = any(choice.target in expectations.outliers for choice in choices)
+        how_sure = _RULED if ruled else _NOTHING_SHOWS
+    elif not encoder and not any(choice.encoder for choice in choices):
+        how_sure = "nothing is proposed that it could be said of."
     else:
+        if eligible(rows)["encoder"].nunique() == 1:
+            how_sure = _ONE
         how_sure = _with_size(choices, how_sure)
     dataset = str(frame["dataset"].iloc[0]) if len(frame) else ""
     heading = _heading(dataset, rows, choices, seconds)
@@ -220,26 +249,36 @@ def make_verdict(
 
 def _with_size(choices: Sequence[Choice], how_sure: str) -> str:
     """How sure it is, once it is said of which targets too few molecules were measured."""
-    few = [choice for choice in choices if choice.encoder and choice.molecules < FEW]
+    few = [(choice, short) for choice in choices if choice.encoder and (short := _short(choice))]
     if not few:
         return how_sure
     counts = " and ".join(
-        f"{choice.molecules} molecules{f' with {choice.target}' if len(choices) > 1 else ''}"
-        for choice in few
+        f"{short}{f' with {choice.target}' if len(choices) > 1 else ''}" for choice, short in few
     )
+    enough = FEW if any(choice.molecules < FEW for choice, _ in few) else FEW_MOLECULES
     too_few = (
         f"not sure: {counts} are too few to rank by. Go by the prior and the baselines, and rank again with "
-        f"{FEW} or more."
+        f"{enough} or more."
     )
     return too_few if len(few) == len(choices) else f"{too_few} For the rest: {how_sure}"
 
 
+def _short(choice: Choice) -> str:
+    """Of what too few were measured; empty where there are enough."""
+    if choice.molecules < FEW:
+        return f"{choice.molecules} molecules"
+    if choice.task == "classification" and choice.smallest_class < FEW_MOLECULES:
+        return f"{choice.smallest_class} molecules of the rarest class"
+    return ""
+
+
 def _heading(dataset: str, rows: pd.DataFrame, choices: Sequence[Choice], seconds: float | None) -> str:
-    things = "rows" if (rows["kind"] == "features").any() else "molecules"
+    given = (rows["kind"] == "features").any()
     if len(choices) == 1:
         (choice,) = choices
         named = dataset if choice.target == dataset else f"{dataset}, {choice.target}"
-        parts = [f"{named}: {choice.task}", f"{choice.molecules} {things}"]
+        alone = given and choice.rows == choice.molecules
+        parts = [f"{named}: {choice.task}", f"{choice.rows} rows" if alone else choice.counted]
     else:
         parts = [f"{dataset}: {len(choices)} targets"]
     count = rows.drop_duplicates(["encoder", "layer"]).shape[0]
@@ -250,18 +289,28 @@ def _heading(dataset: str, rows: pd.DataFrame, choices: Sequence[Choice], second
 
 
 def _for_all(rows: pd.DataFrame, choices: Sequence[Choice]) -> tuple[str, str]:
-    """Encoder and layer of the best mean rank among those that may be proposed for every target."""
-    if not any(choice.encoder for choice in choices):
+    """Encoder and layer of the best mean rank among those that may be proposed for every target.
+
+    A target that nothing predicts has no vote: its order is chance.
+    """
+    choices = [choice for choice in choices if choice.encoder]
+    if not choices:
         return "", ""
     if len(choices) == 1:
         return choices[0].encoder, choices[0].layer
     ranked = eligible(rows)
+    ranked = ranked[ranked["target"].isin([choice.target for choice in choices])]
     ranks = ranked.groupby(["encoder", "layer"], sort=False)["rank"].agg(["mean", "count"])
     everywhere = ranks[ranks["count"] == len(choices)]
     if everywhere.empty:
         return "", ""
     best = everywhere.reset_index().iloc[int(everywhere["mean"].to_numpy(dtype=float).argmin())]
     return str(best["encoder"]), str(best["layer"])
+
+
+def written(value: float, decimals: int) -> str:
+    """A figure with so many decimals; three figures and an exponent where `decimals` is negative."""
+    return f"{value:.2e}" if decimals < 0 else f"{value:.{decimals}f}"
 
 
 def eligible(rows: pd.DataFrame) -> pd.DataFrame:
@@ -297,27 +346,54 @@ class _Chooser:
 
     @property
     def decimals(self) -> int:
-        """Two for areas; of errors as many as the error of a guess asks for."""
+        """Two for areas, of errors as that of a guess asks for, more where the least is nearly none."""
         guess = self.expectations.guesses.get(self.target)
-        if guess is None or guess.metric == "auroc" or guess.value <= 0:
-            return 2
-        place = math.floor(math.log10(guess.value))
-        return max(0, 2 - place) if place >= 0 else 1 - place
+        decimals = 2
+        if guess is not None and guess.metric != "auroc" and 0 < guess.value < math.inf:
+            place = math.floor(math.log10(guess.value))
+            if abs(place) >= _EXTREME:
+                return -1
+            decimals = max(0, 2 - place) if place >= 0 else 1 - place
+        judged = [
+            each.measured.loss
+            for (name, _, _), each in self.expectations.by_candidate.items()
+            if name == self.target
+        ]
+        least = min(judged, default=0.0)
+        if 0 < least < 10.0**-decimals / 2:
+            return min(_EXTREME, -math.floor(math.log10(least)))
+        return decimals
 
     def show(self, value: float) -> str:
         """A figure of the metric."""
-        return f"{value:.{self.decimals}f}"
+        return written(value, self.decimals)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Molecules, and the rows they are in."""
+        sizes = self.rows["n"].dropna()
+        rows = int(sizes.iloc[0]) if len(sizes) else 0
+        guess = self.expectations.guesses.get(self.target)
+        if guess is None:
+            return rows, rows
+        # Of more rows a sample was judged, which says nothing of how many molecules all of them are.
+        molecules = len(guess.moves)
+        return (molecules if molecules < min(rows, MOST_ROWS) else rows), rows
 
     def choose(self) -> Choice:
         """Decide."""
         ranked, proposable = self.rows[self.rows["rank"].notna()], eligible(self.rows)
-        useless = self.expectations.beat_guessing(self.target) is False
+        useless = not ranked.empty and self.expectations.beat_guessing(self.target) is False
         first = None if useless or proposable.empty else proposable.iloc[0]
         best = None if first is None else self._expected(first)
         comparisons = self._comparisons(best)
-        sizes = self.rows["n"].dropna()
-        low, high = (float("nan"),) * 2 if best is None else best.best.interval()
+        molecules, rows = self.counts
+        smallest = self.rows["smallest_class"].dropna()
+        is_cut = self._is_cut(first)
+        performance = None if best is None else best.frozen if is_cut else best.best
+        low, high = (float("nan"),) * 2 if performance is None else performance.interval()
         metric = MAIN_METRIC[str(self.rows["task"].iloc[0])]
+        trainable = self.trainable and (best is None or best.trainable) and not is_cut
         tied = [] if first is None else self._tied(first, best, proposable)
         promising, where, promised = self._promising(best, proposable)
         if first is None:
@@ -327,23 +403,25 @@ class _Chooser:
         return Choice(
             target=self.target,
             task=str(self.rows["task"].iloc[0]),
-            molecules=int(sizes.iloc[0]) if len(sizes) else 0,
+            molecules=molecules,
+            rows=rows,
             candidates=len(self.rows),
+            smallest_class=int(smallest.iloc[0]) if len(smallest) else 0,
             encoder="" if first is None else str(first["encoder"]),
             layer="" if first is None else str(first["layer"]),
             metric=metric,
             unit=self.unit,
             decimals=self.decimals,
-            expected=float("nan") if best is None else best.best.value,
+            expected=float("nan") if performance is None else performance.value,
             low=low,
             high=high,
             tied=tuple(tied),
             promising=promising,
             comparisons=tuple(comparisons),
-            trainable=self.trainable,
+            trainable=trainable,
             finetuned=best is not None and best.finetuned is not None and not best.related,
             fine_tune=fine_tune,
-            worth_it=self._worth_of(promising, promised) + self._worth(useless, best, comparisons),
+            worth_it=self._worth_of(promising, promised) + self._worth(useless, best, comparisons, trainable),
         )
 
     def _expected(self, row: pd.Series) -> Expected | None:
@@ -409,21 +487,33 @@ class _Chooser:
 
     def _of_layer(self, layer: str) -> str:
         """A layer's name, where an encoder has several."""
-        return f", layer {layer}" if self.rows["encoder"].value_counts().max() > 1 else ""
+        if self.rows["encoder"].value_counts().max() == 1:
+            return ""
+        return f", {layer}" if layer.startswith("layer") else f", layer {layer}"
+
+    def _is_cut(self, first: pd.Series | None) -> bool:
+        """Whether an inner layer comes first, which is not what fine-tuning does best with."""
+        if first is None:
+            return False
+        last = self.expectations.last_layer(self.target, str(first["encoder"]))
+        return last is not None and last != first["layer"]
 
     def _proposal(self, first: pd.Series, best: Expected | None, tied: Sequence[str]) -> str:
+        is_cut = self._is_cut(first)
         sentence = f"{first['encoder']}{self._of_layer(str(first['layer']))}"
         if best is not None:
-            sentence += f": {self._promise(best)}"
+            sentence += f": {f'{self._performance(best.frozen)} as it is' if is_cut else self._promise(best)}"
         if tied:
             more = f" and {len(tied) - _NAMED} more" if len(tied) > _NAMED else ""
             sentence += f". Tied with it: {', '.join(tied[:_NAMED])}{more}"
-        return sentence + "."
+        return f"{sentence}.{' To fine-tune it, take all its layers.' if is_cut else ''}"
 
     def _promise(self, expected: Expected) -> str:
         """What to expect, fine-tuned and as it is where the first comes from other datasets."""
         if not expected.related:
-            frozen = " as it is" if expected.finetuned is None and self.trainable else ""
+            frozen = (
+                " as it is" if expected.finetuned is None and expected.trainable and self.trainable else ""
+            )
             return f"{self._performance(expected.best)}{frozen}"
         low, high = (self.show(bound) for bound in expected.best.interval())
         return (
@@ -451,14 +541,46 @@ class _Chooser:
             return "nothing: no candidate could be ranked; the notes say why."
         if (ranked["kind"].isin(BASELINES)).all():
             return "nothing: only baselines were ranked. Name a pretrained encoder with --encoder."
-        return "nothing: every pretrained encoder here was trained on labels of this dataset."
+        return (
+            "nothing: every pretrained encoder here was trained on labels of this dataset or of its "
+            "molecules."
+        )
 
-    def _worth(self, useless: bool, best: Expected | None, comparisons: Sequence[Comparison]) -> str:
-        if useless:
+    def _nothing_worth(self) -> str:
+        """Whether there is no relation, or only none that these errors can show."""
+        outliers = self.expectations.outliers.get(self.target)
+        if outliers is not None:
+            makes = "1 molecule makes" if outliers.molecules == 1 else f"{outliers.molecules} molecules make"
             return (
-                "no: no candidate finds a relation of the labels to structure. Check them, or measure more "
-                "molecules, before training anything."
+                f"not known: {makes} half of the squared error of {self.counts[0]}, whoever predicts. The "
+                "warnings below say what to do."
             )
+        shown = self._shown_by_measure()
+        if shown is not None:
+            return (
+                f"not by a linear model, though {self.measure} finds a relation of the labels to {shown}. A "
+                "forest may use it: molrate select tries one."
+            )
+        what, more = ("structure", "more molecules") if self.trainable else ("the features", "more")
+        return (
+            f"no: no candidate finds a relation of the labels to {what}. Check them, or measure {more}, "
+            "before training anything."
+        )
+
+    def _shown_by_measure(self) -> str | None:
+        """The first candidate, if what orders finds a relation in any, all looked at together."""
+        ranked = self.rows[self.rows["rank"].notna()]
+        # Intervals of one candidate each at 95 %; of many, one is the luckiest.
+        level = 1 - (1 - LEVEL) / max(1, len(ranked))
+        wider = student_quantile(BLOCKS - 1, level) / student_quantile(BLOCKS - 1, LEVEL)
+        found = ranked[ranked["excess"] > wider * (ranked["excess"] - ranked["low"])]
+        return None if found.empty else str(found.iloc[0]["encoder"])
+
+    def _worth(
+        self, useless: bool, best: Expected | None, comparisons: Sequence[Comparison], trainable: bool
+    ) -> str:
+        if useless:
+            return self._nothing_worth()
         baselines = self._baselines()
         if best is None:
             if not baselines:
@@ -473,7 +595,8 @@ class _Chooser:
                 "--encoder rdkit-descriptors."
             )
         word = _ANSWERS[comparisons[0].outcome]
-        frozen = "" if best.finetuned is not None and not best.related else "before fine-tuning it is "
+        judged = (best.finetuned is not None and not best.related) or not trainable
+        frozen = "" if judged else "before fine-tuning it is "
         parts = [self._compared(each) for each in comparisons[:_NAMED]]
         return f"{word}: {frozen}{'; '.join(parts)}.{self._missing(comparisons)}"
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from molrate.ranking.verdict import written
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -47,7 +49,7 @@ def number(value: Any, decimals: int | None = None) -> str:
     if value is None or pd.isna(value):
         return ""
     if isinstance(value, float):
-        return f"{value:.3g}" if decimals is None else f"{value:.{decimals}f}"
+        return f"{value:.3g}" if decimals is None else written(value, decimals)
     return str(value)
 
 

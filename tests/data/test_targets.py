@@ -276,6 +276,19 @@ def test_a_target_that_is_too_short_or_constant_is_refused():
         check_target(Target("y", "regression", np.ones(MIN_LABELLED)))
 
 
+def test_rows_of_one_molecule_are_one_molecule_of_a_target():
+    target = Target("y", "regression", np.arange(60.0))
+    check_target(target, np.arange(60) % 20)
+    with pytest.raises(InputError, match="has 19 labelled valid molecules in 60 rows; at least 20"):
+        check_target(target, np.arange(60) % 19)
+
+
+@pytest.mark.parametrize("unit", [1e-150, 1e150])
+def test_values_whose_squares_no_computer_holds_are_refused(unit):
+    with pytest.raises(InputError, match="Multiply it by a power of ten"):
+        check_target(Target("y", "regression", unit * np.arange(30.0)))
+
+
 def test_few_whole_numbers_are_said_to_be_read_as_numbers():
     target = parse_target("y", ["1", "2", "3"] * 10)
     assert target.task == "regression"

@@ -140,7 +140,7 @@ def test_an_encoder_is_suspect_from_more_than_a_fifth_of_the_molecules(monkeypat
     assert [is_suspect(each, "freesolv", {"third": 0.3}) for each in cards] == [False, False, True]
     (note,) = contamination_notes(cards, "mine", {"third": 0.3})
     assert note.startswith("Trained on measurements of these molecules: third of 30%")
-    assert seen_encoders(cards, "mine", {"third": 0.3}) == {"third": "unknown"}
+    assert seen_encoders(cards, "mine", {"third": 0.3}) == {"third": "yes"}
 
 
 def test_molecules_are_known_whatever_their_marks_and_order():
@@ -183,6 +183,7 @@ def test_a_table_of_known_molecules_under_another_name_is_recognised(tmp_path):
     arguments = {"target": "y", "encoders": [encoder, "rdkit-descriptors"]}
     ranking = molrate.score(tmp_path / "mine.csv", **arguments)
     assert any("ecfp4 of 100% (in freesolv)" in note for note in ranking.advice)
-    assert ranking.frame.set_index("encoder").loc["ecfp4", "labels_seen"] == "unknown"
+    assert ranking.frame.set_index("encoder").loc["ecfp4", "labels_seen"] == "yes"
+    assert "ecfp4 (baseline) (seen)" in str(ranking)
     ranking = molrate.score(tmp_path / "mine.csv", exclude_contaminated=True, **arguments)
     assert ranking.frame["encoder"].tolist() == ["rdkit-descriptors"]

@@ -183,6 +183,17 @@ def test_gradients_are_judged_by_linearised_fine_tuning_on_these_molecules(drawn
     assert other.finetuned is None or other.related
 
 
+def test_fine_tuning_is_expected_to_be_no_worse_than_frozen(drawn):
+    features, _, target = drawn
+    noise = np.random.default_rng(5).normal(size=(N, 300))
+    gradients = {("network", "last"): Gradients(noise, 0.0)}
+    candidates = [Candidate("network", "last", features, "pretrained", trainable=True)]
+    found = expectations_of(candidates, [replace(target, make_gradients=lambda **_: gradients)]).by_candidate
+    tuned = found["y", "network", "last"]
+    assert tuned.finetuned.value == tuned.frozen.value
+    assert not tuned.related
+
+
 def test_without_the_study_nothing_is_said_of_fine_tuning(drawn, monkeypatch):
     monkeypatch.setattr(expected, "frozen_relation", lambda *_: None)
     features, _, target = drawn

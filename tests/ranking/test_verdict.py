@@ -18,7 +18,7 @@ from molrate.ranking.candidates import Candidate, ScoredTarget
 from molrate.ranking.evidence import how_sure
 from molrate.ranking.expected import Expected, expectations_of
 from molrate.ranking.frozen import Relation
-from molrate.ranking.notes import label_advice, molecule_advice, order_advice, size_advice
+from molrate.ranking.notes import label_advice, molecule_advice, order_advice, outlier_advice, size_advice
 from molrate.ranking.ranking import Ranking, rank_targets, ranking_frame, with_expectations
 from molrate.ranking.report import View
 from molrate.ranking.score_features import score_features
@@ -144,6 +144,127 @@ def test_where_nothing_helps_it_says_so():
     assert order_advice(ranking) == []
     assert verdict.record()["choices"][0]["expected"] is None
     json.dumps(verdict.record(), allow_nan=False)
+
+
+def test_one_value_that_makes_all_squares_is_no_absence_of_a_relation():
+    slipped = values()
+    slipped[7] = 1e4
+    target = scored(slipped)
+    ranking = ranked([GOOD, FAIR, BITS], target)
+    (choice,) = ranking.verdict.choices
+    assert choice.worth_it.startswith("not known: 1 molecule makes half of the squared error of 240")
+    assert ranking.verdict.how_sure.startswith("not at all: a few molecules make the squared errors")
+    (advice,) = outlier_advice([target], ranking.expectations)
+    assert advice.startswith("y: 1 molecule holds half of the squared deviations, ")
+    assert "the farthest in row 8 (10000). Check it;" in advice
+    assert "logarithm" not in advice
+    decades = scored(10.0 ** (4 * values()))
+    (advice,) = outlier_advice([decades], ranked([GOOD, BITS], decades).expectations)
+    assert advice.endswith("if it is right, rank and train the logarithms of all values.")
+    assert outlier_advice([scored(values())], ranked([GOOD], scored(values())).expectations) == []
+
+
+def test_a_relation_that_only_the_measure_finds_is_said():
+    bent = (signal() ** 2).sum(axis=1)
+    (choice,) = ranked([GOOD, BITS], scored(bent)).verdict.choices
+    assert choice.encoder == ""
+    assert "though TransRate finds a relation of the labels to good." in choice.worth_it
+
+
+@pytest.mark.parametrize("measure", ["transrate", "logme"])
+def test_noise_is_no_relation_by_the_measure_either(measure):
+    said = []
+    for seed in range(12):
+        shuffled = scored(np.random.default_rng(seed).permutation(values()))
+        (choice,) = ranked([GOOD, FAIR, BITS, UNTRAINED], shuffled, measures=[measure]).verdict.choices
+        said.append(choice.worth_it.split(" ")[0])
+    assert said.count("no:") >= 11
+
+
+def test_rows_of_one_molecule_are_not_counted_as_molecules():
+    groups = np.arange(N) % 30
+    labels = values()
+    target = Target("y", "regression", labels)
+    repeated = ScoredTarget(target, np.arange(N), make_resampling(labels, "regression", groups=groups))
+    verdict = ranked([GOOD, FAIR, BITS], repeated).verdict
+    assert "30 molecules in 240 rows" in verdict.heading
+    assert (verdict.choices[0].molecules, verdict.choices[0].rows) == (30, N)
+    assert verdict.how_sure.startswith("not sure: 30 molecules are too few")
+
+
+def test_a_target_that_nothing_predicts_has_no_vote():
+    noise = scored(np.random.default_rng(3).permutation(values()), name="noise")
+    verdict = ranked([FAIR, GOOD, BITS], scored(values(), name="real"), noise).verdict
+    assert [choice.encoder for choice in verdict.choices] == ["good", ""]
+    assert ("For all", "good, of the best mean rank over what is predicted: real.") in verdict.labelled
+
+
+def test_where_all_failed_nothing_is_said_of_the_labels():
+    ranking = ranked([GOOD, BITS], scored(np.random.default_rng(7).permutation(values())))
+    ranking.frame[["rank", "tier"]] = None
+    (choice,) = make_verdict(ranking.frame, "transrate", ranking.expectations, "").choices
+    assert choice.fine_tune == "nothing: no candidate could be ranked; the notes say why."
+    assert "relation" not in choice.worth_it
+
+
+def test_how_sure_knows_what_was_ranked():
+    codes = (np.argsort(np.argsort(-values())) < 6).astype(int)
+    rare = ranked([GOOD, FAIR, BITS], scored(codes, "classification")).verdict.how_sure
+    assert rare.startswith("not sure: 6 molecules of the rarest class are too few")
+    assert ranked([GOOD, BITS], scored(values())).verdict.how_sure == "there was one encoder to choose from."
+    baseline = replace(FAIR, encoder="ecfp4", kind="baseline")
+    assert ranked([baseline], scored(values())).verdict.how_sure.startswith("nothing is proposed")
+    ranking = ranked([GOOD, FAIR, BITS], scored(values()))
+    of_layers = replace(ranking, run={"arguments": {"layer": "all", "pooling": "mean"}}).verdict.how_sure
+    assert of_layers.endswith("how far the order holds with --layer it does not say.")
+    given = score_features({"good": GOOD.features, "fair": FAIR.features}, values()).verdict.how_sure
+    assert given.startswith("not known: our study is of encoders of molecules")
+
+
+def test_a_layer_that_is_cut_at_is_taken_as_it_is():
+    inner = replace(GOOD, layer="layer-1")
+    last = replace(FAIR, encoder="good", layer="layer-2")
+    ranking = ranked([inner, last, BITS], scored(values()))
+    (choice,) = ranking.verdict.choices
+    assert (choice.layer, choice.trainable) == ("layer-1", False)
+    assert re.match(r"good, layer-1: expected RMSE \S+ \(95 %: \S+ to \S+\) as it is\.", choice.fine_tune)
+    assert choice.fine_tune.endswith("To fine-tune it, take all its layers.")
+    assert choice.expected == ranking.frame["frozen"].iloc[0]
+    assert "before fine-tuning" not in choice.worth_it
+    assert ranking.verdict.labelled[1][0] == "Take"
+    (line,) = [line for line in lines_of(ranking) if line.startswith("good") and "layer-1" in line]
+    assert line.endswith("-1.00")
+
+
+def test_what_cannot_be_fine_tuned_is_taken():
+    verdict = ranked([replace(GOOD, trainable=False), FAIR, BITS], scored(values())).verdict
+    assert verdict.labelled[1][0] == "Take"
+    assert "as it is" not in verdict.choices[0].fine_tune
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-7, 1e9, 1e30])
+def test_figures_have_an_exponent_where_they_are_very_large_or_small(unit):
+    ranking = ranked([GOOD, FAIR, BITS], scored(unit * values()))
+    assert re.search(r"expected RMSE \d\.\d\de[+-]\d\d \(", ranking.verdict.choices[0].fine_tune)
+    table = lines_of(ranking)
+    assert max(map(len, table)) <= 80
+    assert any(line.startswith("A") and " good " in line for line in table)
+
+
+def test_a_figure_that_would_read_as_none_has_more_decimals():
+    exact = Candidate("exact", "last", np.c_[values(), signal()], "pretrained", trainable=True)
+    nearly = Candidate("nearly", "last", np.c_[values() + 1e-3 * signal()[:, 0]], "pretrained")
+    (choice,) = ranked([nearly, BITS], scored(values())).verdict.choices
+    assert "0.00 " not in choice.fine_tune
+    assert ranked([exact, BITS], scored(values())).verdict.choices[0].encoder == "exact"
+
+
+def test_the_legend_names_what_orders():
+    for measures in (["knn"], ["knn", "transrate"], ["transrate"]):
+        text = " ".join(lines_of(ranked([GOOD, FAIR], scored(values()), measures=measures)))
+        assert (
+            f"{'TransRate' if measures == ['transrate'] else 'knn'} (more is better) orders the rows" in text
+        )
 
 
 def test_only_baselines_and_only_contaminated_encoders_leave_nothing_to_fine_tune():
