@@ -385,15 +385,12 @@ class _Chooser:
         ranked, proposable = self.rows[self.rows["rank"].notna()], eligible(self.rows)
         useless = not ranked.empty and self.expectations.beat_guessing(self.target) is False
         first = None if useless or proposable.empty else proposable.iloc[0]
-        best = None if first is None else self._expected(first)
+        best = None if first is None else self._taken(first)
         comparisons = self._comparisons(best)
         molecules, rows = self.counts
         smallest = self.rows["smallest_class"].dropna()
-        is_cut = self._is_cut(first)
-        performance = None if best is None else best.frozen if is_cut else best.best
-        low, high = (float("nan"),) * 2 if performance is None else performance.interval()
+        low, high = (float("nan"),) * 2 if best is None else best.best.interval()
         metric = MAIN_METRIC[str(self.rows["task"].iloc[0])]
-        trainable = self.trainable and (best is None or best.trainable) and not is_cut
         tied = [] if first is None else self._tied(first, best, proposable)
         promising, where, promised = self._promising(best, proposable)
         if first is None:
@@ -412,20 +409,27 @@ class _Chooser:
             metric=metric,
             unit=self.unit,
             decimals=self.decimals,
-            expected=float("nan") if performance is None else performance.value,
+            expected=float("nan") if best is None else best.best.value,
             low=low,
             high=high,
             tied=tuple(tied),
             promising=promising,
             comparisons=tuple(comparisons),
-            trainable=trainable,
+            trainable=self.trainable and (best is None or best.trainable),
             finetuned=best is not None and best.finetuned is not None and not best.related,
             fine_tune=fine_tune,
-            worth_it=self._worth_of(promising, promised) + self._worth(useless, best, comparisons, trainable),
+            worth_it=self._worth_of(promising, promised) + self._worth(useless, best, comparisons),
         )
 
     def _expected(self, row: pd.Series) -> Expected | None:
         return self.expectations.by_candidate.get((self.target, str(row["encoder"]), str(row["layer"])))
+
+    def _taken(self, first: pd.Series) -> Expected | None:
+        """What to expect of the first, as it is where a layer below the last comes first."""
+        expected = self._expected(first)
+        if expected is None or not self._is_cut(first):
+            return expected
+        return Expected(expected.frozen, trainable=False)
 
     def _tied(self, first: pd.Series, best: Expected | None, proposable: pd.DataFrame) -> list[str]:
         """Encoders of the first tier that differ from the best row no more than it may, in both respects."""
@@ -491,29 +495,24 @@ class _Chooser:
             return ""
         return f", {layer}" if layer.startswith("layer") else f", layer {layer}"
 
-    def _is_cut(self, first: pd.Series | None) -> bool:
-        """Whether an inner layer comes first, which is not what fine-tuning does best with."""
-        if first is None:
-            return False
+    def _is_cut(self, first: pd.Series) -> bool:
+        """Whether a layer below the last comes first, which is not what fine-tuning does best with."""
         last = self.expectations.last_layer(self.target, str(first["encoder"]))
         return last is not None and last != first["layer"]
 
     def _proposal(self, first: pd.Series, best: Expected | None, tied: Sequence[str]) -> str:
-        is_cut = self._is_cut(first)
         sentence = f"{first['encoder']}{self._of_layer(str(first['layer']))}"
         if best is not None:
-            sentence += f": {f'{self._performance(best.frozen)} as it is' if is_cut else self._promise(best)}"
+            sentence += f": {self._promise(best)}"
         if tied:
             more = f" and {len(tied) - _NAMED} more" if len(tied) > _NAMED else ""
             sentence += f". Tied with it: {', '.join(tied[:_NAMED])}{more}"
-        return f"{sentence}.{' To fine-tune it, take all its layers.' if is_cut else ''}"
+        return f"{sentence}.{' To fine-tune it, take all its layers.' if self._is_cut(first) else ''}"
 
     def _promise(self, expected: Expected) -> str:
         """What to expect, fine-tuned and as it is where the first comes from other datasets."""
         if not expected.related:
-            frozen = (
-                " as it is" if expected.finetuned is None and expected.trainable and self.trainable else ""
-            )
+            frozen = " as it is" if expected.finetuned is None and self.trainable else ""
             return f"{self._performance(expected.best)}{frozen}"
         low, high = (self.show(bound) for bound in expected.best.interval())
         return (
@@ -576,9 +575,7 @@ class _Chooser:
         found = ranked[ranked["excess"] > wider * (ranked["excess"] - ranked["low"])]
         return None if found.empty else str(found.iloc[0]["encoder"])
 
-    def _worth(
-        self, useless: bool, best: Expected | None, comparisons: Sequence[Comparison], trainable: bool
-    ) -> str:
+    def _worth(self, useless: bool, best: Expected | None, comparisons: Sequence[Comparison]) -> str:
         if useless:
             return self._nothing_worth()
         baselines = self._baselines()
@@ -595,7 +592,7 @@ class _Chooser:
                 "--encoder rdkit-descriptors."
             )
         word = _ANSWERS[comparisons[0].outcome]
-        judged = (best.finetuned is not None and not best.related) or not trainable
+        judged = (best.finetuned is not None and not best.related) or not best.trainable
         frozen = "" if judged else "before fine-tuning it is "
         parts = [self._compared(each) for each in comparisons[:_NAMED]]
         return f"{word}: {frozen}{'; '.join(parts)}.{self._missing(comparisons)}"

@@ -239,7 +239,7 @@ def test_a_layer_that_is_cut_at_is_taken_as_it_is():
 def test_what_cannot_be_fine_tuned_is_taken():
     verdict = ranked([replace(GOOD, trainable=False), FAIR, BITS], scored(values())).verdict
     assert verdict.labelled[1][0] == "Take"
-    assert "as it is" not in verdict.choices[0].fine_tune
+    assert "fine-tuned about" not in verdict.choices[0].fine_tune
 
 
 @pytest.mark.parametrize("unit", [1e-30, 1e-7, 1e9, 1e30])
