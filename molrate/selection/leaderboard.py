@@ -53,25 +53,21 @@ def make_leaderboard(race: Race, standing: Standing, shortlist: Mapping[str, Ent
     Returns
     -------
     pandas.DataFrame
-        Columns :data:`COLUMNS`: ``tier`` is 1 for the best and all that are not told apart from it, else 2;
-        ``difference`` is how much worse than the best, on the folds that both have.
+        Columns :data:`COLUMNS`, rows in the order of the standing, then what failed or was not run: ``tier``
+        is 1 for the best and all that are not told apart from it, else 2; ``difference`` is how much worse
+        than the best, on the folds that both have.
     """
     everyone = [*race.candidates, *standing.alive, *standing.dropped, *standing.failed]
     models: dict[str, list[Candidate]] = {}
     for candidate in dict.fromkeys(everyone):
         models.setdefault(candidate.model, []).append(candidate)
-    rows = [_row(race, standing, candidates, shortlist, len(models)) for candidates in models.values()]
-    rows.sort(key=_order)
+    ways = [sorted(own, key=lambda one: _precedence(race, standing, one)) for own in models.values()]
+    ways.sort(key=lambda own: _precedence(race, standing, own[0]))
+    rows = [_row(race, standing, own, shortlist) for own in ways]
     for rank, row in enumerate(rows, start=1):
         row["rank"] = rank if row["folds"] else None
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return frame.astype({"rank": "Int64", "tier": "Int64", "score_tier": "Int64"})
-
-
-def _order(row: Mapping[str, object]) -> tuple[bool, bool, float]:
-    difference = row["difference"]
-    assert isinstance(difference, float)
-    return row["state"] != BEST, np.isnan(difference), difference
 
 
 def _row(
@@ -79,22 +75,23 @@ def _row(
     standing: Standing,
     candidates: list[Candidate],
     shortlist: Mapping[str, Entry],
-    n_models: int,
 ) -> dict[str, object]:
-    shown = min(candidates, key=lambda one: _precedence(race, standing, one))
+    """The row of a model, whose ways of being fitted are given, the one that stands for it first."""
+    shown = candidates[0]
     folds = race.folds_of(shown)
     values = race.values(shown, folds)
     leader = standing.ranked[0] if standing.ranked else None
     is_leader = shown == leader
     gap = (np.nan,) * 3
     if leader is not None and folds and not is_leader:
-        found = race.difference(shown, leader, max(1, n_models - 1))
+        found = race.difference(shown, leader, standing.n_others)
         gap = found.mean, found.low, found.high
     by_mode = {one.mode == FINE_TUNED: _moments(race, one) for one in candidates}
     frozen, fine_tuned = by_mode.get(False, (np.nan, np.nan)), by_mode.get(True, (np.nan, np.nan))
     entry = shortlist[shown.encoder]
     mean, sd = _moments(race, shown)
-    tier = None if not folds else 2 if shown in standing.dropped or gap[1] > 0 else 1
+    is_behind = not is_leader and (shown in standing.dropped or gap[1] > 0)
+    tier = None if not folds else 2 if is_behind else 1
     return {
         "rank": None,
         "tier": tier,
@@ -150,7 +147,8 @@ def _state(standing: Standing, candidate: Candidate, tier: int | None) -> str:
     if candidate in standing.failed:
         return FAILED
     if candidate in standing.dropped:
-        return f"dropped after {n_folds(standing.dropped[candidate])}"
+        drop = standing.dropped[candidate]
+        return f"dropped after {n_folds(drop.n_folds)}, behind {drop.behind.name}"
     return NOT_RUN if tier is None else TIED if tier == 1 else "behind"
 
 
