@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from molrate.data.datasets import Dataset
+from molrate.data.quotes import quoting, secrets_of
 from molrate.embedding.embed import choose_device
 from molrate.embedding.settings import EmbeddingSettings
 from molrate.encoders.base import load_encoder
@@ -133,7 +134,7 @@ def run_selection(
     with waiting(folder / REQUEST):
         if not take_up(folder, request, (RECORD, f"{JOBS}/*.json")):
             note_request(folder, request)
-    run = _Run(folder, data, config, device, request, clock, max_jobs, progress)
+    run = _Run(folder, data, config, device, request, clock, max_jobs, progress, structures)
     earlier = read_selection(folder)
     if earlier is not None and earlier.record["ended"] == DECIDED:
         # A file that is missing is told before what it could be made of again is removed.
@@ -145,7 +146,7 @@ def run_selection(
         return earlier
     shortlist = run.shortlist(encoders)
     with _workers(run.jobs, engine, address) as workers:
-        return run.select(shortlist, workers, structures)
+        return run.select(shortlist, workers)
 
 
 def _check_engine(engine: str, address: str | None) -> None:
@@ -172,12 +173,14 @@ class _Run:
         clock: Clock,
         max_jobs: int | None,
         progress: Watcher | None,
+        structures: bool,
     ) -> None:
         self.folder, self.data, self.config, self.device = folder, data, config, device
         self.clock, self.max_jobs, self.progress = clock, max_jobs, progress
         self.aside: set[Candidate] = set()
         folds = data.folds(FOLDS, config.seed)
-        self.jobs = JobFolder(folder / JOBS, data, folds, config, device, request)
+        self.structures = structures
+        self.jobs = JobFolder(folder / JOBS, data, folds, config, device, request, structures=structures)
 
     def shortlist(self, encoders: Sequence[str] | None) -> list[Entry]:
         """Encoders to race: those that another process or an earlier run chose, or chosen now.
@@ -192,7 +195,7 @@ class _Run:
             try:
                 with self.clock.stopping(self.clock.left * _RANKING_SHARE):
                     ranking = self._rank(encoders)
-                    ranking.save(self.folder / RANKING)
+                    self._without_quotes(ranking).save(self.folder / RANKING)
             except TimeUpError:
                 logger.warning(
                     "ranking took more than a third of the time and was given up: only %s are tried; give "
@@ -226,6 +229,15 @@ class _Run:
         settings = EmbeddingSettings(seed=self.config.seed, device=self.device)
         return rank_dataset(self._known, encoders, self.data.policy, settings, MeasureSettings())
 
+    def _without_quotes(self, ranking: Ranking) -> Ranking:
+        """The ranking, without reasons of failed encoders that quote molecules which are not to be kept."""
+        if self.structures:
+            return ranking
+        quotes = quoting(secrets_of(self.data.dataset, self.data.molecules))
+        quoted = ranking.frame["note"].map(lambda note: isinstance(note, str) and quotes(note))
+        notes = ranking.frame["note"].mask(quoted, "a note that quotes molecules is left out")
+        return replace(ranking, frame=ranking.frame.assign(note=notes))
+
     @cached_property
     def _known(self) -> Dataset:
         """Molecules to score encoders on, of which the test part has none."""
@@ -235,7 +247,7 @@ class _Run:
             known = np.sort(generator.choice(known, _SCORED, replace=False))
         return self.data.take(known)
 
-    def select(self, shortlist: Sequence[Entry], workers: Workers, structures: bool) -> Selection:
+    def select(self, shortlist: Sequence[Entry], workers: Workers) -> Selection:
         """Run the race, and write the best model; after an interrupt too, which then goes on."""
         candidates = make_candidates(shortlist)
         race = Race(self.data, self.jobs.folds, self.jobs.metric, candidates, self.jobs.result)
@@ -244,15 +256,15 @@ class _Run:
             ended = self._race(race, entries, workers)
         except KeyboardInterrupt:
             if self._standing(race).ranked:
-                self._write(race, entries, INTERRUPTED, structures)
+                self._write(race, entries, INTERRUPTED)
             raise
-        return self._write(race, entries, ended, structures)
+        return self._write(race, entries, ended)
 
-    def _write(self, race: Race, entries: dict[str, Entry], ended: str, structures: bool) -> Selection:
+    def _write(self, race: Race, entries: dict[str, Entry], ended: str) -> Selection:
         standing = self._standing(race)
         board = make_leaderboard(race, standing, entries)
         outcome = Outcome(standing.leader, race, board, ended)
-        return write_selection(self.folder, self.data, self.config, self.jobs, outcome, structures)
+        return write_selection(self.folder, self.data, self.config, self.jobs, outcome, self.structures)
 
     def _standing(self, race: Race) -> Standing:
         return race.standing(self.max_jobs, self.aside)

@@ -16,6 +16,8 @@ from click.testing import CliRunner
 
 import molrate
 from molrate.cli.main import cli
+from molrate.data.molecules import standardise
+from molrate.encoders import base
 from molrate.errors import InputError, UsageError, WeightsError
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.data import TrainingData
@@ -290,6 +292,75 @@ def test_classes_and_no_structures(table, tmp_path):
     smiles = [text for text in pd.read_csv(table)["smiles"] if len(text) > 12]
     whole = b"".join(path.read_bytes() for path in (tmp_path / "m").rglob("*") if path.is_file())
     assert not [text for text in smiles if text.encode() in whole]
+
+
+def confidential(path, table):
+    """The table with SMILES that are none, and the texts that no file is to hold."""
+    frame = pd.read_csv(table).iloc[:60]
+    written = frame["smiles"].tolist()
+    texts = [text for text in [*written, *standardise(written).canonical] if len(text) > 12]
+    frame.loc[[5, 20], "smiles"] = ["SECRETc1ccccc1(", "CCCCCCN(=O)(C)(C)(C)SECRET"]
+    frame.to_csv(path, index=False)
+    return path, [*texts, "SECRET"]
+
+
+def files_with(folder, texts):
+    held = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return [path.name for path, content in held.items() if any(text.encode() in content for text in texts)]
+
+
+def test_without_structures_invalid_smiles_are_named_by_their_rows(table, tmp_path):
+    path, texts = confidential(tmp_path / "t.csv", table)
+    found = select_quickly(path, tmp_path / "m", max_jobs=2, structures=False)
+    assert files_with(found.folder, texts) == []
+    note = "2 invalid SMILES left out: row 6; row 21"
+    assert note in found.model.record["notes"]
+    assert note in (found.folder / "README.md").read_text()
+    quoting = select_quickly(path, tmp_path / "q", max_jobs=2)
+    assert "row 6 'SECRETc1ccccc1(': SMILES syntax error" in (quoting.folder / "README.md").read_text()
+
+
+def test_without_structures_no_reason_of_a_failed_encoder_quotes_a_molecule(table, tmp_path, monkeypatch):
+    def refuse(smiles):
+        raise ValueError(f"cannot read {smiles[0]}")
+
+    monkeypatch.setattr(base, "_REGISTERED", {})
+    path, texts = confidential(tmp_path / "t.csv", table)
+    molrate.register_encoder("select-refuses", refuse)
+    for structures in (True, False):
+        options = {"encoders": ["ecfp4", "select-refuses"], "max_jobs": 1, "structures": structures}
+        found = select_quickly(path, tmp_path / str(structures), **options)
+        assert ("ranking.csv" in files_with(found.folder, texts)) is structures
+    assert files_with(tmp_path / "False", texts) == []
+
+
+def test_without_structures_a_failed_job_does_not_quote_a_molecule(table, tmp_path, monkeypatch):
+    data = TrainingData.of(molrate.load_dataset(table, "y"))
+    smiles = data.dataset.smiles[0]
+
+    def later(smiles_of_all):
+        raise ValueError(f"no room for {smiles}")
+
+    monkeypatch.setattr(base, "_REGISTERED", {})
+    molrate.register_encoder("select-fails", later)
+    for structures in (True, False):
+        folder, folds = tmp_path / str(structures), data.folds(5, 0)
+        jobs = JobFolder(folder, data, folds, QUICK, "cpu", {}, structures=structures)
+        error = jobs.run(Job(Candidate("select-fails", "estimated"), 0)).error
+        assert (smiles in error) is structures
+
+
+def test_a_resumed_run_whose_jobs_are_all_done_is_no_longer_interrupted(table, tmp_path):
+    def interrupt(update):
+        if update.result is not None and len(list((tmp_path / "m").glob("jobs/*.json"))) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        select_quickly(table, tmp_path / "m", max_jobs=5, progress=interrupt)
+    assert json.loads((tmp_path / "m" / "selection.json").read_text())["ended"] == "interrupted"
+    found = select_quickly(table, tmp_path / "m", max_jobs=3)
+    assert found.record["ended"] == "jobs"
+    assert json.loads((tmp_path / "m" / "selection.json").read_text())["ended"] == "jobs"
 
 
 def test_another_request_is_refused(table, uninterrupted):
