@@ -99,7 +99,7 @@ def _result(record: Mapping[str, Any], selection: Selection | None) -> list[tupl
     comparison = record["comparison"]
     first, *others = comparison["rows"]
     metric = str(comparison["metric"]).upper()
-    pairs = [] if selection is None else [("Use", selection.answer)]
+    pairs = [] if selection is None else [("Answer", selection.answer)]
     pairs.append(
         (
             "Error" if metric == "RMSE" else metric,

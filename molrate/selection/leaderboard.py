@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from molrate.finetuning.comparison import BASELINES
+from molrate.finetuning.comparison import BASELINES, LEAST_MOLECULES
+from molrate.models.head import Task
 from molrate.selection.candidates import FINE_TUNED, Candidate, Entry
 from molrate.selection.jobs import Job, Result
 from molrate.selection.race import Race, Standing
@@ -161,7 +163,45 @@ def n_folds(number: int) -> str:
     return f"{number} fold" if number == 1 else f"{number} folds"
 
 
-def describe_winner(board: pd.DataFrame, kinds: str = "") -> str:
+def describe_doubt(comparison: Mapping[str, Any], task: Task) -> str:
+    """Why the model may be no better than a guess, as the end of a sentence; empty where it is shown to be.
+
+    It is shown where the interval of its paired difference to the mean of the training values, or to the
+    shares of classes, leaves out zero on :data:`LEAST_MOLECULES` test molecules or more.
+
+    Parameters
+    ----------
+    comparison : mapping
+        Of :func:`molrate.finetuning.comparison.comparison_table`.
+    task : Task
+
+    Examples
+    --------
+    >>> task = Task("regression", ("y",))
+    >>> mean = {"what": "the mean", "value": 1.14, "ahead": -0.01, "ahead_low": -0.1, "ahead_high": 0.08}
+    >>> rows = [{"what": "ecfp4", "value": 1.13}, mean]
+    >>> describe_doubt({"metric": "rmse", "n": 30, "rows": rows}, task)
+    'to predict y better than its mean: test rmse 1.13 against 1.14, on 30 molecules'
+    >>> describe_doubt({"metric": "rmse", "n": 6, "rows": rows}, task)
+    'to predict y better than its mean, for which 6 test molecules are too few'
+    """
+    model = comparison["rows"][0]
+    guess = next(row for row in comparison["rows"] if row["what"] == "the mean")
+    names = f"{', '.join(task.targets[:-1])} and {task.targets[-1]}".removeprefix(" and ")
+    its_mean = "its mean" if len(task.targets) == 1 else "their means"
+    claim = f"to predict {names} better than {its_mean if task.kind == 'regression' else 'a guess'}"
+    if comparison["n"] < LEAST_MOLECULES:
+        return f"{claim}, for which {comparison['n']} test molecules are too few"
+    values = model["value"], guess["value"]
+    if not all(np.isfinite(values)):
+        return f"{claim}: test {comparison['metric']} is undefined, on {comparison['n']} molecules"
+    if guess["ahead_high"] < 0:
+        return ""
+    measured = " against ".join(f"{value:.3g}" for value in values)
+    return f"{claim}: test {comparison['metric']} {measured}, on {comparison['n']} molecules"
+
+
+def describe_winner(board: pd.DataFrame, kinds: str = "", doubt: str = "") -> str:
     """The answer in a sentence or two.
 
     Parameters
@@ -170,25 +210,36 @@ def describe_winner(board: pd.DataFrame, kinds: str = "") -> str:
         Of :func:`make_leaderboard`.
     kinds : str
         Estimators of a baseline that won, such as ``forest``.
+    doubt : str
+        Of :func:`describe_doubt`: it is said first, and nothing is advised.
 
     Examples
     --------
     >>> row = {"model": "ecfp4", "fitted": "estimated", "state": "best", "folds": 5, "metric": "rmse"}
-    >>> describe_winner(pd.DataFrame([{**row, "mean": 1.2, "tier": 1}]))
+    >>> board = pd.DataFrame([{**row, "mean": 1.2, "tier": 1}])
+    >>> describe_winner(board)
     'Use a fingerprint: ecfp4 predicts these molecules best (rmse 1.2, mean of 5 folds).'
+    >>> describe_winner(board, doubt="to predict y better than its mean").split(". ")[0]
+    'The best of what was tried is not shown to predict y better than its mean'
     """
     best = board.iloc[0]
-    measured = f"{best['metric']} {best['mean']:.3g}, mean of {n_folds(best['folds'])}"
+    measured = f"({best['metric']} {best['mean']:.3g}, mean of {n_folds(best['folds'])})"
     others = board.iloc[1:]
     tried = others[others["folds"] > 0]
     tied = tried[tried["tier"] == 1]["model"].tolist()
     apart = f" Not told apart from it: {', '.join(tied)}." if tied else ""
+    name = f"{best['model']}, {best['fitted']}"
     if best["model"] in BASELINES:
-        fitted = f" with {kinds}" if kinds else ""
-        networks = [name for name in tried["model"] if name not in BASELINES]
-        none_better = ", and no encoder that was tried is better" if networks else ""
-        return (
-            f"Use {_KINDS[best['model']]}: {best['model']}{fitted} predicts these molecules best "
-            f"({measured}){none_better}.{apart}"
-        )
-    return f"Best is {best['model']}, {best['fitted']} ({measured}).{apart}"
+        name = f"{best['model']} with {kinds}" if kinds else best["model"]
+    if doubt:
+        return f"The best of what was tried is not shown {doubt}. It is {name} {measured}.{apart}"
+    if best["model"] not in BASELINES:
+        return f"Best is {name} {measured}.{apart}"
+    networks = tried[~tried["model"].isin(BASELINES)]
+    none_better = ""
+    if len(networks):
+        # One with fewer folds may look better on them, and is not told apart.
+        shown = "shown to be " if (networks["difference"] < 0).any() else ""
+        none_better = f", and no encoder that was tried is {shown}better"
+    kind = _KINDS[best["model"]]
+    return f"Use {kind}: {name} predicts these molecules best {measured}{none_better}.{apart}"

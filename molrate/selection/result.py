@@ -28,7 +28,7 @@ from molrate.models.model import RECORD, TunedModel, check_model
 from molrate.selection.candidates import ESTIMATED, FINE_TUNED, FROZEN, Candidate
 from molrate.selection.card import CARD, make_card
 from molrate.selection.jobs import Floats, Job, JobFolder
-from molrate.selection.leaderboard import describe_winner, n_folds
+from molrate.selection.leaderboard import describe_doubt, describe_winner, n_folds
 from molrate.selection.race import Race
 
 LEADERBOARD, SELECTION = "leaderboard.csv", "selection.json"
@@ -171,8 +171,8 @@ def write_selection(
             check_model(folder)
             return earlier
         contenders, kinds = _contenders(data, jobs, race, leader, members)
-        answer = describe_winner(outcome.board, kinds)
         comparison = comparison_table(data, contenders)
+        answer = describe_winner(outcome.board, kinds, describe_doubt(comparison, data.task))
         tuned = _tuned(data, jobs, members, contenders[leader.name])
         settings = {
             **data.policy.record(),

@@ -195,6 +195,34 @@ def test_when_descriptors_win_one_sentence_says_so(table, tmp_path):
         assert word in card
 
 
+@pytest.mark.parametrize(
+    ("target", "claim"),
+    [
+        ("noise", "to predict noise better than its mean: test rmse "),
+        ("coin", "to predict coin better than a guess: test auroc "),
+    ],
+)
+def test_where_nothing_helps_the_answer_says_so_first(table, tmp_path, target, claim):
+    generator = np.random.default_rng(0)
+    frame = pd.read_csv(table)
+    frame["noise"] = generator.normal(size=len(frame))
+    frame["coin"] = generator.choice(["yes", "no"], len(frame))
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    found = select_quickly(tmp_path / "t.csv", tmp_path / "m", target, max_jobs=2, encoders=["ecfp4"])
+    assert found.answer.startswith(f"The best of what was tried is not shown {claim}")
+    assert f", on {found.record['comparison']['n']} molecules. It is " in found.answer
+    assert "Use " not in found.answer
+    card = (tmp_path / "m" / "README.md").read_text().splitlines()
+    assert card[card.index("# " + target + ": " + found.model.record["encoder"]["name"]) + 2] == found.answer
+
+
+def test_few_test_molecules_show_nothing(table, tmp_path):
+    pd.read_csv(table).iloc[:45].to_csv(tmp_path / "t.csv", index=False)
+    found = select_quickly(tmp_path / "t.csv", tmp_path / "m", max_jobs=2, encoders=["ecfp4"])
+    assert found.record["comparison"]["n"] == 9
+    assert "better than its mean, for which 9 test molecules are too few. It is " in found.answer
+
+
 @pytest.mark.parametrize("stop_at", [1, 10])
 def test_an_interrupted_run_keeps_its_best_and_ends_as_an_uninterrupted_one(
     table, tmp_path, uninterrupted, stop_at
