@@ -9,17 +9,17 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from molrate.data.datasets import Dataset
 from molrate.data.quotes import quoting, secrets_of
+from molrate.data.targets import MIN_LABELLED, check_target
 from molrate.embedding.embed import choose_device
 from molrate.embedding.settings import EmbeddingSettings
 from molrate.encoders.base import load_encoder
-from molrate.errors import UsageError
+from molrate.errors import InputError, UsageError
 from molrate.files.locks import waiting
 from molrate.files.output import make_folder, write_atomically
 from molrate.files.requests import REQUEST, make_request, note_request, take_up
@@ -66,6 +66,8 @@ _SCORED = 1000
 """Molecules that encoders are ranked on, drawn where there are more."""
 _RANKING_SHARE, _LAYERS_SHARE = 1 / 3, 1 / 10
 """Of the time, that ranking may take at most."""
+_TEST_SHARE, _FAR = 1 / 5, 1 / 20
+"""Of the molecules, that the test part is meant to have, and how far off it is said to be far."""
 _LEADERS_SHARE = 1 / 4
 """Of the time, that is kept for the folds that the leader lacks."""
 
@@ -117,7 +119,9 @@ def run_selection(
     folder, device = Path(output).absolute(), choose_device(device)
     if isinstance(encoders, str):
         raise UsageError("encoders take a sequence of names; put the one name into a list")
-    for note in data.notes:
+    _check_known(data)
+    folds = data.folds(FOLDS, config.seed)
+    for note in [*data.notes, *_size_notes(data)]:
         logger.warning("%s: %s", data.dataset.name, note)
     request = make_request(
         "select",
@@ -134,7 +138,8 @@ def run_selection(
     with waiting(folder / REQUEST):
         if not take_up(folder, request, (RECORD, f"{JOBS}/*.json")):
             note_request(folder, request)
-    run = _Run(folder, data, config, device, request, clock, max_jobs, progress, structures)
+    jobs = JobFolder(folder / JOBS, data, folds, config, device, request, structures=structures)
+    run = _Run(folder, data, config, jobs, clock, max_jobs, progress)
     earlier = read_selection(folder)
     if earlier is not None and earlier.record["ended"] == DECIDED:
         # A file that is missing is told before what it could be made of again is removed.
@@ -147,6 +152,46 @@ def run_selection(
     shortlist = run.shortlist(encoders)
     with _workers(run.jobs, engine, address) as workers:
         return run.select(shortlist, workers)
+
+
+def _check_known(data: TrainingData) -> None:
+    """Refuse a table that leaves too little to rank encoders on beside the test part.
+
+    Raises
+    ------
+    InputError
+        If no target can be ranked by.
+    """
+    known = np.sort(np.concatenate([data.split.train, data.split.validation]))
+    errors = []
+    for target in data.targets:
+        left = target.take(known)
+        n_all, n_left = int(target.where(data.molecules.valid).labelled.sum()), int(left.labelled.sum())
+        if n_left < MIN_LABELLED:
+            errors.append(
+                f"target {target.name!r} has {n_all} labelled valid molecules, {n_all - n_left} of them in "
+                f"the test part; at least {MIN_LABELLED} others are needed"
+            )
+            continue
+        try:
+            check_target(left)
+        except InputError as error:
+            errors.append(f"without the test part {error}")
+    if len(errors) == len(data.targets):
+        raise InputError("; ".join(errors))
+
+
+def _size_notes(data: TrainingData) -> list[str]:
+    """A sentence on a test part of whole scaffolds whose size is far from a fifth."""
+    rows = data.split.record().values()
+    n_known, n_more, n_test = (len(set(data.molecules.canonical[part].tolist())) for part in rows)
+    share = n_test / (n_known + n_more + n_test)
+    if data.method != "scaffold" or abs(share - _TEST_SHARE) <= _FAR:
+        return []
+    return [
+        f"the test part is {n_test} molecules, {share:.0%} of all where a fifth is meant: --split scaffold "
+        "keeps molecules of one scaffold together"
+    ]
 
 
 def _check_engine(engine: str, address: str | None) -> None:
@@ -168,19 +213,15 @@ class _Run:
         folder: Path,
         data: TrainingData,
         config: FinetuningConfig,
-        device: str,
-        request: dict[str, Any],
+        jobs: JobFolder,
         clock: Clock,
         max_jobs: int | None,
         progress: Watcher | None,
-        structures: bool,
     ) -> None:
-        self.folder, self.data, self.config, self.device = folder, data, config, device
+        self.folder, self.data, self.config, self.jobs = folder, data, config, jobs
+        self.device, self.structures = jobs.device, jobs.structures
         self.clock, self.max_jobs, self.progress = clock, max_jobs, progress
         self.aside: set[Candidate] = set()
-        folds = data.folds(FOLDS, config.seed)
-        self.structures = structures
-        self.jobs = JobFolder(folder / JOBS, data, folds, config, device, request, structures=structures)
 
     def shortlist(self, encoders: Sequence[str] | None) -> list[Entry]:
         """Encoders to race: those that another process or an earlier run chose, or chosen now.
@@ -197,11 +238,14 @@ class _Run:
                     ranking = self._rank(encoders)
                     self._without_quotes(ranking).save(self.folder / RANKING)
             except TimeUpError:
-                logger.warning(
-                    "ranking took more than a third of the time and was given up: only %s are tried; give "
-                    "more time (--budget) or name encoders (--encoder)",
-                    " and ".join(BASELINES),
-                )
+                # Where baselines alone are named, nothing is missing.
+                if encoders is None or not set(encoders) <= set(BASELINES):
+                    logger.warning(
+                        "ranking took more than a third of the time and was given up: only %s are tried; "
+                        "give more time (--budget)%s",
+                        " and ".join(BASELINES),
+                        " or name encoders (--encoder)" if encoders is None else "",
+                    )
                 return make_shortlist(pd.DataFrame(), self.config.seed)
             chosen = self._with_layers(make_shortlist(ranking.frame, self.config.seed))
             record = {"encoders": [entry.record() for entry in chosen]}

@@ -23,7 +23,7 @@ from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.data import TrainingData
 from molrate.models.metrics import target_metrics
 from molrate.models.model import TunedModel
-from molrate.selection.budget import Clock, Costs
+from molrate.selection.budget import Clock, Costs, TimeUpError
 from molrate.selection.candidates import Candidate
 from molrate.selection.jobs import Job, JobFolder
 from molrate.selection.memory import watched
@@ -389,6 +389,37 @@ def test_a_resumed_run_whose_jobs_are_all_done_is_no_longer_interrupted(table, t
     found = select_quickly(table, tmp_path / "m", max_jobs=3)
     assert found.record["ended"] == "jobs"
     assert json.loads((tmp_path / "m" / "selection.json").read_text())["ended"] == "jobs"
+
+
+def test_a_table_too_small_is_refused_before_anything_is_written(table, tmp_path):
+    pd.read_csv(table).iloc[:24].to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(InputError, match="'y' has 24 labelled valid molecules, 5 of them in the test"):
+        select_quickly(tmp_path / "t.csv", tmp_path / "m", max_jobs=1)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_test_part_of_scaffolds_that_is_no_fifth_is_told(tmp_path, caplog):
+    """Chains on benzene, chains on pyrrole, and single rings, of which four are the test part."""
+    smiles = ["C" * n + "c1ccccc1" for n in range(1, 21)]
+    smiles += ["C" * n + "n1cccc1" for n in range(1, 10)] + ["C1" + "C" * n + "1" for n in range(2, 14)]
+    pd.DataFrame({"smiles": smiles, "y": np.arange(41.0)}).to_csv(tmp_path / "t.csv", index=False)
+    dataset = molrate.load_dataset(tmp_path / "t.csv", "y")
+    for split, is_told in (("scaffold", True), ("random", False)):
+        caplog.clear()
+        options = {"encoders": ["ecfp4"], "device": "cpu", "max_jobs": 1}
+        run_selection(TrainingData.of(dataset, split), tmp_path / split, QUICK, Clock(None), **options)
+        assert ("the test part is 4 molecules, 10% of all where a fifth is meant" in caplog.text) is is_told
+
+
+@pytest.mark.parametrize("named", [None, ["ecfp4"], ["ecfp4", "gcn-untrained"]])
+def test_a_ranking_given_up_advises_what_was_not_done(table, tmp_path, monkeypatch, caplog, named):
+    def endless(*_):
+        raise TimeUpError
+
+    monkeypatch.setattr("molrate.selection.run.rank_dataset", endless)
+    select_quickly(table, tmp_path / "m", encoders=named, max_jobs=1)
+    assert ("was given up" in caplog.text) is (named != ["ecfp4"])
+    assert ("or name encoders" in caplog.text) is (named is None)
 
 
 def test_another_request_is_refused(table, uninterrupted):
