@@ -19,8 +19,6 @@ from molrate.errors import InputError, UsageError
 from molrate.files.columns import SMILES_NAMES
 
 STANDARDISATIONS = ("largest-fragment", "none")
-_SHOWN = 3
-"""Invalid rows that are named one by one."""
 STANDARDISATION = "standardisation/2"
 """Version of :func:`standardise`, raised with every change of what it gives: it is part of the key of cached
 embeddings."""
@@ -88,7 +86,11 @@ class Molecules:
             Whether what they hold and why it is invalid are told beside their numbers.
         """
         n_invalid = int(np.sum(~self.valid))
-        return [f"{n_invalid} invalid SMILES left out: {self.describe_invalid(quoted)}"] if n_invalid else []
+        return (
+            [f"{n_invalid} invalid SMILES left out: {self.describe_invalid(quoted=quoted)}"]
+            if n_invalid
+            else []
+        )
 
     def molecule(self, row: int | np.integer[Any]) -> Chem.Mol:
         """Molecule of a valid row, as its canonical SMILES is read.
@@ -105,12 +107,12 @@ class Molecules:
             self.parsed[canonical] = parse_canonical(canonical)
         return self.parsed[canonical]
 
-    def describe_invalid(self, quoted: bool = True) -> str:
+    def describe_invalid(self, limit: int = 3, *, quoted: bool = True) -> str:
         """The first invalid rows, counted from 1, for messages; with what they hold and why, or not."""
         rows = np.flatnonzero(~self.valid)
-        reasons = [f" {self.smiles[row]!r}: {self.errors[row]}" if quoted else "" for row in rows[:_SHOWN]]
+        reasons = [f" {self.smiles[row]!r}: {self.errors[row]}" if quoted else "" for row in rows[:limit]]
         shown = [f"row {row + 1}{reason}" for row, reason in zip(rows, reasons, strict=False)]
-        more = f"; and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+        more = f"; and {len(rows) - limit} more" if len(rows) > limit else ""
         return "; ".join(shown) + more
 
 
