@@ -284,14 +284,16 @@ def seed_option() -> Decorator:
     )
 
 
-def split_option() -> Decorator:
+def split_option(
+    text: str = "Choose the molecules to test on at random, or by their scaffolds.",
+) -> Decorator:
     """How the molecules to test on are chosen."""
     return click.option(
         "--split",
         type=click.Choice(["random", "scaffold"]),
         default="random",
         show_default=True,
-        help="Choose the molecules to test on at random, or by their scaffolds.",
+        help=text,
     )
 
 

@@ -24,14 +24,14 @@ def report_option() -> Decorator:
     )
 
 
-def report_options() -> Decorator:
-    """A page, and what is not to stand on it."""
+def report_options(also: str = "") -> Decorator:
+    """A page, and what is not to stand on it; `also` says what else leaves molecules out."""
     return several(
         report_option(),
         click.option(
             "--no-structures",
             is_flag=True,
-            help="Leave structures, SMILES and names of molecules out of --report.",
+            help=f"Leave structures, SMILES and names of molecules out of --report{also}.",
         ),
     )
 

@@ -109,7 +109,10 @@ _EXAMPLES = examples(
 @library_options
 @seed_option()
 @device_option()
-@report_options()
+@report_options(
+    ", and with --budget the molecules of --train out of the model's folder; predictions then have no "
+    "similarity to them"
+)
 @logging_options
 def command(
     library: tuple[str, ...],
@@ -156,7 +159,8 @@ def command(
 
     destination = choose_destination(output, STREAMED, folder=True, stdout=True)
     into_folder = destination.kind == "folder"
-    page = check_report(report)
+    # With a budget it is about the model as well.
+    page = check_report(report, "no_structures" if budget is None else None)
     _refuse_contradictions(model is None, train is None, top is None, min_similarity is None)
     if not into_folder and any(option is not None for option in (train, top, label_column, report)):
         raise click.UsageError(
@@ -181,7 +185,8 @@ def command(
         if budget is None:
             model = _fit(Path(output), dataset, given.encoder, policy, embedding, weights)
         else:
-            model = _select(Path(output), dataset, given.encoder, policy, embedding, budget, options.resume)
+            kept = {"improve": not options.resume, "structures": not no_structures}
+            model = _select(Path(output), dataset, given.encoder, policy, embedding, budget, **kept)
     stage = ScreeningStage(str(model), coverage, choose_device(device), options.max_atoms)
     if train is None:
         stage.model.refuse_others(given)
@@ -292,7 +297,9 @@ def _select(
     policy: RowPolicy,
     embedding: EmbeddingSettings,
     budget: str,
-    resume: bool,
+    *,
+    improve: bool,
+    structures: bool,
 ) -> Path:
     """The folder of the best model that a time proves; a run that goes on keeps the model it has."""
     from molrate.cli.select import describe
@@ -304,7 +311,8 @@ def _select(
         dataset,
         output=folder,
         budget=budget,
-        improve=not resume,
+        improve=improve,
+        structures=structures,
         encoders=None if encoder is None else [encoder],
         standardisation=policy.standardisation,
         duplicates=policy.duplicates,

@@ -62,7 +62,10 @@ _EXAMPLES = examples(
 )
 @encoder_option("encoders", "Try this encoder beside the baselines; by default those ranked first", many=True)
 @smiles_column_option()
-@split_option()
+@split_option(
+    "Choose the test part at random, a fifth, or by scaffolds, which are kept whole, so that it may be "
+    "smaller or larger. The folds of the race are at random."
+)
 @epochs_option()
 @click.option(
     "--no-structures",

@@ -77,10 +77,20 @@ class Molecules:
         valid = self.canonical[self.valid]
         return len(valid) - len(set(valid))
 
-    def left_out(self) -> list[str]:
-        """A sentence on rows that are not usable, if there are any."""
+    def left_out(self, quoted: bool = True) -> list[str]:
+        """A sentence on rows that are not usable, if there are any.
+
+        Parameters
+        ----------
+        quoted : bool
+            Whether what they hold and why it is invalid are told beside their numbers.
+        """
         n_invalid = int(np.sum(~self.valid))
-        return [f"{n_invalid} invalid SMILES left out: {self.describe_invalid()}"] if n_invalid else []
+        return (
+            [f"{n_invalid} invalid SMILES left out: {self.describe_invalid(quoted=quoted)}"]
+            if n_invalid
+            else []
+        )
 
     def molecule(self, row: int | np.integer[Any]) -> Chem.Mol:
         """Molecule of a valid row, as its canonical SMILES is read.
@@ -97,10 +107,11 @@ class Molecules:
             self.parsed[canonical] = parse_canonical(canonical)
         return self.parsed[canonical]
 
-    def describe_invalid(self, limit: int = 3) -> str:
-        """The first invalid rows with their reasons, counted from 1, for messages."""
+    def describe_invalid(self, limit: int = 3, *, quoted: bool = True) -> str:
+        """The first invalid rows, counted from 1, for messages; with what they hold and why, or not."""
         rows = np.flatnonzero(~self.valid)
-        shown = [f"row {row + 1} {self.smiles[row]!r}: {self.errors[row]}" for row in rows[:limit]]
+        reasons = [f" {self.smiles[row]!r}: {self.errors[row]}" if quoted else "" for row in rows[:limit]]
+        shown = [f"row {row + 1}{reason}" for row, reason in zip(rows, reasons, strict=False)]
         more = f"; and {len(rows) - limit} more" if len(rows) > limit else ""
         return "; ".join(shown) + more
 

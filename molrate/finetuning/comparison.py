@@ -18,6 +18,8 @@ from molrate.models.metrics import HIGHER_IS_BETTER, main_metric, main_value
 _Floats = npt.NDArray[np.float64]
 
 BASELINES = ("rdkit-descriptors", "ecfp4")
+LEAST_MOLECULES = 10
+"""Of a bootstrap: the interval of fewer is too narrow, and that of one molecule has no width."""
 _RESAMPLES = 200
 _INTERVAL = (2.5, 97.5)
 

@@ -67,9 +67,18 @@ class TrainingData:
 
     @property
     def notes(self) -> list[str]:
-        """What is to be said of the measurements and of the parts."""
+        """What is to be said of the molecules, the measurements and the parts."""
+        return self.notes_on_rows(quoted=True)
+
+    def notes_on_rows(self, quoted: bool) -> list[str]:
+        """The same, quoting what invalid rows hold or naming them by their numbers alone.
+
+        Parameters
+        ----------
+        quoted : bool
+        """
         return [
-            *self.molecules.left_out(),
+            *self.molecules.left_out(quoted),
             *measurement_notes(self.repeated, self.dataset.targets, self.policy.duplicates),
             *self.task.notes(),
             *self.split_notes,

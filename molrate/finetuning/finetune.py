@@ -382,7 +382,8 @@ def write_model(
     comparison : dict
         Of :func:`molrate.finetuning.comparison.compare`.
     structures : bool
-        Whether training molecules are kept; without them, predictions have no similarity to them.
+        Whether training molecules are kept; without them, predictions have no similarity to them, and notes
+        name rows and quote none.
 
     Returns
     -------
@@ -398,7 +399,10 @@ def write_model(
     members = [
         (shared if member.network is None else member.network, member.head) for member in tuned.members
     ]
-    record = _record(data, encoder, tuned, settings) | {"comparison": _finite(comparison)}
+    record = _record(data, encoder, tuned, settings) | {
+        "notes": data.notes_on_rows(quoted=structures),
+        "comparison": _finite(comparison),
+    }
     # An estimator learns from the validation part too; of a network that part chooses the epoch.
     one_network = settings["ensemble"] == 1 and tuned.best is not None
     parts = ("train",) if one_network else ("train", "validation")
@@ -422,7 +426,6 @@ def _record(
         "calibration": tuned.calibration,
         "split": {"method": data.method, **data.split.record()},
         "unsupported": tuned.unsupported,
-        "notes": data.notes,
     }
 
 

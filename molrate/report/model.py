@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from molrate.data.quotes import secrets_of, without_molecules
 from molrate.data.targets import Target
 from molrate.finetuning.comparison import describe_best
 from molrate.finetuning.data import TrainingData
@@ -19,7 +20,7 @@ from molrate.models.model import TunedModel
 from molrate.models.tested import Tested
 from molrate.report.charts import Chart, curve, histogram, intervals
 from molrate.report.data import data_section
-from molrate.report.molecules import Judged, Shown, cliff_blocks, secrets_of, without_molecules
+from molrate.report.molecules import Judged, Shown, cliff_blocks
 from molrate.report.page import Block, Details, Facts, Page, Section, Text, sections
 from molrate.report.rows import cut_note, headed
 from molrate.report.run import made_by, run_section
@@ -98,7 +99,7 @@ def _result(record: Mapping[str, Any], selection: Selection | None) -> list[tupl
     comparison = record["comparison"]
     first, *others = comparison["rows"]
     metric = str(comparison["metric"]).upper()
-    pairs = [] if selection is None else [("Use", selection.answer)]
+    pairs = [] if selection is None else [("Answer", selection.answer)]
     pairs.append(
         (
             "Error" if metric == "RMSE" else metric,

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from molrate.data.datasets import Dataset
 from molrate.data.molecules import Molecules
 from molrate.data.policy import RowPolicy
+from molrate.data.quotes import secrets_of, without_molecules
 from molrate.data.targets import Target
 from molrate.embedding.embed import embed_one
 from molrate.embedding.settings import EmbeddingSettings
@@ -31,7 +32,7 @@ from molrate.report.data import data_section
 from molrate.report.evidence import evidence_section
 from molrate.report.expected import expected_section
 from molrate.report.layers import layer_section
-from molrate.report.molecules import Shown, cliff_blocks, left_out, map_chart, secrets_of, without_molecules
+from molrate.report.molecules import Shown, cliff_blocks, left_out, map_chart
 from molrate.report.page import Block, Details, Facts, Heading, Page, Section, Text, sections
 from molrate.report.rows import KINDS, MOST_DRAWN, by_target, cut_note, headed, main_rows, measure_title
 from molrate.report.run import made_by, run_section

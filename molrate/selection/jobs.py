@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from molrate.data.quotes import quoting, secrets_of
 from molrate.data.splits import Split
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.errors import InputError, MolrateError
@@ -110,6 +111,8 @@ class JobFolder:
     device : str
     request : dict
         All that changes results beside candidate and fold.
+    structures : bool
+        Whether results may quote molecules, in why a candidate failed or why one is not supported.
     """
 
     def __init__(
@@ -120,10 +123,12 @@ class JobFolder:
         config: FinetuningConfig,
         device: str,
         request: dict[str, Any],
+        *,
+        structures: bool = True,
     ) -> None:
         make_folder(folder)
         self.folder, self.data, self.folds = folder, data, folds
-        self.config, self.device = config, device
+        self.config, self.device, self.structures = config, device, structures
         self._request = json.dumps(request, sort_keys=True)
         self._digests: dict[Job, str] = {}
         self._known: dict[Job, Result] = {}
@@ -196,7 +201,7 @@ class JobFolder:
                     data, encoder, self.config, candidate.transfer, device=self.device, folder=trials
                 )
         except MolrateError as error:
-            record["error"] = str(error)
+            record["error"] = self._told(str(error))
         else:
             self._keep(job, encoder, tuned)
             record |= self._record(fold, tuned) | {"mebibytes": peak.mebibytes}
@@ -213,12 +218,22 @@ class JobFolder:
         metrics = metrics_of(self.data, rows, predicted)["mean"]
         return {
             "value": metrics[self.metric] if np.isfinite(metrics[self.metric]) else None,
-            "unsupported": tuned.unsupported,
+            "unsupported": {row: self._told_of_row(reason) for row, reason in tuned.unsupported.items()},
             "trials": [_plain(point) for point in tuned.trials],
             "best": None if tuned.best is None else _plain(tuned.best),
             "rows": rows.tolist(),
             "predicted": predicted.tolist(),
         }
+
+    def _told(self, reason: str) -> str:
+        """Why a candidate failed, unless that quotes molecules which are not to be in the folder."""
+        if self.structures or not quoting(secrets_of(self.data.dataset, self.data.molecules))(reason):
+            return reason
+        return "it failed, for a reason that quotes molecules and is left out (--no-structures)"
+
+    def _told_of_row(self, reason: str) -> str:
+        """Why a molecule is not supported; an encoder may write it in a notation of its own."""
+        return reason if self.structures else "not supported"
 
     def _keep(self, job: Job, encoder: Encoder, tuned: FinetuneResult) -> None:
         """Write the model without training molecules; an encoder that stayed as it was is not copied."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from molrate.finetuning.comparison import BASELINES
+from molrate.finetuning.comparison import BASELINES, LEAST_MOLECULES
+from molrate.models.head import Task
 from molrate.selection.candidates import FINE_TUNED, Candidate, Entry
 from molrate.selection.jobs import Job, Result
 from molrate.selection.race import Race, Standing
@@ -53,25 +55,21 @@ def make_leaderboard(race: Race, standing: Standing, shortlist: Mapping[str, Ent
     Returns
     -------
     pandas.DataFrame
-        Columns :data:`COLUMNS`: ``tier`` is 1 for the best and all that are not told apart from it, else 2;
-        ``difference`` is how much worse than the best, on the folds that both have.
+        Columns :data:`COLUMNS`, rows in the order of the standing, then what failed or was not run: ``tier``
+        is 1 for the best and all that are not told apart from it, else 2; ``difference`` is how much worse
+        than the best, on the folds that both have.
     """
     everyone = [*race.candidates, *standing.alive, *standing.dropped, *standing.failed]
     models: dict[str, list[Candidate]] = {}
     for candidate in dict.fromkeys(everyone):
         models.setdefault(candidate.model, []).append(candidate)
-    rows = [_row(race, standing, candidates, shortlist, len(models)) for candidates in models.values()]
-    rows.sort(key=_order)
+    ways = [sorted(own, key=lambda one: _precedence(race, standing, one)) for own in models.values()]
+    ways.sort(key=lambda own: _precedence(race, standing, own[0]))
+    rows = [_row(race, standing, own, shortlist) for own in ways]
     for rank, row in enumerate(rows, start=1):
         row["rank"] = rank if row["folds"] else None
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return frame.astype({"rank": "Int64", "tier": "Int64", "score_tier": "Int64"})
-
-
-def _order(row: Mapping[str, object]) -> tuple[bool, bool, float]:
-    difference = row["difference"]
-    assert isinstance(difference, float)
-    return row["state"] != BEST, np.isnan(difference), difference
 
 
 def _row(
@@ -79,22 +77,23 @@ def _row(
     standing: Standing,
     candidates: list[Candidate],
     shortlist: Mapping[str, Entry],
-    n_models: int,
 ) -> dict[str, object]:
-    shown = min(candidates, key=lambda one: _precedence(race, standing, one))
+    """The row of a model, whose ways of being fitted are given, the one that stands for it first."""
+    shown = candidates[0]
     folds = race.folds_of(shown)
     values = race.values(shown, folds)
     leader = standing.ranked[0] if standing.ranked else None
     is_leader = shown == leader
     gap = (np.nan,) * 3
     if leader is not None and folds and not is_leader:
-        found = race.difference(shown, leader, max(1, n_models - 1))
+        found = race.difference(shown, leader, standing.n_others)
         gap = found.mean, found.low, found.high
     by_mode = {one.mode == FINE_TUNED: _moments(race, one) for one in candidates}
     frozen, fine_tuned = by_mode.get(False, (np.nan, np.nan)), by_mode.get(True, (np.nan, np.nan))
     entry = shortlist[shown.encoder]
     mean, sd = _moments(race, shown)
-    tier = None if not folds else 2 if shown in standing.dropped or gap[1] > 0 else 1
+    is_behind = not is_leader and (shown in standing.dropped or gap[1] > 0)
+    tier = None if not folds else 2 if is_behind else 1
     return {
         "rank": None,
         "tier": tier,
@@ -150,7 +149,8 @@ def _state(standing: Standing, candidate: Candidate, tier: int | None) -> str:
     if candidate in standing.failed:
         return FAILED
     if candidate in standing.dropped:
-        return f"dropped after {n_folds(standing.dropped[candidate])}"
+        drop = standing.dropped[candidate]
+        return f"dropped after {n_folds(drop.n_folds)}, behind {drop.behind.name}"
     return NOT_RUN if tier is None else TIED if tier == 1 else "behind"
 
 
@@ -163,7 +163,45 @@ def n_folds(number: int) -> str:
     return f"{number} fold" if number == 1 else f"{number} folds"
 
 
-def describe_winner(board: pd.DataFrame, kinds: str = "") -> str:
+def describe_doubt(comparison: Mapping[str, Any], task: Task) -> str:
+    """Why the model may be no better than a guess, as the end of a sentence; empty where it is shown to be.
+
+    It is shown where the interval of its paired difference to the mean of the training values, or to the
+    shares of classes, leaves out zero on :data:`LEAST_MOLECULES` test molecules or more.
+
+    Parameters
+    ----------
+    comparison : mapping
+        Of :func:`molrate.finetuning.comparison.comparison_table`.
+    task : Task
+
+    Examples
+    --------
+    >>> task = Task("regression", ("y",))
+    >>> mean = {"what": "the mean", "value": 1.14, "ahead": -0.01, "ahead_low": -0.1, "ahead_high": 0.08}
+    >>> rows = [{"what": "ecfp4", "value": 1.13}, mean]
+    >>> describe_doubt({"metric": "rmse", "n": 30, "rows": rows}, task)
+    'to predict y better than its mean: test rmse 1.13 against 1.14, on 30 molecules'
+    >>> describe_doubt({"metric": "rmse", "n": 6, "rows": rows}, task)
+    'to predict y better than its mean, for which 6 test molecules are too few'
+    """
+    model = comparison["rows"][0]
+    guess = next(row for row in comparison["rows"] if row["what"] == "the mean")
+    names = f"{', '.join(task.targets[:-1])} and {task.targets[-1]}".removeprefix(" and ")
+    its_mean = "its mean" if len(task.targets) == 1 else "their means"
+    claim = f"to predict {names} better than {its_mean if task.kind == 'regression' else 'a guess'}"
+    if comparison["n"] < LEAST_MOLECULES:
+        return f"{claim}, for which {comparison['n']} test molecules are too few"
+    values = model["value"], guess["value"]
+    if not all(np.isfinite(values)):
+        return f"{claim}: test {comparison['metric']} is undefined, on {comparison['n']} molecules"
+    if guess["ahead_high"] < 0:
+        return ""
+    measured = " against ".join(f"{value:.3g}" for value in values)
+    return f"{claim}: test {comparison['metric']} {measured}, on {comparison['n']} molecules"
+
+
+def describe_winner(board: pd.DataFrame, kinds: str = "", doubt: str = "") -> str:
     """The answer in a sentence or two.
 
     Parameters
@@ -172,25 +210,36 @@ def describe_winner(board: pd.DataFrame, kinds: str = "") -> str:
         Of :func:`make_leaderboard`.
     kinds : str
         Estimators of a baseline that won, such as ``forest``.
+    doubt : str
+        Of :func:`describe_doubt`: it is said first, and nothing is advised.
 
     Examples
     --------
     >>> row = {"model": "ecfp4", "fitted": "estimated", "state": "best", "folds": 5, "metric": "rmse"}
-    >>> describe_winner(pd.DataFrame([{**row, "mean": 1.2, "tier": 1}]))
+    >>> board = pd.DataFrame([{**row, "mean": 1.2, "tier": 1}])
+    >>> describe_winner(board)
     'Use a fingerprint: ecfp4 predicts these molecules best (rmse 1.2, mean of 5 folds).'
+    >>> describe_winner(board, doubt="to predict y better than its mean").split(". ")[0]
+    'The best of what was tried is not shown to predict y better than its mean'
     """
     best = board.iloc[0]
-    measured = f"{best['metric']} {best['mean']:.3g}, mean of {n_folds(best['folds'])}"
+    measured = f"({best['metric']} {best['mean']:.3g}, mean of {n_folds(best['folds'])})"
     others = board.iloc[1:]
     tried = others[others["folds"] > 0]
     tied = tried[tried["tier"] == 1]["model"].tolist()
     apart = f" Not told apart from it: {', '.join(tied)}." if tied else ""
+    name = f"{best['model']}, {best['fitted']}"
     if best["model"] in BASELINES:
-        fitted = f" with {kinds}" if kinds else ""
-        networks = [name for name in tried["model"] if name not in BASELINES]
-        none_better = ", and no encoder that was tried is better" if networks else ""
-        return (
-            f"Use {_KINDS[best['model']]}: {best['model']}{fitted} predicts these molecules best "
-            f"({measured}){none_better}.{apart}"
-        )
-    return f"Best is {best['model']}, {best['fitted']} ({measured}).{apart}"
+        name = f"{best['model']} with {kinds}" if kinds else best["model"]
+    if doubt:
+        return f"The best of what was tried is not shown {doubt}. It is {name} {measured}.{apart}"
+    if best["model"] not in BASELINES:
+        return f"Best is {name} {measured}.{apart}"
+    networks = tried[~tried["model"].isin(BASELINES)]
+    none_better = ""
+    if len(networks):
+        # One with fewer folds may look better on them, and is not told apart.
+        shown = "shown to be " if (networks["difference"] < 0).any() else ""
+        none_better = f", and no encoder that was tried is {shown}better"
+    kind = _KINDS[best["model"]]
+    return f"Use {kind}: {name} predicts these molecules best {measured}{none_better}.{apart}"

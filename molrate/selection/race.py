@@ -16,11 +16,12 @@ from molrate.data.splits import Split
 from molrate.errors import InputError
 from molrate.finetuning.data import TrainingData
 from molrate.models.metrics import HIGHER_IS_BETTER, main_value
-from molrate.selection.candidates import ESTIMATED, Candidate
+from molrate.selection.candidates import ESTIMATED, FINE_TUNED, FROZEN, LAST, Candidate
 from molrate.selection.jobs import Floats, Job, Result
 
 LEVEL = 0.95
 _RESAMPLES = 200
+_SIMPLEST_FIRST = (ESTIMATED, FROZEN, FINE_TUNED)
 
 Lookup = Callable[[Job], Result | None]
 """The result of a job, or None if it was not done."""
@@ -42,6 +43,22 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Drop:
+    """Why a candidate was dropped.
+
+    Attributes
+    ----------
+    n_folds : int
+        After how many folds.
+    behind : Candidate
+        The best of that round, which it was told apart from.
+    """
+
+    n_folds: int
+    behind: Candidate
+
+
+@dataclass(frozen=True)
 class Standing:
     """Where a race is.
 
@@ -50,11 +67,13 @@ class Standing:
     n_rounds : int
         Folds that every candidate still in the race has.
     ranked : tuple of Candidate
-        Those that can be compared, best first.
+        All that have a result and did not fail, best first, on all the folds they have.
+    n_others : int
+        How many models the best is compared with.
     alive : tuple of Candidate
         Those still in the race, with any that have no result yet.
-    dropped : dict of Candidate to int
-        After how many folds each was dropped.
+    dropped : dict of Candidate to Drop
+        Those that were told apart from the best of a round.
     failed : dict of Candidate to str
         Why each failed.
     pending : tuple of Job
@@ -65,8 +84,9 @@ class Standing:
 
     n_rounds: int
     ranked: tuple[Candidate, ...]
+    n_others: int
     alive: tuple[Candidate, ...]
-    dropped: dict[Candidate, int]
+    dropped: dict[Candidate, Drop]
     failed: dict[Candidate, str]
     pending: tuple[Job, ...]
     is_decided: bool
@@ -99,14 +119,14 @@ class _Runners:
     alive : list of Candidate
     waiting : list of Candidate
         Those there is no time for.
-    dropped : dict of Candidate to int
+    dropped : dict of Candidate to Drop
     failed : dict of Candidate to str
     planned : list of Job
     """
 
     alive: list[Candidate]
     waiting: list[Candidate] = field(default_factory=list)
-    dropped: dict[Candidate, int] = field(default_factory=dict)
+    dropped: dict[Candidate, Drop] = field(default_factory=dict)
     failed: dict[Candidate, str] = field(default_factory=dict)
     planned: list[Job] = field(default_factory=list)
 
@@ -118,8 +138,8 @@ class _Runners:
         self.failed |= reasons
         self._leave(reasons)
 
-    def drop(self, beaten: Collection[Candidate], n_folds: int) -> None:
-        self.dropped |= dict.fromkeys(beaten, n_folds)
+    def drop(self, beaten: Collection[Candidate], reason: Drop) -> None:
+        self.dropped |= dict.fromkeys(beaten, reason)
         self._leave(beaten)
 
     def _leave(self, leaving: Collection[Candidate]) -> None:
@@ -193,8 +213,9 @@ class Race:
             if missing:
                 allowed = set(runners.planned[:max_jobs])
                 return self._stand(runners, n_done, [job for job in missing if job in allowed])
-            runners.alive = self._ranked(runners.alive, n_done + 1)
-            runners.drop(self._beaten(runners.alive, n_done + 1), n_done + 1)
+            runners.alive = self._by_mean(runners.alive, range(n_done + 1))
+            if beaten := self._beaten(runners.alive, n_done + 1):
+                runners.drop(beaten, Drop(n_done + 1, runners.alive[0]))
         return self._stand(runners, len(self.folds), [], is_decided=not runners.waiting)
 
     def _plan(self, runners: _Runners, n_folds: int, aside: Collection[Candidate]) -> list[Job]:
@@ -213,12 +234,12 @@ class Race:
     def _stand(
         self, runners: _Runners, n_rounds: int, pending: Sequence[Job], *, is_decided: bool = False
     ) -> Standing:
-        # Before the first round is over, those are compared that have its fold already.
-        ranked = self._joined(self._ranked(runners.alive, max(n_rounds, 1)), runners.waiting)
         alive = (*runners.alive, *runners.waiting)
-        return Standing(
-            n_rounds, tuple(ranked), alive, runners.dropped, runners.failed, tuple(pending), is_decided
-        )
+        everyone = dict.fromkeys([*self.candidates, *alive, *runners.dropped])
+        n_others = max(1, len({one.model for one in everyone}) - 1)
+        ranked = self._ranked([one for one in everyone if one not in runners.failed], n_others)
+        dropped, failed = runners.dropped, runners.failed
+        return Standing(n_rounds, tuple(ranked), n_others, alive, dropped, failed, tuple(pending), is_decided)
 
     def difference(
         self, one: Candidate, other: Candidate, n_others: int = 1, n_folds: int | None = None
@@ -250,21 +271,41 @@ class Race:
         mean = float(gaps.mean())
         return Difference(mean, mean - reach, mean + reach)
 
-    def _ranked(self, candidates: Sequence[Candidate], n_folds: int) -> list[Candidate]:
-        """Those that have the first folds, best first."""
-        folds = range(n_folds)
-        having = [one for one in candidates if set(folds) <= set(self.folds_of(one))]
-        return sorted(having, key=lambda one: self.sign * float(self.values(one, folds).mean()))
+    def _ranked(self, candidates: Sequence[Candidate], n_others: int) -> list[Candidate]:
+        """Those that have a result, best first: a function of the results, whatever was planned or dropped.
 
-    def _joined(self, ranked: Sequence[Candidate], waiting: Sequence[Candidate]) -> list[Candidate]:
-        """Those that had no time among the others: ahead of the leader if better on the folds they share."""
-        joined = list(ranked)
-        for one in waiting:
-            if not self.folds_of(one):
-                continue
-            ahead = not joined or self.difference(one, joined[0]).mean < 0
-            joined.insert(0 if ahead else len(joined), one)
-        return joined
+        Those with the same folds are ordered by their means. Beginning with those of the most folds, each is
+        placed behind all that are there, and passes one after the other from the last on: those with as many
+        folds where it is better on the ones they share, those with more where it is also told apart.
+        """
+        by_folds: dict[tuple[int, ...], list[Candidate]] = {}
+        for one in candidates:
+            if folds := tuple(self.folds_of(one)):
+                by_folds.setdefault(folds, []).append(one)
+        ranked: list[Candidate] = []
+        for folds in sorted(by_folds, key=lambda folds: (-len(folds), folds)):
+            for one in self._by_mean(by_folds[folds], folds):
+                place = len(ranked)
+                while place and self._passes(one, ranked[place - 1], n_others):
+                    place -= 1
+                ranked.insert(place, one)
+        return ranked
+
+    def _passes(self, one: Candidate, other: Candidate, n_others: int) -> bool:
+        """Whether a candidate is placed before one that has as many folds or more."""
+        found = self.difference(one, other, n_others)
+        as_many = len(self.folds_of(one)) == len(self.folds_of(other))
+        return (found.mean if as_many else found.high) < 0
+
+    def _by_mean(self, candidates: Sequence[Candidate], folds: Sequence[int]) -> list[Candidate]:
+        """Candidates by their means over folds that all have, best first; of equal ones the simplest."""
+
+        def order(one: Candidate) -> tuple[float, int, bool, bool, str, str]:
+            mean = self.sign * float(self.values(one, folds).mean())
+            mode = _SIMPLEST_FIRST.index(one.mode)
+            return mean, mode, one.descriptors, one.layer != LAST, one.encoder, one.layer
+
+        return sorted(candidates, key=order)
 
     def _beaten(self, ranked: Sequence[Candidate], n_folds: int) -> list[Candidate]:
         """Those that the leader is told apart from; the last fold drops nobody."""

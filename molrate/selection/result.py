@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from molrate.models.model import RECORD, TunedModel, check_model
 from molrate.selection.candidates import ESTIMATED, FINE_TUNED, FROZEN, Candidate
 from molrate.selection.card import CARD, make_card
 from molrate.selection.jobs import Floats, Job, JobFolder
-from molrate.selection.leaderboard import describe_winner, n_folds
+from molrate.selection.leaderboard import describe_doubt, describe_winner, n_folds
 from molrate.selection.race import Race
 
 LEADERBOARD, SELECTION = "leaderboard.csv", "selection.json"
@@ -137,7 +137,7 @@ def write_selection(
     outcome: Outcome,
     structures: bool,
 ) -> Selection:
-    """Write the best model with its proof, unless another process has written the same.
+    """Write the best model with its proof, unless the same is there, of another process or an earlier run.
 
     Parameters
     ----------
@@ -160,14 +160,19 @@ def write_selection(
     candidates = {*race.candidates, *(one.with_descriptors for one in race.candidates)}
     done = sorted(jobs.digest(Job(one, fold)) for one in candidates for fold in race.folds_of(one))
     with waiting(folder / SELECTION):
+        members = [Job(leader, fold) for fold in race.folds_of(leader)]
+        found = {
+            "model": leader.name,
+            "folds": [job.fold for job in members],
+            "ended": outcome.ended,
+        }
         earlier = read_selection(folder)
-        if earlier is not None and earlier.record["jobs"] == done:
+        if earlier is not None and _says(earlier.record, found, done):
             check_model(folder)
             return earlier
-        members = [Job(leader, fold) for fold in race.folds_of(leader)]
         contenders, kinds = _contenders(data, jobs, race, leader, members)
-        answer = describe_winner(outcome.board, kinds)
         comparison = comparison_table(data, contenders)
+        answer = describe_winner(outcome.board, kinds, describe_doubt(comparison, data.task))
         tuned = _tuned(data, jobs, members, contenders[leader.name])
         settings = {
             **data.policy.record(),
@@ -184,18 +189,17 @@ def write_selection(
         write_atomically(folder / LEADERBOARD, outcome.board.to_csv(index=False).encode())
         card = make_card(record, data_digest(data), answer, encoder.card, data, structures)
         write_atomically(folder / CARD, card.encode())
-        kept = {
-            "answer": answer,
-            "model": leader.name,
-            "folds": [job.fold for job in members],
-            "ended": outcome.ended,
-            "comparison": record["comparison"],
-            "jobs": done,
-        }
+        kept = {"answer": answer, **found, "comparison": record["comparison"], "jobs": done}
         write_atomically(folder / SELECTION, (json.dumps(kept, indent=2) + "\n").encode())
     if outcome.ended == DECIDED:
         jobs.forget_models()
     return Selection(folder, outcome.board, kept)
+
+
+def _says(record: Mapping[str, Any], found: Mapping[str, Any], done: Sequence[str]) -> bool:
+    """Whether a written selection is of the same jobs and says the same, or was decided by them."""
+    is_same = record["ended"] == DECIDED or all(record[name] == found[name] for name in found)
+    return is_same and record["jobs"] == done
 
 
 def _remove_model(folder: Path) -> None:

@@ -9,16 +9,17 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from molrate.data.datasets import Dataset
+from molrate.data.quotes import quoting, secrets_of
+from molrate.data.targets import MIN_LABELLED, check_target
 from molrate.embedding.embed import choose_device
 from molrate.embedding.settings import EmbeddingSettings
 from molrate.encoders.base import load_encoder
-from molrate.errors import UsageError
+from molrate.errors import InputError, UsageError
 from molrate.files.locks import waiting
 from molrate.files.output import make_folder, write_atomically
 from molrate.files.requests import REQUEST, make_request, note_request, take_up
@@ -65,6 +66,8 @@ _SCORED = 1000
 """Molecules that encoders are ranked on, drawn where there are more."""
 _RANKING_SHARE, _LAYERS_SHARE = 1 / 3, 1 / 10
 """Of the time, that ranking may take at most."""
+_TEST_SHARE, _FAR = 1 / 5, 1 / 20
+"""Of the molecules, that the test part is meant to have, and how far off it is said to be far."""
 _LEADERS_SHARE = 1 / 4
 """Of the time, that is kept for the folds that the leader lacks."""
 
@@ -116,7 +119,9 @@ def run_selection(
     folder, device = Path(output).absolute(), choose_device(device)
     if isinstance(encoders, str):
         raise UsageError("encoders take a sequence of names; put the one name into a list")
-    for note in data.notes:
+    _check_known(data)
+    folds = data.folds(FOLDS, config.seed)
+    for note in [*data.notes, *_size_notes(data)]:
         logger.warning("%s: %s", data.dataset.name, note)
     request = make_request(
         "select",
@@ -133,7 +138,8 @@ def run_selection(
     with waiting(folder / REQUEST):
         if not take_up(folder, request, (RECORD, f"{JOBS}/*.json")):
             note_request(folder, request)
-    run = _Run(folder, data, config, device, request, clock, max_jobs, progress)
+    jobs = JobFolder(folder / JOBS, data, folds, config, device, request, structures=structures)
+    run = _Run(folder, data, config, jobs, clock, max_jobs, progress)
     earlier = read_selection(folder)
     if earlier is not None and earlier.record["ended"] == DECIDED:
         # A file that is missing is told before what it could be made of again is removed.
@@ -145,7 +151,47 @@ def run_selection(
         return earlier
     shortlist = run.shortlist(encoders)
     with _workers(run.jobs, engine, address) as workers:
-        return run.select(shortlist, workers, structures)
+        return run.select(shortlist, workers)
+
+
+def _check_known(data: TrainingData) -> None:
+    """Refuse a table that leaves too little to rank encoders on beside the test part.
+
+    Raises
+    ------
+    InputError
+        If no target can be ranked by.
+    """
+    known = np.sort(np.concatenate([data.split.train, data.split.validation]))
+    errors = []
+    for target in data.targets:
+        left = target.take(known)
+        n_all, n_left = int(target.where(data.molecules.valid).labelled.sum()), int(left.labelled.sum())
+        if n_left < MIN_LABELLED:
+            errors.append(
+                f"target {target.name!r} has {n_all} labelled valid molecules, {n_all - n_left} of them in "
+                f"the test part; at least {MIN_LABELLED} others are needed"
+            )
+            continue
+        try:
+            check_target(left)
+        except InputError as error:
+            errors.append(f"without the test part {error}")
+    if len(errors) == len(data.targets):
+        raise InputError("; ".join(errors))
+
+
+def _size_notes(data: TrainingData) -> list[str]:
+    """A sentence on a test part of whole scaffolds whose size is far from a fifth."""
+    rows = data.split.record().values()
+    n_known, n_more, n_test = (len(set(data.molecules.canonical[part].tolist())) for part in rows)
+    share = n_test / (n_known + n_more + n_test)
+    if data.method != "scaffold" or abs(share - _TEST_SHARE) <= _FAR:
+        return []
+    return [
+        f"the test part is {n_test} molecules, {share:.0%} of all where a fifth is meant: --split scaffold "
+        "keeps molecules of one scaffold together"
+    ]
 
 
 def _check_engine(engine: str, address: str | None) -> None:
@@ -167,17 +213,15 @@ class _Run:
         folder: Path,
         data: TrainingData,
         config: FinetuningConfig,
-        device: str,
-        request: dict[str, Any],
+        jobs: JobFolder,
         clock: Clock,
         max_jobs: int | None,
         progress: Watcher | None,
     ) -> None:
-        self.folder, self.data, self.config, self.device = folder, data, config, device
+        self.folder, self.data, self.config, self.jobs = folder, data, config, jobs
+        self.device, self.structures = jobs.device, jobs.structures
         self.clock, self.max_jobs, self.progress = clock, max_jobs, progress
         self.aside: set[Candidate] = set()
-        folds = data.folds(FOLDS, config.seed)
-        self.jobs = JobFolder(folder / JOBS, data, folds, config, device, request)
 
     def shortlist(self, encoders: Sequence[str] | None) -> list[Entry]:
         """Encoders to race: those that another process or an earlier run chose, or chosen now.
@@ -192,13 +236,16 @@ class _Run:
             try:
                 with self.clock.stopping(self.clock.left * _RANKING_SHARE):
                     ranking = self._rank(encoders)
-                    ranking.save(self.folder / RANKING)
+                    self._without_quotes(ranking).save(self.folder / RANKING)
             except TimeUpError:
-                logger.warning(
-                    "ranking took more than a third of the time and was given up: only %s are tried; give "
-                    "more time (--budget) or name encoders (--encoder)",
-                    " and ".join(BASELINES),
-                )
+                # Where baselines alone are named, nothing is missing.
+                if encoders is None or not set(encoders) <= set(BASELINES):
+                    logger.warning(
+                        "ranking took more than a third of the time and was given up: only %s are tried; "
+                        "give more time (--budget)%s",
+                        " and ".join(BASELINES),
+                        " or name encoders (--encoder)" if encoders is None else "",
+                    )
                 return make_shortlist(pd.DataFrame(), self.config.seed)
             chosen = self._with_layers(make_shortlist(ranking.frame, self.config.seed))
             record = {"encoders": [entry.record() for entry in chosen]}
@@ -226,6 +273,15 @@ class _Run:
         settings = EmbeddingSettings(seed=self.config.seed, device=self.device)
         return rank_dataset(self._known, encoders, self.data.policy, settings, MeasureSettings())
 
+    def _without_quotes(self, ranking: Ranking) -> Ranking:
+        """The ranking, without reasons of failed encoders that quote molecules which are not to be kept."""
+        if self.structures:
+            return ranking
+        quotes = quoting(secrets_of(self.data.dataset, self.data.molecules))
+        quoted = ranking.frame["note"].map(lambda note: isinstance(note, str) and quotes(note))
+        notes = ranking.frame["note"].mask(quoted, "a note that quotes molecules is left out")
+        return replace(ranking, frame=ranking.frame.assign(note=notes))
+
     @cached_property
     def _known(self) -> Dataset:
         """Molecules to score encoders on, of which the test part has none."""
@@ -235,7 +291,7 @@ class _Run:
             known = np.sort(generator.choice(known, _SCORED, replace=False))
         return self.data.take(known)
 
-    def select(self, shortlist: Sequence[Entry], workers: Workers, structures: bool) -> Selection:
+    def select(self, shortlist: Sequence[Entry], workers: Workers) -> Selection:
         """Run the race, and write the best model; after an interrupt too, which then goes on."""
         candidates = make_candidates(shortlist)
         race = Race(self.data, self.jobs.folds, self.jobs.metric, candidates, self.jobs.result)
@@ -244,15 +300,15 @@ class _Run:
             ended = self._race(race, entries, workers)
         except KeyboardInterrupt:
             if self._standing(race).ranked:
-                self._write(race, entries, INTERRUPTED, structures)
+                self._write(race, entries, INTERRUPTED)
             raise
-        return self._write(race, entries, ended, structures)
+        return self._write(race, entries, ended)
 
-    def _write(self, race: Race, entries: dict[str, Entry], ended: str, structures: bool) -> Selection:
+    def _write(self, race: Race, entries: dict[str, Entry], ended: str) -> Selection:
         standing = self._standing(race)
         board = make_leaderboard(race, standing, entries)
         outcome = Outcome(standing.leader, race, board, ended)
-        return write_selection(self.folder, self.data, self.config, self.jobs, outcome, structures)
+        return write_selection(self.folder, self.data, self.config, self.jobs, outcome, self.structures)
 
     def _standing(self, race: Race) -> Standing:
         return race.standing(self.max_jobs, self.aside)

@@ -66,7 +66,8 @@ def select(
     max_atoms : int
         As of :func:`molrate.score`.
     split : {"random", "scaffold"}
-        How the test part is split off.
+        How the test part is split off: a fifth at random, or whole scaffolds, which may be fewer or more.
+        Folds are at random.
     n_epochs : int, optional
         Most passes of a fine-tuning, as of :func:`molrate.finetune`.
     structures : bool

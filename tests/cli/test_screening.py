@@ -78,6 +78,25 @@ def test_a_model_found_within_a_time_screens_and_is_kept_by_a_run_that_goes_on(l
     assert "--layer is for the linear model" in linear.output
 
 
+def test_a_model_found_within_a_time_can_leave_its_training_molecules_out(library, tmp_path):
+    dataset = molrate.load_dataset("esol")
+    frame = pd.DataFrame({"smiles": dataset.smiles[60:160], "y": dataset.targets[0].values[60:160]})
+    frame.loc[3, "smiles"] = "SECRETc1ccccc1("
+    frame.to_csv(tmp_path / "train.csv", index=False)
+    texts = [*(text for text in frame["smiles"] if len(text) > 12), "SECRET"]
+    out = tmp_path / "out"
+    arguments = ["screen", library, "--train", tmp_path / "train.csv", "-t", "y", "-e", "ecfp4"]
+    done = invoke(*arguments, "-o", out, "--jobs", 1, "--budget", "10m", "--no-structures")
+    assert done.exit_code == 5, done.output
+    for path in (out / "model").rglob("*"):
+        content = path.read_bytes() if path.is_file() else b""
+        assert not [text for text in texts if text.encode() in content], path
+    assert pd.read_parquet(out / "parts")["similarity"].isna().all()
+    linear = invoke(*arguments, "-o", tmp_path / "linear", "--no-structures")
+    assert linear.exit_code == 2
+    assert "--no-structures is about the page of --report" in linear.output
+
+
 def test_nothing_that_is_there_is_overwritten(library, tmp_path):
     out = tmp_path / "out"
     shared = ["screen", library, "--train", "freesolv", "-o", out, "--jobs", 1]

@@ -8,13 +8,13 @@ from report.hostile import CLASSES, COLUMN, SCRIPT
 
 from molrate.data.datasets import Dataset, load_dataset
 from molrate.data.parts import read_split_column
+from molrate.data.quotes import secrets_of
 from molrate.errors import InputError
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.finetune import run_finetuning
 from molrate.models.model import TunedModel
 from molrate.report.model import model_page
-from molrate.report.molecules import secrets_of
 from molrate.selection.select import select
 
 

@@ -16,12 +16,14 @@ from click.testing import CliRunner
 
 import molrate
 from molrate.cli.main import cli
+from molrate.data.molecules import standardise
+from molrate.encoders import base
 from molrate.errors import InputError, UsageError, WeightsError
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.data import TrainingData
 from molrate.models.metrics import target_metrics
 from molrate.models.model import TunedModel
-from molrate.selection.budget import Clock, Costs
+from molrate.selection.budget import Clock, Costs, TimeUpError
 from molrate.selection.candidates import Candidate
 from molrate.selection.jobs import Job, JobFolder
 from molrate.selection.memory import watched
@@ -193,6 +195,34 @@ def test_when_descriptors_win_one_sentence_says_so(table, tmp_path):
         assert word in card
 
 
+@pytest.mark.parametrize(
+    ("target", "claim"),
+    [
+        ("noise", "to predict noise better than its mean: test rmse "),
+        ("coin", "to predict coin better than a guess: test auroc "),
+    ],
+)
+def test_where_nothing_helps_the_answer_says_so_first(table, tmp_path, target, claim):
+    generator = np.random.default_rng(0)
+    frame = pd.read_csv(table)
+    frame["noise"] = generator.normal(size=len(frame))
+    frame["coin"] = generator.choice(["yes", "no"], len(frame))
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    found = select_quickly(tmp_path / "t.csv", tmp_path / "m", target, max_jobs=2, encoders=["ecfp4"])
+    assert found.answer.startswith(f"The best of what was tried is not shown {claim}")
+    assert f", on {found.record['comparison']['n']} molecules. It is " in found.answer
+    assert "Use " not in found.answer
+    card = (tmp_path / "m" / "README.md").read_text().splitlines()
+    assert card[card.index("# " + target + ": " + found.model.record["encoder"]["name"]) + 2] == found.answer
+
+
+def test_few_test_molecules_show_nothing(table, tmp_path):
+    pd.read_csv(table).iloc[:45].to_csv(tmp_path / "t.csv", index=False)
+    found = select_quickly(tmp_path / "t.csv", tmp_path / "m", max_jobs=2, encoders=["ecfp4"])
+    assert found.record["comparison"]["n"] == 9
+    assert "better than its mean, for which 9 test molecules are too few. It is " in found.answer
+
+
 @pytest.mark.parametrize("stop_at", [1, 10])
 def test_an_interrupted_run_keeps_its_best_and_ends_as_an_uninterrupted_one(
     table, tmp_path, uninterrupted, stop_at
@@ -290,6 +320,106 @@ def test_classes_and_no_structures(table, tmp_path):
     smiles = [text for text in pd.read_csv(table)["smiles"] if len(text) > 12]
     whole = b"".join(path.read_bytes() for path in (tmp_path / "m").rglob("*") if path.is_file())
     assert not [text for text in smiles if text.encode() in whole]
+
+
+def confidential(path, table):
+    """The table with SMILES that are none, and the texts that no file is to hold."""
+    frame = pd.read_csv(table).iloc[:60]
+    written = frame["smiles"].tolist()
+    texts = [text for text in [*written, *standardise(written).canonical] if len(text) > 12]
+    frame.loc[[5, 20], "smiles"] = ["SECRETc1ccccc1(", "CCCCCCN(=O)(C)(C)(C)SECRET"]
+    frame.to_csv(path, index=False)
+    return path, [*texts, "SECRET"]
+
+
+def files_with(folder, texts):
+    held = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return [path.name for path, content in held.items() if any(text.encode() in content for text in texts)]
+
+
+def test_without_structures_invalid_smiles_are_named_by_their_rows(table, tmp_path):
+    path, texts = confidential(tmp_path / "t.csv", table)
+    found = select_quickly(path, tmp_path / "m", max_jobs=2, structures=False)
+    assert files_with(found.folder, texts) == []
+    note = "2 invalid SMILES left out: row 6; row 21"
+    assert note in found.model.record["notes"]
+    assert note in (found.folder / "README.md").read_text()
+    quoting = select_quickly(path, tmp_path / "q", max_jobs=2)
+    assert "row 6 'SECRETc1ccccc1(': SMILES syntax error" in (quoting.folder / "README.md").read_text()
+
+
+def test_without_structures_no_reason_of_a_failed_encoder_quotes_a_molecule(table, tmp_path, monkeypatch):
+    def refuse(smiles):
+        raise ValueError(f"cannot read {smiles[0]}")
+
+    monkeypatch.setattr(base, "_REGISTERED", {})
+    path, texts = confidential(tmp_path / "t.csv", table)
+    molrate.register_encoder("select-refuses", refuse)
+    for structures in (True, False):
+        options = {"encoders": ["ecfp4", "select-refuses"], "max_jobs": 1, "structures": structures}
+        found = select_quickly(path, tmp_path / str(structures), **options)
+        assert ("ranking.csv" in files_with(found.folder, texts)) is structures
+    assert files_with(tmp_path / "False", texts) == []
+
+
+def test_without_structures_a_failed_job_does_not_quote_a_molecule(table, tmp_path, monkeypatch):
+    data = TrainingData.of(molrate.load_dataset(table, "y"))
+    smiles = data.dataset.smiles[0]
+
+    def later(smiles_of_all):
+        raise ValueError(f"no room for {smiles}")
+
+    monkeypatch.setattr(base, "_REGISTERED", {})
+    molrate.register_encoder("select-fails", later)
+    for structures in (True, False):
+        folder, folds = tmp_path / str(structures), data.folds(5, 0)
+        jobs = JobFolder(folder, data, folds, QUICK, "cpu", {}, structures=structures)
+        error = jobs.run(Job(Candidate("select-fails", "estimated"), 0)).error
+        assert (smiles in error) is structures
+
+
+def test_a_resumed_run_whose_jobs_are_all_done_is_no_longer_interrupted(table, tmp_path):
+    def interrupt(update):
+        if update.result is not None and len(list((tmp_path / "m").glob("jobs/*.json"))) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        select_quickly(table, tmp_path / "m", max_jobs=5, progress=interrupt)
+    assert json.loads((tmp_path / "m" / "selection.json").read_text())["ended"] == "interrupted"
+    found = select_quickly(table, tmp_path / "m", max_jobs=3)
+    assert found.record["ended"] == "jobs"
+    assert json.loads((tmp_path / "m" / "selection.json").read_text())["ended"] == "jobs"
+
+
+def test_a_table_too_small_is_refused_before_anything_is_written(table, tmp_path):
+    pd.read_csv(table).iloc[:24].to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(InputError, match="'y' has 24 labelled valid molecules, 5 of them in the test"):
+        select_quickly(tmp_path / "t.csv", tmp_path / "m", max_jobs=1)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_test_part_of_scaffolds_that_is_no_fifth_is_told(tmp_path, caplog):
+    """Chains on benzene, chains on pyrrole, and single rings, of which four are the test part."""
+    smiles = ["C" * n + "c1ccccc1" for n in range(1, 21)]
+    smiles += ["C" * n + "n1cccc1" for n in range(1, 10)] + ["C1" + "C" * n + "1" for n in range(2, 14)]
+    pd.DataFrame({"smiles": smiles, "y": np.arange(41.0)}).to_csv(tmp_path / "t.csv", index=False)
+    dataset = molrate.load_dataset(tmp_path / "t.csv", "y")
+    for split, is_told in (("scaffold", True), ("random", False)):
+        caplog.clear()
+        options = {"encoders": ["ecfp4"], "device": "cpu", "max_jobs": 1}
+        run_selection(TrainingData.of(dataset, split), tmp_path / split, QUICK, Clock(None), **options)
+        assert ("the test part is 4 molecules, 10% of all where a fifth is meant" in caplog.text) is is_told
+
+
+@pytest.mark.parametrize("named", [None, ["ecfp4"], ["ecfp4", "gcn-untrained"]])
+def test_a_ranking_given_up_advises_what_was_not_done(table, tmp_path, monkeypatch, caplog, named):
+    def endless(*_):
+        raise TimeUpError
+
+    monkeypatch.setattr("molrate.selection.run.rank_dataset", endless)
+    select_quickly(table, tmp_path / "m", encoders=named, max_jobs=1)
+    assert ("was given up" in caplog.text) is (named != ["ecfp4"])
+    assert ("or name encoders" in caplog.text) is (named is None)
 
 
 def test_another_request_is_refused(table, uninterrupted):
