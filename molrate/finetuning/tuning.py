@@ -217,8 +217,10 @@ class _Tuning:
         config = self.config
         with seeded(config.seed):
             head = Head(self.before.shape[1], self.task.n_outputs, config.n_hidden, config.dropout)
-        values = self.data.values[self.rows("train")]
-        fit_linear(head, self.task, self.before, values, config.class_weights == "balanced", least=least)
+        rows = self.rows("train")
+        balanced, molecules = config.class_weights == "balanced", self.data.molecules.canonical[rows].tolist()
+        values = self.data.values[rows]
+        fit_linear(head, self.task, self.before, values, balanced, least=least, molecules=molecules)
         return head
 
     def run(self, learning_rate: float, weight_decay: float) -> FinetuningRun:
@@ -290,9 +292,9 @@ class _Tuning:
 
         def fit(rows: npt.NDArray[np.intp], **kinds: Any) -> EstimatorHead:
             values = self.data.values[rows]
-            return EstimatorHead.fit(
-                self.task, features[rows], values, self.config.seed, balanced=balanced, **kinds
-            )
+            molecules = self.data.molecules.canonical[rows].tolist()
+            shown = features[rows], values, self.config.seed
+            return EstimatorHead.fit(self.task, *shown, balanced=balanced, molecules=molecules, **kinds)
 
         first = fit(self.rows("train"), kinds=self.config.estimators)
         both = np.concatenate([self.rows("train"), self.rows("validation")])

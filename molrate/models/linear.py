@@ -120,7 +120,7 @@ def fit_model(
     targets = tuple(target.take(rows) for target in targets)
     check_targets(targets)
     predicted = _predict_folds(targets, features, molecules.canonical[rows], embedding.seed)
-    head = _fit_head(task, features, values)
+    head = _fit_head(task, features, values, molecules.canonical[rows])
     settings = {
         **policy.record(),
         **embedding.record(),
@@ -236,7 +236,7 @@ def _predict_folds(
     predicted = np.full((len(values), task.n_outputs), np.nan)
     for new in _folds(targets, canonical, seed):
         known = np.setdiff1d(np.arange(len(values)), new)
-        head = _fit_head(task, features[known], values[known])
+        head = _fit_head(task, features[known], values[known], canonical[known])
         predicted[new] = head.values(features[new], task.kind)
     return predicted
 
@@ -254,9 +254,11 @@ def _folds(
     return [new for _, new in folds.split(canonical, groups=canonical)]
 
 
-def _fit_head(task: Task, features: npt.NDArray[np.float32], values: _Floats) -> Head:
+def _fit_head(
+    task: Task, features: npt.NDArray[np.float32], values: _Floats, canonical: npt.NDArray[np.object_]
+) -> Head:
     # What is drawn is replaced by what is fitted.
     with seeded(0):
         head = Head(features.shape[1], task.n_outputs, 0, 0.0).eval()
-    fit_linear(head, task, features, values)
+    fit_linear(head, task, features, values, molecules=canonical.tolist())
     return head
