@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from molrate.data.splits import rows_by_molecule
 from molrate.encoders.base import load_encoder
 from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.data import TrainingData
@@ -38,9 +39,9 @@ def compare(
     Returns
     -------
     dict
-        ``metric``, the number of molecules ``n`` that all can predict, and ``rows``: for each contender its
-        name, value, the bounds of a 95 % interval, and ``ahead``: how much better than the model it is on
-        the same molecules, with ``ahead_low`` and ``ahead_high``.
+        ``metric``, the number of molecules ``n`` that all can predict, ``n_rows`` of them, and ``rows``: for
+        each contender its name, value, the bounds of a 95 % interval, and ``ahead``: how much better than
+        the model it is on the same molecules, with ``ahead_low`` and ``ahead_high``.
     """
     contenders = {encoder: (tuned.test, tuned.predicted)}
     if tuned.frozen_predicted is not None:
@@ -87,8 +88,13 @@ def comparison_table(
     rows = np.array(sorted(set.intersection(*(set(rows.tolist()) for rows, _ in contenders.values()))))
     metric = main_metric(data.task.kind)
     aligned = {name: predicted[np.searchsorted(own, rows)] for name, (own, predicted) in _sorted(contenders)}
-    generator = np.random.default_rng(0)
-    draws = generator.integers(0, len(rows), (_RESAMPLES, len(rows)))
+    of_molecules = rows_by_molecule(data.molecules.canonical[rows].tolist())
+    n = len(of_molecules)
+    # Rows of one molecule are drawn together: they have one prediction, and err alike.
+    draws = [
+        np.concatenate([of_molecules[one] for one in drawn])
+        for drawn in np.random.default_rng(0).integers(0, n, (_RESAMPLES, n))
+    ]
 
     def value(predicted: _Floats, drawn: npt.NDArray[np.intp]) -> float:
         targets = [target.take(rows[drawn]) for target in data.targets]
@@ -109,7 +115,20 @@ def comparison_table(
             ahead = sign * (wholes[name] - wholes[model])
             row |= {"ahead": ahead, "ahead_low": ahead_low, "ahead_high": ahead_high}
         table.append(row)
-    return {"metric": metric, "n": len(rows), "rows": table}
+    return {"metric": metric, "n": n, "n_rows": len(rows), "rows": table}
+
+
+def describe_size(comparison: Mapping[str, Any]) -> str:
+    """How many molecules a comparison is of, and how many rows where these are more.
+
+    Examples
+    --------
+    >>> describe_size({"n": 40, "n_rows": 120})
+    '40 molecules in 120 rows'
+    """
+    n, n_rows = comparison["n"], comparison.get("n_rows", comparison["n"])
+    molecules = f"{n} molecule{'' if n == 1 else 's'}"
+    return molecules if n_rows == n else f"{molecules} in {n_rows} rows"
 
 
 def _percentiles(resampled: _Floats) -> tuple[float, float]:
@@ -151,11 +170,11 @@ def describe_best(comparison: Mapping[str, Any]) -> str:
 
 
 def describe_comparison(comparison: Mapping[str, Any]) -> str:
-    """One line: ``test rmse 1.05 [0.93, 1.21]; the same frozen 1.08 [...]; ...``."""
+    """One line: ``test rmse 1.05 [0.93, 1.21], beside the same frozen 1.08 [...]; ...``."""
     first, *others = comparison["rows"]
     shown = "; ".join(f"{row['what']} {_bounded(row)}" for row in others)
     return (
-        f"test {comparison['metric']} {_bounded(first)}, beside {shown} (95 %, {comparison['n']} molecules)"
+        f"test {comparison['metric']} {_bounded(first)}, beside {shown} (95 %, {describe_size(comparison)})"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -123,6 +124,10 @@ class TrainingData:
         parts, notes = split_as_assigned(usable.tolist(), assignment, seed, usable_targets)
         told = policy, tuple(notes), assignment
         return cls(dataset, molecules, targets, task, parts, assignment.method, *told)
+
+    def n_molecules(self, rows: Sequence[int]) -> int:
+        """How many different molecules some rows are."""
+        return len(set(self.molecules.canonical[list(rows)].tolist()))
 
     def take(self, rows: npt.NDArray[np.intp]) -> Dataset:
         """Some rows with targets as they are learned from, merged where the policy says so."""

@@ -16,6 +16,7 @@ from molrate.data.datasets import Dataset, as_dataset
 from molrate.data.frames import is_frame
 from molrate.data.parts import assign
 from molrate.data.policy import RowPolicy
+from molrate.data.splits import describe_sizes
 from molrate.data.structures import MAX_ATOMS
 from molrate.embedding.embed import choose_device
 from molrate.encoders.base import Encoder, load_encoder
@@ -314,12 +315,11 @@ def describe(record: dict[str, Any], folder: Path) -> str:
     """What a run gave, in a few lines."""
     split = record["split"]
     main = main_metric(record["task"]["kind"])
-    sizes = ", ".join(f"{len(split[part])} {part}" for part in ("train", "validation", "test"))
     lines = [
         f"{record['dataset']['name']}: {', '.join(record['task']['targets'])}, {record['encoder']['name']}"
         f"{' frozen, ' + record['settings']['layer'] if record['settings']['frozen'] else ''}",
         *_positive_lines(record["task"]),
-        f"{split['method']} split: {sizes} molecules",
+        f"{split['method']} split: {describe_sizes(split)}",
         _best_line(record),
     ]
     for part, found in record["metrics"].items():
@@ -420,7 +420,11 @@ def _record(
         "metrics": _finite(tuned.metrics),
         "by_fold": [_finite(metrics) for metrics in tuned.by_fold],
         "calibration": tuned.calibration,
-        "split": {"method": data.method, **data.split.record()},
+        "split": {
+            "method": data.method,
+            **data.split.record(),
+            "molecules": {part: data.n_molecules(rows) for part, rows in data.split.record().items()},
+        },
         "unsupported": tuned.unsupported,
         "notes": data.notes,
     }

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from molrate.data.splits import describe_sizes
 from molrate.data.targets import Target
-from molrate.finetuning.comparison import describe_best
+from molrate.finetuning.comparison import describe_best, describe_size
 from molrate.finetuning.data import TrainingData
 from molrate.models.applicability import Domain
 from molrate.models.calibration import conformal_quantile
@@ -102,8 +103,8 @@ def _result(record: Mapping[str, Any], selection: Selection | None) -> list[tupl
     pairs.append(
         (
             "Error" if metric == "RMSE" else metric,
-            f"{metric} {_bounded(first)}, on {comparison['n']} "
-            "molecules of the test part, of which nothing was learned or chosen",
+            f"{metric} {_bounded(first)}, on {describe_size(comparison)} "
+            "of the test part, of which nothing was learned or chosen",
         )
     )
     pairs.append(("Others", "; ".join(f"{row['what']} {_bounded(row)}" for row in others)))
@@ -133,8 +134,7 @@ def _bounds(record: Mapping[str, Any], scores: Sequence[float]) -> str:
 
 def _parts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     split = record["split"]
-    sizes = ", ".join(f"{len(split[part]):,} {part}" for part in ("train", "validation", "test"))
-    return [("Parts", f"{sizes} ({split['method']} split)")]
+    return [("Parts", f"{describe_sizes(split)} ({split['method']} split)")]
 
 
 def _metric_blocks(record: Mapping[str, Any]) -> list[Block]:
@@ -152,7 +152,7 @@ def _metric_blocks(record: Mapping[str, Any]) -> list[Block]:
         for place, row in enumerate(rows)
     ]
     table = Table(
-        f"{metric} on {comparison['n']} test molecules, with a 95 % interval over them",
+        f"{metric} on {describe_size(comparison)} of the test part, with a 95 % interval over them",
         ["model", metric, "95 %"],
         [
             [row["what"], number(row["value"]), interval(row["low"], row["high"])]
@@ -161,7 +161,7 @@ def _metric_blocks(record: Mapping[str, Any]) -> list[Block]:
         frozenset(["model"]),
     )
     better = "less" if metric == "RMSE" else "more"
-    caption = f"{metric} on the same {comparison['n']} molecules of the test part; {better} is better."
+    caption = f"{metric} on the same {describe_size(comparison)} of the test part; {better} is better."
     described = ", ".join(f"{row['what']} {number(row['value'])}" for row in rows)
     blocks: list[Block] = []
     if drawn:

@@ -8,6 +8,7 @@ import numpy as np
 
 from molrate.data.molecules import standardise
 from molrate.encoders.cards import EncoderCard
+from molrate.finetuning.comparison import describe_size
 from molrate.finetuning.data import TrainingData
 from molrate.models.applicability import Domain
 from molrate.models.calibration import conformal_quantile
@@ -63,13 +64,14 @@ def _metadata(encoder: EncoderCard) -> list[str]:
 
 def _data(record: dict[str, Any], digest: str, data: TrainingData) -> str:
     split, valid = record["split"], data.molecules.valid
-    known = len(data.split.train) + len(data.split.validation)
+    tested = data.n_molecules(data.split.test.tolist())
+    known = data.n_molecules([*data.split.train, *data.split.validation])
     lines = [
         f"- {data.dataset.name}: {len(data.dataset)} rows, {int(valid.sum())} of them valid molecules, "
         f"{len(set(data.molecules.canonical[valid].tolist()))} different",
         f"- molecules and values: sha256 {digest}",
-        f"- {split['method']} split: {len(data.split.test)} molecules to test on, and {known} in folds, each "
-        "of which a member was measured on and not trained on",
+        f"- {split['method']} split: {tested} molecules to test on, and {known} in folds, each of "
+        "which a member was measured on and not trained on",
     ]
     for target in data.targets:
         labelled = target.values[target.labelled & valid]
@@ -86,7 +88,7 @@ def _data(record: dict[str, Any], digest: str, data: TrainingData) -> str:
 def _error(record: dict[str, Any]) -> str:
     comparison = record["comparison"]
     lines = [
-        f"On {comparison['n']} molecules of the test part, which was split off first, chose nothing, and "
+        f"On {describe_size(comparison)} of the test part, which was split off first, chose nothing, and "
         "was looked at once:",
         "",
         f"| | {comparison['metric']} | 95 % interval |",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import molrate
-from molrate.finetuning.comparison import comparison_table, describe_best
+from molrate.finetuning.comparison import comparison_table, describe_best, describe_comparison
 from molrate.finetuning.data import TrainingData
 
 
@@ -53,3 +53,24 @@ def test_a_lead_that_may_be_chance_is_no_reason_to_change():
         sentence
         == "Not clearly better than forest, which is ahead on the same molecules by 0.01 [-0.02, 0.04]."
     )
+
+
+def test_molecules_are_drawn_and_counted_where_rows_repeat_them(data):
+    dataset = data.dataset.take(np.repeat(np.arange(100), 4))
+    repeated = TrainingData.of(dataset)
+    distinct = repeated.split.test[::4]
+    assert repeated.n_molecules(repeated.split.test.tolist()) == len(distinct) == len(repeated.split.test) / 4
+    # Rows of a molecule are predicted alike, and so four of them tell no more than one.
+    predicted = repeated.values + np.random.default_rng(0).normal(size=100).repeat(4)[:, None]
+    whole, thinned = (
+        comparison_table(repeated, {"model": (rows, predicted[rows])})
+        for rows in (repeated.split.test, distinct)
+    )
+    assert whole["n"] == thinned["n"] == len(distinct)
+    assert whole["n_rows"] == 4 * len(distinct)
+    for name in ("value", "low", "high"):
+        assert whole["rows"][0][name] == pytest.approx(thinned["rows"][0][name], rel=1e-9)
+    assert f"{len(distinct)} molecules in {4 * len(distinct)} rows)" in describe_comparison(
+        {**whole, "rows": whole["rows"] * 2}
+    )
+    assert describe_comparison({**thinned, "rows": whole["rows"] * 2}).endswith(f"{len(distinct)} molecules)")
