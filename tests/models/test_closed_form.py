@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.preprocessing import StandardScaler
 
+from molrate.encoders.checkpoints import load_state, load_strictly
 from molrate.errors import InputError
 from molrate.models.closed_form import PENALTIES, fit_linear, fit_ridge
 from molrate.models.head import Head, Task
@@ -133,3 +135,23 @@ def test_without_repeats_nothing_depends_on_names(features):
     fit_linear(plain := Head(6, 2, 0, 0.0), NUMBERS, features, values)
     fit_linear(named := Head(6, 2, 0, 0.0), NUMBERS, features, values, molecules=names)
     assert torch.equal(plain.linear.weight, named.linear.weight)
+
+
+def test_a_small_spread_about_a_large_mean_is_learned_as_one_about_zero(features):
+    task = Task("regression", ("y",))
+    values = features[:, :1] + np.random.default_rng(1).normal(size=(120, 1))
+    fit_linear(plain := Head(6, 1, 0, 0.0).eval(), task, features, values)
+    fit_linear(moved := Head(6, 1, 0, 0.0).eval(), task, features, 1e6 + 0.01 * values)
+    found = moved.values(features, "regression")
+    assert len(np.unique(found)) == 120
+    assert np.allclose((found - 1e6) / 0.01, plain.values(features, "regression"), atol=1e-4)
+
+
+def test_a_head_that_was_written_in_single_precision_predicts_as_it_did(features, tmp_path):
+    values = 3.7 * features[:, :1] + 1.1
+    fit_linear(head := Head(6, 1, 0, 0.0).eval(), Task("regression", ("y",)), features, values)
+    state = {name: value.float() for name, value in head.state_dict().items()}
+    save_file(state, tmp_path / "head.safetensors")
+    read = Head(6, 1, 0, 0.0).eval()
+    load_strictly(read, load_state(tmp_path / "head.safetensors"), tmp_path)
+    assert np.allclose(read.values(features, "regression"), head.values(features, "regression"), rtol=1e-6)
