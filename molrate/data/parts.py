@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from molrate.data.datasets import Dataset
+from molrate.data.datasets import Dataset, as_dataset
 from molrate.data.frames import FRAME, is_frame, to_pandas
 from molrate.data.numbers import is_missing
 from molrate.data.splits import (
@@ -129,6 +130,44 @@ def read_date_column(source: Any, column: str) -> Assignment:
     left_out = len(cells) - len(known)
     notes = (f"{left_out} rows have no date in column {column!r} and are left out",) if left_out else ()
     return Assignment(parts, f"dates in column {column!r}", notes)
+
+
+def read_test(
+    test: Any,
+    dataset: Dataset,
+    smiles: str | None = None,
+    task: str | None = None,
+    censored: str | None = None,
+) -> Dataset:
+    """The table to measure on, with the targets of the dataset, read as those are.
+
+    Parameters
+    ----------
+    test : str, pathlib.Path, Dataset or data frame
+    dataset : Dataset
+        To train on.
+    smiles, task, censored : str, optional
+        As the dataset was read with.
+
+    Raises
+    ------
+    UsageError
+        If it is no table: the measured values that are given belong to the dataset's molecules.
+    InputError
+        If it cannot be read.
+    """
+    names = [target.name for target in dataset.targets]
+    if isinstance(test, Dataset):
+        return as_dataset(test, names)
+    if not isinstance(test, str | Path) and not is_frame(test):
+        raise UsageError(
+            f"test is a table with the columns of the dataset, not a {type(test).__name__}; make one of "
+            "molecules and their values: molrate.Dataset.from_molecules(molecules, {'y': values})"
+        )
+    tasks = {target.task for target in dataset.targets}
+    # Two different numbers, or whole ones, would suggest classes by themselves.
+    task = tasks.pop() if len(tasks) == 1 else task
+    return as_dataset(test, names, smiles, task, censored=censored)
 
 
 def add_test(dataset: Dataset, test: Dataset) -> tuple[Dataset, Assignment]:

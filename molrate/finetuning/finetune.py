@@ -12,15 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from molrate.data.datasets import Dataset, as_dataset
-from molrate.data.frames import is_frame
-from molrate.data.parts import assign
+from molrate.data.datasets import as_dataset
+from molrate.data.parts import assign, read_test
 from molrate.data.policy import RowPolicy
 from molrate.data.splits import describe_sizes
 from molrate.data.structures import MAX_ATOMS
 from molrate.embedding.embed import choose_device
 from molrate.encoders.base import Encoder, load_encoder
-from molrate.errors import UsageError
 from molrate.files.locks import exclusive
 from molrate.files.requests import make_request, note_request, take_up
 from molrate.finetuning.comparison import compare, describe_best, describe_comparison
@@ -176,38 +174,12 @@ def finetune(
     )
     transfer = Transfer(n_layers, frozen, layer, pooling, precision, descriptors)
     read = as_dataset(dataset, target, smiles, task, positive, censored)
-    unseen = None if test is None else _read_test(test, read, smiles, task, positive, censored)
+    unseen = None if test is None else read_test(test, read, smiles, task, censored)
     read, assignment = assign(dataset, read, split_column, date_column, unseen)
     policy = RowPolicy(standardisation, duplicates, on_invalid, max_atoms)
     data = TrainingData.of(read, split, seed, policy, assignment)
     run_finetuning(data, encoder, output, config, transfer, weights=weights, device=device, progress=progress)
     return TunedModel.load(output)
-
-
-def _read_test(
-    test: Any,
-    dataset: Dataset,
-    smiles: str | None,
-    task: str | None,
-    positive: str | None,
-    censored: str | None,
-) -> Dataset:
-    """The table to measure on, with the targets of the dataset.
-
-    Raises
-    ------
-    UsageError
-        If it is no table: the measured values that are given belong to the dataset's molecules.
-    """
-    names = [target.name for target in dataset.targets]
-    if isinstance(test, Dataset):
-        return as_dataset(test, names, positive=positive)
-    if not isinstance(test, str | Path) and not is_frame(test):
-        raise UsageError(
-            f"test is a table with the columns of the dataset, not a {type(test).__name__}; make one of "
-            "molecules and their values: molrate.Dataset.from_molecules(molecules, {'y': values})"
-        )
-    return as_dataset(test, names, smiles, task, positive, censored)
 
 
 def run_finetuning(

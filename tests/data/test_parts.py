@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import molrate
-from molrate.data.parts import Assignment, add_test, assign, read_date_column, read_split_column
+from molrate.data.parts import Assignment, add_test, assign, read_date_column, read_split_column, read_test
 from molrate.data.policy import RowPolicy
 from molrate.data.splits import SplitError
 from molrate.errors import InputError, UsageError
@@ -159,3 +159,19 @@ def test_contradictions_across_parts_are_said_where_rows_are_kept(frame):
     assert any("by 949 in rows 51 and 61; all are kept" in note for note in kept.notes)
     merged = TrainingData.of(dataset, policy=RowPolicy(duplicates="merge"), assignment=parts)
     assert not any("rows 51 and 61" in note for note in merged.notes)
+
+
+def test_a_table_to_test_on_is_read_as_what_is_learned(tmp_path):
+    (tmp_path / "two.csv").write_text("smiles,y\nC,1\nCC,2\nCCC,1\n")
+    (tmp_path / "one.csv").write_text("smiles,y\nC,1\nCC,1\n")
+    smiles = ["CO", "CCO", "CCCO", "CCCCO"]
+    numbers = molrate.Dataset.from_molecules(smiles, {"y": [0.5, 1.5, 2.5, 3.5]})
+    joined, _ = add_test(numbers, read_test(tmp_path / "two.csv", numbers))
+    assert joined.targets[0].task == "regression"
+    assert joined.targets[0].values.tolist() == [0.5, 1.5, 2.5, 3.5, 1.0, 2.0, 1.0]
+    classes = molrate.Dataset.from_molecules(smiles, {"y": [0, 1, 1, 0]}, positive="0")
+    joined, _ = add_test(classes, read_test(tmp_path / "one.csv", classes))
+    target = joined.targets[0]
+    assert target.classes[int(target.values[-1])] == "1"
+    with pytest.raises(InputError, match="the class '2', which the training table lacks"):
+        add_test(classes, read_test(tmp_path / "two.csv", classes))
