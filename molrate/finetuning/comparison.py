@@ -11,22 +11,27 @@ import numpy.typing as npt
 
 from molrate.data.splits import rows_by_molecule
 from molrate.encoders.base import load_encoder
-from molrate.finetuning.config import FinetuningConfig
+from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.tuning import FinetuneResult, tune
+from molrate.models.estimators import EstimatorHead
 from molrate.models.metrics import HIGHER_IS_BETTER, main_metric, main_value
 
 _Floats = npt.NDArray[np.float64]
 
 BASELINES = ("rdkit-descriptors", "ecfp4")
+LEAST_MOLECULES = 10
+"""Of a bootstrap: the interval of fewer is too narrow, and that of one molecule has no width."""
 _RESAMPLES = 200
 _INTERVAL = (2.5, 97.5)
 
 
 def compare(
-    data: TrainingData, encoder: str, tuned: FinetuneResult, config: FinetuningConfig
+    data: TrainingData, encoder: str, tuned: FinetuneResult, config: FinetuningConfig, transfer: Transfer
 ) -> dict[str, Any]:
     """Test errors of a model and of what it has to beat, with bootstrap intervals over test molecules.
+
+    Of fewer than :data:`LEAST_MOLECULES` molecules there are no intervals.
 
     Parameters
     ----------
@@ -35,6 +40,7 @@ def compare(
         Its name.
     tuned : FinetuneResult
     config : FinetuningConfig
+    transfer : Transfer
 
     Returns
     -------
@@ -45,14 +51,23 @@ def compare(
     """
     contenders = {encoder: (tuned.test, tuned.predicted)}
     if tuned.frozen_predicted is not None:
-        contenders["the same frozen"] = (tuned.test, tuned.frozen_predicted)
+        # Beside a frozen encoder stands what its head began as, fitted in closed form.
+        before = "its linear head alone" if transfer.frozen else "the same frozen"
+        contenders[before] = (tuned.test, tuned.frozen_predicted)
     forests = replace(config, ensemble=1, metric=None, estimators=("forest",))
     for name in BASELINES:
-        if name != encoder:
+        if not (name == encoder and _is_forest(tuned, transfer)):
             forest = tune(data, load_encoder(name), forests, device="cpu")
             contenders[f"forest on {name}"] = (forest.test, forest.predicted)
     contenders["the mean"] = (tuned.test, constant_predictions(data, len(tuned.test)))
     return comparison_table(data, contenders)
+
+
+def _is_forest(tuned: FinetuneResult, transfer: Transfer) -> bool:
+    """Whether a model is a forest on its encoder's vectors, and nothing else."""
+    heads = [member.head for member in tuned.members]
+    forests = (isinstance(head, EstimatorHead) and set(head.kinds) == {"forest"} for head in heads)
+    return not transfer.descriptors and all(forests)
 
 
 def constant_predictions(data: TrainingData, n: int) -> _Floats:
@@ -94,7 +109,7 @@ def comparison_table(
     draws = [
         np.concatenate([of_molecules[one] for one in drawn])
         for drawn in np.random.default_rng(0).integers(0, n, (_RESAMPLES, n))
-    ]
+    ][: _RESAMPLES if n >= LEAST_MOLECULES else 0]
 
     def value(predicted: _Floats, drawn: npt.NDArray[np.intp]) -> float:
         targets = [target.take(rows[drawn]) for target in data.targets]
@@ -149,15 +164,30 @@ def _sorted(
     return ordered
 
 
+def describe_few(comparison: Mapping[str, Any]) -> str:
+    """Why a comparison has no intervals; empty where it has them.
+
+    Examples
+    --------
+    >>> describe_few({"n": 2})
+    'too few for intervals or advice; 10 are the least'
+    """
+    if comparison["n"] >= LEAST_MOLECULES:
+        return ""
+    return f"too few for intervals or advice; {LEAST_MOLECULES} are the least"
+
+
 def describe_best(comparison: Mapping[str, Any]) -> str:
-    """What is better than the model, as a sentence; empty where nothing is.
+    """What is better than the model, as a sentence; empty where nothing is, or molecules are too few.
 
     Examples
     --------
     >>> forest = {"what": "forest on ecfp4", "ahead": 0.04, "ahead_low": 0.01, "ahead_high": 0.07}
-    >>> describe_best({"rows": [{"what": "minimol"}, forest]})
+    >>> describe_best({"n": 40, "rows": [{"what": "minimol"}, forest]})
     'Take forest on ecfp4 instead: it is better on the same molecules, by 0.04 [0.01, 0.07].'
     """
+    if describe_few(comparison):
+        return ""
     keys = ("ahead", "ahead_low", "ahead_high")
     others = [row for row in comparison["rows"][1:] if all(row.get(key) is not None for key in keys)]
     best = max(others, key=lambda row: row["ahead"], default=None)
@@ -173,9 +203,9 @@ def describe_comparison(comparison: Mapping[str, Any]) -> str:
     """One line: ``test rmse 1.05 [0.93, 1.21], beside the same frozen 1.08 [...]; ...``."""
     first, *others = comparison["rows"]
     shown = "; ".join(f"{row['what']} {_bounded(row)}" for row in others)
-    return (
-        f"test {comparison['metric']} {_bounded(first)}, beside {shown} (95 %, {describe_size(comparison)})"
-    )
+    size, few = describe_size(comparison), describe_few(comparison)
+    told = f"{size}, {few}" if few else f"95 %, {size}"
+    return f"test {comparison['metric']} {_bounded(first)}, beside {shown} ({told})"
 
 
 def _bounded(row: Mapping[str, Any]) -> str:

@@ -231,7 +231,7 @@ def run_finetuning(
             started=lambda: note_request(folder, request),
             progress=progress,
         )
-        comparison = compare(data, model.name, tuned, config)
+        comparison = compare(data, model.name, tuned, config, transfer)
         record = write_model(folder, data, model, tuned, settings, comparison)
         _tidy(folder)
     return record

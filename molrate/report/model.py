@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from molrate.data.splits import describe_sizes
 from molrate.data.targets import Target
-from molrate.finetuning.comparison import describe_best, describe_size
+from molrate.finetuning.comparison import describe_best, describe_few, describe_size
 from molrate.finetuning.data import TrainingData
 from molrate.models.applicability import Domain
 from molrate.models.calibration import conformal_quantile
@@ -151,8 +151,9 @@ def _metric_blocks(record: Mapping[str, Any]) -> list[Block]:
         }
         for place, row in enumerate(rows)
     ]
+    few, on = describe_few(comparison), f"{describe_size(comparison)} of the test part"
     table = Table(
-        f"{metric} on {describe_size(comparison)} of the test part, with a 95 % interval over them",
+        f"{metric} on {on}, {few or 'with a 95 % interval over them'}",
         ["model", metric, "95 %"],
         [
             [row["what"], number(row["value"]), interval(row["low"], row["high"])]
@@ -161,7 +162,7 @@ def _metric_blocks(record: Mapping[str, Any]) -> list[Block]:
         frozenset(["model"]),
     )
     better = "less" if metric == "RMSE" else "more"
-    caption = f"{metric} on the same {describe_size(comparison)} of the test part; {better} is better."
+    caption = f"{metric} on the same {on}{f', {few}' if few else ''}; {better} is better."
     described = ", ".join(f"{row['what']} {number(row['value'])}" for row in rows)
     blocks: list[Block] = []
     if drawn:

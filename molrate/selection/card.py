@@ -8,7 +8,7 @@ import numpy as np
 
 from molrate.data.molecules import standardise
 from molrate.encoders.cards import EncoderCard
-from molrate.finetuning.comparison import describe_size
+from molrate.finetuning.comparison import describe_few, describe_size
 from molrate.finetuning.data import TrainingData
 from molrate.models.applicability import Domain
 from molrate.models.calibration import conformal_quantile
@@ -87,6 +87,7 @@ def _data(record: dict[str, Any], digest: str, data: TrainingData) -> str:
 
 def _error(record: dict[str, Any]) -> str:
     comparison = record["comparison"]
+    few = describe_few(comparison)
     lines = [
         f"On {describe_size(comparison)} of the test part, which was split off first, chose nothing, and "
         "was looked at once:",
@@ -95,7 +96,7 @@ def _error(record: dict[str, Any]) -> str:
         "|---|---|---|",
         *(f"| {row['what']} | {_number(row['value'])} | {_interval(row)} |" for row in comparison["rows"]),
         "",
-        "Intervals are of a bootstrap over these molecules.",
+        f"The molecules are {few}." if few else "Intervals are of a bootstrap over these molecules.",
     ]
     return "\n".join(lines)
 

@@ -425,7 +425,7 @@ def test_the_comparison_is_of_the_same_test_molecules(table, tmp_path):
         "forest on ecfp4",
         "the mean",
     ]
-    assert record["comparison"]["n"] == len(record["split"]["test"])
+    assert record["comparison"]["n"] == len(record["split"]["test"]) == record["split"]["molecules"]["test"]
     assert rows["gcn-untrained"]["value"] == pytest.approx(record["metrics"]["test"]["mean"]["rmse"])
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows.values())
     y, z = (target.values for target in molrate.load_dataset(table, ["y", "z"]).targets)
