@@ -539,10 +539,11 @@ def _write_head(head: Head | EstimatorHead, folder: Path, stem: str) -> str:
     if isinstance(head, EstimatorHead):
         head.write(folder / f"{stem}{ESTIMATOR}")
         return f"{stem}{ESTIMATOR}"
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     state = {name: value.contiguous().cpu() for name, value in head.state_dict().items()}
-    save_file(state, folder / f"{stem}.safetensors")
+    # A file that safetensors writes itself can be read by its owner only.
+    (folder / f"{stem}.safetensors").write_bytes(save(state))
     return f"{stem}.safetensors"
 
 

@@ -425,6 +425,8 @@ def test_the_comparison_is_of_the_same_test_molecules(table, tmp_path):
         "forest on ecfp4",
         "the mean",
     ]
+    modes = {path.stat().st_mode for path in (tmp_path / "m").iterdir()}
+    assert modes == {table.stat().st_mode}
     assert record["comparison"]["n"] == len(record["split"]["test"]) == record["split"]["molecules"]["test"]
     assert rows["gcn-untrained"]["value"] == pytest.approx(record["metrics"]["test"]["mean"]["rmse"])
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows.values())
