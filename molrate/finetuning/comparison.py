@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.tuning import FinetuneResult, tune
 from molrate.models.estimators import EstimatorHead
-from molrate.models.metrics import HIGHER_IS_BETTER, main_metric, main_value
+from molrate.models.metrics import HIGHER_IS_BETTER, SPREADS, main_metric, main_value
 
 _Floats = npt.NDArray[np.float64]
 
@@ -45,9 +45,10 @@ def compare(
     Returns
     -------
     dict
-        ``metric``, the number of molecules ``n`` that all can predict, ``n_rows`` of them, and ``rows``: for
-        each contender its name, value, the bounds of a 95 % interval, and ``ahead``: how much better than
-        the model it is on the same molecules, with ``ahead_low`` and ``ahead_high``.
+        ``metric``, its ``unit`` in words (empty where it has none), the number of molecules ``n`` that all
+        can predict, ``n_rows`` of them, and ``rows``: for each contender its name, value, the bounds of a
+        95 % interval, and ``ahead``: how much better than the model it is on the same molecules, with
+        ``ahead_low`` and ``ahead_high``.
     """
     contenders = {encoder: (tuned.test, tuned.predicted)}
     if tuned.frozen_predicted is not None:
@@ -103,17 +104,13 @@ def comparison_table(
     rows = np.array(sorted(set.intersection(*(set(rows.tolist()) for rows, _ in contenders.values()))))
     metric = main_metric(data.task.kind)
     aligned = {name: predicted[np.searchsorted(own, rows)] for name, (own, predicted) in _sorted(contenders)}
-    of_molecules = rows_by_molecule(data.molecules.canonical[rows].tolist())
-    n = len(of_molecules)
-    # Rows of one molecule are drawn together: they have one prediction, and err alike.
-    draws = [
-        np.concatenate([of_molecules[one] for one in drawn])
-        for drawn in np.random.default_rng(0).integers(0, n, (_RESAMPLES, n))
-    ][: _RESAMPLES if n >= LEAST_MOLECULES else 0]
+    canonical, scales = data.molecules.canonical[rows].tolist(), data.scales
+    n = len(set(canonical))
+    draws = draw_molecules(canonical, _RESAMPLES, seed=0) if n >= LEAST_MOLECULES else []
 
     def value(predicted: _Floats, drawn: npt.NDArray[np.intp]) -> float:
         targets = [target.take(rows[drawn]) for target in data.targets]
-        return main_value(targets, data.task.kind, predicted[drawn])
+        return main_value(targets, data.task.kind, predicted[drawn], scales)
 
     wholes = {name: value(predicted, np.arange(len(rows))) for name, predicted in aligned.items()}
     resampled = {
@@ -130,7 +127,33 @@ def comparison_table(
             ahead = sign * (wholes[name] - wholes[model])
             row |= {"ahead": ahead, "ahead_low": ahead_low, "ahead_high": ahead_high}
         table.append(row)
-    return {"metric": metric, "n": n, "n_rows": len(rows), "rows": table}
+    return {"metric": metric, "unit": _unit(data), "n": n, "n_rows": len(rows), "rows": table}
+
+
+def draw_molecules(canonical: Sequence[str], n_draws: int, seed: int) -> list[npt.NDArray[np.intp]]:
+    """Rows of bootstrap samples of molecules.
+
+    Rows of one molecule are drawn together: they have one prediction, and err alike.
+
+    Parameters
+    ----------
+    canonical : sequence of str, length n
+    n_draws, seed : int
+
+    Returns
+    -------
+    list of ndarray of int
+    """
+    of_molecules = rows_by_molecule(canonical)
+    n = len(of_molecules)
+    drawn = np.random.default_rng(seed).integers(0, n, (n_draws, n))
+    return [np.concatenate([of_molecules[one] for one in sample]) for sample in drawn]
+
+
+def _unit(data: TrainingData) -> str:
+    if data.task.kind != "regression":
+        return ""
+    return data.targets[0].unit if len(data.targets) == 1 else SPREADS
 
 
 def describe_size(comparison: Mapping[str, Any]) -> str:
@@ -193,7 +216,7 @@ def describe_best(comparison: Mapping[str, Any]) -> str:
     best = max(others, key=lambda row: row["ahead"], default=None)
     if best is None or not best["ahead"] > 0:
         return ""
-    by = f"by {best['ahead']:.2g} [{best['ahead_low']:.2g}, {best['ahead_high']:.2g}]"
+    by = f"by {best['ahead']:.2g} [{best['ahead_low']:.2g}, {best['ahead_high']:.2g}]{unit_of(comparison)}"
     if best["ahead_low"] > 0:
         return f"Take {best['what']} instead: it is better on the same molecules, {by}."
     return f"Not clearly better than {best['what']}, which is ahead on the same molecules {by}."
@@ -205,7 +228,13 @@ def describe_comparison(comparison: Mapping[str, Any]) -> str:
     shown = "; ".join(f"{row['what']} {_bounded(row)}" for row in others)
     size, few = describe_size(comparison), describe_few(comparison)
     told = f"{size}, {few}" if few else f"95 %, {size}"
-    return f"test {comparison['metric']} {_bounded(first)}, beside {shown} ({told})"
+    unit = unit_of(comparison)
+    return f"test {comparison['metric']} {_bounded(first)}{unit}, beside {shown} ({told})"
+
+
+def unit_of(comparison: Mapping[str, Any]) -> str:
+    """The unit of a comparison's errors behind a space, if they have one."""
+    return f" {comparison['unit']}" if comparison.get("unit") else ""
 
 
 def _bounded(row: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ from molrate.finetuning.config import DEFAULTS, FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.tuning import FinetuneResult, tune
 from molrate.models.estimators import EstimatorHead
-from molrate.models.metrics import main_metric
+from molrate.models.metrics import describe_metrics
 from molrate.models.model import RECORD, TunedModel, check_model, common_record, save_model
 
 logger = logging.getLogger(__name__)
@@ -286,7 +286,6 @@ def _tidy(folder: Path) -> None:
 def describe(record: dict[str, Any], folder: Path) -> str:
     """What a run gave, in a few lines."""
     split = record["split"]
-    main = main_metric(record["task"]["kind"])
     lines = [
         f"{record['dataset']['name']}: {', '.join(record['task']['targets'])}, {record['encoder']['name']}"
         f"{' frozen, ' + record['settings']['layer'] if record['settings']['frozen'] else ''}",
@@ -295,9 +294,8 @@ def describe(record: dict[str, Any], folder: Path) -> str:
         _best_line(record),
     ]
     for part, found in record["metrics"].items():
-        metrics = found["mean"]
-        ordered = sorted(metrics, key=lambda name: name != main)
-        lines.append(f"{part}: " + ", ".join(f"{name} {_number(metrics[name])}" for name in ordered))
+        first, *others = describe_metrics(found, record["task"]["kind"])
+        lines += [f"{part}: {first}", *(f"  {line}" for line in others)]
     lines.append(describe_comparison(record["comparison"]))
     lines += filter(None, [describe_best(record["comparison"])])
     if record["unsupported"]:
@@ -325,10 +323,6 @@ def _positive_lines(task: dict[str, Any]) -> list[str]:
     sought = zip(task["targets"], task["positives"], strict=False)
     named = [f"{target}={label}" for target, label in sought if label is not None]
     return [f"positive class: {', '.join(named)}"] if named else []
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.4g}"
 
 
 def write_model(

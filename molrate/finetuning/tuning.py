@@ -330,7 +330,7 @@ class _Fitted:
 
 
 def metrics_of(data: TrainingData, rows: npt.NDArray[np.intp], predicted: _Floats) -> Metrics:
-    """Metrics of predictions for some rows by target, and their mean.
+    """Metrics of predictions for some rows by target, and their mean, which depends on no unit.
 
     Parameters
     ----------
@@ -338,7 +338,8 @@ def metrics_of(data: TrainingData, rows: npt.NDArray[np.intp], predicted: _Float
     rows : ndarray of int, shape (n,)
     predicted : ndarray, shape (n, n_outputs)
     """
-    return metrics_by_target([target.take(rows) for target in data.targets], data.task.kind, predicted)
+    targets = [target.take(rows) for target in data.targets]
+    return metrics_by_target(targets, data.task.kind, predicted, data.scales)
 
 
 def tune(

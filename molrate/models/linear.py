@@ -27,7 +27,7 @@ from molrate.files.requests import REQUEST, Request, make_request, note_request,
 from molrate.models.calibration import Calibration, calibrate
 from molrate.models.closed_form import fit_linear
 from molrate.models.head import Head, Task
-from molrate.models.metrics import metrics_by_target
+from molrate.models.metrics import describe_metrics, error_scales, metrics_by_target
 from molrate.models.model import (
     RECORD,
     TRAINING,
@@ -133,7 +133,9 @@ def fit_model(
     calibration: Calibration = calibrate(task, values, predicted)
     record = {
         **common_record(dataset, task, encoder, settings),
-        "metrics": {"folds": metrics_by_target(targets, task.kind, predicted)},
+        "metrics": {
+            "folds": metrics_by_target(targets, task.kind, predicted, error_scales(task.kind, values))
+        },
         "calibration": calibration,
     }
     network = encoder.trainable().network if encoder.n_transferable else None
@@ -216,8 +218,7 @@ def fitted_before(
 
 def describe(record: dict[str, Any]) -> str:
     """One line: what was fitted and how well it predicts."""
-    metrics = record["metrics"]["folds"]["mean"]
-    shown = ", ".join(f"{name} {value:.3g}" for name, value in metrics.items())
+    shown = "; ".join(describe_metrics(record["metrics"]["folds"], record["task"]["kind"], digits=3))
     encoder = record["encoder"]
     return (
         f"{record['dataset']['name']}: {', '.join(record['task']['targets'])} by a linear model on "

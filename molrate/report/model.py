@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from molrate.data.splits import describe_sizes
 from molrate.data.targets import Target
-from molrate.finetuning.comparison import describe_best, describe_few, describe_size
+from molrate.finetuning.comparison import describe_best, describe_few, describe_size, unit_of
 from molrate.finetuning.data import TrainingData
 from molrate.models.applicability import Domain
 from molrate.models.calibration import conformal_quantile
 from molrate.models.figure import calibration_points
+from molrate.models.metrics import SPREADS
 from molrate.models.model import TunedModel
 from molrate.models.tested import Tested
 from molrate.report.charts import Chart, curve, histogram, intervals
@@ -103,7 +104,7 @@ def _result(record: Mapping[str, Any], selection: Selection | None) -> list[tupl
     pairs.append(
         (
             "Error" if metric == "RMSE" else metric,
-            f"{metric} {_bounded(first)}, on {describe_size(comparison)} "
+            f"{metric} {_bounded(first)}{unit_of(comparison)}, on {describe_size(comparison)} "
             "of the test part, of which nothing was learned or chosen",
         )
     )
@@ -177,7 +178,10 @@ def _metric_table(record: Mapping[str, Any]) -> Table:
     for part, found in record["metrics"].items():
         by_target = list(found["by_target"].items())
         if len(by_target) > 1:
-            by_target.insert(0, ("all, their mean", found["mean"]))
+            mean = (
+                f"mean, errors in {SPREADS}" if record["task"]["kind"] == "regression" else "all, their mean"
+            )
+            by_target.insert(0, (mean, found["mean"]))
         for target, metrics in by_target:
             names = list(metrics)
             rows.append([part, target, *(number(metrics[name]) for name in names)])

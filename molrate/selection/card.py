@@ -8,7 +8,7 @@ import numpy as np
 
 from molrate.data.molecules import standardise
 from molrate.encoders.cards import EncoderCard
-from molrate.finetuning.comparison import describe_few, describe_size
+from molrate.finetuning.comparison import describe_few, describe_size, unit_of
 from molrate.finetuning.data import TrainingData
 from molrate.models.applicability import Domain
 from molrate.models.calibration import conformal_quantile
@@ -92,7 +92,7 @@ def _error(record: dict[str, Any]) -> str:
         f"On {describe_size(comparison)} of the test part, which was split off first, chose nothing, and "
         "was looked at once:",
         "",
-        f"| | {comparison['metric']} | 95 % interval |",
+        f"| | {comparison['metric']}{unit_of(comparison)} | 95 % interval |",
         "|---|---|---|",
         *(f"| {row['what']} | {_number(row['value'])} | {_interval(row)} |" for row in comparison["rows"]),
         "",
