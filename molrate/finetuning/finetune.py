@@ -25,6 +25,7 @@ from molrate.finetuning.comparison import compare, describe_best, describe_compa
 from molrate.finetuning.config import DEFAULTS, FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.tuning import FinetuneResult, tune
+from molrate.models.calibration import COVERAGE, coverage_notes
 from molrate.models.estimators import EstimatorHead
 from molrate.models.metrics import describe_metrics
 from molrate.models.model import RECORD, TunedModel, check_model, common_record, save_model
@@ -392,7 +393,7 @@ def _record(
             "molecules": {part: data.n_molecules(rows) for part, rows in data.split.record().items()},
         },
         "unsupported": tuned.unsupported,
-        "notes": data.notes,
+        "notes": [*data.notes, *coverage_notes(tuned.calibration, COVERAGE)],
     }
 
 

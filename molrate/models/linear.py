@@ -24,7 +24,7 @@ from molrate.embedding.table import failures
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.errors import InputError, UsageError
 from molrate.files.requests import REQUEST, Request, make_request, note_request, read_request, refuse_another
-from molrate.models.calibration import Calibration, calibrate
+from molrate.models.calibration import COVERAGE, Calibration, calibrate, coverage_notes
 from molrate.models.closed_form import fit_linear
 from molrate.models.head import Head, Task
 from molrate.models.metrics import describe_metrics, error_scales, metrics_by_target
@@ -131,6 +131,8 @@ def fit_model(
         "dropout": 0.0,
     }
     calibration: Calibration = calibrate(task, values, predicted)
+    for note in coverage_notes(calibration, COVERAGE):
+        logger.warning("%s: %s", dataset.name, note)
     record = {
         **common_record(dataset, task, encoder, settings),
         "metrics": {
