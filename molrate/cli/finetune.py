@@ -78,7 +78,8 @@ _EXAMPLES = examples(
 @click.option(
     "--date-column",
     metavar="COLUMN",
-    help="Test on the newest fifth of the rows by this column of dates or years.",
+    help="Test on the newest fifth of the rows by this column of dates or years; rows of one date stay "
+    "together.",
 )
 @click.option(
     "--test-file",

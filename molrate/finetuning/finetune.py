@@ -95,7 +95,8 @@ def finetune(
     split_column : str, optional
         Column of the table that holds train, validation and test.
     date_column : str, optional
-        Column of the table by which the newest fifth is measured on, and the tenth before it chosen by.
+        Column of the table by which the newest fifth is measured on, and the tenth before it chosen by;
+        rows of one date stay together.
     test : str, pathlib.Path, Dataset or data frame, optional
         Another table with the same targets, to measure on.
     standardisation : {"largest-fragment", "none"}

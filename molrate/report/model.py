@@ -127,7 +127,7 @@ def _bounded(row: Mapping[str, Any]) -> str:
 def _bounds(record: Mapping[str, Any], scores: Sequence[float]) -> str:
     reach = conformal_quantile(scores, _COVERAGE)
     if not np.isfinite(reach):
-        return f"{len(scores)} molecules are too few to bound {_COVERAGE:.0%} of new ones"
+        return f"{len(scores)} held-out measurements are too few to bound {_COVERAGE:.0%} of new ones"
     if record["task"]["kind"] == "regression":
         return f"{_COVERAGE:.0%} of values are expected within {number(float(reach))} of the prediction"
     return f"for {_COVERAGE:.0%} of molecules the true class is expected to get {1 - reach:.0%} or more"

@@ -105,7 +105,7 @@ def _calibration(record: dict[str, Any]) -> str:
     lines = []
     for target, scores in record["calibration"].items():
         reach = conformal_quantile(scores, _COVERAGE)
-        lines.append(f"- {target}: {len(scores)} molecules of the test part, {_reach(record, reach)}")
+        lines.append(f"- {target}: {len(scores)} measurements of the test part, {_reach(record, reach)}")
     return "\n".join(
         [
             "Bounds and label sets of predictions are conformal, from molecules that neither trained nor "
