@@ -78,7 +78,8 @@ _EXAMPLES = examples(
 @click.option(
     "--date-column",
     metavar="COLUMN",
-    help="Test on the newest fifth of the rows by this column of dates or years.",
+    help="Test on the newest fifth of the rows by this column of dates or years; rows of one date stay "
+    "together.",
 )
 @click.option(
     "--test-file",
@@ -127,7 +128,7 @@ def command(
     goes on where it was when the same command is given again.
     """
     from molrate.data.datasets import load_dataset
-    from molrate.data.parts import assign
+    from molrate.data.parts import assign, read_test
     from molrate.data.policy import RowPolicy
     from molrate.files.output import choose_destination
     from molrate.finetuning.config import Transfer
@@ -144,7 +145,7 @@ def command(
     config = replace(training_config(training, seed), ensemble=ensemble)
     with resumable("the same command"):
         dataset = load_dataset(source, target, *read)
-        test = None if test_file is None else load_dataset(test_file, target, *read)
+        test = None if test_file is None else read_test(test_file, dataset, smiles_column, task, censored)
         dataset, assignment = assign(source, dataset, split_column, date_column, test)
         data = TrainingData.of(dataset, split, seed, policy, assignment)
         record = run_finetuning(

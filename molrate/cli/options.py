@@ -470,7 +470,7 @@ def coverage_option() -> Decorator:
         metavar="SHARE",
         default=0.9,
         show_default=True,
-        help="Give bounds and sets of classes that hold this share of true values.",
+        help="Give bounds and sets of classes that hold this share of true values; a set may be empty.",
     )
 
 

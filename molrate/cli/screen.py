@@ -188,6 +188,7 @@ def command(
             kept = {"improve": not options.resume, "structures": not no_structures}
             model = _select(Path(output), dataset, given.encoder, policy, embedding, budget, **kept)
     stage = ScreeningStage(str(model), coverage, choose_device(device), options.max_atoms)
+    stage.model.note_coverage(coverage)
     if train is None:
         stage.model.refuse_others(given)
     # What is sought of the table is remembered by its model, whether or not it ranks.

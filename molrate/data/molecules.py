@@ -39,12 +39,12 @@ class Molecules:
         Why the row is invalid; empty where it is valid.
     standardisation : str
         The policy applied, one of ``STANDARDISATIONS``.
-    n_stripped : int
-        How many valid rows lost a counter-ion, solvent or other smaller fragment.
+    dropped : dict of int to str
+        SMILES of the counter-ions, solvents and other smaller fragments that valid rows lost, by row.
     parsed : dict of str to rdkit.Chem.Mol, or None
         Molecules kept by canonical SMILES, some 40 kB each, where they were asked for.
     notes : dict of int to str
-        What valid rows lost, by row.
+        What else valid rows lost, by row.
     unsupported : frozenset of int
         Rows that are invalid because they leave open which molecule they are, or are too large.
     """
@@ -53,7 +53,7 @@ class Molecules:
     canonical: npt.NDArray[np.object_]
     errors: npt.NDArray[np.object_]
     standardisation: str
-    n_stripped: int
+    dropped: dict[int, str]
     parsed: dict[str, Chem.Mol] | None = field(default=None, repr=False, compare=False)
     notes: dict[int, str] = field(default_factory=dict)
     unsupported: frozenset[int] = frozenset()
@@ -70,6 +70,11 @@ class Molecules:
     def digest(self) -> str:
         """SHA-256 of the canonical SMILES in order."""
         return hashlib.sha256("\n".join(self.canonical).encode()).hexdigest()
+
+    @property
+    def n_stripped(self) -> int:
+        """Valid rows that lost a smaller fragment."""
+        return len(self.dropped)
 
     @property
     def n_duplicates(self) -> int:
@@ -145,7 +150,7 @@ def standardise(
     parsed: dict[str, Chem.Mol] | None = {} if keep else None
     notes: dict[int, str] = {}
     unsupported: set[int] = set()
-    n_stripped = 0
+    smaller: dict[int, str] = {}
     with rdBase.BlockLogs():
         for row, text in enumerate(smiles):
             molecule = parse_smiles(text)
@@ -160,9 +165,9 @@ def standardise(
                 molecule = _unmapped(molecule)
                 notes[row] = "; ".join(filter(None, [notes.get(row, ""), "atom map numbers left out"]))
             if standardisation == "largest-fragment" and "." in text:
-                largest = _largest_fragment(molecule)
-                n_stripped += largest.GetNumAtoms() < molecule.GetNumAtoms()
-                molecule = largest
+                molecule, dropped = _largest_fragment(molecule)
+                if dropped:
+                    smaller[row] = dropped
             canonical[row] = Chem.MolToSmiles(molecule)
             # Written differently, atoms have another order and bonds another direction.
             if parsed is not None and canonical[row] == text:
@@ -173,7 +178,7 @@ def standardise(
         canonical,
         errors,
         standardisation,
-        n_stripped,
+        smaller,
         parsed,
         notes,
         frozenset(unsupported),
@@ -285,11 +290,14 @@ def bonds_of(molecule: Chem.Mol) -> list[Chem.Bond]:
     return list(map(molecule.GetBondWithIdx, range(molecule.GetNumBonds())))
 
 
-def _largest_fragment(molecule: Chem.Mol) -> Chem.Mol:
+def _largest_fragment(molecule: Chem.Mol) -> tuple[Chem.Mol, str]:
+    """The largest fragment, and SMILES of the others."""
     fragments = rdmolops.GetMolFrags(molecule, asMols=True)
     sizes = [(fragment.GetNumHeavyAtoms(), _mass(fragment)) for fragment in fragments]
     largest = [fragment for fragment, size in zip(fragments, sizes, strict=True) if size == max(sizes)]
-    return largest[0] if len(largest) == 1 else min(largest, key=Chem.MolToSmiles)
+    kept = largest[0] if len(largest) == 1 else min(largest, key=Chem.MolToSmiles)
+    dropped = [Chem.MolToSmiles(fragment) for fragment in fragments if fragment is not kept]
+    return kept, ".".join(sorted(dropped))
 
 
 def _mass(molecule: Chem.Mol) -> float:

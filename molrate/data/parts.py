@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from molrate.data.datasets import Dataset
+from molrate.data.datasets import Dataset, as_dataset
 from molrate.data.frames import FRAME, is_frame, to_pandas
 from molrate.data.numbers import is_missing
 from molrate.data.splits import (
@@ -94,6 +95,10 @@ def read_split_column(source: Any, column: str) -> Assignment:
 def read_date_column(source: Any, column: str) -> Assignment:
     """Parts by date: the oldest 70 % to train on, the next 10 % to choose by, the newest to measure on.
 
+    Rows of one date stay together: a cut moves to the nearest change of date. Where that leaves no rows to
+    choose by, :func:`split_as_assigned` draws them. A date of so many rows that less than half would be left
+    to train on, or less than a twentieth to measure on, is cut through in the table's order, which is said.
+
     Parameters
     ----------
     source : str, pathlib.Path or data frame
@@ -122,13 +127,71 @@ def read_date_column(source: Any, column: str) -> Assignment:
     known = np.flatnonzero(moments.notna())
     ordered = known[np.argsort(moments.to_numpy(dtype=float)[known], kind="stable")]
     parts = np.full(len(cells), "", dtype=object)
-    first = round(TRAINING_SHARE * len(ordered))
-    second = round((TRAINING_SHARE + VALIDATION_SHARE) * len(ordered))
+    first, second, whole = _cuts(moments.to_numpy(dtype=float)[ordered])
     for name, rows in zip(("train", "validation", "test"), np.split(ordered, [first, second]), strict=True):
         parts[rows] = name
     left_out = len(cells) - len(known)
-    notes = (f"{left_out} rows have no date in column {column!r} and are left out",) if left_out else ()
-    return Assignment(parts, f"dates in column {column!r}", notes)
+    notes = [f"{left_out} rows have no date in column {column!r} and are left out"] if left_out else []
+    if second < len(ordered):
+        since = f"those from {cells[ordered[first]]} on chosen by, " if first < second else ""
+        newest = cells[ordered[second]]
+        notes.append(f"by column {column!r}, {since}those from {newest} on measured on")
+        if not whole:
+            notes.append(
+                f"so many rows are of {newest} that it is cut through, in the order of the table: some are "
+                "measured on, and older parts have others"
+            )
+    return Assignment(parts, f"dates in column {column!r}", tuple(notes))
+
+
+def _cuts(moments: npt.NDArray[np.float64]) -> tuple[int, int, bool]:
+    """Where ascending dates are cut, to choose by and to measure on; whether dates stay whole."""
+    n = len(moments)
+    first, second = round(TRAINING_SHARE * n), round((TRAINING_SHARE + VALIDATION_SHARE) * n)
+    changes = np.flatnonzero(np.diff(moments)) + 1
+    usable = changes[(changes >= n / 2) & (changes <= 0.95 * n)]
+    if not len(usable):
+        return first, second, False
+    first, second = (int(usable[np.argmin(np.abs(usable - cut))]) for cut in (first, second))
+    return first, second, True
+
+
+def read_test(
+    test: Any,
+    dataset: Dataset,
+    smiles: str | None = None,
+    task: str | None = None,
+    censored: str | None = None,
+) -> Dataset:
+    """The table to measure on, with the targets of the dataset, read as those are.
+
+    Parameters
+    ----------
+    test : str, pathlib.Path, Dataset or data frame
+    dataset : Dataset
+        To train on.
+    smiles, task, censored : str, optional
+        As the dataset was read with.
+
+    Raises
+    ------
+    UsageError
+        If it is no table: the measured values that are given belong to the dataset's molecules.
+    InputError
+        If it cannot be read.
+    """
+    names = [target.name for target in dataset.targets]
+    if isinstance(test, Dataset):
+        return as_dataset(test, names)
+    if not isinstance(test, str | Path) and not is_frame(test):
+        raise UsageError(
+            f"test is a table with the columns of the dataset, not a {type(test).__name__}; make one of "
+            "molecules and their values: molrate.Dataset.from_molecules(molecules, {'y': values})"
+        )
+    tasks = {target.task for target in dataset.targets}
+    # Two different numbers, or whole ones, would suggest classes by themselves.
+    task = tasks.pop() if len(tasks) == 1 else task
+    return as_dataset(test, names, smiles, task, censored=censored)
 
 
 def add_test(dataset: Dataset, test: Dataset) -> tuple[Dataset, Assignment]:

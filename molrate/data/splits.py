@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +71,7 @@ def split_molecules(
     """
     if method not in SPLITS:
         raise UsageError(f"unknown split {method!r} (--split); known: {', '.join(SPLITS)}")
-    rows = _rows_by_molecule(canonical)
+    rows = _by_molecule(canonical)
     molecules = list(rows)
     present = _class_presence(list(rows.values()), targets)
     if method == "scaffold":
@@ -104,7 +105,7 @@ def fold_molecules(
     InputError
         If there are fewer molecules than folds.
     """
-    rows = _rows_by_molecule(canonical)
+    rows = _by_molecule(canonical)
     if len(rows) < n_folds:
         raise InputError(f"{len(rows)} different molecules are too few; {n_folds} are the least")
     present = _class_presence(list(rows.values()), targets)
@@ -171,7 +172,43 @@ def part_notes(targets: Sequence[Target], split: Split) -> list[str]:
     return notes
 
 
-def _rows_by_molecule(canonical: Sequence[str]) -> dict[str, list[int]]:
+def rows_by_molecule(canonical: Sequence[str]) -> list[list[int]]:
+    """Rows of each molecule, in the order of their first rows.
+
+    Parameters
+    ----------
+    canonical : sequence of str
+        Canonical SMILES; rows with an empty one are of none.
+
+    Examples
+    --------
+    >>> rows_by_molecule(["C", "CC", "C"])
+    [[0, 2], [1]]
+    """
+    return list(_by_molecule(canonical).values())
+
+
+def describe_sizes(parts: Mapping[str, Any]) -> str:
+    """How many molecules each part has, and how many rows where these are more.
+
+    Parameters
+    ----------
+    parts : mapping
+        Rows of ``train``, ``validation`` and ``test``, and under ``molecules`` how many each has.
+
+    Examples
+    --------
+    >>> describe_sizes({"train": [0, 1, 2], "validation": [3], "test": [4]})
+    '3 train, 1 validation, 1 test molecules'
+    """
+    rows = {part: len(parts[part]) for part in ("train", "validation", "test")}
+    molecules = parts.get("molecules", rows)
+    sizes = ", ".join(f"{molecules[part]:,} {part}" for part in rows)
+    in_rows = f" in {', '.join(f'{n:,}' for n in rows.values())} rows" if molecules != rows else ""
+    return f"{sizes} molecules{in_rows}"
+
+
+def _by_molecule(canonical: Sequence[str]) -> dict[str, list[int]]:
     rows: dict[str, list[int]] = {}
     for row, smiles in enumerate(canonical):
         if smiles:

@@ -146,7 +146,11 @@ def write_layer(
     partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        mode = partial.stat().st_mode
         save_file({"embedding": vectors}, partial, metadata=metadata)
+        # A file that safetensors writes itself can be read by its owner only; a cache may be shared.
+        partial.chmod(mode)
         partial.replace(path)
     except (OSError, SafetensorError) as error:
         logger.warning("the cache %s cannot be written (%s); going on without it", path.parent, error)

@@ -106,8 +106,12 @@ class RowMolecules:
 
     def notes(self) -> list[str]:
         """What of each row was lost; empty where nothing was."""
-        lost = self.molecules.notes
-        return ["; ".join(filter(None, (row.note, lost.get(n, "")))) for n, row in enumerate(self.rows)]
+        lost, dropped = self.molecules.notes, self.molecules.dropped
+        fragments = {row: f"smaller fragments left out: {smiles}" for row, smiles in dropped.items()}
+        return [
+            "; ".join(filter(None, (row.note, lost.get(n, ""), fragments.get(n, ""))))
+            for n, row in enumerate(self.rows)
+        ]
 
 
 def _shown(text: str, row: Row) -> str:

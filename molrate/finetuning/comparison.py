@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from molrate.data.splits import rows_by_molecule
 from molrate.encoders.base import load_encoder
-from molrate.finetuning.config import FinetuningConfig
+from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.tuning import FinetuneResult, tune
-from molrate.models.metrics import HIGHER_IS_BETTER, main_metric, main_value
+from molrate.models.estimators import EstimatorHead
+from molrate.models.metrics import HIGHER_IS_BETTER, SPREADS, main_metric, main_value
 
 _Floats = npt.NDArray[np.float64]
 
@@ -25,9 +27,11 @@ _INTERVAL = (2.5, 97.5)
 
 
 def compare(
-    data: TrainingData, encoder: str, tuned: FinetuneResult, config: FinetuningConfig
+    data: TrainingData, encoder: str, tuned: FinetuneResult, config: FinetuningConfig, transfer: Transfer
 ) -> dict[str, Any]:
     """Test errors of a model and of what it has to beat, with bootstrap intervals over test molecules.
+
+    Of fewer than :data:`LEAST_MOLECULES` molecules there are no intervals.
 
     Parameters
     ----------
@@ -36,24 +40,35 @@ def compare(
         Its name.
     tuned : FinetuneResult
     config : FinetuningConfig
+    transfer : Transfer
 
     Returns
     -------
     dict
-        ``metric``, the number of molecules ``n`` that all can predict, and ``rows``: for each contender its
-        name, value, the bounds of a 95 % interval, and ``ahead``: how much better than the model it is on
-        the same molecules, with ``ahead_low`` and ``ahead_high``.
+        ``metric``, its ``unit`` in words (empty where it has none), the number of molecules ``n`` that all
+        can predict, ``n_rows`` of them, and ``rows``: for each contender its name, value, the bounds of a
+        95 % interval, and ``ahead``: how much better than the model it is on the same molecules, with
+        ``ahead_low`` and ``ahead_high``.
     """
     contenders = {encoder: (tuned.test, tuned.predicted)}
     if tuned.frozen_predicted is not None:
-        contenders["the same frozen"] = (tuned.test, tuned.frozen_predicted)
+        # Beside a frozen encoder stands what its head began as, fitted in closed form.
+        before = "its linear head alone" if transfer.frozen else "the same frozen"
+        contenders[before] = (tuned.test, tuned.frozen_predicted)
     forests = replace(config, ensemble=1, metric=None, estimators=("forest",))
     for name in BASELINES:
-        if name != encoder:
+        if not (name == encoder and _is_forest(tuned, transfer)):
             forest = tune(data, load_encoder(name), forests, device="cpu")
             contenders[f"forest on {name}"] = (forest.test, forest.predicted)
     contenders["the mean"] = (tuned.test, constant_predictions(data, len(tuned.test)))
     return comparison_table(data, contenders)
+
+
+def _is_forest(tuned: FinetuneResult, transfer: Transfer) -> bool:
+    """Whether a model is a forest on its encoder's vectors, and nothing else."""
+    heads = [member.head for member in tuned.members]
+    forests = (isinstance(head, EstimatorHead) and set(head.kinds) == {"forest"} for head in heads)
+    return not transfer.descriptors and all(forests)
 
 
 def constant_predictions(data: TrainingData, n: int) -> _Floats:
@@ -89,12 +104,13 @@ def comparison_table(
     rows = np.array(sorted(set.intersection(*(set(rows.tolist()) for rows, _ in contenders.values()))))
     metric = main_metric(data.task.kind)
     aligned = {name: predicted[np.searchsorted(own, rows)] for name, (own, predicted) in _sorted(contenders)}
-    generator = np.random.default_rng(0)
-    draws = generator.integers(0, len(rows), (_RESAMPLES, len(rows)))
+    canonical, scales = data.molecules.canonical[rows].tolist(), data.scales
+    n = len(set(canonical))
+    draws = draw_molecules(canonical, _RESAMPLES, seed=0) if n >= LEAST_MOLECULES else []
 
     def value(predicted: _Floats, drawn: npt.NDArray[np.intp]) -> float:
         targets = [target.take(rows[drawn]) for target in data.targets]
-        return main_value(targets, data.task.kind, predicted[drawn])
+        return main_value(targets, data.task.kind, predicted[drawn], scales)
 
     wholes = {name: value(predicted, np.arange(len(rows))) for name, predicted in aligned.items()}
     resampled = {
@@ -111,7 +127,46 @@ def comparison_table(
             ahead = sign * (wholes[name] - wholes[model])
             row |= {"ahead": ahead, "ahead_low": ahead_low, "ahead_high": ahead_high}
         table.append(row)
-    return {"metric": metric, "n": len(rows), "rows": table}
+    return {"metric": metric, "unit": _unit(data), "n": n, "n_rows": len(rows), "rows": table}
+
+
+def draw_molecules(canonical: Sequence[str], n_draws: int, seed: int) -> list[npt.NDArray[np.intp]]:
+    """Rows of bootstrap samples of molecules.
+
+    Rows of one molecule are drawn together: they have one prediction, and err alike.
+
+    Parameters
+    ----------
+    canonical : sequence of str, length n
+    n_draws, seed : int
+
+    Returns
+    -------
+    list of ndarray of int
+    """
+    of_molecules = rows_by_molecule(canonical)
+    n = len(of_molecules)
+    drawn = np.random.default_rng(seed).integers(0, n, (n_draws, n))
+    return [np.concatenate([of_molecules[one] for one in sample]) for sample in drawn]
+
+
+def _unit(data: TrainingData) -> str:
+    if data.task.kind != "regression":
+        return ""
+    return data.targets[0].unit if len(data.targets) == 1 else SPREADS
+
+
+def describe_size(comparison: Mapping[str, Any]) -> str:
+    """How many molecules a comparison is of, and how many rows where these are more.
+
+    Examples
+    --------
+    >>> describe_size({"n": 40, "n_rows": 120})
+    '40 molecules in 120 rows'
+    """
+    n, n_rows = comparison["n"], comparison.get("n_rows", comparison["n"])
+    molecules = f"{n} molecule{'' if n == 1 else 's'}"
+    return molecules if n_rows == n else f"{molecules} in {n_rows} rows"
 
 
 def _percentiles(resampled: _Floats) -> tuple[float, float]:
@@ -132,33 +187,54 @@ def _sorted(
     return ordered
 
 
+def describe_few(comparison: Mapping[str, Any]) -> str:
+    """Why a comparison has no intervals; empty where it has them.
+
+    Examples
+    --------
+    >>> describe_few({"n": 2})
+    'too few for intervals or advice; 10 are the least'
+    """
+    if comparison["n"] >= LEAST_MOLECULES:
+        return ""
+    return f"too few for intervals or advice; {LEAST_MOLECULES} are the least"
+
+
 def describe_best(comparison: Mapping[str, Any]) -> str:
-    """What is better than the model, as a sentence; empty where nothing is.
+    """What is better than the model, as a sentence; empty where nothing is, or molecules are too few.
 
     Examples
     --------
     >>> forest = {"what": "forest on ecfp4", "ahead": 0.04, "ahead_low": 0.01, "ahead_high": 0.07}
-    >>> describe_best({"rows": [{"what": "minimol"}, forest]})
+    >>> describe_best({"n": 40, "rows": [{"what": "minimol"}, forest]})
     'Take forest on ecfp4 instead: it is better on the same molecules, by 0.04 [0.01, 0.07].'
     """
+    if describe_few(comparison):
+        return ""
     keys = ("ahead", "ahead_low", "ahead_high")
     others = [row for row in comparison["rows"][1:] if all(row.get(key) is not None for key in keys)]
     best = max(others, key=lambda row: row["ahead"], default=None)
     if best is None or not best["ahead"] > 0:
         return ""
-    by = f"by {best['ahead']:.2g} [{best['ahead_low']:.2g}, {best['ahead_high']:.2g}]"
+    by = f"by {best['ahead']:.2g} [{best['ahead_low']:.2g}, {best['ahead_high']:.2g}]{unit_of(comparison)}"
     if best["ahead_low"] > 0:
         return f"Take {best['what']} instead: it is better on the same molecules, {by}."
     return f"Not clearly better than {best['what']}, which is ahead on the same molecules {by}."
 
 
 def describe_comparison(comparison: Mapping[str, Any]) -> str:
-    """One line: ``test rmse 1.05 [0.93, 1.21]; the same frozen 1.08 [...]; ...``."""
+    """One line: ``test rmse 1.05 [0.93, 1.21], beside the same frozen 1.08 [...]; ...``."""
     first, *others = comparison["rows"]
     shown = "; ".join(f"{row['what']} {_bounded(row)}" for row in others)
-    return (
-        f"test {comparison['metric']} {_bounded(first)}, beside {shown} (95 %, {comparison['n']} molecules)"
-    )
+    size, few = describe_size(comparison), describe_few(comparison)
+    told = f"{size}, {few}" if few else f"95 %, {size}"
+    unit = unit_of(comparison)
+    return f"test {comparison['metric']} {_bounded(first)}{unit}, beside {shown} ({told})"
+
+
+def unit_of(comparison: Mapping[str, Any]) -> str:
+    """The unit of a comparison's errors behind a space, if they have one."""
+    return f" {comparison['unit']}" if comparison.get("unit") else ""
 
 
 def _bounded(row: Mapping[str, Any]) -> str:

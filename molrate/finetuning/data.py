@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,7 @@ from molrate.data.splits import Split, check_training, fold_molecules, part_note
 from molrate.data.targets import Target, check_targets
 from molrate.errors import UsageError
 from molrate.models.head import Task
+from molrate.models.metrics import error_scales
 from molrate.ranking.molecules import standardise_dataset
 
 _VALIDATION_FOLDS = 8
@@ -59,6 +62,11 @@ class TrainingData:
     def values(self) -> npt.NDArray[np.float64]:
         """Targets side by side, shape (n, n_targets)."""
         return np.column_stack([target.values for target in self.targets])
+
+    @cached_property
+    def scales(self) -> npt.NDArray[np.float64] | None:
+        """Spreads in training that errors of several numbers are divided by; None for one, or classes."""
+        return error_scales(self.task.kind, self.values[self.split.train])
 
     @property
     def repeated(self) -> list[str]:
@@ -132,6 +140,10 @@ class TrainingData:
         parts, notes = split_as_assigned(usable.tolist(), assignment, seed, usable_targets)
         told = policy, tuple(notes), assignment
         return cls(dataset, molecules, targets, task, parts, assignment.method, *told)
+
+    def n_molecules(self, rows: Sequence[int]) -> int:
+        """How many different molecules some rows are."""
+        return len(set(self.molecules.canonical[list(rows)].tolist()))
 
     def take(self, rows: npt.NDArray[np.intp]) -> Dataset:
         """Some rows with targets as they are learned from, merged where the policy says so."""

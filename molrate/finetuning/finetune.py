@@ -12,22 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from molrate.data.datasets import Dataset, as_dataset
-from molrate.data.frames import is_frame
-from molrate.data.parts import assign
+from molrate.data.datasets import as_dataset
+from molrate.data.parts import assign, read_test
 from molrate.data.policy import RowPolicy
+from molrate.data.splits import describe_sizes
 from molrate.data.structures import MAX_ATOMS
 from molrate.embedding.embed import choose_device
 from molrate.encoders.base import Encoder, load_encoder
-from molrate.errors import UsageError
 from molrate.files.locks import exclusive
 from molrate.files.requests import make_request, note_request, take_up
 from molrate.finetuning.comparison import compare, describe_best, describe_comparison
 from molrate.finetuning.config import DEFAULTS, FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
 from molrate.finetuning.tuning import FinetuneResult, tune
+from molrate.models.calibration import COVERAGE, coverage_notes
 from molrate.models.estimators import EstimatorHead
-from molrate.models.metrics import main_metric
+from molrate.models.metrics import describe_metrics
 from molrate.models.model import RECORD, TunedModel, check_model, common_record, save_model
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,8 @@ def finetune(
     split_column : str, optional
         Column of the table that holds train, validation and test.
     date_column : str, optional
-        Column of the table by which the newest fifth is measured on, and the tenth before it chosen by.
+        Column of the table by which the newest fifth is measured on, and the tenth before it chosen by;
+        rows of one date stay together.
     test : str, pathlib.Path, Dataset or data frame, optional
         Another table with the same targets, to measure on.
     standardisation : {"largest-fragment", "none"}
@@ -175,38 +176,12 @@ def finetune(
     )
     transfer = Transfer(n_layers, frozen, layer, pooling, precision, descriptors)
     read = as_dataset(dataset, target, smiles, task, positive, censored)
-    unseen = None if test is None else _read_test(test, read, smiles, task, positive, censored)
+    unseen = None if test is None else read_test(test, read, smiles, task, censored)
     read, assignment = assign(dataset, read, split_column, date_column, unseen)
     policy = RowPolicy(standardisation, duplicates, on_invalid, max_atoms)
     data = TrainingData.of(read, split, seed, policy, assignment)
     run_finetuning(data, encoder, output, config, transfer, weights=weights, device=device, progress=progress)
     return TunedModel.load(output)
-
-
-def _read_test(
-    test: Any,
-    dataset: Dataset,
-    smiles: str | None,
-    task: str | None,
-    positive: str | None,
-    censored: str | None,
-) -> Dataset:
-    """The table to measure on, with the targets of the dataset.
-
-    Raises
-    ------
-    UsageError
-        If it is no table: the measured values that are given belong to the dataset's molecules.
-    """
-    names = [target.name for target in dataset.targets]
-    if isinstance(test, Dataset):
-        return as_dataset(test, names, positive=positive)
-    if not isinstance(test, str | Path) and not is_frame(test):
-        raise UsageError(
-            f"test is a table with the columns of the dataset, not a {type(test).__name__}; make one of "
-            "molecules and their values: molrate.Dataset.from_molecules(molecules, {'y': values})"
-        )
-    return as_dataset(test, names, smiles, task, positive, censored)
 
 
 def run_finetuning(
@@ -258,7 +233,7 @@ def run_finetuning(
             started=lambda: note_request(folder, request),
             progress=progress,
         )
-        comparison = compare(data, model.name, tuned, config)
+        comparison = compare(data, model.name, tuned, config, transfer)
         record = write_model(folder, data, model, tuned, settings, comparison)
         _tidy(folder)
     return record
@@ -313,19 +288,16 @@ def _tidy(folder: Path) -> None:
 def describe(record: dict[str, Any], folder: Path) -> str:
     """What a run gave, in a few lines."""
     split = record["split"]
-    main = main_metric(record["task"]["kind"])
-    sizes = ", ".join(f"{len(split[part])} {part}" for part in ("train", "validation", "test"))
     lines = [
         f"{record['dataset']['name']}: {', '.join(record['task']['targets'])}, {record['encoder']['name']}"
         f"{' frozen, ' + record['settings']['layer'] if record['settings']['frozen'] else ''}",
         *_positive_lines(record["task"]),
-        f"{split['method']} split: {sizes} molecules",
+        f"{split['method']} split: {describe_sizes(split)}",
         _best_line(record),
     ]
     for part, found in record["metrics"].items():
-        metrics = found["mean"]
-        ordered = sorted(metrics, key=lambda name: name != main)
-        lines.append(f"{part}: " + ", ".join(f"{name} {_number(metrics[name])}" for name in ordered))
+        first, *others = describe_metrics(found, record["task"]["kind"])
+        lines += [f"{part}: {first}", *(f"  {line}" for line in others)]
     lines.append(describe_comparison(record["comparison"]))
     lines += filter(None, [describe_best(record["comparison"])])
     if record["unsupported"]:
@@ -353,10 +325,6 @@ def _positive_lines(task: dict[str, Any]) -> list[str]:
     sought = zip(task["targets"], task["positives"], strict=False)
     named = [f"{target}={label}" for target, label in sought if label is not None]
     return [f"positive class: {', '.join(named)}"] if named else []
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.4g}"
 
 
 def write_model(
@@ -400,7 +368,10 @@ def write_model(
         (shared if member.network is None else member.network, member.head) for member in tuned.members
     ]
     record = _record(data, encoder, tuned, settings) | {
-        "notes": data.notes_on_rows(quoted=structures),
+        "notes": [
+            *data.notes_on_rows(quoted=structures),
+            *coverage_notes(tuned.calibration, COVERAGE),
+        ],
         "comparison": _finite(comparison),
     }
     # An estimator learns from the validation part too; of a network that part chooses the epoch.
@@ -424,7 +395,11 @@ def _record(
         "metrics": _finite(tuned.metrics),
         "by_fold": [_finite(metrics) for metrics in tuned.by_fold],
         "calibration": tuned.calibration,
-        "split": {"method": data.method, **data.split.record()},
+        "split": {
+            "method": data.method,
+            **data.split.record(),
+            "molecules": {part: data.n_molecules(rows) for part, rows in data.split.record().items()},
+        },
         "unsupported": tuned.unsupported,
     }
 

@@ -217,8 +217,10 @@ class _Tuning:
         config = self.config
         with seeded(config.seed):
             head = Head(self.before.shape[1], self.task.n_outputs, config.n_hidden, config.dropout)
-        values = self.data.values[self.rows("train")]
-        fit_linear(head, self.task, self.before, values, config.class_weights == "balanced", least=least)
+        rows = self.rows("train")
+        balanced, molecules = config.class_weights == "balanced", self.data.molecules.canonical[rows].tolist()
+        values = self.data.values[rows]
+        fit_linear(head, self.task, self.before, values, balanced, least=least, molecules=molecules)
         return head
 
     def run(self, learning_rate: float, weight_decay: float) -> FinetuningRun:
@@ -290,9 +292,9 @@ class _Tuning:
 
         def fit(rows: npt.NDArray[np.intp], **kinds: Any) -> EstimatorHead:
             values = self.data.values[rows]
-            return EstimatorHead.fit(
-                self.task, features[rows], values, self.config.seed, balanced=balanced, **kinds
-            )
+            molecules = self.data.molecules.canonical[rows].tolist()
+            shown = features[rows], values, self.config.seed
+            return EstimatorHead.fit(self.task, *shown, balanced=balanced, molecules=molecules, **kinds)
 
         first = fit(self.rows("train"), kinds=self.config.estimators)
         both = np.concatenate([self.rows("train"), self.rows("validation")])
@@ -328,7 +330,7 @@ class _Fitted:
 
 
 def metrics_of(data: TrainingData, rows: npt.NDArray[np.intp], predicted: _Floats) -> Metrics:
-    """Metrics of predictions for some rows by target, and their mean.
+    """Metrics of predictions for some rows by target, and their mean, which depends on no unit.
 
     Parameters
     ----------
@@ -336,7 +338,8 @@ def metrics_of(data: TrainingData, rows: npt.NDArray[np.intp], predicted: _Float
     rows : ndarray of int, shape (n,)
     predicted : ndarray, shape (n, n_outputs)
     """
-    return metrics_by_target([target.take(rows) for target in data.targets], data.task.kind, predicted)
+    targets = [target.take(rows) for target in data.targets]
+    return metrics_by_target(targets, data.task.kind, predicted, data.scales)
 
 
 def tune(

@@ -13,6 +13,8 @@ from molrate.models.head import Task
 
 _Floats = npt.NDArray[np.float64]
 
+COVERAGE = 0.9
+"""Share of molecules that bounds hold where no other is asked for."""
 Calibration = dict[str, list[float]]
 """For each target the nonconformity of molecules whose value is known, ascending."""
 
@@ -61,6 +63,33 @@ def conformal_quantile(scores: Sequence[float], level: float) -> float:
         raise UsageError(f"a share between 0 and 1 is expected, not {level} (--coverage)")
     rank = math.ceil((len(scores) + 1) * level)
     return scores[rank - 1] if rank <= len(scores) else math.inf
+
+
+def coverage_notes(calibration: Mapping[str, Sequence[float]], level: float) -> list[str]:
+    """Sentences on targets with too few held-out measurements for a coverage.
+
+    Parameters
+    ----------
+    calibration : dict
+        Of :func:`calibrate`.
+    level : float
+        Share of molecules whose value is to lie within.
+
+    Examples
+    --------
+    >>> coverage_notes({"y": [0.1] * 20}, 0.99)[0][:66]
+    'y: 20 held-out measurements can bound 95.2 % of molecules at most,'
+    """
+    notes = []
+    for target, scores in calibration.items():
+        if math.isinf(conformal_quantile(scores, level)):
+            n = len(scores)
+            most = math.floor(1000 * n / (n + 1)) / 10
+            notes.append(
+                f"{target}: {n} held-out measurements can bound {most:g} % of molecules at most, not "
+                f"{100 * level:g} %: bounds are infinite, and label sets hold all classes"
+            )
+    return notes
 
 
 def uncertainty_columns(

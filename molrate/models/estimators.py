@@ -21,11 +21,14 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
+from molrate.data.splits import fold_molecules
+from molrate.data.targets import Target
 from molrate.errors import InputError, WeightsError
-from molrate.models.closed_form import MAX_STEPS, PENALTIES, logistic_strength
+from molrate.models.closed_form import MAX_STEPS, PENALTIES, fit_ridge, logistic_strength
 from molrate.models.head import Task
 
 _Floats = npt.NDArray[np.float64]
+_Names = npt.NDArray[np.str_]
 
 _FOLDS = 3
 _N_TREES, _N_TREES_OF_FOLDS = 300, 100
@@ -58,8 +61,9 @@ class EstimatorHead:
         seed: int = 0,
         kinds: Sequence[str] = ("forest", "boosting", "linear"),
         balanced: bool = False,
+        molecules: Sequence[str] | None = None,
     ) -> EstimatorHead:
-        """Fit to each target the kind of model that predicts it best in three folds.
+        """Fit to each target the kind of model that predicts it best in three folds of molecules.
 
         Parameters
         ----------
@@ -72,6 +76,8 @@ class EstimatorHead:
             One alone is fitted without folds.
         balanced : bool
             Whether every class, and not every molecule, counts alike.
+        molecules : sequence of str, length n, optional
+            What rows of one molecule have in common; all are different if not given.
 
         Raises
         ------
@@ -87,14 +93,15 @@ class EstimatorHead:
         (['linear'], (60, 1))
         """
         chosen, fitted = [], []
+        names = np.arange(len(features)).astype(str) if molecules is None else np.array(molecules, dtype=str)
         for column, target in enumerate(task.targets):
             measured = ~np.isnan(values[:, column])
-            known, rows = values[measured, column], features[measured]
+            known, rows, own = values[measured, column], features[measured], names[measured]
             if task.kind != "regression" and len(np.unique(known)) < len(task.classes[column]):
                 raise InputError(f"target {target!r}: a class has no molecule to fit a model on")
-            kind = kinds[0] if len(kinds) == 1 else _best_kind(task, rows, known, seed, kinds, balanced)
+            kind = kinds[0] if len(kinds) == 1 else _best_kind(task, rows, known, own, seed, kinds, balanced)
             chosen.append(kind)
-            fitted.append(_fit(task, kind, rows, known, seed, balanced))
+            fitted.append(_fit(task, kind, rows, known, own, seed, balanced))
         return cls(chosen, fitted, features.shape[1])
 
     def values(self, features: npt.NDArray[np.float32], kind: str) -> _Floats:
@@ -143,25 +150,38 @@ def _best_kind(
     task: Task,
     rows: npt.NDArray[np.float32],
     known: _Floats,
+    molecules: _Names,
     seed: int,
     kinds: Sequence[str],
     balanced: bool,
 ) -> str:
     """The kind whose predictions of molecules left out are best; the first where too few are left out."""
     errors = dict.fromkeys(kinds, 0.0)
-    for fitted, left_out in _folds(task, known, seed):
+    for fitted, left_out in _folds(task, known, molecules, seed):
         for kind in kinds:
-            estimator = _fit(task, kind, rows[fitted], known[fitted], seed, balanced, _N_TREES_OF_FOLDS)
+            shown = rows[fitted], known[fitted], molecules[fitted]
+            estimator = _fit(task, kind, *shown, seed, balanced, _N_TREES_OF_FOLDS)
             errors[kind] += _error(task, estimator, rows[left_out], known[left_out])
     return min(errors, key=lambda kind: errors[kind])
 
 
-def _folds(task: Task, known: _Floats, seed: int) -> Iterator[tuple[Any, Any]]:
-    """Rows to fit to and rows to leave out; none where a class would be missing."""
-    if task.kind == "regression":
-        if len(known) >= 2 * _FOLDS:
-            yield from KFold(_FOLDS, shuffle=True, random_state=seed).split(known)
-    elif np.unique(known, return_counts=True)[1].min() >= _FOLDS:
+def _folds(task: Task, known: _Floats, molecules: _Names, seed: int) -> Iterator[tuple[Any, Any]]:
+    """Rows to fit to and rows to leave out, no molecule in both; none where a class would be missing."""
+    n_molecules, numbers = len(np.unique(molecules)), task.kind == "regression"
+    if numbers:
+        enough = n_molecules >= 2 * _FOLDS
+    else:
+        enough = min(len(np.unique(molecules[known == code])) for code in np.unique(known)) >= _FOLDS
+    if not enough:
+        return
+    if n_molecules < len(molecules):
+        classes = tuple(str(code) for code in np.unique(known))
+        targets = [] if numbers else [Target("", "classification", known, classes)]
+        for left_out in fold_molecules(molecules.tolist(), _FOLDS, seed, targets):
+            yield np.setdiff1d(np.arange(len(known)), left_out), left_out
+    elif numbers:
+        yield from KFold(_FOLDS, shuffle=True, random_state=seed).split(known)
+    else:
         yield from StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(known, known)
 
 
@@ -176,6 +196,7 @@ def _fit(
     kind: str,
     rows: npt.NDArray[np.float32],
     known: _Floats,
+    molecules: _Names,
     seed: int,
     balanced: bool,
     n_trees: int = _N_TREES,
@@ -187,7 +208,7 @@ def _fit(
     if kind == "linear":
         # A linear map knows no end: what a molecule has more of than any learned from counts as the most.
         scaling = MinMaxScaler(clip=True), StandardScaler()
-        estimator = make_pipeline(*scaling, _linear(task, rows, known, weight))
+        estimator = make_pipeline(*scaling, _linear(task, rows, known, molecules, weight))
     elif kind == "forest":
         trees = RandomForestRegressor if numbers else RandomForestClassifier
         share = 1 / 3 if numbers else "sqrt"
@@ -202,9 +223,14 @@ def _fit(
     return estimator
 
 
-def _linear(task: Task, rows: npt.NDArray[np.float32], known: _Floats, weight: dict[str, str]) -> Any:
-    """Ridge, or logistic regression, with the penalty of the smallest leave-one-out error."""
-    if task.kind == "regression":
+def _linear(
+    task: Task, rows: npt.NDArray[np.float32], known: _Floats, molecules: _Names, weight: dict[str, str]
+) -> Any:
+    """Ridge, or logistic regression, with the penalty that predicts left-out molecules best."""
+    numbers = task.kind == "regression"
+    if numbers and len(np.unique(molecules)) == len(molecules):
         return RidgeCV(PENALTIES)
     scaled = StandardScaler().fit_transform(rows)
-    return LogisticRegression(C=logistic_strength(scaled, known), max_iter=MAX_STEPS, **weight)
+    if numbers:
+        return RidgeCV([fit_ridge(scaled, known, molecules).alpha_])
+    return LogisticRegression(C=logistic_strength(scaled, known, molecules), max_iter=MAX_STEPS, **weight)

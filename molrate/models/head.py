@@ -212,8 +212,9 @@ class Head(nn.Module):
         self.register_buffer("feature_scale", torch.ones(width))
         self.register_buffer("feature_limit", torch.tensor(torch.inf))
         self.register_buffer("norm_limit", torch.tensor(torch.inf))
-        self.register_buffer("target_mean", torch.zeros(n_outputs))
-        self.register_buffer("target_scale", torch.ones(n_outputs))
+        # A small spread about a large mean has more digits than single precision.
+        self.register_buffer("target_mean", torch.zeros(n_outputs, dtype=torch.float64))
+        self.register_buffer("target_scale", torch.ones(n_outputs, dtype=torch.float64))
         self.linear = nn.Linear(width, n_outputs)
         self.perceptron = _perceptron(width, n_outputs, n_hidden, dropout) if n_hidden else None
 
@@ -236,8 +237,8 @@ class Head(nn.Module):
     def scale_targets(self, values: npt.NDArray[np.float64]) -> None:
         """Standardise targets by the values measured in training, shape (n, n_outputs)."""
         mean, scale = target_scaling(values)
-        self.target_mean.copy_(torch.from_numpy(mean.astype(np.float32)))
-        self.target_scale.copy_(torch.from_numpy(scale.astype(np.float32)))
+        self.target_mean.copy_(torch.from_numpy(mean))
+        self.target_scale.copy_(torch.from_numpy(scale))
 
     def scaled(self, embeddings: Tensor) -> Tensor:
         """Embeddings as the layers read them, shape (n, d)."""

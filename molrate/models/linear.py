@@ -24,10 +24,10 @@ from molrate.embedding.table import failures
 from molrate.encoders.base import Encoder, load_encoder
 from molrate.errors import InputError, UsageError
 from molrate.files.requests import REQUEST, Request, make_request, note_request, read_request, refuse_another
-from molrate.models.calibration import Calibration, calibrate
+from molrate.models.calibration import COVERAGE, Calibration, calibrate, coverage_notes
 from molrate.models.closed_form import fit_linear
 from molrate.models.head import Head, Task
-from molrate.models.metrics import metrics_by_target
+from molrate.models.metrics import describe_metrics, error_scales, metrics_by_target
 from molrate.models.model import (
     RECORD,
     TRAINING,
@@ -120,7 +120,7 @@ def fit_model(
     targets = tuple(target.take(rows) for target in targets)
     check_targets(targets)
     predicted = _predict_folds(targets, features, molecules.canonical[rows], embedding.seed)
-    head = _fit_head(task, features, values)
+    head = _fit_head(task, features, values, molecules.canonical[rows])
     settings = {
         **policy.record(),
         **embedding.record(),
@@ -131,9 +131,13 @@ def fit_model(
         "dropout": 0.0,
     }
     calibration: Calibration = calibrate(task, values, predicted)
+    for note in coverage_notes(calibration, COVERAGE):
+        logger.warning("%s: %s", dataset.name, note)
     record = {
         **common_record(dataset, task, encoder, settings),
-        "metrics": {"folds": metrics_by_target(targets, task.kind, predicted)},
+        "metrics": {
+            "folds": metrics_by_target(targets, task.kind, predicted, error_scales(task.kind, values))
+        },
         "calibration": calibration,
     }
     network = encoder.trainable().network if encoder.n_transferable else None
@@ -216,8 +220,7 @@ def fitted_before(
 
 def describe(record: dict[str, Any]) -> str:
     """One line: what was fitted and how well it predicts."""
-    metrics = record["metrics"]["folds"]["mean"]
-    shown = ", ".join(f"{name} {value:.3g}" for name, value in metrics.items())
+    shown = "; ".join(describe_metrics(record["metrics"]["folds"], record["task"]["kind"], digits=3))
     encoder = record["encoder"]
     return (
         f"{record['dataset']['name']}: {', '.join(record['task']['targets'])} by a linear model on "
@@ -236,7 +239,7 @@ def _predict_folds(
     predicted = np.full((len(values), task.n_outputs), np.nan)
     for new in _folds(targets, canonical, seed):
         known = np.setdiff1d(np.arange(len(values)), new)
-        head = _fit_head(task, features[known], values[known])
+        head = _fit_head(task, features[known], values[known], canonical[known])
         predicted[new] = head.values(features[new], task.kind)
     return predicted
 
@@ -254,9 +257,11 @@ def _folds(
     return [new for _, new in folds.split(canonical, groups=canonical)]
 
 
-def _fit_head(task: Task, features: npt.NDArray[np.float32], values: _Floats) -> Head:
+def _fit_head(
+    task: Task, features: npt.NDArray[np.float32], values: _Floats, canonical: npt.NDArray[np.object_]
+) -> Head:
     # What is drawn is replaced by what is fitted.
     with seeded(0):
         head = Head(features.shape[1], task.n_outputs, 0, 0.0).eval()
-    fit_linear(head, task, features, values)
+    fit_linear(head, task, features, values, molecules=canonical.tolist())
     return head

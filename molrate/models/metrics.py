@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -20,6 +20,7 @@ from sklearn.metrics import (
 
 from molrate.data.targets import MAIN_METRIC, Target
 from molrate.errors import UsageError
+from molrate.models.head import target_scaling
 
 _Floats = npt.NDArray[np.float64]
 
@@ -142,7 +143,13 @@ class Metrics(TypedDict):
     by_target: dict[str, dict[str, float]]
 
 
-def metrics_by_target(targets: Sequence[Target], kind: str, predicted: _Floats) -> Metrics:
+IN_UNITS = ("rmse", "mae")
+"""Metrics in the target's unit, of which a mean over targets depends on the units they are written in."""
+
+
+def metrics_by_target(
+    targets: Sequence[Target], kind: str, predicted: _Floats, scales: _Floats | None = None
+) -> Metrics:
     """Metrics of each target, and their mean.
 
     Parameters
@@ -152,15 +159,42 @@ def metrics_by_target(targets: Sequence[Target], kind: str, predicted: _Floats) 
     kind : str
         Of :class:`molrate.models.head.Task`.
     predicted : ndarray, shape (n, n_outputs)
+    scales : ndarray, shape (n_targets,), optional
+        What errors are divided by before their mean is taken; see :func:`error_scales`.
     """
     by_target = {
         target.name: target_metrics(target, column)
         for target, column in zip(targets, _columns(kind, predicted), strict=True)
     }
-    return {"mean": mean_metrics(list(by_target.values())), "by_target": by_target}
+    factors = np.ones(len(by_target)) if scales is None else scales
+    scaled = [
+        {name: value / factor if name in IN_UNITS else value for name, value in metrics.items()}
+        for metrics, factor in zip(by_target.values(), factors.tolist(), strict=True)
+    ]
+    return {"mean": mean_metrics(scaled), "by_target": by_target}
 
 
-def main_value(targets: Sequence[Target], kind: str, predicted: _Floats) -> float:
+def error_scales(kind: str, values: _Floats) -> _Floats | None:
+    """Spreads that errors of several numbers are divided by, so that their mean depends on no unit.
+
+    Parameters
+    ----------
+    kind : str
+        Of :class:`molrate.models.head.Task`.
+    values : ndarray, shape (n, n_targets)
+        That models learn from, NaN where not measured.
+
+    Returns
+    -------
+    ndarray, shape (n_targets,)
+        None for classes, and for one target, whose error has its unit.
+    """
+    return None if kind != "regression" or values.shape[1] == 1 else target_scaling(values)[1]
+
+
+def main_value(
+    targets: Sequence[Target], kind: str, predicted: _Floats, scales: _Floats | None = None
+) -> float:
     """The main metric's mean over targets: less work than all metrics, where many samples are drawn.
 
     Parameters
@@ -170,6 +204,8 @@ def main_value(targets: Sequence[Target], kind: str, predicted: _Floats) -> floa
     kind : str
         Of :class:`molrate.models.head.Task`.
     predicted : ndarray, shape (n, n_outputs)
+    scales : ndarray, shape (n_targets,), optional
+        As of :func:`metrics_by_target`.
 
     Returns
     -------
@@ -177,10 +213,11 @@ def main_value(targets: Sequence[Target], kind: str, predicted: _Floats) -> floa
         NaN where no target has it.
     """
     values = []
-    for target, column in zip(targets, _columns(kind, predicted), strict=True):
+    factors = np.ones(len(targets)) if scales is None else scales
+    for target, column, factor in zip(targets, _columns(kind, predicted), factors.tolist(), strict=True):
         truth, guess = target.values[target.labelled], column[target.labelled]
         if target.task == "regression" and len(truth):
-            values.append(float(np.sqrt(np.mean((truth - guess) ** 2))))
+            values.append(float(np.sqrt(np.mean((truth - guess) ** 2))) / factor)
         elif target.task == "classification" and len(np.unique(truth)) == len(target.classes):
             values.append(_auroc(truth, guess))
     return float(np.mean(values)) if values else np.nan
@@ -203,3 +240,45 @@ def mean_metrics(per_target: Sequence[dict[str, float]]) -> dict[str, float]:
         values = np.array([metrics[name] for metrics in per_target])
         means[name] = float(values[~np.isnan(values)].mean()) if (~np.isnan(values)).any() else np.nan
     return means
+
+
+SPREADS = "spreads in training"
+"""What a mean error of several numbers is in."""
+_MOST_TARGETS = 20
+"""That are named one by one."""
+
+
+def describe_metrics(found: Metrics, kind: str, digits: int = 4) -> list[str]:
+    """Metrics in words, the main one first; of several targets their mean, and a line for each.
+
+    Parameters
+    ----------
+    found : Metrics
+        None in the place of what does not exist.
+    kind : str
+        Of :class:`molrate.models.head.Task`.
+    digits : int
+
+    Examples
+    --------
+    >>> alone = {"rmse": 1.2345, "mae": 1.0, "r2": None}
+    >>> describe_metrics({"mean": alone, "by_target": {"y": alone}}, "regression")
+    ['rmse 1.234, mae 1, r2 undefined']
+    """
+
+    def shown(metrics: Mapping[str, float | None]) -> str:
+        ordered = sorted(metrics, key=lambda name: name != main_metric(kind))
+        return ", ".join(f"{name} {_number(metrics[name], digits)}" for name in ordered)
+
+    by_target = found["by_target"]
+    if len(by_target) == 1:
+        return [shown(found["mean"])]
+    means = f"mean of {len(by_target)} targets"
+    means += f", errors in {SPREADS}" if kind == "regression" else ""
+    named = [f"{name}: {shown(metrics)}" for name, metrics in list(by_target.items())[:_MOST_TARGETS]]
+    rest = len(by_target) - len(named)
+    return [f"{means}: {shown(found['mean'])}", *named, *([f"and {rest} more in model.json"] if rest else [])]
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "undefined" if value is None or np.isnan(value) else f"{value:.{digits}g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from molrate.errors import InputError, UsageError, WeightsError
 from molrate.files.columns import find_smiles, names_beside
 from molrate.files.output import MODEL_RECORD, file_digest, write_atomically
 from molrate.models.applicability import Domain
-from molrate.models.calibration import uncertainty_columns
+from molrate.models.calibration import coverage_notes, uncertainty_columns
 from molrate.models.settings import GivenSettings
 from molrate.models.tested import Tested, in_order_of
 from molrate.randomness import seeded
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
     from molrate.models.estimators import EstimatorHead
     from molrate.models.head import Head, Task
+
+logger = logging.getLogger(__name__)
 
 RECORD, TRAINING = MODEL_RECORD, TRAINING_MOLECULES
 DESCRIPTORS = "rdkit-descriptors"
@@ -223,6 +226,11 @@ class TunedModel:
         errors.update(embedding.errors)
         return embedding.layers.get(name)
 
+    def note_coverage(self, coverage: float) -> None:
+        """Warn where too few measurements were held out for a coverage."""
+        for note in coverage_notes(self.record["calibration"], coverage):
+            logger.warning(note)
+
     def prediction_columns(self, outputs: Outputs, coverage: float) -> dict[str, Any]:
         """Predictions under their names in tables, spreads of an ensemble, and bounds or label sets.
 
@@ -291,6 +299,7 @@ class TunedModel:
         InputError
             If a frame has no column of SMILES, or one of the name of a prediction.
         """
+        self.note_coverage(coverage)
         own, texts = _own_columns(molecules, smiles)
         standardised = self._read(texts, max_atoms)
         outputs = self.outputs(standardised, device, progress)
@@ -539,10 +548,11 @@ def _write_head(head: Head | EstimatorHead, folder: Path, stem: str) -> str:
     if isinstance(head, EstimatorHead):
         head.write(folder / f"{stem}{ESTIMATOR}")
         return f"{stem}{ESTIMATOR}"
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     state = {name: value.contiguous().cpu() for name, value in head.state_dict().items()}
-    save_file(state, folder / f"{stem}.safetensors")
+    # A file that safetensors writes itself can be read by its owner only.
+    (folder / f"{stem}.safetensors").write_bytes(save(state))
     return f"{stem}.safetensors"
 
 

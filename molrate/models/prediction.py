@@ -224,6 +224,7 @@ def predict_table(
     if for_parquet:
         check_names(table)
     places = Places.find(table, smiles_column, None)
+    model.note_coverage(level)
     predictor = Predictor(model, level, choose_device(device))
     rows = list(places.rows(table.source, iter(table.records)))
     blocks = []

@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from molrate.data.quotes import secrets_of, without_molecules
+from molrate.data.splits import describe_sizes
 from molrate.data.targets import Target
-from molrate.finetuning.comparison import describe_best
+from molrate.finetuning.comparison import describe_best, describe_few, describe_size, unit_of
 from molrate.finetuning.data import TrainingData
 from molrate.models.applicability import Domain
 from molrate.models.calibration import conformal_quantile
 from molrate.models.figure import calibration_points
+from molrate.models.metrics import SPREADS
 from molrate.models.model import TunedModel
 from molrate.models.tested import Tested
 from molrate.report.charts import Chart, curve, histogram, intervals
@@ -103,8 +105,8 @@ def _result(record: Mapping[str, Any], selection: Selection | None) -> list[tupl
     pairs.append(
         (
             "Error" if metric == "RMSE" else metric,
-            f"{metric} {_bounded(first)}, on {comparison['n']} "
-            "molecules of the test part, of which nothing was learned or chosen",
+            f"{metric} {_bounded(first)}{unit_of(comparison)}, on {describe_size(comparison)} "
+            "of the test part, of which nothing was learned or chosen",
         )
     )
     pairs.append(("Others", "; ".join(f"{row['what']} {_bounded(row)}" for row in others)))
@@ -126,7 +128,7 @@ def _bounded(row: Mapping[str, Any]) -> str:
 def _bounds(record: Mapping[str, Any], scores: Sequence[float]) -> str:
     reach = conformal_quantile(scores, _COVERAGE)
     if not np.isfinite(reach):
-        return f"{len(scores)} molecules are too few to bound {_COVERAGE:.0%} of new ones"
+        return f"{len(scores)} held-out measurements are too few to bound {_COVERAGE:.0%} of new ones"
     if record["task"]["kind"] == "regression":
         return f"{_COVERAGE:.0%} of values are expected within {number(float(reach))} of the prediction"
     return f"for {_COVERAGE:.0%} of molecules the true class is expected to get {1 - reach:.0%} or more"
@@ -134,8 +136,7 @@ def _bounds(record: Mapping[str, Any], scores: Sequence[float]) -> str:
 
 def _parts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     split = record["split"]
-    sizes = ", ".join(f"{len(split[part]):,} {part}" for part in ("train", "validation", "test"))
-    return [("Parts", f"{sizes} ({split['method']} split)")]
+    return [("Parts", f"{describe_sizes(split)} ({split['method']} split)")]
 
 
 def _metric_blocks(record: Mapping[str, Any]) -> list[Block]:
@@ -152,8 +153,9 @@ def _metric_blocks(record: Mapping[str, Any]) -> list[Block]:
         }
         for place, row in enumerate(rows)
     ]
+    few, on = describe_few(comparison), f"{describe_size(comparison)} of the test part"
     table = Table(
-        f"{metric} on {comparison['n']} test molecules, with a 95 % interval over them",
+        f"{metric} on {on}, {few or 'with a 95 % interval over them'}",
         ["model", metric, "95 %"],
         [
             [row["what"], number(row["value"]), interval(row["low"], row["high"])]
@@ -162,7 +164,7 @@ def _metric_blocks(record: Mapping[str, Any]) -> list[Block]:
         frozenset(["model"]),
     )
     better = "less" if metric == "RMSE" else "more"
-    caption = f"{metric} on the same {comparison['n']} molecules of the test part; {better} is better."
+    caption = f"{metric} on the same {on}{f', {few}' if few else ''}; {better} is better."
     described = ", ".join(f"{row['what']} {number(row['value'])}" for row in rows)
     blocks: list[Block] = []
     if drawn:
@@ -177,7 +179,10 @@ def _metric_table(record: Mapping[str, Any]) -> Table:
     for part, found in record["metrics"].items():
         by_target = list(found["by_target"].items())
         if len(by_target) > 1:
-            by_target.insert(0, ("all, their mean", found["mean"]))
+            mean = (
+                f"mean, errors in {SPREADS}" if record["task"]["kind"] == "regression" else "all, their mean"
+            )
+            by_target.insert(0, (mean, found["mean"]))
         for target, metrics in by_target:
             names = list(metrics)
             rows.append([part, target, *(number(metrics[name]) for name in names)])

@@ -276,6 +276,7 @@ def screen(
                 raise UsageError("this model is in memory only; give its folder (--model)")
             model = model.folder
         stage = ScreeningStage(str(model), coverage, choose_device(device), max_atoms)
+        stage.model.note_coverage(coverage)
         if train is None:
             stage.model.refuse_others(given)
         ranking = stage.order_by(positive)

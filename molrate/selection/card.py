@@ -8,6 +8,7 @@ import numpy as np
 
 from molrate.data.molecules import standardise
 from molrate.encoders.cards import EncoderCard
+from molrate.finetuning.comparison import describe_few, describe_size, unit_of
 from molrate.finetuning.data import TrainingData
 from molrate.models.applicability import Domain
 from molrate.models.calibration import conformal_quantile
@@ -63,13 +64,14 @@ def _metadata(encoder: EncoderCard) -> list[str]:
 
 def _data(record: dict[str, Any], digest: str, data: TrainingData) -> str:
     split, valid = record["split"], data.molecules.valid
-    known = len(data.split.train) + len(data.split.validation)
+    tested = data.n_molecules(data.split.test.tolist())
+    known = data.n_molecules([*data.split.train, *data.split.validation])
     lines = [
         f"- {data.dataset.name}: {len(data.dataset)} rows, {int(valid.sum())} of them valid molecules, "
         f"{len(set(data.molecules.canonical[valid].tolist()))} different",
         f"- molecules and values: sha256 {digest}",
-        f"- {split['method']} split: {len(data.split.test)} molecules to test on, and {known} in folds, each "
-        "of which a member was measured on and not trained on",
+        f"- {split['method']} split: {tested} molecules to test on, and {known} in folds, each of "
+        "which a member was measured on and not trained on",
     ]
     for target in data.targets:
         labelled = target.values[target.labelled & valid]
@@ -85,15 +87,16 @@ def _data(record: dict[str, Any], digest: str, data: TrainingData) -> str:
 
 def _error(record: dict[str, Any]) -> str:
     comparison = record["comparison"]
+    few = describe_few(comparison)
     lines = [
-        f"On {comparison['n']} molecules of the test part, which was split off first, chose nothing, and "
+        f"On {describe_size(comparison)} of the test part, which was split off first, chose nothing, and "
         "was looked at once:",
         "",
-        f"| | {comparison['metric']} | 95 % interval |",
+        f"| | {comparison['metric']}{unit_of(comparison)} | 95 % interval |",
         "|---|---|---|",
         *(f"| {row['what']} | {_number(row['value'])} | {_interval(row)} |" for row in comparison["rows"]),
         "",
-        "Intervals are of a bootstrap over these molecules.",
+        f"The molecules are {few}." if few else "Intervals are of a bootstrap over these molecules.",
     ]
     return "\n".join(lines)
 
@@ -102,7 +105,7 @@ def _calibration(record: dict[str, Any]) -> str:
     lines = []
     for target, scores in record["calibration"].items():
         reach = conformal_quantile(scores, _COVERAGE)
-        lines.append(f"- {target}: {len(scores)} molecules of the test part, {_reach(record, reach)}")
+        lines.append(f"- {target}: {len(scores)} measurements of the test part, {_reach(record, reach)}")
     return "\n".join(
         [
             "Bounds and label sets of predictions are conformal, from molecules that neither trained nor "

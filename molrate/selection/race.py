@@ -14,6 +14,7 @@ from scipy.stats import norm
 
 from molrate.data.splits import Split
 from molrate.errors import InputError
+from molrate.finetuning.comparison import draw_molecules
 from molrate.finetuning.data import TrainingData
 from molrate.models.metrics import HIGHER_IS_BETTER, main_value
 from molrate.selection.candidates import ESTIMATED, FINE_TUNED, FROZEN, LAST, Candidate
@@ -336,12 +337,11 @@ class Race:
         """The metric on bootstrap samples of a fold, small where good, shape (n_resamples,)."""
         if job not in self._resampled:
             rows, predicted = np.sort(self.folds[job.fold].test), self._result(job).predicted
-            generator = np.random.default_rng(job.fold)
-            draws = generator.integers(0, len(rows), (_RESAMPLES, len(rows)))
+            draws = draw_molecules(self.data.molecules.canonical[rows].tolist(), _RESAMPLES, seed=job.fold)
             values = [self._value(rows[drawn], predicted[drawn]) for drawn in draws]
             self._resampled[job] = self.sign * np.array(values)
         return self._resampled[job]
 
     def _value(self, rows: np.typing.NDArray[np.intp], predicted: Floats) -> float:
         targets = [target.take(rows) for target in self.data.targets]
-        return main_value(targets, self.data.task.kind, predicted)
+        return main_value(targets, self.data.task.kind, predicted, self.data.scales)

@@ -73,7 +73,7 @@ def test_embed_into_a_file_a_folder_and_a_stream_are_the_same_rows(run, tmp_path
 
 def test_predict_and_screen_say_the_same_of_every_row(run, model, tmp_path):
     (tmp_path / "l.csv").write_text(
-        ',smiles, y ,note,note\n0,CCO,1,a,b\n1,CCO x,2,c,d\n2,"C\n3,CCC,3,"two\nlines",f\n'
+        ',smiles, y ,note,note\n0,CCO,1,a,b\n1,CCO x,2,c,d\n2,"C\n3,CCCN.Cl,3,"two\nlines",f\n'
     )
     predicted = run("predict", "l.csv", "-m", model, "-q")
     assert predicted.exit_code == 5
@@ -85,6 +85,7 @@ def test_predict_and_screen_say_the_same_of_every_row(run, model, tmp_path):
     shared = [name for name in screened if name not in ("source", "row", "id", "smiles", "note")]
     assert rows[shared].equals(screened[shared])
     assert rows["molrate_note"].equals(screened["note"])
+    assert rows["molrate_note"][3] == "smaller fragments left out: Cl"
     assert rows["status"].tolist() == ["ok", "invalid", "unreadable", "ok"]
     assert rows["note"].tolist() == ["a", "c", "", "two\nlines"]
 

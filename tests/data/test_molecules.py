@@ -39,6 +39,8 @@ def test_largest_fragment_is_kept_and_counted():
     molecules = standardise(["[Na+].CC(=O)[O-]", "CCO", "CC.CO"])
     assert molecules.canonical.tolist() == ["CC(=O)[O-]", "CCO", "CO"]
     assert molecules.n_stripped == 2
+    assert molecules.dropped == {0: "[Na+]", 2: "CC"}
+    assert standardise(["[Na+].CC(=O)[O-].[Na+].O"]).dropped == {0: "O.[Na+].[Na+]"}
 
 
 FRAGMENTS = [

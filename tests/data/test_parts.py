@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import molrate
-from molrate.data.parts import Assignment, add_test, assign, read_date_column, read_split_column
+from molrate.data.parts import Assignment, add_test, assign, read_date_column, read_split_column, read_test
 from molrate.data.policy import RowPolicy
 from molrate.data.splits import SplitError
 from molrate.errors import InputError, UsageError
@@ -159,3 +159,53 @@ def test_contradictions_across_parts_are_said_where_rows_are_kept(frame):
     assert any("by 949 in rows 51 and 61; all are kept" in note for note in kept.notes)
     merged = TrainingData.of(dataset, policy=RowPolicy(duplicates="merge"), assignment=parts)
     assert not any("rows 51 and 61" in note for note in merged.notes)
+
+
+def test_a_table_to_test_on_is_read_as_what_is_learned(tmp_path):
+    (tmp_path / "two.csv").write_text("smiles,y\nC,1\nCC,2\nCCC,1\n")
+    (tmp_path / "one.csv").write_text("smiles,y\nC,1\nCC,1\n")
+    smiles = ["CO", "CCO", "CCCO", "CCCCO"]
+    numbers = molrate.Dataset.from_molecules(smiles, {"y": [0.5, 1.5, 2.5, 3.5]})
+    joined, _ = add_test(numbers, read_test(tmp_path / "two.csv", numbers))
+    assert joined.targets[0].task == "regression"
+    assert joined.targets[0].values.tolist() == [0.5, 1.5, 2.5, 3.5, 1.0, 2.0, 1.0]
+    classes = molrate.Dataset.from_molecules(smiles, {"y": [0, 1, 1, 0]}, positive="0")
+    joined, _ = add_test(classes, read_test(tmp_path / "one.csv", classes))
+    target = joined.targets[0]
+    assert target.classes[int(target.values[-1])] == "1"
+    with pytest.raises(InputError, match="the class '2', which the training table lacks"):
+        add_test(classes, read_test(tmp_path / "two.csv", classes))
+
+
+def _by_date(years):
+    frame = pd.DataFrame({"smiles": ["C" * n for n in range(1, len(years) + 1)], "year": years})
+    assignment = read_date_column(frame, "year")
+    years = np.array(years)
+    return {
+        part: set(years[assignment.parts == part]) for part in ("train", "validation", "test")
+    }, assignment
+
+
+def test_rows_of_one_date_stay_together():
+    rng = np.random.default_rng(0)
+    parts, assignment = _by_date(
+        rng.permutation(np.repeat([2018, 2019, 2020, 2021, 2022], [20, 20, 27, 13, 20]))
+    )
+    assert parts == {"train": {2018, 2019, 2020}, "validation": {2021}, "test": {2022}}
+    assert assignment.notes == (
+        "by column 'year', those from 2021 on chosen by, those from 2022 on measured on",
+    )
+    parts, assignment = _by_date(rng.permutation(np.repeat([2019, 2020, 2021, 2022], 25)))
+    assert parts == {"train": {2019, 2020, 2021}, "validation": set(), "test": {2022}}
+    assert assignment.notes == ("by column 'year', those from 2022 on measured on",)
+
+
+def test_a_date_of_too_many_rows_is_cut_through_and_said():
+    parts, assignment = _by_date(np.repeat([2021, 2022], [10, 90]))
+    assert parts["train"] & parts["test"] == {2022}
+    assert any("so many rows are of 2022 that it is cut through" in note for note in assignment.notes)
+
+
+def test_different_dates_are_cut_at_the_shares():
+    _, assignment = _by_date(np.random.default_rng(1).permutation(np.arange(1900, 2000)))
+    assert [int((assignment.parts == part).sum()) for part in ("train", "validation", "test")] == [70, 10, 20]

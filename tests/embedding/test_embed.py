@@ -246,6 +246,13 @@ def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path, monkeypatch, c
     assert "going on without it" in caplog.text
 
 
+def test_a_cache_file_can_be_read_by_whoever_may_read_other_files(fresh_cache):
+    molrate.embed(["CCO"], "ecfp4")
+    (path,) = (fresh_cache / "embeddings").iterdir()
+    (fresh_cache / "other").touch()
+    assert path.stat().st_mode == (fresh_cache / "other").stat().st_mode
+
+
 def test_a_full_disk_costs_time_only(monkeypatch, fresh_cache, caplog):
     from safetensors import SafetensorError
 

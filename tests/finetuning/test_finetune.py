@@ -17,7 +17,7 @@ from molrate.errors import InputError, UsageError, WeightsError
 from molrate.finetuning import tuning
 from molrate.finetuning.config import FinetuningConfig, Transfer
 from molrate.finetuning.data import TrainingData
-from molrate.finetuning.finetune import run_finetuning
+from molrate.finetuning.finetune import describe, run_finetuning
 from molrate.finetuning.training import Batches, BestEpoch, Examples
 from molrate.finetuning.tuning import tune
 from molrate.models.metrics import target_metrics
@@ -425,13 +425,16 @@ def test_the_comparison_is_of_the_same_test_molecules(table, tmp_path):
         "forest on ecfp4",
         "the mean",
     ]
-    assert record["comparison"]["n"] == len(record["split"]["test"])
+    modes = {path.stat().st_mode for path in (tmp_path / "m").iterdir()}
+    assert modes == {table.stat().st_mode}
+    assert record["comparison"]["n"] == len(record["split"]["test"]) == record["split"]["molecules"]["test"]
     assert rows["gcn-untrained"]["value"] == pytest.approx(record["metrics"]["test"]["mean"]["rmse"])
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows.values())
     y, z = (target.values for target in molrate.load_dataset(table, ["y", "z"]).targets)
     test, train = (record["split"][part] for part in ("test", "train"))
     of_means = [np.sqrt(np.nanmean((column[test] - np.nanmean(column[train])) ** 2)) for column in (y, z)]
-    assert rows["the mean"]["value"] == pytest.approx(np.mean(of_means))
+    spreads = [np.nanstd(column[train]) for column in (y, z)]
+    assert rows["the mean"]["value"] == pytest.approx(np.mean(np.divide(of_means, spreads)))
 
 
 class Payload:
@@ -583,3 +586,23 @@ def test_python_fits_predicts_frames_and_screens(table, tmp_path):
     hits = molrate.screen(tmp_path / "l.csv", model, tmp_path / "hits", jobs=1)
     np.testing.assert_allclose(hits.frame["predicted_y"], predicted["predicted_y"], rtol=1e-6)
     assert hits.top(3)["predicted_y"].is_monotonic_decreasing
+
+
+def test_the_epoch_of_several_numbers_is_chosen_whatever_their_units(table, tmp_path):
+    frame = pd.read_csv(table)
+    config = replace(QUICK, metric="rmse")
+    curves, said = [], []
+    for factor in (1.0, 1e-4):
+        frame.assign(z=frame["z"] * factor).to_csv(tmp_path / "table.csv", index=False)
+        folder = tmp_path / f"m{factor}"
+        record = finetune(tmp_path / "table.csv", "gcn-untrained", folder, config, target=["y", "z"])
+        curves.append(pd.read_csv(next(folder.glob("rate-*.csv")))["validation_criterion"])
+        said.append(
+            (record["metrics"]["validation"]["mean"]["rmse"], record["comparison"]["rows"][0]["value"])
+        )
+    np.testing.assert_allclose(curves[0], curves[1], rtol=1e-3)
+    assert said[0] == pytest.approx(said[1], rel=1e-3)
+    assert record["comparison"]["unit"] == "spreads in training"
+    text = describe(record, folder)
+    assert "  z: rmse " in text
+    assert "] spreads in training, beside" in text

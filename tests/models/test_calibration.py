@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from molrate.errors import UsageError
-from molrate.models.calibration import calibrate, conformal_quantile, uncertainty_columns
+from molrate.models.calibration import calibrate, conformal_quantile, coverage_notes, uncertainty_columns
 from molrate.models.head import Task
 
 
@@ -71,3 +71,15 @@ def test_values_of_small_units_have_bounds_too():
 def test_a_coverage_is_a_share(level):
     with pytest.raises(UsageError, match="a share between 0 and 1 is expected"):
         conformal_quantile([0.1, 0.2], level)
+
+
+@pytest.mark.parametrize("n", [8, 9, 19, 98, 99])
+def test_a_coverage_that_too_few_can_promise_is_named_with_what_they_can(n):
+    scores = {"y": [1.0] * n}
+    for level in (0.9, 0.95, 0.99):
+        notes = coverage_notes(scores, level)
+        assert bool(notes) == np.isinf(conformal_quantile(scores["y"], level))
+        assert all(note.startswith(f"y: {n} held-out measurements") for note in notes)
+    most = float(coverage_notes(scores, 0.999)[0].split(" bound ")[1].split(" %")[0]) / 100
+    assert np.isfinite(conformal_quantile(scores["y"], most))
+    assert np.isinf(conformal_quantile(scores["y"], most + 0.0015))

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from sklearn.linear_model import Ridge, RidgeCV
+from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.preprocessing import StandardScaler
 
+from molrate.encoders.checkpoints import load_state, load_strictly
 from molrate.errors import InputError
-from molrate.models.closed_form import fit_linear
+from molrate.models.closed_form import PENALTIES, fit_linear, fit_ridge
 from molrate.models.head import Head, Task
 
 NUMBERS = Task("regression", ("a", "b"))
@@ -83,3 +86,72 @@ def test_balanced_classes_move_the_boundary_to_the_rare_one(features):
         means.append(float(head.predict(torch.from_numpy(features), "binary").mean()))
     assert np.isclose(means[0], values.mean(), atol=0.05)
     assert means[1] > means[0] + 0.1
+
+
+def repeated(n_molecules, width, n_rows):
+    """Rows of few molecules of many features, each measured several times; one feature matters a little."""
+    rng = np.random.default_rng(3)
+    distinct = rng.normal(size=(n_molecules, width)).astype(np.float32)
+    own = np.repeat(np.arange(n_molecules), n_rows)
+    truth = distinct[:, 0] + rng.normal(0, 2, n_molecules)
+    return distinct[own], truth[own] + rng.normal(0, 0.1, len(own)), [f"m{number}" for number in own]
+
+
+def test_the_penalty_is_that_of_leaving_whole_molecules_out():
+    features, values, molecules = repeated(30, 40, 4)
+    groups = np.array(molecules)
+    errors = []
+    for penalty in PENALTIES:
+        folds = LeaveOneGroupOut().split(features, groups=groups)
+        left = [
+            values[new] - Ridge(penalty).fit(features[known], values[known]).predict(features[new])
+            for known, new in folds
+        ]
+        errors.append(np.mean(np.concatenate(left) ** 2))
+    found = fit_ridge(features.astype(float), values, groups)
+    assert found.alpha_ == PENALTIES[np.argmin(errors)]
+    assert found.alpha_ > 100 * RidgeCV(PENALTIES).fit(features, values).alpha_
+    theirs = Ridge(found.alpha_).fit(features, values)
+    assert np.allclose(found.predict(features), theirs.predict(features), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["regression", "binary"])
+def test_a_head_of_repeated_rows_learns_less_by_heart(kind):
+    features, values, molecules = repeated(30, 40, 4)
+    task = (
+        Task("regression", ("y",)) if kind == "regression" else Task("binary", ("y",), (("n", "p"),), ("p",))
+    )
+    known = values[:, None] if kind == "regression" else (values > 0).astype(float)[:, None]
+    weights = {}
+    for name, told in (("by row", None), ("by molecule", molecules)):
+        fit_linear(head := Head(40, 1, 0, 0.0), task, features, known, molecules=told)
+        weights[name] = float(head.linear.weight.norm())
+    assert weights["by row"] > 4 * weights["by molecule"]
+
+
+def test_without_repeats_nothing_depends_on_names(features):
+    values = features[:, :2] + np.random.default_rng(1).normal(size=(120, 2))
+    names = [f"m{number}" for number in np.random.default_rng(2).permutation(120)]
+    fit_linear(plain := Head(6, 2, 0, 0.0), NUMBERS, features, values)
+    fit_linear(named := Head(6, 2, 0, 0.0), NUMBERS, features, values, molecules=names)
+    assert torch.equal(plain.linear.weight, named.linear.weight)
+
+
+def test_a_small_spread_about_a_large_mean_is_learned_as_one_about_zero(features):
+    task = Task("regression", ("y",))
+    values = features[:, :1] + np.random.default_rng(1).normal(size=(120, 1))
+    fit_linear(plain := Head(6, 1, 0, 0.0).eval(), task, features, values)
+    fit_linear(moved := Head(6, 1, 0, 0.0).eval(), task, features, 1e6 + 0.01 * values)
+    found = moved.values(features, "regression")
+    assert len(np.unique(found)) == 120
+    assert np.allclose((found - 1e6) / 0.01, plain.values(features, "regression"), atol=1e-4)
+
+
+def test_a_head_that_was_written_in_single_precision_predicts_as_it_did(features, tmp_path):
+    values = 3.7 * features[:, :1] + 1.1
+    fit_linear(head := Head(6, 1, 0, 0.0).eval(), Task("regression", ("y",)), features, values)
+    state = {name: value.float() for name, value in head.state_dict().items()}
+    save_file(state, tmp_path / "head.safetensors")
+    read = Head(6, 1, 0, 0.0).eval()
+    load_strictly(read, load_state(tmp_path / "head.safetensors"), tmp_path)
+    assert np.allclose(read.values(features, "regression"), head.values(features, "regression"), rtol=1e-6)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn.ensemble import RandomForestRegressor
+from sklearn.model_selection import KFold, StratifiedKFold
 
 from molrate.errors import InputError, WeightsError
-from molrate.models.estimators import EstimatorHead
+from molrate.models.estimators import EstimatorHead, _folds
 from molrate.models.head import Task
 
 NUMBERS = Task("regression", ("a", "b"))
@@ -87,3 +88,39 @@ def test_a_molecule_beyond_all_others_is_not_extrapolated(features):
     head = EstimatorHead.fit(Task("regression", ("a",)), features, values, kinds=["linear"])
     far, most = 1000 * np.ones((1, 8), dtype=np.float32), features.max(axis=0, keepdims=True)
     assert head.values(far, "regression") == pytest.approx(head.values(most, "regression"))
+
+
+def test_rows_of_one_molecule_do_not_vouch_for_each_other():
+    rng = np.random.default_rng(4)
+    own = np.repeat(np.arange(40), 5)
+    distinct = rng.normal(size=(40, 60)).astype(np.float32)
+    features, molecules = distinct[own], [f"m{number}" for number in own]
+    values = (distinct[own, :1] + rng.normal(0, 1.5, 40)[own, None]).astype(float)
+    new = rng.normal(size=(500, 60)).astype(np.float32)
+    errors = {}
+    for name, told in (("by row", None), ("by molecule", molecules)):
+        head = EstimatorHead.fit(
+            Task("regression", ("a",)), features, values, kinds=["linear"], molecules=told
+        )
+        errors[name] = np.sqrt(np.mean((head.values(new, "regression")[:, 0] - new[:, 0]) ** 2))
+    assert errors["by molecule"] < 1.2
+    assert errors["by row"] > 1.5 * errors["by molecule"]
+
+
+@pytest.mark.parametrize("task", [Task("regression", ("a",)), TWO, THREE])
+def test_folds_leave_whole_molecules_out_and_are_those_of_rows_where_none_repeats(task):
+    own = np.repeat(np.arange(12), 3)
+    known = (own % 3 if task is THREE else own % 2).astype(float)
+    names = np.array([f"m{number}" for number in own])
+    folds = list(_folds(task, known, names, 0))
+    assert len(folds) == 3
+    assert sorted(np.concatenate([left_out for _, left_out in folds])) == list(range(36))
+    for fitted, left_out in folds:
+        assert not set(names[fitted]) & set(names[left_out])
+        assert set(known[fitted]) == set(known)
+    assert not list(_folds(task, known[:6], names[:6], 0))
+    kind = KFold if task.kind == "regression" else StratifiedKFold
+    theirs = kind(3, shuffle=True, random_state=0).split(known, known)
+    ours = _folds(task, known, np.arange(36).astype(str), 0)
+    for mine, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(mine[1], other[1])

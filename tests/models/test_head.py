@@ -56,7 +56,7 @@ def test_predictions_are_in_the_targets_unit():
     rows = torch.from_numpy(features)
     scaled = (features - features.mean(0)) / features.std(0)
     by_hand = head.linear(torch.from_numpy(scaled)) * torch.tensor([1.0, 10.0]) + torch.tensor([2.0, 20.0])
-    assert torch.allclose(head.predict(rows, "regression"), by_hand, atol=1e-4)
+    assert torch.allclose(head.predict(rows, "regression"), by_hand.double(), atol=1e-4)
     assert torch.allclose(head.predict(rows, "multiclass").sum(dim=1), torch.ones(50))
     assert torch.allclose(head.predict(rows, "binary"), head(rows).sigmoid())
 

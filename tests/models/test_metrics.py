@@ -3,7 +3,15 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from molrate.data.targets import Target, parse_target
-from molrate.models.metrics import METRICS, main_value, mean_metrics, metrics_by_target, target_metrics
+from molrate.models.metrics import (
+    METRICS,
+    describe_metrics,
+    error_scales,
+    main_value,
+    mean_metrics,
+    metrics_by_target,
+    target_metrics,
+)
 
 NAN = float("nan")
 
@@ -93,3 +101,31 @@ def test_a_target_may_be_called_mean():
     own = [found["by_target"][name]["rmse"] for name in ("mean", "other")]
     assert own == pytest.approx(np.sqrt((values**2).mean(axis=0)))
     assert found["mean"]["rmse"] == pytest.approx(np.mean(own))
+
+
+def test_a_mean_of_errors_depends_on_no_unit():
+    generator = np.random.default_rng(1)
+    values, noise = generator.normal(size=(60, 2)), generator.normal(size=(60, 2)) * [0.2, 0.5]
+    found = {}
+    for factor in (1.0, 1000.0):
+        own = values * [1.0, factor]
+        targets = [Target(name, "regression", column) for name, column in zip("ab", own.T, strict=True)]
+        scales = error_scales("regression", own)
+        predicted = own + noise * [1.0, factor]
+        found[factor] = metrics_by_target(targets, "regression", predicted, scales)
+        assert main_value(targets, "regression", predicted, scales) == found[factor]["mean"]["rmse"]
+    assert found[1000.0]["mean"] == pytest.approx(found[1.0]["mean"])
+    small, large = (found[factor]["by_target"]["b"]["rmse"] for factor in (1.0, 1000.0))
+    assert large == pytest.approx(1000 * small)
+    assert error_scales("regression", values[:, :1]) is None
+    assert error_scales("binary", values) is None
+
+
+def test_each_of_several_targets_is_named_in_words():
+    by_target = {"a": {"mae": 1.0, "rmse": 2.0}, "b": {"mae": 3.0, "rmse": 4.0}}
+    both = {"mean": {"mae": 0.4, "rmse": 0.5}, "by_target": by_target}
+    first, *others = describe_metrics(both, "regression")
+    assert first == "mean of 2 targets, errors in spreads in training: rmse 0.5, mae 0.4"
+    assert others == ["a: rmse 2, mae 1", "b: rmse 4, mae 3"]
+    many = {"mean": {"auroc": 0.5}, "by_target": {f"t{n}": {"auroc": 0.5} for n in range(30)}}
+    assert describe_metrics(many, "binary")[-1] == "and 10 more in model.json"

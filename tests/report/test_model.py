@@ -111,4 +111,4 @@ def test_what_a_page_has_no_room_for_is_said(targets, said, tmp_path):
     assert said in "".join(Document(page.to_html()).text)
     if len(targets) > 1:
         rows = blocks_of(page, "metrics")[-1].rows
-        assert [row[1] for row in rows[:6]] == ["all, their mean", *targets]
+        assert [row[1] for row in rows[:6]] == ["mean, errors in spreads in training", *targets]
