@@ -397,17 +397,13 @@ def check_target(target: Target, molecules: npt.ArrayLike | None = None) -> None
     if target.error:
         raise InputError(target.error)
     values = target.values[target.labelled]
-    count = len(values) if molecules is None else len(np.unique(np.asarray(molecules)[target.labelled]))
-    if count < MIN_LABELLED:
-        of_rows = f" in {len(values)} rows" if count < len(values) else ""
-        raise InputError(
-            f"target {target.name!r} has {count} labelled valid molecules{of_rows}; at least {MIN_LABELLED} "
-            "are needed for a ranking that means anything"
-        )
+    _check_count(target, len(values), len(values))
     if len(np.unique(values)) < 2:
         shown = target.classes[int(values[0])] if target.classes else f"{values[0]:g}"
         what = "class" if target.classes else "value"
         raise InputError(f"target {target.name!r} has one {what} only ({shown}); there is nothing to predict")
+    if molecules is not None:
+        _check_count(target, len(np.unique(np.asarray(molecules)[target.labelled])), len(values))
     if not target.classes:
         largest, difference = np.abs(values).max(), np.ptp(values)
         if largest > _LARGEST or difference < 1 / _LARGEST:
@@ -415,6 +411,15 @@ def check_target(target: Target, molecules: npt.ArrayLike | None = None) -> None
                 f"target {target.name!r} has values up to {largest:.3g} that differ by {difference:.3g}; "
                 "squares of such are beyond what a computer holds. Multiply it by a power of ten"
             )
+
+
+def _check_count(target: Target, n_molecules: int, n_rows: int) -> None:
+    if n_molecules < MIN_LABELLED:
+        of_rows = f" in {n_rows} rows" if n_molecules < n_rows else ""
+        raise InputError(
+            f"target {target.name!r} has {n_molecules} labelled valid molecules{of_rows}; at least "
+            f"{MIN_LABELLED} are needed for a ranking that means anything"
+        )
 
 
 def check_targets(targets: Sequence[Target]) -> None:
