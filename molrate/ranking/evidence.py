@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _NAMED = 3
-_LOSSES = {"rmse": "errors were", "auroc": "areas"}
 _STUDIED = {
     "layer": ("last", "--layer"),
     "pooling": ("mean", "--pooling"),
@@ -98,17 +97,22 @@ def _percent(share: float) -> str:
     return f"{share:.1%}" if 0 < share < 0.01 else f"{share:.0%}"
 
 
-def _forecasts_off() -> str:
+def _forecasts_off(metrics: Sequence[str]) -> str:
     """How far forecasts were off, in a sentence."""
     rows = expectation_rows()
     if rows is None:
         return ""
     off = rows.groupby("metric")["finetuned off"].mean()
-    named = [f"{what} {off[metric]:.0%}" for metric, what in _LOSSES.items() if metric in off]
-    return f" Forecasts of fine-tuned {' and of '.join(named)} off there." if named else ""
+    named = [f"{off[metric]:.0%} in {metric.upper()}" for metric in metrics if metric in off]
+    return f" Forecasts of fine-tuning were off by {' and '.join(named)}." if named else ""
 
 
-def how_sure(measure: str, rank_by: str, arguments: Mapping[str, Any] = MappingProxyType({})) -> str:
+def how_sure(
+    measure: str,
+    rank_by: str,
+    arguments: Mapping[str, Any] = MappingProxyType({}),
+    metrics: Sequence[str] = tuple(MAIN_METRIC.values()),
+) -> str:
     """What was lost in the study by following a measure's order, in a sentence, with the study's limits.
 
     Parameters
@@ -118,6 +122,8 @@ def how_sure(measure: str, rank_by: str, arguments: Mapping[str, Any] = MappingP
         Form of the scores that the order is by.
     arguments : mapping
         Of the ranking.
+    metrics : sequence of str
+        Of its forecasts.
     """
     if "features" in arguments:
         return _OF_FEATURES
@@ -129,10 +135,10 @@ def how_sure(measure: str, rank_by: str, arguments: Mapping[str, Any] = MappingP
         return f"not known: an order by {measure} ({rank_by}) was not compared with fine-tuning in our study."
     mean = rows[rows["dataset"] == "mean"].iloc[0]
     return (
-        f"on {len(rows) - 1} datasets, the first of such a list came out {_percent(mean['regret'])} worse "
-        f"than the best encoder; the one of its first three that validated best came out "
-        f"{_percent(mean['regret of kept of 3'])} worse. "
-        f"(Our study, of up to {int(rows['encoders'].max())} networks.){_forecasts_off()}"
+        f"in our study of {len(rows) - 1} datasets and up to {int(rows['encoders'].max())} networks, the "
+        f"first network of such an order was {_percent(mean['regret'])} worse than the best; training the "
+        f"first three and keeping what validates best was {_percent(mean['regret of kept of 3'])} worse."
+        f"{_forecasts_off(metrics)}"
         f"{_not_said(untried(arguments))}"
     )
 

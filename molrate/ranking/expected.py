@@ -227,21 +227,25 @@ def expectations_of(
             scored.make_gradients(controls=False),
         )
         scatter = forecast_scatter(scored.target.task, dataset)
-        judge = partial(_judge, scored=scored, relation=relation, gradients=gradients, scatter=scatter)
-        for candidate, judged in zip(candidates, map_in_threads(judge, candidates), strict=True):
+        judge = partial(_judge, scored=scored, gradients=gradients, scatter=scatter)
+        # The study fine-tuned whole encoders, and says nothing of those that are cut.
+        last = {candidate.encoder: candidate.layer for candidate in candidates}
+        relations = [relation if last[each.encoder] == each.layer else None for each in candidates]
+        pairs = list(zip(candidates, relations, strict=True))
+        for (candidate, _), judged in zip(pairs, map_in_threads(judge, pairs), strict=True):
             if judged is not None:
                 found.by_candidate[name, candidate.encoder, candidate.layer], found.guesses[name] = judged
     return found
 
 
 def _judge(
-    candidate: Candidate,
+    pair: tuple[Candidate, Relation | None],
     scored: ScoredTarget,
-    relation: Relation | None,
     gradients: AllGradients,
     scatter: float,
 ) -> tuple[Expected, Performance] | None:
     """Expectation of a candidate and of a guess; None where its features cannot be judged."""
+    candidate, relation = pair
     try:
         sample = full_sample(candidate, scored, gradients)
         frozen = LeaveOneOut().residuals(sample)

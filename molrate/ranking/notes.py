@@ -88,11 +88,11 @@ def outlier_advice(scored_targets: Sequence[ScoredTarget], expectations: Expecta
         way_out = (
             "if it is right, rank and train the logarithms of all values"
             if found.spread
-            else "errors and correlations say little of the others while it is in"
+            else "errors say little of the others while it is in"
         )
         advice.append(
-            f"{name}: {who} half of the squared deviations, the farthest in row {row} ({found.value:.6g}). "
-            f"Check it; {way_out}."
+            f"{name}: {who} half of the squared deviations from the mean, the farthest in row {row} "
+            f"({found.value:.6g}). Correct it, or leave it out, if it is wrong; {way_out}."
         )
     return advice
 

@@ -158,7 +158,8 @@ class Ranking:
     @cached_property
     def verdict(self) -> Verdict:
         """What to fine-tune, whether it is worth it, and how sure that is; ``print`` shows it in words."""
-        sure = how_sure(self.measure, self.form, self.run.get("arguments", {}))
+        metrics = list(self.frame["metric"].dropna().unique())
+        sure = how_sure(self.measure, self.form, self.run.get("arguments", {}), metrics)
         return make_verdict(self.frame, self.measure, self.expectations, sure, self.run.get("seconds"))
 
     @property

@@ -440,7 +440,7 @@ def _layers_table(rows: pd.DataFrame) -> Table:
     title = f"where to cut, by {rows['measure'].iloc[0]}, {rows['target'].iloc[0]}"
     table = _blank_table(
         title,
-        *("encoder", "cut at", "last", "gain of best", "frozen best", "last", "deeper"),
+        *("encoder", "cut at", "last", "gain of best", "frozen: best", "frozen: last", "depth tau"),
         left=("cut at", "last"),
     )
     for _, row in rows[rows["layers"] > 1].sort_values("rank_by_best").iterrows():
@@ -491,14 +491,14 @@ def _legend(ranking: RankingTables) -> str:
     frame = ranking.frame
     parts = []
     if _has_transrate_beside(ranking):
-        parts.append(f"{printed_name(ranking.measure)} orders the rows (more is better, as of TransRate)")
+        parts.append(f"{printed_name(ranking.measure)} orders the rows (higher is better, of TransRate too)")
     elif ranking.form == "excess":
         name = printed_name(ranking.measure)
-        parts.append(f"{name} (more is better) orders the rows, +- half of its 95 % interval")
+        parts.append(f"{name} (higher is better) orders the rows, +- half of its 95 % interval")
     else:
         parts.append(f"{printed_name(ranking.measure)} orders the rows, by its {ranking.form}")
     if (frame["tier"] == 1).sum() > 1:
-        parts.append("tiers differ by it, not by forecasts; =: not told from the first by it")
+        parts.append("tiers are made by it, not by forecasts; =: tied with the first row by it")
     metrics = [str(name).upper() for name in frame["metric"].dropna().unique()]
     if metrics:
         parts.append(f"frozen, fine-tuned: forecast {' or '.join(metrics)} for new molecules")
@@ -535,8 +535,8 @@ def _reading(ranking: RankingTables) -> list[str]:
     if ranking.several_layers and _few_measures(ranking):
         lines.append(
             "An encoder is cut at its best layer where that is clearly above its last, all its layers looked "
-            "at together, and no more error is to be expected of it; else the last is taken. deeper: "
-            "Kendall's tau of depth and order, 1 where every deeper layer is better."
+            "at together, and no more error is to be expected of it; else the last is taken. depth "
+            "tau: Kendall's, of depth and order, 1 where every deeper layer is better."
         )
     return lines
 

@@ -34,8 +34,8 @@ _NOTHING_SHOWS = (
     "weak relation, which more molecules would show."
 )
 _RULED = (
-    "not at all: a few molecules make the squared errors, so that these say nothing of the others; see the "
-    "warnings below."
+    "not at all: a few molecules rule the squared errors, which say nothing of the others; see the warning "
+    "below."
 )
 _ONE = "there was one encoder to choose from."
 _BETTER, _SAME, _WORSE = "better", "no clear difference", "worse"
@@ -184,7 +184,7 @@ class Verdict:
             over = (
                 "the targets" if len(named) == len(self.choices) else f"what is predicted: {', '.join(named)}"
             )
-            lines.append((_ALL, f"{self.encoder}, of the best mean rank over {over}."))
+            lines.append((_ALL, f"{self.encoder}, the encoder of the best mean rank over {over}."))
         return [*lines, (_SURE, self.how_sure)]
 
     @property
@@ -528,14 +528,17 @@ class _Chooser:
 
     def _nothing(self, useless: bool, ranked: pd.DataFrame) -> str:
         if useless:
-            guess = "their mean" if self.rows["task"].iloc[0] == "regression" else "a coin"
+            known = self.expectations.guesses[self.target]
+            guess = f"their mean does ({self.show(known.value)})"
+            if known.metric == "auroc":
+                guess = "a coin does"
             count = len(self.rows)
             none = (
                 "the one candidate does not predict"
                 if count == 1
                 else f"none of the {count} candidates predicts"
             )
-            return f"nothing yet: {none} {self.target} better than {guess} does."
+            return f"nothing yet: {none} {self.target} better than {guess}."
         if ranked.empty:
             return "nothing: no candidate could be ranked; the notes say why."
         if (ranked["kind"].isin(BASELINES)).all():
@@ -551,8 +554,8 @@ class _Chooser:
         if outliers is not None:
             makes = "1 molecule makes" if outliers.molecules == 1 else f"{outliers.molecules} molecules make"
             return (
-                f"not known: {makes} half of the squared error of {self.counts[0]}, whoever predicts. The "
-                "warnings below say what to do."
+                f"not known: {makes} half of the squared error of all {self.counts[0]}, whatever predicts. "
+                "The warning below says what to do."
             )
         shown = self._shown_by_measure()
         if shown is not None:
@@ -592,10 +595,15 @@ class _Chooser:
                 "--encoder rdkit-descriptors."
             )
         word = _ANSWERS[comparisons[0].outcome]
-        judged = (best.finetuned is not None and not best.related) or not best.trainable
-        frozen = "" if judged else "before fine-tuning it is "
-        parts = [self._compared(each) for each in comparisons[:_NAMED]]
-        return f"{word}: {frozen}{'; '.join(parts)}.{self._missing(comparisons)}"
+        parts = "; ".join(self._compared(each) for each in comparisons[:_NAMED])
+        instead = f" Take {comparisons[0].baseline}." if comparisons[0].outcome == _WORSE else ""
+        return f"{word}: {self._state(best)}{parts}.{instead}{self._missing(comparisons)}"
+
+    def _state(self, best: Expected) -> str:
+        """In which state the first is compared, where it is not fine-tuned."""
+        if not self.trainable or (best.finetuned is not None and not best.related):
+            return ""
+        return "before fine-tuning it is " if best.trainable else "as it is, "
 
     def _over_guess(self, expected: Expected) -> Comparison:
         guess = self.expectations.guesses[self.target]

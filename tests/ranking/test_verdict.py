@@ -97,7 +97,9 @@ def test_the_first_lines_say_which_whether_and_how_sure():
 
 def test_a_baseline_that_is_better_or_as_good_is_said_to_be():
     best = Candidate("descriptors", "values", features(40.0, 5, 0), "baseline")
-    assert ranked([FAIR, best, BITS], scored(values())).verdict.choices[0].worth_it.startswith("no: ")
+    sentence = ranked([FAIR, best, BITS], scored(values())).verdict.choices[0].worth_it
+    assert sentence.startswith("no: ")
+    assert " Take descriptors." in sentence
     almost = GOOD.features + 0.01 * np.random.default_rng(6).normal(size=GOOD.features.shape)
     same = Candidate("same", "values", almost, "baseline")
     sentence = ranked([GOOD, same], scored(values())).verdict.choices[0].worth_it
@@ -138,7 +140,10 @@ def test_where_nothing_helps_it_says_so():
     verdict = ranking.verdict
     (choice,) = verdict.choices
     assert (verdict.encoder, choice.encoder) == ("", "")
-    assert choice.fine_tune == "nothing yet: none of the 3 candidates predicts y better than their mean does."
+    assert re.fullmatch(
+        r"nothing yet: none of the 3 candidates predicts y better than their mean does \(1\.\d\d\)\.",
+        choice.fine_tune,
+    )
     assert choice.worth_it.startswith("no: no candidate finds a relation of the labels to structure.")
     assert "three" not in verdict.how_sure
     assert order_advice(ranking) == []
@@ -152,11 +157,11 @@ def test_one_value_that_makes_all_squares_is_no_absence_of_a_relation():
     target = scored(slipped)
     ranking = ranked([GOOD, FAIR, BITS], target)
     (choice,) = ranking.verdict.choices
-    assert choice.worth_it.startswith("not known: 1 molecule makes half of the squared error of 240")
-    assert ranking.verdict.how_sure.startswith("not at all: a few molecules make the squared errors")
+    assert choice.worth_it.startswith("not known: 1 molecule makes half of the squared error of all 240")
+    assert ranking.verdict.how_sure.startswith("not at all: a few molecules rule the squared errors")
     (advice,) = outlier_advice([target], ranking.expectations)
-    assert advice.startswith("y: 1 molecule holds half of the squared deviations, ")
-    assert "the farthest in row 8 (10000). Check it;" in advice
+    assert advice.startswith("y: 1 molecule holds half of the squared deviations from the mean, ")
+    assert "the farthest in row 8 (10000). Correct it, or leave it out, if it is wrong;" in advice
     assert "logarithm" not in advice
     decades = scored(10.0 ** (4 * values()))
     (advice,) = outlier_advice([decades], ranked([GOOD, BITS], decades).expectations)
@@ -196,7 +201,10 @@ def test_a_target_that_nothing_predicts_has_no_vote():
     noise = scored(np.random.default_rng(3).permutation(values()), name="noise")
     verdict = ranked([FAIR, GOOD, BITS], scored(values(), name="real"), noise).verdict
     assert [choice.encoder for choice in verdict.choices] == ["good", ""]
-    assert ("For all", "good, of the best mean rank over what is predicted: real.") in verdict.labelled
+    assert (
+        "For all",
+        "good, the encoder of the best mean rank over what is predicted: real.",
+    ) in verdict.labelled
 
 
 def test_where_all_failed_nothing_is_said_of_the_labels():
@@ -230,7 +238,11 @@ def test_a_layer_that_is_cut_at_is_taken_as_it_is():
     assert re.match(r"good, layer-1: expected RMSE \S+ \(95 %: \S+ to \S+\) as it is\.", choice.fine_tune)
     assert choice.fine_tune.endswith("To fine-tune it, take all its layers.")
     assert choice.expected == ranking.frame["frozen"].iloc[0]
-    assert "before fine-tuning" not in choice.worth_it
+    assert ": as it is, better than ecfp4" in choice.worth_it
+    # The study fine-tuned whole networks, and none that was cut.
+    forecasts = ranking.frame.set_index("layer")["finetuned"]
+    assert np.isnan(forecasts["layer-1"])
+    assert np.isfinite(forecasts["layer-2"])
     assert ranking.verdict.labelled[1][0] == "Take"
     (line,) = [line for line in lines_of(ranking) if line.startswith("good") and "layer-1" in line]
     assert line.endswith("-1.00")
@@ -263,7 +275,8 @@ def test_the_legend_names_what_orders():
     for measures in (["knn"], ["knn", "transrate"], ["transrate"]):
         text = " ".join(lines_of(ranked([GOOD, FAIR], scored(values()), measures=measures)))
         assert (
-            f"{'TransRate' if measures == ['transrate'] else 'knn'} (more is better) orders the rows" in text
+            f"{'TransRate' if measures == ['transrate'] else 'knn'} (higher is better) orders the rows"
+            in text
         )
 
 
@@ -294,7 +307,7 @@ def test_several_targets_have_a_choice_each_and_one_for_all():
     verdict = ranking.verdict
     assert [choice.target for choice in verdict.choices] == ["a", "b"]
     assert verdict.heading == "drawn: 2 targets, 3 candidates, 2 s"
-    assert ("For all", "good, of the best mean rank over the targets.") in verdict.labelled
+    assert ("For all", "good, the encoder of the best mean rank over the targets.") in verdict.labelled
     text = ranking.to_text()
     assert text.count("How sure") == 1
     assert text.count("tier encoder") == 2
@@ -330,9 +343,10 @@ def test_where_nothing_was_ranked_nothing_is_sure():
 
 def test_how_sure_is_the_studys_or_not_known(monkeypatch):
     sentence = how_sure("transrate", "excess")
-    assert re.match(r"on 8 datasets, the first of such a list came out [\d.]+% worse", sentence)
-    assert "up to 20 networks" in sentence
-    assert re.search(r"Forecasts of fine-tuned errors were \d+% and of areas \d+% off there\.", sentence)
+    assert sentence.startswith("in our study of 8 datasets and up to 20 networks, the first network of such")
+    assert re.search(r"was [\d.]+% worse than the best; training the first three and keeping", sentence)
+    assert re.search(r"Forecasts of fine-tuning were off by \d+% in AUROC and \d+% in RMSE\.", sentence)
+    assert "AUROC" not in how_sure("transrate", "excess", metrics=["rmse"])
     assert how_sure("mine", "excess").startswith("not known: an order by mine (excess)")
     monkeypatch.setattr(evidence, "agreement_table", lambda: None)
     assert how_sure("transrate", "excess") == "not known: the files of molrate's study are not here."
