@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 FINETUNING, SCORES, VARIANTS = "finetuning.csv", "scores", "variants"
 """Names of a file and two folders in a folder of results."""
 
+_NAMES = ("dataset", "split", "encoder", "target", "kind", "family", "weights", "measure")
+"""Columns of names that a file of results may have."""
+
+_GAPS = ("", "nan", "NaN", "NA", "N/A", "null", "None")
+"""How a number that is not there may be written."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -119,6 +125,13 @@ def settings_text(config: FinetuningConfig, seed: int) -> str:
     return json.dumps(config.record() | {"seed": seed})
 
 
+def read_rows(path: Path) -> pd.DataFrame:
+    """Read a file of results, with names as they are written: a dataset may be called 2024 or NA."""
+    header = pd.read_csv(path, nrows=0).columns
+    gaps = {name: [""] if name in _NAMES else list(_GAPS) for name in header}
+    return pd.read_csv(path, dtype=dict.fromkeys(_NAMES, str), keep_default_na=False, na_values=gaps)
+
+
 class Rows:
     """The file ``finetuning.csv``, to which whole rows are appended.
 
@@ -150,9 +163,7 @@ class Rows:
 
     def frame(self) -> pd.DataFrame:
         """All rows."""
-        # Read names as text: a dataset or target may be called 2024.
-        names = ("dataset", "split", "encoder", "target", "weights")
-        return pd.read_csv(self.path, dtype=dict.fromkeys(names, str))
+        return read_rows(self.path)
 
     def finished(self) -> set[Cell]:
         """Cells with a row, except those that failed: they are tried again."""

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from molrate.benchmarking.agreement import TOP, Floats
-from molrate.benchmarking.cells import FINETUNING, SCORES, VARIANTS
+from molrate.benchmarking.cells import FINETUNING, SCORES, VARIANTS, read_rows
 from molrate.benchmarking.variants import COLUMNS as VARIANT_COLUMNS
 from molrate.errors import InputError
 from molrate.measures.base import MEASURES
@@ -134,7 +134,7 @@ def read_results(
     """
     folder = shipped(EVIDENCE) if folder is None else Path(folder)
     try:
-        rows = _read(folder / FINETUNING)
+        rows = read_rows(folder / FINETUNING)
         scores = _read_all((folder if scored is None else Path(scored)) / SCORES)
         variants = _read_all(folder / VARIANTS)
     except (OSError, ValueError, pd.errors.ParserError) as error:
@@ -195,13 +195,8 @@ def _mean_rank(predictors: Mapping[str, Floats], names: Sequence[str]) -> Floats
     return ranks
 
 
-def _read(path: Path) -> pd.DataFrame:
-    # Read names as text: a dataset may be called 2024.
-    return pd.read_csv(path, dtype={"dataset": str, "encoder": str})
-
-
 def _read_all(folder: Path) -> pd.DataFrame:
-    frames = [_read(path) for path in sorted(folder.glob("*.csv"))]
+    frames = [read_rows(path) for path in sorted(folder.glob("*.csv"))]
     if frames:
         return pd.concat(frames, ignore_index=True)
     return pd.DataFrame(columns=["dataset", "split", "seed", *VARIANT_COLUMNS])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from molrate.benchmarking.cells import FINETUNING, SCORES
+from molrate.benchmarking.cells import FINETUNING, SCORES, read_rows
 from molrate.benchmarking.comparison import DEFAULT_REFERENCE, Evaluation, evaluate
 from molrate.benchmarking.read import DatasetOutcome, read_results
 from molrate.benchmarking.run import Source, deviation_of, run_benchmark
@@ -140,7 +140,7 @@ def stand_in_study(
 
 
 def _study_rows(folder: Path) -> pd.DataFrame:
-    rows = pd.read_csv(folder / FINETUNING, dtype={"dataset": str, "encoder": str})
+    rows = read_rows(folder / FINETUNING)
     return rows[(rows["split"] == _SPLIT) & (rows["seed"] == _SEED) & (rows["status"] == "ok")]
 
 
@@ -173,7 +173,7 @@ def _check_table(source: Source, rows: pd.DataFrame) -> None:
 
 def _place(outcome: DatasetOutcome, encoder: str, folder: Path) -> dict[str, object]:
     path = folder / SCORES / f"{outcome.name}-{_SPLIT}-{_SEED}.csv"
-    scores = pd.read_csv(path, dtype={"encoder": str})
+    scores = read_rows(path)
     of_reference = scores[scores["measure"] == DEFAULT_REFERENCE].set_index("encoder")
     row = of_reference.loc[encoder]
     others = of_reference.loc[outcome.encoders, "excess"]

@@ -46,16 +46,20 @@ def test_a_measure_that_failed_under_one_seed_is_not_averaged_over_the_others(re
     assert "transrate" in read_results(results)[1].predictors
 
 
-def test_names_that_look_like_numbers(results):
+@pytest.mark.parametrize("name", ["2024", "NA", "null", "None", "nan"])
+def test_names_that_look_like_numbers_or_gaps(results, name):
     for path in [
         results / "finetuning.csv",
         *(results / "scores").glob("*"),
         *(results / "variants").glob("*"),
     ]:
         frame = pd.read_csv(path)
-        frame["dataset"] = frame["dataset"].replace({"a": "2024", "r": "1"})
+        frame["dataset"] = frame["dataset"].replace({"a": name, "r": "1"})
         frame.to_csv(path, index=False)
-    assert [outcome.name for outcome in read_results(results, ["2024", "2024"])] == ["2024"]
+    (outcome,) = read_results(results, [name, name])
+    assert outcome.name == name
+    assert "transrate" in outcome.predictors
+    assert len(outcome.variants)
 
 
 def test_tables_of_something_else(results):
