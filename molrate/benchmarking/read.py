@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +77,8 @@ class DatasetOutcome:
     expected : pandas.DataFrame
         By encoder the metric that scores expected, ``frozen expected`` and ``finetuned expected``, and that
         came, ``frozen`` and ``finetuned``, means over seeds; empty where scores expect nothing.
+    unscored : dict of str to list of str
+        By measure that is no predictor because some encoders have no score, these encoders.
     """
 
     name: str
@@ -93,6 +95,7 @@ class DatasetOutcome:
     seconds: float
     variants: pd.DataFrame
     expected: pd.DataFrame
+    unscored: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def mean_truth(self) -> Floats:
@@ -240,6 +243,7 @@ def _outcome(
         float(rows.loc[rows["encoder"].isin(encoders), "seconds"].mean()),
         variants[variants["seed"].isin(seeds) & variants["encoder"].isin(encoders)],
         _expected(rows[rows["seed"].isin(seeds)], scores, encoders),
+        _unscored(scores[scores["seed"].isin(seeds)], encoders),
     )
 
 
@@ -293,13 +297,28 @@ def _lower_is_better(measure: str, scores: pd.DataFrame) -> bool:
     return bool(np.allclose(scores["excess"], scores["null_mean"] - scores["value"], equal_nan=True))
 
 
+def _mean_scores(group: pd.DataFrame, form: str, encoders: list[str]) -> Floats:
+    """Mean score over seeds of a measure; NaN for an encoder that has none under some seed."""
+    by_seed = group.pivot_table(index="encoder", columns="seed", values=form, dropna=False)
+    return by_seed.reindex(encoders).mean(axis=1, skipna=False).to_numpy(dtype=float)
+
+
+def _unscored(scores: pd.DataFrame, encoders: list[str]) -> dict[str, list[str]]:
+    """Encoders without a score, by measure that has not one of each."""
+    found = {}
+    for measure, group in scores.groupby("measure", sort=True):
+        lacking = ~np.isfinite(_mean_scores(group, "excess", encoders))
+        if lacking.any():
+            found[str(measure)] = [name for name, lacks in zip(encoders, lacking, strict=True) if lacks]
+    return found
+
+
 def _predictors(scores: pd.DataFrame, encoder_rows: pd.DataFrame, encoders: list[str]) -> dict[str, Floats]:
     predictors = {}
     for measure, group in scores.groupby("measure", sort=True):
         lower_is_better = _lower_is_better(str(measure), group)
         for form in FORMS:
-            by_seed = group.pivot_table(index="encoder", columns="seed", values=form, dropna=False)
-            means = by_seed.reindex(encoders).mean(axis=1, skipna=False).to_numpy(dtype=float)
+            means = _mean_scores(group, form, encoders)
             if np.isfinite(means).all():
                 negated = form == "value" and lower_is_better
                 predictors[predictor_name(str(measure), form)] = -means if negated else means

@@ -13,7 +13,7 @@ from molrate.benchmarking.cells import FINETUNING, SCORES, read_rows
 from molrate.benchmarking.comparison import DEFAULT_REFERENCE, Evaluation, evaluate
 from molrate.benchmarking.read import DatasetOutcome, read_results
 from molrate.benchmarking.run import Source, deviation_of, run_benchmark
-from molrate.benchmarking.summary import main_forms, markdown_table
+from molrate.benchmarking.summary import left_out_predictors, main_forms, markdown_table
 from molrate.data.datasets import dataset_cards, dataset_name
 from molrate.encoders.cards import encoder_cards
 from molrate.errors import UsageError
@@ -57,7 +57,7 @@ class Standing:
         parts = [
             f"{len(scored)} encoders of the study scored on the training molecules of one split of "
             f"{', '.join(outcome.name for outcome in outcomes)}, beside their fine-tuning.",
-            _measures(self.evaluation),
+            _measures(self.evaluation) + left_out_predictors(self.evaluation),
         ]
         if len(self.encoders):
             parts.append(_encoders(self.encoders, self.evaluation.reference))

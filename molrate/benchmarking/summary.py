@@ -106,7 +106,7 @@ def _predictors(evaluation: Evaluation) -> str:
             ]
         )
     table = markdown_table(columns, rows)
-    return table + _against_one_finetuning(evaluation) + _left_out_predictors(evaluation)
+    return table + _against_one_finetuning(evaluation) + left_out_predictors(evaluation)
 
 
 def _against_one_finetuning(evaluation: Evaluation) -> str:
@@ -119,12 +119,23 @@ def _against_one_finetuning(evaluation: Evaluation) -> str:
     )
 
 
-def _left_out_predictors(evaluation: Evaluation) -> str:
-    known = {name for outcome in evaluation.outcomes for name in outcome.predictors}
+def left_out_predictors(evaluation: Evaluation) -> str:
+    """Say which predictors are in no table, and which encoders they lack; empty if all are there."""
+    known = {name for outcome in evaluation.outcomes for name in (*outcome.predictors, *outcome.unscored)}
     missing = sorted(known - set(evaluation.table["predictor"]))
     if not missing:
         return ""
-    return f"\n\nNot scored on every dataset and left out: {', '.join(missing)}."
+    named = [name + _lacking(evaluation.outcomes, name) for name in missing]
+    return f"\n\nNot scored on every dataset and left out: {', '.join(named)}."
+
+
+def _lacking(outcomes: Sequence[DatasetOutcome], name: str) -> str:
+    lists = []
+    for outcome in (one for one in outcomes if name in one.unscored):
+        lacking = outcome.unscored[name]
+        every = len(lacking) == len(outcome.encoders)
+        lists.append(f"{outcome.name}: no score of {'any encoder' if every else ', '.join(lacking)}")
+    return f" ({'; '.join(lists)})" if lists else ""
 
 
 def _subsets(evaluation: Evaluation) -> str:

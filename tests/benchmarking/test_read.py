@@ -44,6 +44,8 @@ def test_a_measure_that_failed_under_one_seed_is_not_averaged_over_the_others(re
     scores.to_csv(path, index=False)
     assert "transrate" not in read_results(results)[0].predictors
     assert "transrate" in read_results(results)[1].predictors
+    assert read_results(results)[0].unscored == {"transrate": [ENCODERS[2]]}
+    assert read_results(results)[1].unscored == {}
 
 
 @pytest.mark.parametrize("name", ["2024", "NA", "null", "None", "nan"])

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 import molrate
+from molrate.benchmarking.comparison import evaluate
 from molrate.benchmarking.standing import stand_in_study
 from molrate.cli.main import cli
 from molrate.data.datasets import load_dataset
@@ -65,6 +68,15 @@ def test_a_new_encoder_has_a_place(standing):
     text = standing.to_markdown()
     assert "3 encoders of the study scored on the training molecules of one split of freesolv" in text
     assert f"| freesolv | graphsage-untrained | {row['by score']} of 4 |" in text
+
+
+def test_what_is_left_out_is_said(standing):
+    (outcome,) = standing.evaluation.outcomes
+    predictors = {name: scores for name, scores in outcome.predictors.items() if name != "knn"}
+    lacking = replace(outcome, predictors=predictors, unscored={"knn": ["gin-untrained"]})
+    text = replace(standing, evaluation=evaluate([lacking])).to_markdown()
+    assert "left out: knn (freesolv: no score of gin-untrained)." in text
+    assert "left out" not in standing.to_markdown()
 
 
 def test_another_table_is_not_the_studys(study, tmp_path):
