@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from molrate.benchmarking.agreement import RANDOM, loss, regret
+from molrate.benchmarking.agreement import RANDOM, Floats, loss, regret
 from molrate.benchmarking.comparison import KEPT, MEAN, Evaluation, lead_over_one_finetuning
 from molrate.benchmarking.curves import agreement_curves, time_table
 from molrate.benchmarking.expectations import expectation_table
@@ -205,7 +205,7 @@ def _datasets(outcomes: Sequence[DatasetOutcome], reference: str) -> str:
                 _number(tau),
                 _share(lost),
                 f"{outcome.encoders[int(truth.argmax())]} ({outcome.metric} {abs(truth.max()):.3f})",
-                outcome.encoders[int(scores.argmax())],
+                _first_by(scores, outcome.encoders),
                 f"{regret(scores, truth):.1%}",
                 _number(standard_errors_behind(scores, outcome), 1),
                 f"{regret(np.zeros(len(truth)), truth):.1%}",
@@ -213,6 +213,12 @@ def _datasets(outcomes: Sequence[DatasetOutcome], reference: str) -> str:
             ]
         )
     return markdown_table(columns, rows)
+
+
+def _first_by(scores: Floats, encoders: Sequence[str]) -> str:
+    """The encoder with the highest score, or how many share it."""
+    first = np.flatnonzero(scores == scores.max())
+    return encoders[first[0]] if len(first) == 1 else f"{len(first)} encoders alike"
 
 
 def _left_out(outcomes: Sequence[DatasetOutcome], reference: str, by: str) -> str:
