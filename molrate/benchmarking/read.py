@@ -47,6 +47,13 @@ CONSENSUS = ("transrate", "logme", "h-score")
 """Measures whose mean rank is the predictor ``consensus``."""
 
 
+CLEAN = (
+    "Of the study's encoders, those that were trained on labels of a dataset, "
+    "or may have been, are left out of it."
+)
+"""What is said of the tables of the study that ships."""
+
+
 @dataclass(frozen=True)
 class DatasetOutcome:
     """Results of fine-tuning on a dataset, and the predictors of those results.
@@ -126,7 +133,7 @@ def read_results(
     split : {"random", "scaffold"}
     exclude_contaminated : bool
         Leave out of each dataset the encoders whose cards say that they have seen its labels, and those of
-        which nobody can say.
+        which nobody can say. Of the study that ships they are always left out, as in its published tables.
     scored : str or pathlib.Path, optional
         Another folder that scores are read from; encoders that have none there do not count.
 
@@ -135,6 +142,7 @@ def read_results(
     InputError
         If there is nothing to evaluate.
     """
+    of_study = folder is None
     folder = shipped(EVIDENCE) if folder is None else Path(folder)
     try:
         rows = read_rows(folder / FINETUNING)
@@ -146,7 +154,7 @@ def read_results(
     if missing:
         raise InputError(f"{folder / FINETUNING}: no results of molrate benchmark: no column {missing[0]}")
     rows = rows[(rows["status"] == "ok") & (rows["split"] == split)]
-    if exclude_contaminated:
+    if exclude_contaminated or of_study:
         rows = rows[~are_suspect(rows["encoder"], rows["dataset"])]
     known = sorted(set(rows["dataset"]))
     unknown = [name for name in datasets if name not in known]

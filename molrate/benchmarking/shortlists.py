@@ -62,7 +62,7 @@ def _first(scores: Floats, length: int) -> npt.NDArray[np.intp]:
         chosen = [list(choice) for choice in combinations(tied, places)]
     else:
         generator = np.random.default_rng(0)
-        chosen = [generator.permutation(tied)[:places] for _ in range(_ORDERS)]
+        chosen = [generator.permutation(tied)[:places].tolist() for _ in range(_ORDERS)]
     return np.array([[*sure, *choice] for choice in chosen])
 
 

@@ -89,7 +89,8 @@ def stand_in_study(
     target : sequence of str, optional
         Columns of tables.
     study : str or pathlib.Path, optional
-        Results of :func:`molrate.benchmark`; the study that ships with molrate if not given.
+        Results of :func:`molrate.benchmark`; the study that ships with molrate if not given, without
+        encoders that may have seen a dataset's labels.
     device : str
 
     Returns
@@ -133,7 +134,7 @@ def stand_in_study(
     ):
         pass
     names = [dataset_name(source.path) for source in sources]
-    outcomes = read_results(folder, names, _SPLIT, scored=output)
+    outcomes = read_results(study, names, _SPLIT, scored=output)
     evaluation = evaluate(outcomes)
     placed = [_place(outcome, name, Path(output)) for outcome in outcomes for name in new]
     return Standing(evaluation, pd.DataFrame(placed))

@@ -4,6 +4,7 @@ import pytest
 
 from molrate.benchmarking.read import read_results
 from molrate.errors import InputError
+from molrate.paths import EVIDENCE, shipped
 
 ENCODERS = [f"network-{number}" for number in range(6)]
 
@@ -62,6 +63,12 @@ def test_names_that_look_like_numbers_or_gaps(results, name):
     assert outcome.name == name
     assert "transrate" in outcome.predictors
     assert len(outcome.variants)
+
+
+def test_the_study_is_read_without_contaminated_encoders():
+    clean = read_results(datasets=["bbbp"], exclude_contaminated=True)[0].encoders
+    assert read_results(datasets=["bbbp"])[0].encoders == clean
+    assert set(clean) < set(read_results(shipped(EVIDENCE), ["bbbp"])[0].encoders)
 
 
 def test_tables_of_something_else(results):

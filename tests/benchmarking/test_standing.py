@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 import molrate
 from molrate.benchmarking.comparison import evaluate
+from molrate.benchmarking.read import CLEAN
 from molrate.benchmarking.standing import stand_in_study
 from molrate.cli.main import cli
 from molrate.data.datasets import load_dataset
@@ -117,6 +118,7 @@ def test_the_command(tmp_path, monkeypatch):
     # Untrained networks of the study that ships.
     assert "3 encoders of the study scored" in done.output
     assert f"| {DEFAULT_MEASURE} | " in done.output
+    assert CLEAN in done.output
     for options in (["--epochs", "3"], ["--seeds", "1"], ["--split", "scaffold"]):
         refused = CliRunner().invoke(cli, [*command, *options])
         assert refused.exit_code == 2

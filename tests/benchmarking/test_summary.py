@@ -33,6 +33,15 @@ def test_a_predictor_that_ties_has_no_first(results):
     assert "| network-5 (auroc 0.851) | 3 encoders alike | " in text
 
 
+def test_measures_that_are_not_there_are_not_drawn(results, tmp_path):
+    plot = ["evaluate", str(results), "--plot", str(tmp_path / "f.png")]
+    assert CliRunner().invoke(cli, plot).exit_code == 0
+    for path in (results / "scores").glob("*.csv"):
+        path.unlink()
+    result = CliRunner().invoke(cli, plot)
+    assert result.exit_code == 0, result.output
+
+
 def test_the_command(results, tmp_path):
     written = ["-o", str(tmp_path / "out"), "--plot", str(tmp_path / "f.png")]
     curves = ["--curves", str(tmp_path / "c.svg")]
