@@ -55,7 +55,8 @@ class Outcome:
     metric : str
         Name of the metric that `validation` and `test` give: ``auroc`` (higher is better) or ``rmse``.
     validation, test : float
-        Of the epoch that validation chose, the encoder as it was among them.
+        Of the epoch that validation chose, the encoder as it was among them. An error is in the target's
+        unit; of several targets each is divided by its spread in training before their mean is taken.
     frozen_validation, frozen_test : float
         The same metric of a head fitted to the encoder as it was; NaN where nothing of it was trained.
     best_epoch : int
@@ -63,7 +64,7 @@ class Outcome:
     device : str
         What it was trained on.
     deviation : float
-        Standard deviation of the test part, to which an RMSE compares; NaN for classes.
+        Standard deviation of the test part, to which an RMSE compares, in the same unit; NaN for classes.
     learning_rate, weight_decay : float
         Settings that had the best validation metric.
     n_epochs : int

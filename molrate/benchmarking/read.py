@@ -260,9 +260,14 @@ def _expected(rows: pd.DataFrame, scores: pd.DataFrame, encoders: list[str]) -> 
     if not set(EXPECTED) <= set(scores) or not set(EXPECTED.values()) <= set(rows):
         return pd.DataFrame()
     keys = ["encoder", "seed"]
-    # What came is a mean over targets.
+    # What came is a mean over targets, of errors in spreads of training where there are several.
     by_target = scores.dropna(subset=["frozen"]).drop_duplicates([*keys, "target"])
     n_targets = scores["target"].nunique()
+    if n_targets > 1 and rows["metric"].eq("rmse").any():
+        if "spread" not in by_target:
+            return pd.DataFrame()
+        by_target = by_target.assign(**{name: by_target[name] / by_target["spread"] for name in EXPECTED})
+        by_target = by_target.dropna(subset=["frozen"])
     sums = by_target.groupby(keys)[list(EXPECTED)].sum(min_count=n_targets)
     known = (sums / n_targets).dropna(subset=["frozen"]).reset_index()
     known = known.rename(columns={name: f"{name} expected" for name in EXPECTED})

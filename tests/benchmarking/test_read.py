@@ -125,8 +125,12 @@ def test_the_static_list_is_also_tried_with_a_measure(results):
 def test_what_is_expected_of_several_targets_is_their_mean(results):
     path = results / "scores" / "r-random-0.csv"
     scores = pd.read_csv(path)
-    expected = {"a": 1.0, "b": 19.0}
-    of_each = [scores.assign(target=name, frozen=value, finetuned=value) for name, value in expected.items()]
+    # In spreads of training 1 and 19.
+    expected = {"a": (0.5, 0.5), "b": (1900.0, 100.0)}
+    of_each = [
+        scores.assign(target=name, frozen=value, finetuned=value, spread=spread)
+        for name, (value, spread) in expected.items()
+    ]
     pd.concat(of_each).to_csv(path, index=False)
     frame = pd.read_csv(results / "finetuning.csv").assign(frozen_test=10.0)
     frame.to_csv(results / "finetuning.csv", index=False)
@@ -137,12 +141,15 @@ def test_what_is_expected_of_several_targets_is_their_mean(results):
     pd.concat(of_each).to_csv(path, index=False)
     outcome = next(one for one in read_results(results) if one.name == "r")
     assert outcome.expected.index.tolist() == ENCODERS[1:]
-    of_each[1]["frozen"] = 19.0
+    of_each[1]["frozen"] = 1900.0
     of_each[1].loc[of_each[1]["encoder"] == ENCODERS[0], "finetuned"] = np.nan
     pd.concat(of_each).to_csv(path, index=False)
     outcome = next(one for one in read_results(results) if one.name == "r")
     assert outcome.expected["finetuned expected"].isna().tolist() == [True, *[False] * 5]
     assert outcome.expected["frozen expected"].tolist() == [10.0] * 6
+    # What was scored before spreads were noted compares with nothing.
+    pd.concat(of_each).drop(columns="spread").to_csv(path, index=False)
+    assert next(one for one in read_results(results) if one.name == "r").expected.empty
 
 
 def test_a_dataset_that_was_named_is_not_left_out_in_silence(results, caplog):
