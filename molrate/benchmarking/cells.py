@@ -126,11 +126,40 @@ def settings_text(config: FinetuningConfig, seed: int) -> str:
     return json.dumps(config.record() | {"seed": seed})
 
 
+_NUMBERS = (
+    *(name for name, field in Outcome.__dataclass_fields__.items() if field.type in ("int", "float")),
+    *("n", "value", "null_mean", "excess", "relative", "z", "to", "finetuned", "spread"),
+)
+"""Columns of numbers that a file of results may have."""
+
+
 def read_rows(path: Path) -> pd.DataFrame:
-    """Read a file of results, with names as they are written: a dataset may be called 2024 or NA."""
+    """Read a file of results, with names as they are written: a dataset may be called 2024 or NA.
+
+    Raises
+    ------
+    InputError
+        If there is something else where a number belongs.
+    """
     header = pd.read_csv(path, nrows=0).columns
     gaps = {name: [""] if name in _NAMES else list(_GAPS) for name in header}
-    return pd.read_csv(path, dtype=dict.fromkeys(_NAMES, str), keep_default_na=False, na_values=gaps)
+    frame = pd.read_csv(path, dtype=dict.fromkeys(_NAMES, str), keep_default_na=False, na_values=gaps)
+    for name in [name for name in _NUMBERS if name in frame]:
+        wrong = frame[name].notna() & pd.to_numeric(frame[name], errors="coerce").isna()
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            cell = frame[name].iloc[row]
+            raise InputError(
+                f"{path}, line {line_of(frame, row)}, column {name}: {cell!r} is not a number; "
+                "mend or delete the row"
+            )
+    return frame
+
+
+def line_of(frame: pd.DataFrame, row: int) -> int:
+    """Line of the file on which a row begins: the header is the first, and text may have several."""
+    before = frame.iloc[:row].select_dtypes(exclude="number").astype(str)
+    return 2 + row + int(sum(before[name].str.count("\n").sum() for name in before))
 
 
 class Rows:

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from molrate.benchmarking.agreement import TOP, Floats
-from molrate.benchmarking.cells import FINETUNING, SCORES, VARIANTS, read_rows
+from molrate.benchmarking.cells import FINETUNING, SCORES, VARIANTS, line_of, read_rows
 from molrate.benchmarking.variants import COLUMNS as VARIANT_COLUMNS
 from molrate.errors import InputError
 from molrate.measures.base import MEASURES
@@ -153,6 +153,7 @@ def read_results(
     missing = [name for name in _NEEDED if name not in rows]
     if missing:
         raise InputError(f"{folder / FINETUNING}: no results of molrate benchmark: no column {missing[0]}")
+    rows = _whole(rows, folder / FINETUNING)
     rows = rows[(rows["status"] == "ok") & (rows["split"] == split)]
     if exclude_contaminated or of_study:
         rows = rows[~are_suspect(rows["encoder"], rows["dataset"])]
@@ -180,6 +181,21 @@ def read_results(
         )
     _add_static_list(outcomes, truths, set(rows.loc[rows["frozen"], "encoder"]))
     return outcomes
+
+
+def _whole(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Rows that say what came of a fine-tuning; those that were cut off or have no result are named."""
+    gaps = rows[["dataset", "split", "seed", "encoder", "test"]].isna().any(axis=1)
+    broken = rows["status"].isna() | ((rows["status"] == "ok") & gaps)
+    for row in np.flatnonzero(broken):
+        names = rows.iloc[row][["dataset", "split", "seed", "encoder"]].dropna()
+        logger.warning(
+            "%s, line %d: the row of %s is not whole; it is left out",
+            path,
+            line_of(rows, int(row)),
+            " ".join(f"{value:g}" if name == "seed" else str(value) for name, value in names.items()),
+        )
+    return rows[~broken]
 
 
 def _add_static_list(

@@ -164,3 +164,39 @@ def test_a_dataset_that_was_named_is_not_left_out_in_silence(results, caplog):
     )
     with pytest.raises(InputError, match=r"r: fewer than 3 encoders .* leave it out"):
         read_results(results, ["a", "r"])
+
+
+@pytest.mark.parametrize(("column", "value"), [("test", "abc"), ("seed", "x"), ("n_parameters", "?")])
+def test_what_is_no_number_is_named(results, column, value):
+    rows = pd.read_csv(results / "finetuning.csv", dtype=str)
+    rows.loc[3, column] = value
+    rows.loc[25, "status"] = "no\ncode"
+    rows.to_csv(results / "finetuning.csv", index=False)
+    with pytest.raises(InputError, match=rf"finetuning.csv, line 5, column {column}: '[{value}]+' is not a"):
+        read_results(results)
+    rows.loc[3, column] = "1"
+    rows.loc[27, column] = value
+    rows.to_csv(results / "finetuning.csv", index=False)
+    with pytest.raises(InputError, match=f"line 30, column {column}"):
+        read_results(results)
+
+
+def test_a_score_that_is_no_number_is_named(results):
+    path = results / "scores" / "r-random-0.csv"
+    path.write_text(path.read_text().replace("network-1,transrate,1.0", "network-1,transrate,high", 1))
+    with pytest.raises(InputError, match=r"r-random-0\.csv, line 3, column value: 'high' is not a number"):
+        read_results(results)
+
+
+def test_rows_that_are_not_whole_are_named(results, caplog):
+    path = results / "finetuning.csv"
+    lines = path.read_text().splitlines()
+    lines[2] = ",".join(lines[2].split(",")[:9])
+    rows = lines[4].split(",")
+    rows[lines[0].split(",").index("test")] = ""
+    lines[4] = ",".join(rows)
+    path.write_text("\n".join(lines) + "\n")
+    outcome = read_results(results)[0]
+    assert outcome.encoders == [name for name in ENCODERS if name not in (ENCODERS[1], ENCODERS[3])]
+    assert "finetuning.csv, line 3: the row of a random 0 network-1 is not whole; it" in caplog.text
+    assert "line 5: the row of a random 0 network-3 is not whole" in caplog.text
