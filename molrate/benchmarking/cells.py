@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 FINETUNING, SCORES, VARIANTS = "finetuning.csv", "scores", "variants"
 """Names of a file and two folders in a folder of results."""
 
+_NAMES = ("dataset", "split", "encoder", "target", "kind", "family", "weights", "measure")
+"""Columns of names that a file of results may have."""
+
+_GAPS = ("", "nan", "NaN", "NA", "N/A", "null", "None")
+"""How a number that is not there may be written."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -49,7 +55,8 @@ class Outcome:
     metric : str
         Name of the metric that `validation` and `test` give: ``auroc`` (higher is better) or ``rmse``.
     validation, test : float
-        Of the epoch that validation chose, the encoder as it was among them.
+        Of the epoch that validation chose, the encoder as it was among them. An error is in the target's
+        unit; of several targets each is divided by its spread in training before their mean is taken.
     frozen_validation, frozen_test : float
         The same metric of a head fitted to the encoder as it was; NaN where nothing of it was trained.
     best_epoch : int
@@ -57,7 +64,7 @@ class Outcome:
     device : str
         What it was trained on.
     deviation : float
-        Standard deviation of the test part, to which an RMSE compares; NaN for classes.
+        Standard deviation of the test part, to which an RMSE compares, in the same unit; NaN for classes.
     learning_rate, weight_decay : float
         Settings that had the best validation metric.
     n_epochs : int
@@ -119,6 +126,42 @@ def settings_text(config: FinetuningConfig, seed: int) -> str:
     return json.dumps(config.record() | {"seed": seed})
 
 
+_NUMBERS = (
+    *(name for name, field in Outcome.__dataclass_fields__.items() if field.type in ("int", "float")),
+    *("n", "value", "null_mean", "excess", "relative", "z", "to", "finetuned", "spread"),
+)
+"""Columns of numbers that a file of results may have."""
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Read a file of results, with names as they are written: a dataset may be called 2024 or NA.
+
+    Raises
+    ------
+    InputError
+        If there is something else where a number belongs.
+    """
+    header = pd.read_csv(path, nrows=0).columns
+    gaps = {name: [""] if name in _NAMES else list(_GAPS) for name in header}
+    frame = pd.read_csv(path, dtype=dict.fromkeys(_NAMES, str), keep_default_na=False, na_values=gaps)
+    for name in [name for name in _NUMBERS if name in frame]:
+        wrong = frame[name].notna() & pd.to_numeric(frame[name], errors="coerce").isna()
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            cell = frame[name].iloc[row]
+            raise InputError(
+                f"{path}, line {line_of(frame, row)}, column {name}: {cell!r} is not a number; "
+                "mend or delete the row"
+            )
+    return frame
+
+
+def line_of(frame: pd.DataFrame, row: int) -> int:
+    """Line of the file on which a row begins: the header is the first, and text may have several."""
+    before = frame.iloc[:row].select_dtypes(exclude="number").astype(str)
+    return 2 + row + int(sum(before[name].str.count("\n").sum() for name in before))
+
+
 class Rows:
     """The file ``finetuning.csv``, to which whole rows are appended.
 
@@ -150,9 +193,7 @@ class Rows:
 
     def frame(self) -> pd.DataFrame:
         """All rows."""
-        # Read names as text: a dataset or target may be called 2024.
-        names = ("dataset", "split", "encoder", "target", "weights")
-        return pd.read_csv(self.path, dtype=dict.fromkeys(names, str))
+        return read_rows(self.path)
 
     def finished(self) -> set[Cell]:
         """Cells with a row, except those that failed: they are tried again."""

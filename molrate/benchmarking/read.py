@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from molrate.benchmarking.agreement import TOP, Floats
-from molrate.benchmarking.cells import FINETUNING, SCORES, VARIANTS
+from molrate.benchmarking.cells import FINETUNING, SCORES, VARIANTS, line_of, read_rows
 from molrate.benchmarking.variants import COLUMNS as VARIANT_COLUMNS
 from molrate.errors import InputError
 from molrate.measures.base import MEASURES
@@ -47,6 +47,13 @@ CONSENSUS = ("transrate", "logme", "h-score")
 """Measures whose mean rank is the predictor ``consensus``."""
 
 
+CLEAN = (
+    "Of the study's encoders, those that were trained on labels of a dataset, "
+    "or may have been, are left out of it."
+)
+"""What is said of the tables of the study that ships."""
+
+
 @dataclass(frozen=True)
 class DatasetOutcome:
     """Results of fine-tuning on a dataset, and the predictors of those results.
@@ -77,6 +84,8 @@ class DatasetOutcome:
     expected : pandas.DataFrame
         By encoder the metric that scores expected, ``frozen expected`` and ``finetuned expected``, and that
         came, ``frozen`` and ``finetuned``, means over seeds; empty where scores expect nothing.
+    unscored : dict of str to list of str
+        By measure that is no predictor because some encoders have no score, these encoders.
     """
 
     name: str
@@ -93,6 +102,7 @@ class DatasetOutcome:
     seconds: float
     variants: pd.DataFrame
     expected: pd.DataFrame
+    unscored: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def mean_truth(self) -> Floats:
@@ -123,7 +133,7 @@ def read_results(
     split : {"random", "scaffold"}
     exclude_contaminated : bool
         Leave out of each dataset the encoders whose cards say that they have seen its labels, and those of
-        which nobody can say.
+        which nobody can say. Of the study that ships they are always left out, as in its published tables.
     scored : str or pathlib.Path, optional
         Another folder that scores are read from; encoders that have none there do not count.
 
@@ -132,9 +142,10 @@ def read_results(
     InputError
         If there is nothing to evaluate.
     """
+    of_study = folder is None
     folder = shipped(EVIDENCE) if folder is None else Path(folder)
     try:
-        rows = _read(folder / FINETUNING)
+        rows = read_rows(folder / FINETUNING)
         scores = _read_all((folder if scored is None else Path(scored)) / SCORES)
         variants = _read_all(folder / VARIANTS)
     except (OSError, ValueError, pd.errors.ParserError) as error:
@@ -142,8 +153,9 @@ def read_results(
     missing = [name for name in _NEEDED if name not in rows]
     if missing:
         raise InputError(f"{folder / FINETUNING}: no results of molrate benchmark: no column {missing[0]}")
+    rows = _whole(rows, folder / FINETUNING)
     rows = rows[(rows["status"] == "ok") & (rows["split"] == split)]
-    if exclude_contaminated:
+    if exclude_contaminated or of_study:
         rows = rows[~are_suspect(rows["encoder"], rows["dataset"])]
     known = sorted(set(rows["dataset"]))
     unknown = [name for name in datasets if name not in known]
@@ -171,6 +183,21 @@ def read_results(
     return outcomes
 
 
+def _whole(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Rows that say what came of a fine-tuning; those that were cut off or have no result are named."""
+    gaps = rows[["dataset", "split", "seed", "encoder", "test"]].isna().any(axis=1)
+    broken = rows["status"].isna() | ((rows["status"] == "ok") & gaps)
+    for row in np.flatnonzero(broken):
+        names = rows.iloc[row][["dataset", "split", "seed", "encoder"]].dropna()
+        logger.warning(
+            "%s, line %d: the row of %s is not whole; it is left out",
+            path,
+            line_of(rows, int(row)),
+            " ".join(f"{value:g}" if name == "seed" else str(value) for name, value in names.items()),
+        )
+    return rows[~broken]
+
+
 def _add_static_list(
     outcomes: Sequence[DatasetOutcome], truths: Mapping[str, pd.DataFrame], frozen: set[str]
 ) -> None:
@@ -195,13 +222,8 @@ def _mean_rank(predictors: Mapping[str, Floats], names: Sequence[str]) -> Floats
     return ranks
 
 
-def _read(path: Path) -> pd.DataFrame:
-    # Read names as text: a dataset may be called 2024.
-    return pd.read_csv(path, dtype={"dataset": str, "encoder": str})
-
-
 def _read_all(folder: Path) -> pd.DataFrame:
-    frames = [_read(path) for path in sorted(folder.glob("*.csv"))]
+    frames = [read_rows(path) for path in sorted(folder.glob("*.csv"))]
     if frames:
         return pd.concat(frames, ignore_index=True)
     return pd.DataFrame(columns=["dataset", "split", "seed", *VARIANT_COLUMNS])
@@ -245,6 +267,7 @@ def _outcome(
         float(rows.loc[rows["encoder"].isin(encoders), "seconds"].mean()),
         variants[variants["seed"].isin(seeds) & variants["encoder"].isin(encoders)],
         _expected(rows[rows["seed"].isin(seeds)], scores, encoders),
+        _unscored(scores[scores["seed"].isin(seeds)], encoders),
     )
 
 
@@ -253,9 +276,14 @@ def _expected(rows: pd.DataFrame, scores: pd.DataFrame, encoders: list[str]) -> 
     if not set(EXPECTED) <= set(scores) or not set(EXPECTED.values()) <= set(rows):
         return pd.DataFrame()
     keys = ["encoder", "seed"]
-    # What came is a mean over targets.
+    # What came is a mean over targets, of errors in spreads of training where there are several.
     by_target = scores.dropna(subset=["frozen"]).drop_duplicates([*keys, "target"])
     n_targets = scores["target"].nunique()
+    if n_targets > 1 and rows["metric"].eq("rmse").any():
+        if "spread" not in by_target:
+            return pd.DataFrame()
+        by_target = by_target.assign(**{name: by_target[name] / by_target["spread"] for name in EXPECTED})
+        by_target = by_target.dropna(subset=["frozen"])
     sums = by_target.groupby(keys)[list(EXPECTED)].sum(min_count=n_targets)
     known = (sums / n_targets).dropna(subset=["frozen"]).reset_index()
     known = known.rename(columns={name: f"{name} expected" for name in EXPECTED})
@@ -298,13 +326,28 @@ def _lower_is_better(measure: str, scores: pd.DataFrame) -> bool:
     return bool(np.allclose(scores["excess"], scores["null_mean"] - scores["value"], equal_nan=True))
 
 
+def _mean_scores(group: pd.DataFrame, form: str, encoders: list[str]) -> Floats:
+    """Mean score over seeds of a measure; NaN for an encoder that has none under some seed."""
+    by_seed = group.pivot_table(index="encoder", columns="seed", values=form, dropna=False)
+    return by_seed.reindex(encoders).mean(axis=1, skipna=False).to_numpy(dtype=float)
+
+
+def _unscored(scores: pd.DataFrame, encoders: list[str]) -> dict[str, list[str]]:
+    """Encoders without a score, by measure that has not one of each."""
+    found = {}
+    for measure, group in scores.groupby("measure", sort=True):
+        lacking = ~np.isfinite(_mean_scores(group, "excess", encoders))
+        if lacking.any():
+            found[str(measure)] = [name for name, lacks in zip(encoders, lacking, strict=True) if lacks]
+    return found
+
+
 def _predictors(scores: pd.DataFrame, encoder_rows: pd.DataFrame, encoders: list[str]) -> dict[str, Floats]:
     predictors = {}
     for measure, group in scores.groupby("measure", sort=True):
         lower_is_better = _lower_is_better(str(measure), group)
         for form in FORMS:
-            by_seed = group.pivot_table(index="encoder", columns="seed", values=form, dropna=False)
-            means = by_seed.reindex(encoders).mean(axis=1, skipna=False).to_numpy(dtype=float)
+            means = _mean_scores(group, form, encoders)
             if np.isfinite(means).all():
                 negated = form == "value" and lower_is_better
                 predictors[predictor_name(str(measure), form)] = -means if negated else means

@@ -188,10 +188,22 @@ def _data_of(source: Source, split: str, seed: int) -> TrainingData:
 
 
 def deviation_of(data: TrainingData) -> float:
-    """Standard deviation of the values in the test part, mean over targets; NaN for classes."""
+    """Standard deviation of the values in the test part; NaN for classes.
+
+    Of several targets it is the mean, each divided by its spread in training, as their errors are.
+    """
     if data.task.kind != "regression":
         return float("nan")
-    return float(np.nanstd(data.values[data.split.test], axis=0).mean())
+    scales = 1.0 if data.scales is None else data.scales
+    return float((np.nanstd(data.values[data.split.test], axis=0) / scales).mean())
+
+
+def _with_spreads(frame: pd.DataFrame, data: TrainingData) -> pd.DataFrame:
+    """Scores with what fine-tuning divides the errors of each of several numbers by, in ``spread``."""
+    if data.scales is None:
+        return frame
+    spreads = dict(zip(data.task.targets, data.scales.tolist(), strict=True))
+    return frame.assign(spread=frame["target"].map(spreads))
 
 
 def training_part(data: TrainingData) -> Dataset:
@@ -225,7 +237,8 @@ class _Block:
                 seed=self.seed,
                 device=self.device,
             )
-            self._write(SCORES, ranking.frame, asked, ranking.run)
+            data = _data_of(self.source, self.split, self.seed)
+            self._write(SCORES, _with_spreads(ranking.frame, data), asked, ranking.run)
 
     def write_variants(self, encoders: Sequence[str]) -> None:
         """Write scores under other settings of the encoders that are trained as a whole.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
+from math import comb
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from molrate.benchmarking.agreement import RANDOM, TOP, Floats, loss
@@ -19,7 +22,7 @@ def kept_regret(outcome: DatasetOutcome, scores: Floats, length: int = TOP) -> f
 
     Each seed in turn is the one in which a user fine-tunes; its validation metric keeps one encoder, whose
     mean test metric under the other seeds, or under the same where there is no other, is compared with the
-    best one's.
+    best one's. Where scores tie at the last place, it is the mean over choices among the tied encoders.
 
     Parameters
     ----------
@@ -35,14 +38,32 @@ def kept_regret(outcome: DatasetOutcome, scores: Floats, length: int = TOP) -> f
     """
     if not np.isfinite(outcome.validation).all():
         return float("nan")
-    first = np.argsort(-scores, kind="stable")[:length]
+    firsts = _first(scores, length)
+    every = np.arange(len(firsts))
     regrets = []
     for seed in range(len(outcome.seeds)):
         rest = np.delete(outcome.truth, seed, axis=1) if len(outcome.seeds) > 1 else outcome.truth
         judged = rest.mean(axis=1)
-        kept = first[int(outcome.validation[first, seed].argmax())]
-        regrets.append(loss(float(judged[kept]), judged))
+        kept = firsts[every, outcome.validation[firsts, seed].argmax(axis=1)]
+        regrets.append(loss(float(judged[kept].mean()), judged))
     return float(np.mean(regrets))
+
+
+def _first(scores: Floats, length: int) -> npt.NDArray[np.intp]:
+    """Rows of the first encoders, shape (n_choices, length): one choice where none ties at the last place.
+
+    Of few choices all are there, of many some at random.
+    """
+    order = np.argsort(-scores, kind="stable")
+    last = scores[order[:length][-1]]
+    sure, tied = order[scores[order] > last], order[scores[order] == last]
+    places = min(length, len(order)) - len(sure)
+    if comb(len(tied), places) <= _ORDERS:
+        chosen = [list(choice) for choice in combinations(tied, places)]
+    else:
+        generator = np.random.default_rng(0)
+        chosen = [generator.permutation(tied)[:places].tolist() for _ in range(_ORDERS)]
+    return np.array([[*sure, *choice] for choice in chosen])
 
 
 def shortlist_table(

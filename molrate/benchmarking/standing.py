@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from molrate.benchmarking.cells import FINETUNING, SCORES
+from molrate.benchmarking.cells import FINETUNING, SCORES, read_rows
 from molrate.benchmarking.comparison import DEFAULT_REFERENCE, Evaluation, evaluate
 from molrate.benchmarking.read import DatasetOutcome, read_results
 from molrate.benchmarking.run import Source, deviation_of, run_benchmark
-from molrate.benchmarking.summary import main_forms, markdown_table
+from molrate.benchmarking.summary import left_out_predictors, main_forms, markdown_table
 from molrate.data.datasets import dataset_cards, dataset_name
 from molrate.encoders.cards import encoder_cards
 from molrate.errors import UsageError
@@ -57,7 +57,7 @@ class Standing:
         parts = [
             f"{len(scored)} encoders of the study scored on the training molecules of one split of "
             f"{', '.join(outcome.name for outcome in outcomes)}, beside their fine-tuning.",
-            _measures(self.evaluation),
+            _measures(self.evaluation) + left_out_predictors(self.evaluation),
         ]
         if len(self.encoders):
             parts.append(_encoders(self.encoders, self.evaluation.reference))
@@ -89,7 +89,8 @@ def stand_in_study(
     target : sequence of str, optional
         Columns of tables.
     study : str or pathlib.Path, optional
-        Results of :func:`molrate.benchmark`; the study that ships with molrate if not given.
+        Results of :func:`molrate.benchmark`; the study that ships with molrate if not given, without
+        encoders that may have seen a dataset's labels.
     device : str
 
     Returns
@@ -133,14 +134,14 @@ def stand_in_study(
     ):
         pass
     names = [dataset_name(source.path) for source in sources]
-    outcomes = read_results(folder, names, _SPLIT, scored=output)
+    outcomes = read_results(study, names, _SPLIT, scored=output)
     evaluation = evaluate(outcomes)
     placed = [_place(outcome, name, Path(output)) for outcome in outcomes for name in new]
     return Standing(evaluation, pd.DataFrame(placed))
 
 
 def _study_rows(folder: Path) -> pd.DataFrame:
-    rows = pd.read_csv(folder / FINETUNING, dtype={"dataset": str, "encoder": str})
+    rows = read_rows(folder / FINETUNING)
     return rows[(rows["split"] == _SPLIT) & (rows["seed"] == _SEED) & (rows["status"] == "ok")]
 
 
@@ -173,7 +174,7 @@ def _check_table(source: Source, rows: pd.DataFrame) -> None:
 
 def _place(outcome: DatasetOutcome, encoder: str, folder: Path) -> dict[str, object]:
     path = folder / SCORES / f"{outcome.name}-{_SPLIT}-{_SEED}.csv"
-    scores = pd.read_csv(path, dtype={"encoder": str})
+    scores = read_rows(path)
     of_reference = scores[scores["measure"] == DEFAULT_REFERENCE].set_index("encoder")
     row = of_reference.loc[encoder]
     others = of_reference.loc[outcome.encoders, "excess"]

@@ -102,7 +102,7 @@ def evaluate(
         Draws the bootstrap.
     exclude_contaminated : bool
         Leave out of each dataset the encoders whose cards say that they have seen its labels, and those of
-        which nobody can say.
+        which nobody can say. Of the study that ships they are always left out, as in its published tables.
 
     Returns
     -------

@@ -38,12 +38,14 @@ def leave_out(outcomes: Sequence[DatasetOutcome], name: str, by: str) -> pd.Data
     for left_out in sorted({group for outcome in outcomes for group in getattr(outcome, by)}):
         kept = [np.array([group != left_out for group in getattr(outcome, by)]) for outcome in outcomes]
         least = min(int(mask.sum()) for mask in kept)
-        taus = [
-            weighted(outcome.predictors[name][mask], outcome.mean_truth[mask])
-            for outcome, mask in zip(outcomes, kept, strict=True)
-        ]
-        tau = float(np.mean(taus)) if least >= TOP else float("nan")
-        rows.append({"left out": left_out, "encoders": least, "weighted tau": tau})
+        row = {"left out": left_out, "encoders": least, "weighted tau": float("nan")}
+        if least >= TOP:
+            taus = [
+                weighted(outcome.predictors[name][mask], outcome.mean_truth[mask])
+                for outcome, mask in zip(outcomes, kept, strict=True)
+            ]
+            row["weighted tau"] = float(np.mean(taus))
+        rows.append(row)
     ordered = pd.DataFrame(rows).sort_values("weighted tau", kind="stable")
     return pd.concat([pd.DataFrame([whole]), ordered], ignore_index=True)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from molrate.benchmarking.agreement import RANDOM, loss, regret
+from molrate.benchmarking.agreement import RANDOM, Floats, loss, regret
 from molrate.benchmarking.comparison import KEPT, MEAN, Evaluation, lead_over_one_finetuning
 from molrate.benchmarking.curves import agreement_curves, time_table
 from molrate.benchmarking.expectations import expectation_table
@@ -106,7 +106,7 @@ def _predictors(evaluation: Evaluation) -> str:
             ]
         )
     table = markdown_table(columns, rows)
-    return table + _against_one_finetuning(evaluation) + _left_out_predictors(evaluation)
+    return table + _against_one_finetuning(evaluation) + left_out_predictors(evaluation)
 
 
 def _against_one_finetuning(evaluation: Evaluation) -> str:
@@ -119,12 +119,23 @@ def _against_one_finetuning(evaluation: Evaluation) -> str:
     )
 
 
-def _left_out_predictors(evaluation: Evaluation) -> str:
-    known = {name for outcome in evaluation.outcomes for name in outcome.predictors}
+def left_out_predictors(evaluation: Evaluation) -> str:
+    """Say which predictors are in no table, and which encoders they lack; empty if all are there."""
+    known = {name for outcome in evaluation.outcomes for name in (*outcome.predictors, *outcome.unscored)}
     missing = sorted(known - set(evaluation.table["predictor"]))
     if not missing:
         return ""
-    return f"\n\nNot scored on every dataset and left out: {', '.join(missing)}."
+    named = [name + _lacking(evaluation.outcomes, name) for name in missing]
+    return f"\n\nNot scored on every dataset and left out: {', '.join(named)}."
+
+
+def _lacking(outcomes: Sequence[DatasetOutcome], name: str) -> str:
+    lists = []
+    for outcome in (one for one in outcomes if name in one.unscored):
+        lacking = outcome.unscored[name]
+        every = len(lacking) == len(outcome.encoders)
+        lists.append(f"{outcome.name}: no score of {'any encoder' if every else ', '.join(lacking)}")
+    return f" ({'; '.join(lists)})" if lists else ""
 
 
 def _subsets(evaluation: Evaluation) -> str:
@@ -194,7 +205,7 @@ def _datasets(outcomes: Sequence[DatasetOutcome], reference: str) -> str:
                 _number(tau),
                 _share(lost),
                 f"{outcome.encoders[int(truth.argmax())]} ({outcome.metric} {abs(truth.max()):.3f})",
-                outcome.encoders[int(scores.argmax())],
+                _first_by(scores, outcome.encoders),
                 f"{regret(scores, truth):.1%}",
                 _number(standard_errors_behind(scores, outcome), 1),
                 f"{regret(np.zeros(len(truth)), truth):.1%}",
@@ -202,6 +213,12 @@ def _datasets(outcomes: Sequence[DatasetOutcome], reference: str) -> str:
             ]
         )
     return markdown_table(columns, rows)
+
+
+def _first_by(scores: Floats, encoders: Sequence[str]) -> str:
+    """The encoder with the highest score, or how many share it."""
+    first = np.flatnonzero(scores == scores.max())
+    return encoders[first[0]] if len(first) == 1 else f"{len(first)} encoders alike"
 
 
 def _left_out(outcomes: Sequence[DatasetOutcome], reference: str, by: str) -> str:

@@ -66,9 +66,14 @@ def one_finetuning(outcome: DatasetOutcome) -> tuple[float, float]:
 def standard_errors_behind(scores: Floats, outcome: DatasetOutcome) -> float:
     """Standard errors by which the first choice of a score is behind the best encoder, paired over seeds.
 
-    0 if it is the best; NaN for a single seed.
+    0 if it is the best; NaN for a single seed. If several encoders share the highest score, it is their mean.
     """
-    chosen, best = int(scores.argmax()), int(outcome.mean_truth.argmax())
+    first = np.flatnonzero(scores == scores.max())
+    return float(np.mean([_standard_errors_behind(int(chosen), outcome) for chosen in first]))
+
+
+def _standard_errors_behind(chosen: int, outcome: DatasetOutcome) -> float:
+    best = int(outcome.mean_truth.argmax())
     differences = outcome.truth[best] - outcome.truth[chosen]
     if chosen == best:
         return 0.0

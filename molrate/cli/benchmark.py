@@ -106,7 +106,8 @@ def command(
 
     Rows are written as they finish; the same command given again does only what is missing.
 
-    With --study, DATASETs are those of the study; by default all of them that molrate has a card of.
+    With --study, DATASETs are those of the study; by default all of them that molrate has a card of. Its
+    encoders that were trained on labels of a dataset, or may have been, are left out.
     """
     from molrate.benchmarking.run import run_benchmark
     from molrate.files.output import choose_destination
@@ -154,6 +155,7 @@ def _stand_in_study(
     measures: tuple[str, ...],
     device: str,
 ) -> None:
+    from molrate.benchmarking.read import CLEAN
     from molrate.benchmarking.standing import stand_in_study
     from molrate.files.output import print_result
 
@@ -166,6 +168,6 @@ def _stand_in_study(
             target=target or None,
             device=device,
         )
-    print_result(standing.to_markdown())
+    print_result(f"{standing.to_markdown()}\n\n{CLEAN}")
     if not standing.complete:
         raise click.exceptions.Exit(PARTIAL_EXIT_CODE)

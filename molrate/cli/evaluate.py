@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from molrate.cli.options import examples, logging_options, output_option, seed_option
+from molrate.cli.options import examples, logging_options, output_option, seed_option, was_given
 from molrate.cli.report import check_plot, plot_option
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ _EXAMPLES = examples(
 @click.option(
     "--exclude-contaminated",
     is_flag=True,
-    help="Leave out of each dataset the encoders that were trained on labels of it, or may have been.",
+    help="Leave out of each dataset the encoders that were trained on labels of it, or may have been, as is "
+    "always done without RESULTS.",
 )
 @click.option(
     "--reference",
@@ -60,7 +61,8 @@ _EXAMPLES = examples(
     default=["logme", "transrate", "loo"],
     show_default=True,
     metavar="NAME",
-    help="Draw this measure in --plot. Repeat the option for more measures.",
+    help="Draw this measure in --plot. Repeat the option for more measures; those of the default that the "
+    "results do not have are left out.",
 )
 @seed_option()
 @logging_options
@@ -78,13 +80,14 @@ def command(
 ) -> None:
     """Compare every measure in RESULTS, a folder of molrate benchmark, with what fine-tuning gave.
 
-    Without RESULTS: the study that ships with molrate. Of each measure: weighted tau with its interval over
+    Without RESULTS: the study that ships with molrate, without encoders that were trained on labels of a
+    dataset, or may have been. Of each measure: weighted tau with its interval over
     encoders and datasets, Kendall's tau, Pearson's correlation, how many of the three best encoders it
     finds, and what is lost by taking its first.
     """
     from molrate.benchmarking.comparison import DEFAULT_REFERENCE, evaluate
     from molrate.benchmarking.expectations import expectation_table
-    from molrate.benchmarking.read import read_results
+    from molrate.benchmarking.read import CLEAN, read_results
     from molrate.benchmarking.summary import to_markdown
     from molrate.files.locks import exclusive
     from molrate.files.output import print_result, write_atomically
@@ -93,9 +96,10 @@ def command(
     check_plot(curves, "--curves")
     trials = read_results(results, datasets, split, exclude_contaminated)
     _check_known("--reference", [reference] if reference else (), trials)
-    _check_known("--measure", measures if plot else (), trials)
+    _check_known("--measure", measures if plot and was_given("measures") else (), trials)
     evaluation = evaluate(trials, reference or DEFAULT_REFERENCE, seed)
-    summary = to_markdown(evaluation)
+    measures = _there(measures, trials) or (evaluation.reference,)
+    summary = to_markdown(evaluation) + (f"\n\n{CLEAN}" if results is None else "")
     print_result(summary)
     if output is not None:
         with exclusive(output):
@@ -115,6 +119,11 @@ def command(
         write_figure(make_curves(trials), curves)
 
 
+def _there(names: Sequence[str], trials: Sequence[DatasetOutcome]) -> tuple[str, ...]:
+    """Those of some predictors that every dataset has."""
+    return tuple(name for name in names if all(name in trial.predictors for trial in trials))
+
+
 def _check_known(option: str, names: Sequence[str], trials: Sequence[DatasetOutcome]) -> None:
     """Refuse a predictor that some dataset does not have.
 
@@ -123,6 +132,7 @@ def _check_known(option: str, names: Sequence[str], trials: Sequence[DatasetOutc
     click.UsageError
         If there is one.
     """
-    unknown = [name for name in names if any(name not in trial.predictors for trial in trials)]
+    known = _there(names, trials)
+    unknown = [name for name in names if name not in known]
     if unknown:
         raise click.UsageError(f"{option} {unknown[0]}: it is not in these results for every dataset")

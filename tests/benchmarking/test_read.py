@@ -4,6 +4,7 @@ import pytest
 
 from molrate.benchmarking.read import read_results
 from molrate.errors import InputError
+from molrate.paths import EVIDENCE, shipped
 
 ENCODERS = [f"network-{number}" for number in range(6)]
 
@@ -44,18 +45,30 @@ def test_a_measure_that_failed_under_one_seed_is_not_averaged_over_the_others(re
     scores.to_csv(path, index=False)
     assert "transrate" not in read_results(results)[0].predictors
     assert "transrate" in read_results(results)[1].predictors
+    assert read_results(results)[0].unscored == {"transrate": [ENCODERS[2]]}
+    assert read_results(results)[1].unscored == {}
 
 
-def test_names_that_look_like_numbers(results):
+@pytest.mark.parametrize("name", ["2024", "NA", "null", "None", "nan"])
+def test_names_that_look_like_numbers_or_gaps(results, name):
     for path in [
         results / "finetuning.csv",
         *(results / "scores").glob("*"),
         *(results / "variants").glob("*"),
     ]:
         frame = pd.read_csv(path)
-        frame["dataset"] = frame["dataset"].replace({"a": "2024", "r": "1"})
+        frame["dataset"] = frame["dataset"].replace({"a": name, "r": "1"})
         frame.to_csv(path, index=False)
-    assert [outcome.name for outcome in read_results(results, ["2024", "2024"])] == ["2024"]
+    (outcome,) = read_results(results, [name, name])
+    assert outcome.name == name
+    assert "transrate" in outcome.predictors
+    assert len(outcome.variants)
+
+
+def test_the_study_is_read_without_contaminated_encoders():
+    clean = read_results(datasets=["bbbp"], exclude_contaminated=True)[0].encoders
+    assert read_results(datasets=["bbbp"])[0].encoders == clean
+    assert set(clean) < set(read_results(shipped(EVIDENCE), ["bbbp"])[0].encoders)
 
 
 def test_tables_of_something_else(results):
@@ -112,8 +125,12 @@ def test_the_static_list_is_also_tried_with_a_measure(results):
 def test_what_is_expected_of_several_targets_is_their_mean(results):
     path = results / "scores" / "r-random-0.csv"
     scores = pd.read_csv(path)
-    expected = {"a": 1.0, "b": 19.0}
-    of_each = [scores.assign(target=name, frozen=value, finetuned=value) for name, value in expected.items()]
+    # In spreads of training 1 and 19.
+    expected = {"a": (0.5, 0.5), "b": (1900.0, 100.0)}
+    of_each = [
+        scores.assign(target=name, frozen=value, finetuned=value, spread=spread)
+        for name, (value, spread) in expected.items()
+    ]
     pd.concat(of_each).to_csv(path, index=False)
     frame = pd.read_csv(results / "finetuning.csv").assign(frozen_test=10.0)
     frame.to_csv(results / "finetuning.csv", index=False)
@@ -124,12 +141,15 @@ def test_what_is_expected_of_several_targets_is_their_mean(results):
     pd.concat(of_each).to_csv(path, index=False)
     outcome = next(one for one in read_results(results) if one.name == "r")
     assert outcome.expected.index.tolist() == ENCODERS[1:]
-    of_each[1]["frozen"] = 19.0
+    of_each[1]["frozen"] = 1900.0
     of_each[1].loc[of_each[1]["encoder"] == ENCODERS[0], "finetuned"] = np.nan
     pd.concat(of_each).to_csv(path, index=False)
     outcome = next(one for one in read_results(results) if one.name == "r")
     assert outcome.expected["finetuned expected"].isna().tolist() == [True, *[False] * 5]
     assert outcome.expected["frozen expected"].tolist() == [10.0] * 6
+    # What was scored before spreads were noted compares with nothing.
+    pd.concat(of_each).drop(columns="spread").to_csv(path, index=False)
+    assert next(one for one in read_results(results) if one.name == "r").expected.empty
 
 
 def test_a_dataset_that_was_named_is_not_left_out_in_silence(results, caplog):
@@ -144,3 +164,39 @@ def test_a_dataset_that_was_named_is_not_left_out_in_silence(results, caplog):
     )
     with pytest.raises(InputError, match=r"r: fewer than 3 encoders .* leave it out"):
         read_results(results, ["a", "r"])
+
+
+@pytest.mark.parametrize(("column", "value"), [("test", "abc"), ("seed", "x"), ("n_parameters", "?")])
+def test_what_is_no_number_is_named(results, column, value):
+    rows = pd.read_csv(results / "finetuning.csv", dtype=str)
+    rows.loc[3, column] = value
+    rows.loc[25, "status"] = "no\ncode"
+    rows.to_csv(results / "finetuning.csv", index=False)
+    with pytest.raises(InputError, match=rf"finetuning.csv, line 5, column {column}: '[{value}]+' is not a"):
+        read_results(results)
+    rows.loc[3, column] = "1"
+    rows.loc[27, column] = value
+    rows.to_csv(results / "finetuning.csv", index=False)
+    with pytest.raises(InputError, match=f"line 30, column {column}"):
+        read_results(results)
+
+
+def test_a_score_that_is_no_number_is_named(results):
+    path = results / "scores" / "r-random-0.csv"
+    path.write_text(path.read_text().replace("network-1,transrate,1.0", "network-1,transrate,high", 1))
+    with pytest.raises(InputError, match=r"r-random-0\.csv, line 3, column value: 'high' is not a number"):
+        read_results(results)
+
+
+def test_rows_that_are_not_whole_are_named(results, caplog):
+    path = results / "finetuning.csv"
+    lines = path.read_text().splitlines()
+    lines[2] = ",".join(lines[2].split(",")[:9])
+    rows = lines[4].split(",")
+    rows[lines[0].split(",").index("test")] = ""
+    lines[4] = ",".join(rows)
+    path.write_text("\n".join(lines) + "\n")
+    outcome = read_results(results)[0]
+    assert outcome.encoders == [name for name in ENCODERS if name not in (ENCODERS[1], ENCODERS[3])]
+    assert "finetuning.csv, line 3: the row of a random 0 network-1 is not whole; it" in caplog.text
+    assert "line 5: the row of a random 0 network-3 is not whole" in caplog.text

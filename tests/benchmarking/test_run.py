@@ -75,6 +75,30 @@ def test_an_encoder_that_comes_later_is_added(results, tmp_path):
     assert set(scores["encoder"]) == set(ENCODERS)
 
 
+def test_a_table_called_na_is_not_trained_again(tmp_path):
+    known = load_dataset("freesolv")
+    table = pd.DataFrame({"smiles": known.smiles[:60], "y": known.targets[0].values[:60]})
+    table.to_csv(tmp_path / "NA.csv", index=False)
+    options = {"target": ["y"], "seeds": [0], "measures": ["logme"]}
+    for n_rows in (1, 0):
+        found = list(run_benchmark([str(tmp_path / "NA.csv")], ["ecfp4"], tmp_path / "o", QUICK, **options))
+        assert [outcome.dataset for outcome in found] == ["NA"] * n_rows
+
+
+def test_errors_of_several_numbers_have_one_unit(tmp_path):
+    known = load_dataset("freesolv")
+    energy = known.targets[0].values[:80]
+    table = pd.DataFrame({"smiles": known.smiles[:80], "kcal": energy, "cal": 1000 * energy})
+    table.to_csv(tmp_path / "two.csv", index=False)
+    options = {"target": ["kcal", "cal"], "seeds": [0], "measures": ["logme"], "part": "all"}
+    (row,) = run_benchmark([str(tmp_path / "two.csv")], ["ecfp4"], tmp_path / "o", QUICK, **options)
+    data = TrainingData.of(load_dataset(str(tmp_path / "two.csv"), ("kcal", "cal")), "random", 0)
+    spread = energy[data.split.train].std()
+    assert row.deviation == pytest.approx(energy[data.split.test].std() / spread)
+    scores = pd.read_csv(tmp_path / "o" / "scores" / "two-random-0.csv").set_index("target")
+    assert scores["spread"].to_dict() == pytest.approx({"kcal": spread, "cal": 1000 * spread})
+
+
 def test_settings_are_not_mixed(results):
     folder, _ = results
     other = FinetuningConfig(learning_rates=(1e-3,), n_epochs=2, n_hidden=8)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -41,3 +42,17 @@ def test_one_seed_is_judged_by_itself():
 def test_without_validation_nothing_is_said():
     one = repeated(TRUTH, np.full(TRUTH.shape, np.nan))
     assert shortlist_table([one], ["x"]).empty
+
+
+def test_ties_are_broken_at_random_and_not_by_name():
+    one = repeated(TRUTH, order=[1, 1, 1, 2], alike=[0, 0, 0, 0])
+    lost = (0.9 - TRUTH[:, 0]) / 0.9
+    assert row(one, "alike") == pytest.approx([lost.mean(), np.mean([0, 0, 0, *lost[[1, 1, 2]]]), 0])
+    assert row(one, "order") == pytest.approx([lost[3], lost[:3].mean(), 0])
+
+
+def test_many_ties_are_drawn():
+    truth = np.repeat(np.linspace(0.5, 0.9, 12)[:, None], 2, axis=1)
+    one = repeated(truth, alike=np.zeros(12))
+    best_of_five = np.mean([truth[list(chosen), 0].max() for chosen in combinations(range(12), 5)])
+    assert row(one, "alike", (5,)) == pytest.approx([(0.9 - best_of_five) / 0.9], abs=0.01)

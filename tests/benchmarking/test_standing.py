@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 import molrate
+from molrate.benchmarking.comparison import evaluate
+from molrate.benchmarking.read import CLEAN
 from molrate.benchmarking.standing import stand_in_study
 from molrate.cli.main import cli
 from molrate.data.datasets import load_dataset
@@ -67,6 +71,15 @@ def test_a_new_encoder_has_a_place(standing):
     assert f"| freesolv | graphsage-untrained | {row['by score']} of 4 |" in text
 
 
+def test_what_is_left_out_is_said(standing):
+    (outcome,) = standing.evaluation.outcomes
+    predictors = {name: scores for name, scores in outcome.predictors.items() if name != "knn"}
+    lacking = replace(outcome, predictors=predictors, unscored={"knn": ["gin-untrained"]})
+    text = replace(standing, evaluation=evaluate([lacking])).to_markdown()
+    assert "left out: knn (freesolv: no score of gin-untrained)." in text
+    assert "left out" not in standing.to_markdown()
+
+
 def test_another_table_is_not_the_studys(study, tmp_path):
     known = load_dataset("freesolv")
     fewer = pd.DataFrame({"smiles": known.smiles[:300], "y": known.targets[0].values[:300]})
@@ -105,6 +118,7 @@ def test_the_command(tmp_path, monkeypatch):
     # Untrained networks of the study that ships.
     assert "3 encoders of the study scored" in done.output
     assert f"| {DEFAULT_MEASURE} | " in done.output
+    assert CLEAN in done.output
     for options in (["--epochs", "3"], ["--seeds", "1"], ["--split", "scaffold"]):
         refused = CliRunner().invoke(cli, [*command, *options])
         assert refused.exit_code == 2

@@ -8,6 +8,7 @@ from molrate.benchmarking.read import read_results
 from molrate.benchmarking.subsets import leave_out, subset_table
 
 
+@pytest.mark.filterwarnings("error")
 def test_leaving_out(results):
     table = leave_out(read_results(results), "transrate", "encoders")
     assert table["left out"].tolist()[0] == "nothing"

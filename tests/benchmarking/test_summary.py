@@ -1,5 +1,7 @@
 import re
+from dataclasses import replace
 
+import numpy as np
 from click.testing import CliRunner
 
 from molrate.benchmarking.comparison import evaluate
@@ -20,6 +22,24 @@ def test_every_row_of_a_table_has_its_columns(results):
     truth = "| a | 6 | 2 | 1.00 | 1.00 | 1.00 | 0.0% | network-5 (auroc 0.851) | network-5 "
     assert f"{truth}| 0.0% | 0.0 | 14.7% | 11.8% |" in text
     assert "| all | 2 | 1.00 |" in text
+
+
+def test_a_predictor_that_ties_has_no_first(results):
+    outcomes = read_results(results)
+    alike = replace(
+        outcomes[0], predictors=outcomes[0].predictors | {"depth": np.array([0, 0, 0, 1, 1, 1.0])}
+    )
+    text = to_markdown(evaluate([alike, outcomes[1]], "depth"))
+    assert "| network-5 (auroc 0.851) | 3 encoders alike | " in text
+
+
+def test_measures_that_are_not_there_are_not_drawn(results, tmp_path):
+    plot = ["evaluate", str(results), "--plot", str(tmp_path / "f.png")]
+    assert CliRunner().invoke(cli, plot).exit_code == 0
+    for path in (results / "scores").glob("*.csv"):
+        path.unlink()
+    result = CliRunner().invoke(cli, plot)
+    assert result.exit_code == 0, result.output
 
 
 def test_the_command(results, tmp_path):

@@ -57,3 +57,4 @@ def test_a_choice_is_behind_by_paired_standard_errors():
     trial = repeated([[0.9, 0.9, 0.9], [0.8, 0.7, 0.6]])
     assert standard_errors_behind(np.array([0, 1]), trial) == pytest.approx(0.2 / (0.1 / np.sqrt(3)))
     assert standard_errors_behind(np.array([1, 0]), trial) == 0
+    assert standard_errors_behind(np.array([1, 1]), trial) == pytest.approx(0.1 / (0.1 / np.sqrt(3)))
