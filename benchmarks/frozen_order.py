@@ -7,9 +7,9 @@
 FOLDER has the tables of ``benchmarks/more_tables.py``. The truth is the error (or AUROC) of the better of
 ridge (logistic) regression and a random forest of scikit-learn on the features, the mean over folds of
 repeated cross-validation: two times five folds, and one time above 1,500 molecules. All molecules are ranked.
-Kendall's tau-b with the truth, for the expected frozen error (``loo``) and for TransRate's excess in the
-common dimension and in the full one; and the mean absolute difference, in per cent, of the expected frozen
-error from the truth.
+Kendall's tau-b with the truth, for the expected frozen error (the column ``frozen``) and for TransRate's
+excess in the common dimension and in the full one; and the mean absolute difference, in per cent, of the
+expected frozen error from the truth.
 """
 
 import sys
@@ -32,7 +32,7 @@ from molrate.ranking.molecules import make_candidates
 STUDY = Path(__file__).parent / "study" / "finetuning.csv"
 DATASETS = ("freesolv", "photoswitch", "esol", "logbb", "bace", "bbbp", "b3db_2000", "lipophilicity")
 TABLES = ("photoswitch", "logbb", "lipophilicity", "b3db_2000")
-ORDERS = ("loo", "transrate", "transrate-full")
+ORDERS = ("frozen", "transrate", "transrate-full")
 N_FOLDS, N_TREES, MOST_REPEATED = 5, 100, 1_500
 
 
@@ -117,12 +117,12 @@ def order(folder: Path, path: Path, output: Path) -> None:
         best = models.min(axis=1) if regression else models.max(axis=1)
         source = load(folder, str(dataset))
         encoders = list(best.index)
-        common = molrate.score(source, encoders=encoders, measures=["transrate", "loo"]).frame
+        common = molrate.score(source, encoders=encoders, measures=["transrate"]).frame
         full = molrate.score(source, encoders=encoders, measures=["transrate"], common_dimension=None).frame
-        excess = common[common["measure"] == "transrate"].set_index("encoder")
+        excess = common.set_index("encoder")
         scores = pd.DataFrame(
             {
-                "loo": common[common["measure"] == "loo"].set_index("encoder")["value"],
+                "frozen": (-1 if regression else 1) * excess["frozen"],
                 "transrate": excess["excess"],
                 "transrate-full": full.set_index("encoder")["excess"],
             }

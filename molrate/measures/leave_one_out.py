@@ -24,7 +24,7 @@ import numpy.typing as npt
 from molrate.errors import InputError
 from molrate.measures.base import Measure
 from molrate.measures.probe import area_under_curve
-from molrate.measures.residuals import Residuals
+from molrate.measures.residuals import Residuals, both_sides, mean_of_others, residuals_of
 from molrate.measures.rowspace import bounded_rows
 from molrate.measures.sample import Sample, as_matrix
 from molrate.statistics.intervals import Spread, Table
@@ -316,10 +316,10 @@ class _Judge:
         """
         labels, errors = self.columns[order][kept], errors[kept]
         # An intercept lies the lower, the higher the label that was left out: it says nothing of a molecule.
-        deviations = labels - _mean_of_others(labels, self.kernel.groups[kept])
+        deviations = labels - mean_of_others(labels, self.kernel.groups[kept])
         if self.codes is None:
             return float(1 - (errors**2).sum() / (deviations**2).sum())
-        scores = _both_sides(deviations - errors)
+        scores = both_sides(deviations - errors)
         codes = self.codes[order][kept]
         if len(np.unique(codes)) < 2:
             raise InputError("a block of molecules holds all of a class; too few molecules of it")
@@ -340,19 +340,6 @@ class _Judge:
                 errors = self.kernel.errors_without(maker, self.columns[order], deleted)
             found[block] = self.value(order, errors, ~deleted)
         return found
-
-
-def _both_sides(scores: Matrix) -> Matrix:
-    """Scores of every class, of two from those of the second, shape (n, C)."""
-    return np.hstack([-scores, scores]) if scores.shape[1] == 1 else scores
-
-
-def _mean_of_others(labels: Matrix, groups: Codes) -> Matrix:
-    """Mean of the labels of all rows that are not of the row's group, shape (n, m)."""
-    sums = np.zeros((int(groups.max()) + 1, labels.shape[1]))
-    np.add.at(sums, groups, labels)
-    left = len(labels) - np.bincount(groups)[groups]
-    return (labels.sum(axis=0) - sums[groups]) / left[:, None]
 
 
 class LeaveOneOut(Measure):
@@ -411,11 +398,7 @@ class LeaveOneOut(Measure):
         if key not in sample.derived:
             judge = self._judge(sample)
             errors, _ = judge.kernel.least_errors(judge.columns, judge.columns.shape[1])
-            groups = judge.kernel.groups
-            # An intercept lies the lower, the higher the label that was left out.
-            deviations = judge.columns - _mean_of_others(judge.columns, groups)
-            scores = None if judge.codes is None else _both_sides(deviations - errors)
-            sample.derived[key] = Residuals(errors, deviations, groups, judge.codes, scores)
+            sample.derived[key] = residuals_of(errors, judge.columns, judge.kernel.groups, judge.codes)
         return sample.derived[key]
 
     def maximum(self, sample: Sample) -> float:

@@ -64,6 +64,11 @@ class Candidate:
     given: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     trainable: bool = False
 
+    @property
+    def is_estimated(self) -> bool:
+        """Whether ``molrate finetune`` fits estimators to it, as nothing that makes it can be trained."""
+        return not self.trainable and self.kind != "features"
+
 
 class Gradients(NamedTuple):
     """Sketches of the gradients of one candidate for one target, shape (n, k), and the seconds they took."""

@@ -1,8 +1,9 @@
 """Errors to expect of a model on each candidate, for molecules that it has not seen, with intervals.
 
-The frozen encoder's come from what leave-one-out ridge predicts for each molecule (the measure ``loo``), the
-fine-tuned one's from linearised fine-tuning (``tangent``) where it has gradients, else from how fine-tuned
-errors went with frozen ones in the study that ships with molrate.
+The frozen encoder's come from what leave-one-out ridge predicts for each molecule (the measure ``loo``); of
+fingerprints, descriptors and whatever else has nothing to train, from a random forest where that is better,
+as one fits it to them. The fine-tuned one's come from linearised fine-tuning (``tangent``) where it has
+gradients, else from how fine-tuned errors went with frozen ones in the study that ships with molrate.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from molrate.measures.residuals import Residuals
 from molrate.measures.tangent import Tangent
 from molrate.ranking.candidates import AllGradients, Candidate, ScoredTarget, full_sample
 from molrate.ranking.evidence import forecast_scatter
+from molrate.ranking.forest import FOREST, forest_residuals
 from molrate.ranking.frozen import Relation, frozen_relation
 from molrate.ranking.outliers import Outliers, find_outliers
 from molrate.statistics.intervals import LEVEL, student_quantile
@@ -121,19 +123,22 @@ class Expected:
     Attributes
     ----------
     frozen : Performance
-        Of a linear model on the features as they are.
+        Of a model on the features as they are.
     finetuned : Performance, optional
         None where nothing of the candidate can be trained, or nothing says.
     related : bool
         Whether `finetuned` comes from the study's relation, and not from these molecules.
     trainable : bool
         Whether the candidate can be fine-tuned.
+    model : str
+        What reads the features: ``loo``, the linear model of that measure, or ``forest``.
     """
 
     frozen: Performance
     finetuned: Performance | None = None
     related: bool = False
     trainable: bool = True
+    model: str = LeaveOneOut.name
 
     @property
     def best(self) -> Performance:
@@ -153,6 +158,7 @@ class Expected:
             "frozen": self.frozen.value,
             "frozen_low": frozen_low,
             "frozen_high": frozen_high,
+            "frozen_from": self.model,
         }
         if self.finetuned is not None:
             low, high = self.finetuned.interval()
@@ -258,6 +264,10 @@ def _judge(
         # Fine-tuning keeps the frozen encoder where training does not help.
         better = min(performance_of(tuned), performance, key=lambda each: each.loss)
         return Expected(performance, replace(better, scatter=scatter)), guess
+    if candidate.is_estimated:
+        by_forest = performance_of(forest_residuals(sample))
+        if by_forest.loss < performance.loss:
+            return Expected(by_forest, trainable=False, model=FOREST), guess
     if not candidate.trainable or relation is None:
         return Expected(performance, trainable=candidate.trainable), guess
     return Expected(performance, related(performance, guess, relation), related=True), guess

@@ -78,6 +78,7 @@ COLUMNS = [
     "frozen",
     "frozen_low",
     "frozen_high",
+    "frozen_from",
     "finetuned",
     "finetuned_low",
     "finetuned_high",
@@ -603,7 +604,7 @@ def ranking_frame(dataset: str, rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     frame["dataset"] = dataset
     whole = ["rank", "tier", "layer_rank", "n", "dimension", "classes", "smallest_class", "prior"]
     text = ["dataset", "target", "task", "measure", "encoder", "kind", "layer", "pooling", "status", "note"]
-    text += ["metric", "unit", "finetuned_from", "labels_seen"]
+    text += ["metric", "unit", "frozen_from", "finetuned_from", "labels_seen"]
     for column in COLUMNS:
         if column in whole:
             frame[column] = frame[column].astype("Int64")

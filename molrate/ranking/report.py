@@ -20,6 +20,7 @@ from molrate.encoders.cards import BASELINES
 from molrate.errors import UsageError
 from molrate.files.output import parquet_bytes, write_atomically, write_record, write_text
 from molrate.measures.base import printed_name
+from molrate.ranking.forest import FOREST
 from molrate.ranking.verdict import SEEN, Verdict, written
 
 if TYPE_CHECKING:
@@ -501,7 +502,9 @@ def _legend(ranking: RankingTables) -> str:
         parts.append("tiers are made by it, not by forecasts; =: tied with the first row by it")
     metrics = [str(name).upper() for name in frame["metric"].dropna().unique()]
     if metrics:
-        parts.append(f"frozen, fine-tuned: forecast {' or '.join(metrics)} for new molecules")
+        by_forest = (frame["frozen_from"] == FOREST).any()
+        more = f" (of baselines with a {FOREST}, where that is better)" if by_forest else ""
+        parts.append(f"frozen, fine-tuned: forecast {' or '.join(metrics)} for new molecules{more}")
     if (frame["finetuned_from"] == "study").any():
         parts.append("~: what fine-tuning gave such encoders in our study")
     if frame["prior"].notna().any():

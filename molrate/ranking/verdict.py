@@ -16,6 +16,7 @@ from molrate.encoders.cards import BASELINES
 from molrate.measures.base import printed_name
 from molrate.measures.leave_one_out import MOST_ROWS
 from molrate.ranking.expected import Expectations, Expected, Performance
+from molrate.ranking.forest import FOREST
 from molrate.statistics.intervals import LEVEL, student_quantile
 from molrate.statistics.resampling import BLOCKS, FEW_MOLECULES
 
@@ -54,6 +55,8 @@ class Comparison:
     baseline : str
     value : float
         What the baseline is expected to reach.
+    model : str
+        What reads it, ``loo`` (a linear model) or ``forest``; empty of a guess.
     gain, low, high : float
         How much better the encoder is, with a 95 % interval.
     outcome : {"better", "no clear difference", "worse"}
@@ -65,6 +68,7 @@ class Comparison:
     gain: float
     low: float
     high: float
+    model: str = ""
 
     @property
     def outcome(self) -> str:
@@ -442,18 +446,23 @@ class _Chooser:
         expected = self._expected(row)
         return best is None or expected is None or expected.measured.gain_over(best.measured)[2] >= 0
 
-    def _baselines(self) -> list[tuple[str, Performance]]:
+    def _baselines(self) -> list[tuple[str, Expected]]:
         """Computed features with what to expect of them, the best first."""
         rows = self.rows[self.rows["kind"] == "baseline"]
         found = [(str(row["encoder"]), self._expected(row)) for _, row in rows.iterrows()]
-        known = [(name, each.frozen) for name, each in found if each is not None]
-        return sorted(known, key=lambda pair: pair[1].loss)
+        known = [(name, each) for name, each in found if each is not None]
+        return sorted(known, key=lambda pair: pair[1].frozen.loss)
 
     def _comparisons(self, best: Expected | None) -> list[Comparison]:
         if best is None:
             return []
         return [
-            Comparison(name, baseline.value, *best.measured.gain_over(baseline, forecast=True))
+            Comparison(
+                name,
+                baseline.frozen.value,
+                *best.measured.gain_over(baseline.frozen, forecast=True),
+                baseline.model,
+            )
             for name, baseline in self._baselines()
         ]
 
@@ -585,8 +594,9 @@ class _Chooser:
         if best is None:
             if not baselines:
                 return "not known: no error could be estimated."
-            name, performance = baselines[0]
-            return f"start from the best baseline, {name}: {self._performance(performance)}."
+            name, baseline = baselines[0]
+            model = f" with a {FOREST}" if baseline.model == FOREST else ""
+            return f"start from the best baseline, {name}{model}: {self._performance(baseline.frozen)}."
         if not comparisons and not self.trainable:
             return f"{self._compared(self._over_guess(best))}."
         if not comparisons:
@@ -617,7 +627,8 @@ class _Chooser:
         return f" Against descriptors it is not known: add --encoder {DESCRIPTORS}."
 
     def _compared(self, comparison: Comparison) -> str:
-        beside = f"{comparison.baseline} ({self.show(comparison.value)})"
+        model = f", {FOREST}" if comparison.model == FOREST else ""
+        beside = f"{comparison.baseline} ({self.show(comparison.value)}{model})"
         low, high = self.show(abs(comparison.low)), self.show(abs(comparison.high))
         if comparison.outcome == _SAME:
             return f"{self._about(comparison.gain, beside)}, but anything from {low} worse to {high} better"
