@@ -34,7 +34,7 @@ def shipped(kind: str) -> Path:
 
 
 def cache_folder(kind: str) -> Path:
-    """Folder for downloads and computed embeddings: ``MOLRATE_CACHE``, else the platform's own."""
+    """Folder for downloads, computed embeddings and scores: ``MOLRATE_CACHE``, else the platform's own."""
     root = os.environ.get("MOLRATE_CACHE")
     return (Path(root) if root else user_cache_path("molrate")) / kind
 

@@ -13,7 +13,7 @@ from molrate.cli.options import examples
     epilog=examples("molrate cache list", "molrate cache clear embeddings"),
 )
 def command() -> None:
-    """List or clear what molrate keeps on disk: embeddings, and downloaded weights and datasets.
+    """List or clear what molrate keeps on disk: embeddings and scores, and downloaded weights and datasets.
 
     The folder is the platform's own for caches, or MOLRATE_CACHE.
     """
@@ -34,7 +34,7 @@ def list_command() -> None:
 @click.argument("kinds", nargs=-1, metavar="[KIND]...")
 @click.option("--yes", is_flag=True, help="Remove them without asking.")
 def clear_command(kinds: tuple[str, ...], yes: bool) -> None:
-    """Remove kept files of each KIND: embeddings, weights, datasets, moleculenet; all if none is named.
+    """Remove kept files of each KIND: embeddings, scores, weights, datasets, moleculenet; all if none is named.
 
     What is needed again is computed or downloaded again.
     """

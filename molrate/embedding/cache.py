@@ -6,8 +6,6 @@ import hashlib
 import json
 import logging
 import re
-import secrets
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from molrate.data.molecules import STANDARDISATION, Molecules
 from molrate.embedding.result import Embedding
 from molrate.encoders.base import Encoder
 from molrate.encoders.batch import POOLING
+from molrate.files.kept import DamagedError, read_kept, write_kept
 from molrate.paths import cache_folder
 
 logger = logging.getLogger(__name__)
@@ -96,7 +95,7 @@ def read_layer(path: Path, layer: str, embedding: Embedding, n_molecules: int) -
         return False
     try:
         vectors, errors, remarks = _read(path, n_molecules)
-    except _DamagedError as damage:
+    except DamagedError as damage:
         logger.warning("%s is damaged (%s); computing it again", path, damage)
         return False
     embedding.layers[layer] = vectors
@@ -105,55 +104,22 @@ def read_layer(path: Path, layer: str, embedding: Embedding, n_molecules: int) -
     return True
 
 
-class _DamagedError(Exception):
-    """Why a file of the cache is not what was written."""
-
-
 def _read(path: Path, n_molecules: int) -> tuple[npt.NDArray[np.float32], dict[int, str], list[str]]:
-    """A layer, its errors and remarks, of as many molecules, with the digest they were written with."""
-    from safetensors import SafetensorError, safe_open
-
+    """A layer, its errors and remarks, of as many molecules."""
+    arrays, texts = read_kept(path)
     try:
-        with safe_open(path, framework="np") as stored:
-            vectors, metadata = stored.get_tensor("embedding"), stored.metadata() or {}
-        errors, remarks = metadata["errors"], metadata.get("remarks", "")
-        if metadata["sha256"] != _digest(vectors, errors + remarks):
-            raise _DamagedError("its digest is not that of its content")
-    except (OSError, SafetensorError, KeyError, TypeError) as error:
-        raise _DamagedError(str(error)) from error
+        vectors, errors = arrays["embedding"], texts["errors"]
+    except KeyError as error:
+        raise DamagedError(f"it lacks {error}") from error
     if vectors.ndim != 2 or len(vectors) != n_molecules or vectors.dtype != np.float32:
-        raise _DamagedError(f"it holds {vectors.shape} {vectors.dtype}, not {n_molecules} rows of float32")
+        raise DamagedError(f"it holds {vectors.shape} {vectors.dtype}, not {n_molecules} rows of float32")
     by_row = {int(row): reason for row, reason in json.loads(errors).items()}
-    return vectors, by_row, json.loads(remarks or "[]")
-
-
-def _digest(vectors: npt.NDArray[np.float32], said: str) -> str:
-    digest = hashlib.sha256(said.encode())
-    digest.update(repr((vectors.shape, vectors.dtype.str)).encode())
-    digest.update(np.ascontiguousarray(vectors).data)
-    return digest.hexdigest()
+    return vectors, by_row, json.loads(texts.get("remarks") or "[]")
 
 
 def write_layer(
     path: Path, vectors: npt.NDArray[np.float32], errors: dict[int, str], remarks: list[str]
 ) -> None:
     """Keep a whole layer in the cache; a cache that cannot be written costs time, not the result."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    described, said = json.dumps(errors), json.dumps(remarks) if remarks else ""
-    metadata = {"errors": described, "remarks": said, "sha256": _digest(vectors, described + said)}
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch()
-        mode = partial.stat().st_mode
-        save_file({"embedding": vectors}, partial, metadata=metadata)
-        # A file that safetensors writes itself can be read by its owner only; a cache may be shared.
-        partial.chmod(mode)
-        partial.replace(path)
-    except (OSError, SafetensorError) as error:
-        logger.warning("the cache %s cannot be written (%s); going on without it", path.parent, error)
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    said = {"errors": json.dumps(errors), "remarks": json.dumps(remarks) if remarks else ""}
+    write_kept(path, {"embedding": vectors}, said)

@@ -1,4 +1,4 @@
-"""What molrate keeps on disk: downloads and embeddings, how large they are, and their removal."""
+"""What molrate keeps on disk: downloads, embeddings and scores, how large they are, and their removal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from molrate.errors import InputError, UsageError
 from molrate.paths import cache_folder
 
-KINDS = ("embeddings", "weights", "datasets", "moleculenet")
+KINDS = ("embeddings", "scores", "weights", "datasets", "moleculenet")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def cache_usage() -> list[CacheUsage]:
     Examples
     --------
     >>> [usage.kind for usage in cache_usage()]
-    ['embeddings', 'weights', 'datasets', 'moleculenet']
+    ['embeddings', 'scores', 'weights', 'datasets', 'moleculenet']
     """
     return [_usage(kind) for kind in KINDS]
 

@@ -13,19 +13,14 @@ import numpy.typing as npt
 
 from molrate.data.targets import Target
 from molrate.errors import InputError, UsageError
-from molrate.measures.base import (
-    MEASURES,
-    Measure,
-    NotApplicableError,
-    StatisticsMeasure,
-    singular,
-    tabulate_together,
-)
+from molrate.measures.base import MEASURES, Measure, NotApplicableError
 from molrate.measures.rowspace import leading_components
 from molrate.measures.sample import Sample, as_matrix
+from molrate.ranking.memory import Memory
+from molrate.ranking.outcomes import Outcome, judge_sample
 from molrate.statistics.intervals import Estimate, Replicates, Spread, Table, estimate
 from molrate.statistics.moments import Matrix
-from molrate.statistics.resampling import FEW_MOLECULES, Resampling, default_bins
+from molrate.statistics.resampling import Resampling
 from molrate.statistics.threads import map_in_threads
 
 AUTO = "auto"
@@ -203,6 +198,7 @@ def score_candidates(
     measures: Sequence[Measure],
     common_dimension: CommonDimension = AUTO,
     gradients: AllGradients = MappingProxyType({}),
+    memory: Memory | None = None,
 ) -> list[Scored]:
     """Every candidate by every measure on the same rows, blocks and permutations.
 
@@ -220,6 +216,8 @@ def score_candidates(
         leaves two molecules or more of every class for each dimension.
     gradients : mapping of (str, str) to Gradients
         Of these rows.
+    memory : Memory, optional
+        Where outcomes are kept, and read in place of computing them.
 
     Returns
     -------
@@ -234,10 +232,10 @@ def score_candidates(
 
     def score_whole(candidate: Candidate) -> list[Scored]:
         features = _features(candidate, rows)
-        return _score_candidate(candidate, features, rows, resampling, whole, gradients)
+        return _score_candidate(candidate, features, rows, resampling, whole, gradients, memory)
 
     def score_reduced(pair: tuple[Candidate, _Features]) -> list[Scored]:
-        return _score_candidate(*pair, rows, resampling, reduced, gradients)
+        return _score_candidate(*pair, rows, resampling, reduced, gradients, memory)
 
     outcomes: list[list[Scored]] = []
     if reduced:
@@ -337,6 +335,7 @@ def _score_candidate(
     resampling: Resampling,
     measures: Sequence[Measure],
     gradients: AllGradients,
+    memory: Memory | None,
 ) -> list[Scored]:
     started = time.perf_counter() - features.seconds
     if isinstance(features.rows, InputError):
@@ -345,17 +344,22 @@ def _score_candidate(
     found = gradients.get((candidate.encoder, candidate.layer))
     given = _given_rows(candidate.given, rows)
     sample = Sample(features.rows, resampling, **given, gradients=None if found is None else found.sketches)
-    tables = _tables(sample, measures)
-    spreads = [
-        np.empty(0) if isinstance(table, InputError) else measure.spread(sample)
-        for measure, table in zip(measures, tables, strict=True)
-    ]
+    outcomes = judge_sample(sample, measures, memory)
     seconds = candidate.seconds + time.perf_counter() - started
     more = 0.0 if found is None else found.seconds
     return [
-        _outcome(candidate, measure, sample, table, spread, seconds + more * measure.reads_gradients)
-        for measure, table, spread in zip(measures, tables, spreads, strict=True)
+        _scored(candidate, measure, sample, outcome, seconds + more * measure.reads_gradients)
+        for measure, outcome in zip(measures, outcomes, strict=True)
     ]
+
+
+def _scored(
+    candidate: Candidate, measure: Measure, sample: Sample, outcome: Outcome | InputError, seconds: float
+) -> Scored:
+    dimension = sample.features.shape[1]
+    if isinstance(outcome, InputError):
+        return Scored(candidate, measure, seconds, dimension, error=outcome)
+    return Scored(candidate, measure, seconds, dimension, **outcome._asdict())
 
 
 def full_sample(
@@ -377,64 +381,6 @@ def full_sample(
 def _given_rows(given: Mapping[str, npt.NDArray[Any]], rows: npt.NDArray[np.intp]) -> dict[str, Any]:
     """Arrays beside the features, those that run parallel to them on the labelled rows."""
     return {name: array if name == "source_features" else array[rows] for name, array in given.items()}
-
-
-def _tables(sample: Sample, measures: Sequence[Measure]) -> list[Table | InputError]:
-    """A table for each measure; one-pass measures of raw features share their decompositions."""
-    shared = [
-        measure
-        for measure in measures
-        if isinstance(measure, StatisticsMeasure)
-        and not measure.unit_rows
-        and type(measure).tabulate is StatisticsMeasure.tabulate
-        and sample.resampling.task in measure.tasks
-    ]
-    found: dict[str, Table | InputError] = {}
-    if shared:
-        class_moments = any(measure.class_moments for measure in shared)
-        labellings = sample.class_statistics if class_moments else sample.raw_statistics
-        names = [measure.name for measure in shared]
-        found = dict(zip(names, tabulate_together(shared, labellings), strict=True))
-    return [found[m.name] if m.name in found else _table(m, sample) for m in measures]
-
-
-def _table(measure: Measure, sample: Sample) -> Table | InputError:
-    if sample.resampling.task not in measure.tasks:
-        return NotApplicableError(f"{measure.name} is for {' and '.join(measure.tasks)} only")
-    try:
-        return measure.replicates(sample)
-    except InputError as error:
-        return error
-    except np.linalg.LinAlgError as error:
-        return singular(measure, error)
-
-
-def _outcome(
-    candidate: Candidate,
-    measure: Measure,
-    sample: Sample,
-    table: Table | InputError,
-    spread: Spread,
-    seconds: float,
-) -> Scored:
-    dimension = sample.features.shape[1]
-    if isinstance(table, InputError):
-        return Scored(candidate, measure, seconds, dimension, error=table)
-    warnings = [measure.warning(sample), label_warning(measure, sample.resampling)]
-    warning = "; ".join(text for text in warnings if text)
-    ceiling, rmse = measure.maximum(sample), measure.error(sample)
-    return Scored(candidate, measure, seconds, dimension, ceiling, rmse, warning, table, spread)
-
-
-def label_warning(measure: Measure, resampling: Resampling) -> str:
-    """Why labels make a measure unreliable for any features; empty if they do not."""
-    smallest = int(np.bincount(resampling.codes).min())
-    if resampling.task == "classification" and smallest < FEW_MOLECULES:
-        return f"the smallest class has {smallest} molecules"
-    wanted = default_bins(len(resampling.codes))
-    if resampling.task == "regression" and measure.reads == "bins" and resampling.n_classes < wanted:
-        return f"equal values left {resampling.n_classes} of {wanted} ranges"
-    return ""
 
 
 def _pooled(measure: Measure, scored: Sequence[Scored]) -> list[Scored]:

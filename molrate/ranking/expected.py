@@ -17,13 +17,15 @@ import numpy.typing as npt
 
 from molrate.data.targets import MAIN_METRIC
 from molrate.errors import InputError
-from molrate.measures.leave_one_out import LeaveOneOut
-from molrate.measures.residuals import Residuals
-from molrate.measures.tangent import Tangent
+from molrate.measures.leave_one_out import MOST_ROWS, LeaveOneOut
+from molrate.measures.residuals import Residuals, residuals_of
+from molrate.measures.sample import Sample
+from molrate.measures.tangent import Tangent, label_columns
 from molrate.ranking.candidates import AllGradients, Candidate, ScoredTarget, full_sample
 from molrate.ranking.evidence import forecast_scatter
 from molrate.ranking.forest import FOREST, forest_residuals
 from molrate.ranking.frozen import Relation, frozen_relation
+from molrate.ranking.memory import Content, Memory
 from molrate.ranking.outliers import Outliers, find_outliers
 from molrate.statistics.intervals import LEVEL, student_quantile
 from molrate.statistics.moments import Matrix
@@ -210,7 +212,10 @@ class Expectations:
 
 
 def expectations_of(
-    candidates: Sequence[Candidate], scored_targets: Sequence[ScoredTarget], dataset: str = ""
+    candidates: Sequence[Candidate],
+    scored_targets: Sequence[ScoredTarget],
+    dataset: str = "",
+    memory: Memory | None = None,
 ) -> Expectations:
     """What to expect of every candidate on every target.
 
@@ -220,6 +225,8 @@ def expectations_of(
     scored_targets : sequence of ScoredTarget
     dataset : str
         Its name; the study's rows of it are not used.
+    memory : Memory, optional
+        Where left-out errors are kept, and read in place of computing them.
     """
     found = Expectations()
     for scored in scored_targets:
@@ -233,7 +240,7 @@ def expectations_of(
             scored.make_gradients(controls=False),
         )
         scatter = forecast_scatter(scored.target.task, dataset)
-        judge = partial(_judge, scored=scored, gradients=gradients, scatter=scatter)
+        judge = partial(_judge, scored=scored, gradients=gradients, scatter=scatter, memory=memory)
         # The study fine-tuned whole encoders, and says nothing of those that are cut.
         last = {candidate.encoder: candidate.layer for candidate in candidates}
         relations = [relation if last[each.encoder] == each.layer else None for each in candidates]
@@ -249,28 +256,44 @@ def _judge(
     scored: ScoredTarget,
     gradients: AllGradients,
     scatter: float,
+    memory: Memory | None,
 ) -> tuple[Expected, Performance] | None:
     """Expectation of a candidate and of a guess; None where its features cannot be judged."""
     candidate, relation = pair
     try:
-        sample = full_sample(candidate, scored, gradients)
-        frozen = LeaveOneOut().residuals(sample)
-        tuned = None if sample.gradients is None else Tangent().residuals(sample)
+        judged = _left_out(full_sample(candidate, scored, gradients), candidate.is_estimated, memory)
     except InputError:
         # The candidate's own row says what is wrong with it.
         return None
-    performance, guess = performance_of(frozen), guess_of(frozen)
-    if tuned is not None:
+    by_model = {model: performance_of(residuals) for model, residuals in judged.items()}
+    performance, guess = by_model[LeaveOneOut.name], guess_of(judged[LeaveOneOut.name])
+    if Tangent.name in by_model:
         # Fine-tuning keeps the frozen encoder where training does not help.
-        better = min(performance_of(tuned), performance, key=lambda each: each.loss)
+        better = min(by_model[Tangent.name], performance, key=lambda each: each.loss)
         return Expected(performance, replace(better, scatter=scatter)), guess
-    if candidate.is_estimated:
-        by_forest = performance_of(forest_residuals(sample))
-        if by_forest.loss < performance.loss:
-            return Expected(by_forest, trainable=False, model=FOREST), guess
+    if FOREST in by_model and by_model[FOREST].loss < performance.loss:
+        return Expected(by_model[FOREST], trainable=False, model=FOREST), guess
     if not candidate.trainable or relation is None:
         return Expected(performance, trainable=candidate.trainable), guess
     return Expected(performance, related(performance, guess, relation), related=True), guess
+
+
+def _left_out(sample: Sample, is_estimated: bool, memory: Memory | None) -> dict[str, Residuals]:
+    """What models get wrong of molecules that they have not seen, by model."""
+    judged = sample.at_most(MOST_ROWS)
+    codes = judged.resampling.codes if judged.resampling.task == "classification" else None
+    of_sample = label_columns(judged.resampling), judged.resampling.groups, codes
+
+    def compute() -> Content:
+        found = {LeaveOneOut.name: LeaveOneOut().residuals(sample)}
+        if sample.gradients is not None:
+            found[Tangent.name] = Tangent().residuals(sample)
+        if is_estimated:
+            found[FOREST] = forest_residuals(sample)
+        return {model: residuals.errors for model, residuals in found.items()}, {}
+
+    errors, _ = compute() if memory is None else memory.recall("errors", sample, is_estimated, compute)
+    return {model: residuals_of(by_model, *of_sample) for model, by_model in errors.items()}
 
 
 def related(frozen: Performance, guess: Performance, relation: Relation) -> Performance:

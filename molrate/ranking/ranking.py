@@ -28,6 +28,7 @@ from molrate.ranking.candidates import (
 )
 from molrate.ranking.evidence import how_sure
 from molrate.ranking.expected import Expectations
+from molrate.ranking.memory import Memory
 from molrate.ranking.prior import prior_places
 from molrate.ranking.report import (
     WRITABLE,
@@ -440,6 +441,7 @@ def rank_targets(
     measures: Sequence[Measure],
     rank_by: str = "excess",
     common_dimension: CommonDimension = AUTO,
+    memory: Memory | None = None,
 ) -> tuple[list[dict[str, Any]], dict[tuple[str, str, str, str], Replicates]]:
     """Tidy rows of all targets, with what they are ordered by; see :func:`ranking_rows`."""
     rows: list[dict[str, Any]] = []
@@ -447,9 +449,8 @@ def rank_targets(
     for scored_target in scored_targets:
         reads_gradients = any(measure.reads_gradients for measure in measures)
         gradients = scored_target.make_gradients() if reads_gradients else {}
-        scored = score_candidates(
-            candidates, scored_target.rows, scored_target.resampling, measures, common_dimension, gradients
-        )
+        of_target = scored_target.rows, scored_target.resampling
+        scored = score_candidates(candidates, *of_target, measures, common_dimension, gradients, memory)
         more_rows, more_replicates = ranking_rows(
             scored_target.target.name, scored_target.resampling, scored, rank_by
         )
@@ -463,12 +464,16 @@ def transrates_beside(
     candidates: Sequence[Candidate],
     scored_targets: Sequence[ScoredTarget],
     common_dimension: CommonDimension = AUTO,
+    memory: Memory | None = None,
 ) -> dict[tuple[str, str, str], float]:
     """Excess of TransRate of every target, encoder and layer, from rows that have it or else computed."""
     name = TransRate.name
     own = [row for row in rows if row["measure"] == name]
     if not own:
-        own, _ = rank_targets(candidates, scored_targets, [TransRate()], common_dimension=common_dimension)
+        dimension = common_dimension
+        own, _ = rank_targets(
+            candidates, scored_targets, [TransRate()], common_dimension=dimension, memory=memory
+        )
     return {(row["target"], row["encoder"], row["layer"]): row["excess"] for row in own if "excess" in row}
 
 

@@ -29,6 +29,7 @@ from molrate.ranking.consensus import consensus_table
 from molrate.ranking.contamination import contamination_notes, seen_encoders, seen_shares
 from molrate.ranking.evidence import evidence_notes, untried
 from molrate.ranking.expected import Expectations, expectations_of
+from molrate.ranking.memory import Memory
 from molrate.ranking.molecules import (
     EncoderPool,
     add_source_features,
@@ -236,7 +237,7 @@ def expect_of_dataset(
     molecules = standardise_dataset(dataset, policy)
     pool = embed_pool(dataset, molecules, load_encoders(encoders, embedding), embedding)
     scored_targets, _ = targets_to_score(pool, policy, embedding.seed)
-    return expectations_of(pool.candidates({}), scored_targets, dataset.name)
+    return expectations_of(pool.candidates({}), scored_targets, dataset.name, Memory())
 
 
 def rank_dataset(
@@ -273,12 +274,12 @@ def rank_dataset(
     if any(measure.inputs == "source probabilities" for measure in chosen):
         add_source_probabilities(extra, pool)
     scored_targets, unusable = targets_to_score(pool, policy, embedding.seed)
-    candidates = pool.candidates(extra)
+    candidates, memory = pool.candidates(extra), Memory()
     rows, replicates = rank_targets(
-        candidates, scored_targets, chosen, measuring.rank_by, measuring.common_dimension
+        candidates, scored_targets, chosen, measuring.rank_by, measuring.common_dimension, memory
     )
-    transrates = transrates_beside(rows, candidates, scored_targets, measuring.common_dimension)
-    expectations = expectations_of(candidates, scored_targets, dataset.name)
+    transrates = transrates_beside(rows, candidates, scored_targets, measuring.common_dimension, memory)
+    expectations = expectations_of(candidates, scored_targets, dataset.name, memory)
     rows += [
         failed_row(t.target, chosen[0], name, error) for t in scored_targets for name, error in pool.failures
     ]

@@ -14,7 +14,8 @@ from molrate.errors import InputError
 from molrate.files.matrices import FeatureFile
 from molrate.measures.base import Measure, StatisticsMeasure, tabulate_together
 from molrate.measures.sample import Sample
-from molrate.ranking.candidates import Candidate, Scored, ScoredTarget, label_warning
+from molrate.ranking.candidates import Candidate, Scored, ScoredTarget
+from molrate.ranking.outcomes import label_warning
 from molrate.ranking.ranking import ranking_rows
 from molrate.ray_cluster import map_tasks, n_cores
 from molrate.statistics.feature_statistics import FeatureStatistics

@@ -163,10 +163,12 @@ def _check_known(data: TrainingData) -> None:
         If no target can be ranked by.
     """
     known = np.sort(np.concatenate([data.split.train, data.split.validation]))
+    molecules = data.molecules.canonical.astype(str)
     errors = []
     for target in data.targets:
         left = target.take(known)
-        n_all, n_left = int(target.where(data.molecules.valid).labelled.sum()), int(left.labelled.sum())
+        n_all = len(np.unique(molecules[target.where(data.molecules.valid).labelled]))
+        n_left = len(np.unique(molecules[known][left.labelled]))
         if n_left < MIN_LABELLED:
             errors.append(
                 f"target {target.name!r} has {n_all} labelled valid molecules, {n_all - n_left} of them in "
@@ -174,7 +176,7 @@ def _check_known(data: TrainingData) -> None:
             )
             continue
         try:
-            check_target(left)
+            check_target(left, molecules[known])
         except InputError as error:
             errors.append(f"without the test part {error}")
     if len(errors) == len(data.targets):

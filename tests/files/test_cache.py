@@ -17,7 +17,7 @@ def test_usage_counts_what_is_kept_and_clearing_removes_that_kind_only(fresh_cac
 
 
 def test_an_unknown_kind_is_refused(fresh_cache):
-    with pytest.raises(UsageError, match="known: embeddings, weights"):
+    with pytest.raises(UsageError, match="known: embeddings, scores, weights"):
         clear_cache("../..")
 
 

@@ -15,10 +15,10 @@ from molrate.ranking.candidates import (
     ScoredTarget,
     check_common_dimension,
     choose_measures,
-    label_warning,
     score_candidates,
 )
 from molrate.ranking.consensus import consensus_table
+from molrate.ranking.outcomes import label_warning
 from molrate.ranking.ranking import Ranking, layer_table, rank_targets, ranking_frame, ranking_rows
 from molrate.ranking.score_features import score_features
 from molrate.ranking.sensitivity import sensitivity_table

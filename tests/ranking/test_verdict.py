@@ -108,6 +108,22 @@ def test_a_baseline_that_is_better_or_as_good_is_said_to_be():
     assert sentence.endswith("Against descriptors it is not known: add --encoder rdkit-descriptors.")
 
 
+def test_a_forest_that_reads_a_baseline_better_is_what_it_is_worth_over():
+    bent = np.c_[np.arctan(signal() @ [1.0, 0.7]) ** 3, np.random.default_rng(7).normal(size=N)]
+    curved = Candidate("descriptors", "values", bent, "baseline")
+    ranking = ranked([FAIR, GOOD, curved, BITS], scored(values()))
+    row = ranking.frame.set_index("encoder").loc["descriptors"]
+    assert row["frozen_from"] == "forest"
+    (comparison,) = (each for each in ranking.verdict.choices[0].comparisons if each.model == "forest")
+    assert (comparison.baseline, comparison.value) == ("descriptors", row["frozen"])
+    assert f"descriptors ({row['frozen']:.2f}, forest)" in ranking.verdict.choices[0].worth_it
+    legend = "(of baselines with a forest, where that is better)"
+    assert legend in " ".join(ranking.to_text().split())
+    assert legend not in " ".join(ranked([FAIR, GOOD], scored(values())).to_text().split())
+    seen = ranked([GOOD, curved], scored(values()), seen={"good": "yes"}).verdict.choices[0]
+    assert seen.worth_it.startswith("start from the best baseline, descriptors with a forest: expected RMSE")
+
+
 def test_encoders_not_told_from_the_first_are_named():
     twins = [
         Candidate(f"twin-{place}", "last", features(4.0, place), "pretrained") for place in range(10, 15)

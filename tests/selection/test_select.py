@@ -391,8 +391,10 @@ def test_a_resumed_run_whose_jobs_are_all_done_is_no_longer_interrupted(table, t
     assert json.loads((tmp_path / "m" / "selection.json").read_text())["ended"] == "jobs"
 
 
-def test_a_table_too_small_is_refused_before_anything_is_written(table, tmp_path):
-    pd.read_csv(table).iloc[:24].to_csv(tmp_path / "t.csv", index=False)
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_table_too_small_is_refused_before_anything_is_written(table, tmp_path, times):
+    few = pd.read_csv(table).iloc[:24]
+    pd.concat([few] * times).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(InputError, match="'y' has 24 labelled valid molecules, 5 of them in the test"):
         select_quickly(tmp_path / "t.csv", tmp_path / "m", max_jobs=1)
     assert not (tmp_path / "m").exists()
