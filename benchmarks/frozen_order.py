@@ -29,7 +29,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 import molrate
 from molrate.ranking.molecules import make_candidates
 
-STUDY = Path(__file__).parent / "study" / "finetuning.csv"
+STUDY = Path(__file__).parent.parent / "evidence" / "finetuning.csv"
 DATASETS = ("freesolv", "photoswitch", "esol", "logbb", "bace", "bbbp", "b3db_2000", "lipophilicity")
 TABLES = ("photoswitch", "logbb", "lipophilicity", "b3db_2000")
 ORDERS = ("frozen", "transrate", "transrate-full")
@@ -128,7 +128,8 @@ def order(folder: Path, path: Path, output: Path) -> None:
             }
         ).loc[encoders]
         better = -best if regression else best
-        taus = {name: kendalltau(scores[name], better).statistic for name in ORDERS}
+        # One that hardly varies has no TransRate in the common dimension.
+        taus = {name: kendalltau(scores[name], better, nan_policy="omit").statistic for name in ORDERS}
         off = 100 * (excess["frozen"].loc[encoders] / best - 1).abs().mean()
         rows.append({"dataset": dataset, "candidates": len(best), **taus, "off": off})
         print(rows[-1], flush=True)

@@ -34,7 +34,7 @@ def list_command() -> None:
 @click.argument("kinds", nargs=-1, metavar="[KIND]...")
 @click.option("--yes", is_flag=True, help="Remove them without asking.")
 def clear_command(kinds: tuple[str, ...], yes: bool) -> None:
-    """Remove kept files of each KIND: embeddings, scores, weights, datasets, moleculenet; all if none is named.
+    """Remove kept files of each KIND: embeddings, scores, weights, datasets, moleculenet; all if none named.
 
     What is needed again is computed or downloaded again.
     """

@@ -7,12 +7,10 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from molrate.data.targets import MAIN_METRIC
 from molrate.paths import EVIDENCE, shipped
 from molrate.ranking.candidates import AUTO
-from molrate.ranking.prior import relatives
+from molrate.ranking.forecasts import forecasts_off
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,42 +54,6 @@ def agreement_table() -> pd.DataFrame | None:
     return pd.read_csv(path) if path.is_file() else None
 
 
-@cache
-def expectation_rows() -> pd.DataFrame | None:
-    """How far off errors were that the study's scores expect, as ``molrate evaluate -o`` wrote it.
-
-    Returns
-    -------
-    pandas.DataFrame or None
-        A row for each dataset; None where the study's files are not here.
-    """
-    import pandas as pd
-
-    path = shipped(EVIDENCE) / "expected.csv"
-    return pd.read_csv(path, dtype={"dataset": str}) if path.is_file() else None
-
-
-def forecast_scatter(task: str, dataset: str = "") -> float:
-    """Standard deviation, in logarithms of the loss, of real fine-tuning about forecasts, on other datasets.
-
-    Parameters
-    ----------
-    task : {"classification", "regression"}
-    dataset : str
-        The one that is ranked; it, and what shares molecules with it, is left out.
-
-    Returns
-    -------
-    float
-        0 where the study says nothing of it.
-    """
-    rows = expectation_rows()
-    if rows is None:
-        return 0.0
-    rows = rows[(rows["metric"] == MAIN_METRIC[task]) & ~rows["dataset"].isin(relatives(dataset))]
-    return float(np.sqrt((rows["finetuned scatter"] ** 2).mean())) if len(rows) else 0.0
-
-
 def _percent(share: float) -> str:
     """With a decimal where it is needed not to round to nothing."""
     return f"{share:.1%}" if 0 < share < 0.01 else f"{share:.0%}"
@@ -99,10 +61,7 @@ def _percent(share: float) -> str:
 
 def _forecasts_off(metrics: Sequence[str]) -> str:
     """How far forecasts were off, in a sentence."""
-    rows = expectation_rows()
-    if rows is None:
-        return ""
-    off = rows.groupby("metric")["finetuned off"].mean()
+    off = forecasts_off()
     named = [f"{off[metric]:.0%} in {metric.upper()}" for metric in metrics if metric in off]
     return f" Forecasts of fine-tuning were off by {' and '.join(named)}." if named else ""
 

@@ -3,12 +3,13 @@
 The frozen encoder's come from what leave-one-out ridge predicts for each molecule (the measure ``loo``); of
 fingerprints, descriptors and whatever else has nothing to train, from a random forest where that is better,
 as one fits it to them. The fine-tuned one's come from linearised fine-tuning (``tangent``) where it has
-gradients, else from how fine-tuned errors went with frozen ones in the study that ships with molrate.
+gradients, else from the frozen one's, and from how fine-tuned errors went with either in the study that ships
+with molrate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
@@ -22,9 +23,8 @@ from molrate.measures.residuals import Residuals, residuals_of
 from molrate.measures.sample import Sample
 from molrate.measures.tangent import Tangent, label_columns
 from molrate.ranking.candidates import AllGradients, Candidate, ScoredTarget, full_sample
-from molrate.ranking.evidence import forecast_scatter
+from molrate.ranking.forecasts import Relation, relation_of
 from molrate.ranking.forest import FOREST, forest_residuals
-from molrate.ranking.frozen import Relation, frozen_relation
 from molrate.ranking.memory import Content, Memory
 from molrate.ranking.outliers import Outliers, find_outliers
 from molrate.statistics.intervals import LEVEL, student_quantile
@@ -235,16 +235,16 @@ def expectations_of(
             ruling = find_outliers(scored.target.values, scored.resampling.groups)
             if ruling is not None:
                 found.outliers[name] = ruling
-        relation, gradients = (
-            frozen_relation(scored.target.task, dataset),
-            scored.make_gradients(controls=False),
-        )
-        scatter = forecast_scatter(scored.target.task, dataset)
-        judge = partial(_judge, scored=scored, gradients=gradients, scatter=scatter, memory=memory)
+        relations = {
+            measure: relation_of(measure, scored.target.task, dataset)
+            for measure in (LeaveOneOut.name, Tangent.name)
+        }
+        gradients = scored.make_gradients(controls=False)
+        judge = partial(_judge, scored=scored, gradients=gradients, memory=memory)
         # The study fine-tuned whole encoders, and says nothing of those that are cut.
         last = {candidate.encoder: candidate.layer for candidate in candidates}
-        relations = [relation if last[each.encoder] == each.layer else None for each in candidates]
-        pairs = list(zip(candidates, relations, strict=True))
+        of_cut = relations | {LeaveOneOut.name: None}
+        pairs = [(each, relations if last[each.encoder] == each.layer else of_cut) for each in candidates]
         for (candidate, _), judged in zip(pairs, map_in_threads(judge, pairs), strict=True):
             if judged is not None:
                 found.by_candidate[name, candidate.encoder, candidate.layer], found.guesses[name] = judged
@@ -252,14 +252,13 @@ def expectations_of(
 
 
 def _judge(
-    pair: tuple[Candidate, Relation | None],
+    pair: tuple[Candidate, Mapping[str, Relation | None]],
     scored: ScoredTarget,
     gradients: AllGradients,
-    scatter: float,
     memory: Memory | None,
 ) -> tuple[Expected, Performance] | None:
     """Expectation of a candidate and of a guess; None where its features cannot be judged."""
-    candidate, relation = pair
+    candidate, relations = pair
     try:
         judged = _left_out(full_sample(candidate, scored, gradients), candidate.is_estimated, memory)
     except InputError:
@@ -267,15 +266,27 @@ def _judge(
         return None
     by_model = {model: performance_of(residuals) for model, residuals in judged.items()}
     performance, guess = by_model[LeaveOneOut.name], guess_of(judged[LeaveOneOut.name])
-    if Tangent.name in by_model:
-        # Fine-tuning keeps the frozen encoder where training does not help.
-        better = min(by_model[Tangent.name], performance, key=lambda each: each.loss)
-        return Expected(performance, replace(better, scatter=scatter)), guess
+    model = Tangent.name if Tangent.name in by_model else LeaveOneOut.name
+    relation = relations.get(model)
+    if model == Tangent.name:
+        return Expected(performance, _no_worse(by_model[model], performance, guess, relation)), guess
     if FOREST in by_model and by_model[FOREST].loss < performance.loss:
         return Expected(by_model[FOREST], trainable=False, model=FOREST), guess
     if not candidate.trainable or relation is None:
         return Expected(performance, trainable=candidate.trainable), guess
-    return Expected(performance, related(performance, guess, relation), related=True), guess
+    finetuned = _no_worse(performance, performance, guess, relation)
+    return Expected(performance, finetuned, related=True), guess
+
+
+def _no_worse(
+    expected: Performance, frozen: Performance, guess: Performance, relation: Relation | None
+) -> Performance:
+    """What an expected performance comes to, never worse than frozen.
+
+    ``molrate finetune`` starts from the frozen encoder and keeps it where training does not help.
+    """
+    forecast = expected if relation is None else related(expected, guess, relation)
+    return replace(min(forecast, frozen, key=lambda each: each.loss), scatter=forecast.scatter)
 
 
 def _left_out(sample: Sample, is_estimated: bool, memory: Memory | None) -> dict[str, Residuals]:
@@ -296,16 +307,21 @@ def _left_out(sample: Sample, is_estimated: bool, memory: Memory | None) -> dict
     return {model: residuals_of(by_model, *of_sample) for model, by_model in errors.items()}
 
 
-def related(frozen: Performance, guess: Performance, relation: Relation) -> Performance:
-    """Fine-tuned performance by the study's relation, never worse than frozen.
+def related(expected: Performance, guess: Performance, relation: Relation) -> Performance:
+    """Fine-tuned performance by the study's relation to what is expected.
 
-    ``molrate finetune`` starts from the frozen encoder and keeps it where training does not help.
+    Parameters
+    ----------
+    expected : Performance
+        By the measure that the relation is of.
+    guess : Performance
+    relation : Relation
     """
-    share = min(frozen.loss / guess.loss, 1.0) if guess.loss > 0 else 0.0
-    loss = min(relation.loss(share) * guess.loss, frozen.loss)
-    scale = loss / frozen.loss if frozen.loss > 0 else 1.0
-    value = loss if frozen.metric == "rmse" else 1 - loss
-    return replace(frozen, value=value, moves=frozen.moves * scale, scatter=relation.scatter)
+    share = min(expected.loss / guess.loss, 1.0) if guess.loss > 0 else 0.0
+    loss = relation.loss(share) * guess.loss
+    scale = loss / expected.loss if expected.loss > 0 else 1.0
+    value = loss if expected.metric == "rmse" else 1 - loss
+    return replace(expected, value=value, moves=expected.moves * scale, scatter=relation.scatter)
 
 
 def performance_of(residuals: Residuals) -> Performance:

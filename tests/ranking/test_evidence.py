@@ -11,7 +11,7 @@ from molrate.benchmarking.read import read_results
 from molrate.benchmarking.summary import to_markdown
 from molrate.measures.base import DEFAULT_MEASURE
 from molrate.ranking import evidence
-from molrate.ranking.evidence import agreement_table, evidence_notes, forecast_scatter
+from molrate.ranking.evidence import agreement_table, evidence_notes
 
 
 def test_the_shipped_tables_are_those_of_the_shipped_rows():
@@ -121,25 +121,13 @@ def test_a_ranking_carries_it():
     assert any("--pooling, --common-dimension it does not say" in note for note in pooled.notes)
 
 
-def test_forecasts_scatter_as_on_other_datasets(monkeypatch):
-    rows = pd.DataFrame(
-        {
-            "dataset": ["bbbp", "bace", "freesolv", "esol"],
-            "metric": ["auroc", "auroc", "rmse", "rmse"],
-            "finetuned off": [0.02, 0.04, 0.1, 0.2],
-            "finetuned scatter": [0.3, 0.4, 0.1, 0.7],
-        }
-    )
-    monkeypatch.setattr(evidence, "expectation_rows", lambda: rows)
-    assert forecast_scatter("regression") == pytest.approx((0.5 * (0.1**2 + 0.7**2)) ** 0.5)
-    assert forecast_scatter("regression", "esol") == pytest.approx(0.1)
-    # BBBP and B3DB share molecules.
-    assert forecast_scatter("classification", "b3db") == pytest.approx(0.4)
+def test_how_sure_says_how_far_forecasts_were_off(monkeypatch):
+    monkeypatch.setattr(evidence, "forecasts_off", lambda: {"auroc": 0.03, "rmse": 0.15})
     assert evidence.how_sure("logme", "excess").endswith(
         "Forecasts of fine-tuning were off by 3% in AUROC and 15% in RMSE."
     )
-    monkeypatch.setattr(evidence, "expectation_rows", lambda: None)
-    assert forecast_scatter("regression") == 0
+    monkeypatch.setattr(evidence, "forecasts_off", dict)
+    assert "Forecasts" not in evidence.how_sure("logme", "excess")
 
 
 def test_what_is_little_is_not_rounded_to_nothing(table, monkeypatch):

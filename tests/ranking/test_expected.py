@@ -13,7 +13,7 @@ from molrate.measures.tangent import tangent_rows
 from molrate.ranking import expected
 from molrate.ranking.candidates import Candidate, Gradients, ScoredTarget
 from molrate.ranking.expected import expectations_of, guess_of, performance_of, related
-from molrate.ranking.frozen import Relation
+from molrate.ranking.forecasts import Relation
 from molrate.statistics.resampling import make_resampling
 
 N = 80
@@ -111,7 +111,7 @@ def test_rows_of_a_molecule_are_one_draw():
     assert twice.error == pytest.approx(alone.error)
 
 
-def test_a_relation_never_makes_worse_and_says_nothing_of_features_that_say_nothing():
+def test_a_relation_is_a_power_and_says_nothing_of_features_that_say_nothing():
     errors = np.random.default_rng(5).normal(size=N)
     frozen, guess = of_errors(0.5 * errors), of_errors(errors)
     better = related(frozen, guess, Relation(2.0, 0.1, 4, 10))
@@ -120,7 +120,7 @@ def test_a_relation_never_makes_worse_and_says_nothing_of_features_that_say_noth
     # The relation's own scatter widens it.
     exact = replace(better, scatter=0.0).interval()
     assert better.interval()[0] < exact[0]
-    assert related(frozen, guess, Relation(0.5, 0.1, 4, 10)).value == pytest.approx(frozen.value)
+    assert related(frozen, guess, Relation(0.5, 0.1, 4, 10)).value == pytest.approx(0.5**0.5 * guess.value)
     assert related(guess, guess, Relation(2.0, 0.1, 4, 10)).value == pytest.approx(guess.value)
 
 
@@ -136,7 +136,7 @@ def drawn():
 
 
 def test_expectations_are_those_of_leave_one_out_ridge(drawn, monkeypatch):
-    monkeypatch.setattr(expected, "frozen_relation", lambda *_: Relation(1.5, 0.2, 4, 10))
+    monkeypatch.setattr(expected, "relation_of", lambda measure, *_: Relation(1.5, 0.2, 4, 10))
     features, values, target = drawn
     candidates = [
         Candidate("network", "last", features, "pretrained", trainable=True),
@@ -161,7 +161,10 @@ def test_expectations_are_those_of_leave_one_out_ridge(drawn, monkeypatch):
     assert found.beat_guessing("y")
 
 
-def test_gradients_are_judged_by_linearised_fine_tuning_on_these_molecules(drawn):
+@pytest.mark.parametrize("power", [1.0, 1.3, 0.9])
+def test_gradients_are_judged_by_linearised_fine_tuning_on_these_molecules(drawn, monkeypatch, power):
+    relations = {"loo": Relation(2.0, 0.1, 4, 10), "tangent": Relation(power, 0.2, 4, 10)}
+    monkeypatch.setattr(expected, "relation_of", lambda measure, *_: relations[measure])
     features, values, target = drawn
     sketches = np.c_[values, features]
     gradients = {("network", "last"): Gradients(sketches, 0.0)}
@@ -169,21 +172,25 @@ def test_gradients_are_judged_by_linearised_fine_tuning_on_these_molecules(drawn
         Candidate("network", "last", features, "pretrained", trainable=True),
         Candidate("network", "first", features, "pretrained", trainable=True),
     ]
-    found = expectations_of(candidates, [replace(target, make_gradients=lambda **_: gradients)]).by_candidate
+    judged = expectations_of(candidates, [replace(target, make_gradients=lambda **_: gradients)])
+    found, guess = judged.by_candidate, judged.guesses["y"].value
     tuned, other = found["y", "network", "last"], found["y", "network", "first"]
     assert not tuned.related
     assert tuned.measured is tuned.finetuned
     errors = tangent_rows(features, sketches)
     kernel = decompose(errors, np.arange(N))
     left_out, _ = kernel.least_errors(values[:, None], 1)
-    assert tuned.finetuned.value == pytest.approx(np.sqrt((left_out**2).mean()))
+    by_tangent = np.sqrt((left_out**2).mean())
+    assert tuned.finetuned.value == pytest.approx((by_tangent / guess) ** power * guess)
+    assert tuned.finetuned.scatter == 0.2
     assert tuned.finetuned.value < tuned.frozen.value
     assert tuned.columns()["finetuned_from"] == "tangent"
     # A layer below the last has no gradients.
     assert other.finetuned is None or other.related
 
 
-def test_fine_tuning_is_expected_to_be_no_worse_than_frozen(drawn):
+def test_fine_tuning_is_expected_to_be_no_worse_than_frozen(drawn, monkeypatch):
+    monkeypatch.setattr(expected, "relation_of", lambda *_: Relation(0.8, 0.2, 4, 10))
     features, _, target = drawn
     noise = np.random.default_rng(5).normal(size=(N, 300))
     gradients = {("network", "last"): Gradients(noise, 0.0)}
@@ -195,7 +202,7 @@ def test_fine_tuning_is_expected_to_be_no_worse_than_frozen(drawn):
 
 
 def test_without_the_study_nothing_is_said_of_fine_tuning(drawn, monkeypatch):
-    monkeypatch.setattr(expected, "frozen_relation", lambda *_: None)
+    monkeypatch.setattr(expected, "relation_of", lambda *_: None)
     features, _, target = drawn
     found = expectations_of([Candidate("network", "last", features, trainable=True)], [target])
     only = found.by_candidate["y", "network", "last"]

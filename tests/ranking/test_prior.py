@@ -1,16 +1,14 @@
 """What the study says before any look at a dataset."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from molrate import paths
 from molrate.benchmarking.agreement import weighted
 from molrate.benchmarking.read import STATIC_LIST, read_results
 from molrate.encoders.cards import encoder_cards
-from molrate.ranking import frozen, study
+from molrate.ranking import study
 from molrate.ranking.contamination import seen_labels
-from molrate.ranking.frozen import frozen_relation, frozen_table
 from molrate.ranking.prior import mean_standing, prior_places, relatives, study_performance
 from molrate.ranking.study import study_rows
 
@@ -18,7 +16,7 @@ from molrate.ranking.study import study_rows
 @pytest.fixture
 def fresh():
     """Nothing remembered of the study's files, before and after."""
-    kept = (frozen_relation, frozen_table, prior_places, study_performance, study_rows)
+    kept = (prior_places, study_performance, study_rows)
     for function in kept:
         function.cache_clear()
     yield
@@ -86,45 +84,10 @@ def test_one_dataset_alone_has_the_static_list_of_all_others():
     assert alone.predictors[STATIC_LIST].tolist() == beside.predictors[STATIC_LIST].tolist()
 
 
-def test_a_relation_is_the_power_that_made_the_losses(fresh, monkeypatch):
-    generator = np.random.default_rng(0)
-    shares = generator.uniform(0.2, 0.9, size=(4, 6))
-    rows = [
-        {
-            "dataset": f"d{place}",
-            "task": "regression",
-            "encoder": f"e{encoder}",
-            "kind": "pretrained",
-            "deviation": 10.0**place,
-            "frozen": share * 10.0**place,
-            "finetuned": share**1.3 * 10.0**place,
-        }
-        for place, own in enumerate(shares)
-        for encoder, share in enumerate(own)
-    ]
-    rows.append(rows[0] | {"kind": "baseline", "finetuned": 99.0})
-    monkeypatch.setattr(frozen, "frozen_table", lambda: pd.DataFrame(rows))
-    relation = frozen_relation("regression")
-    assert (relation.power, relation.scatter) == pytest.approx((1.3, 0.0), abs=1e-9)
-    assert (relation.datasets, relation.encoders) == (4, 6)
-    assert relation.loss(0.5) == pytest.approx(0.5**1.3)
-    assert frozen_relation("regression", "d0").datasets == 3
-    assert frozen_relation("classification") is None
-
-
-def test_the_shipped_rows_give_a_relation_that_helps_no_features_that_say_nothing(fresh):
-    relation = frozen_relation("regression", "freesolv")
-    assert relation.datasets == 5
-    assert relation.loss(1.0) == 1.0
-    assert 0.5 < relation.power < 2
-    assert relation.scatter > 0
-
-
-def test_without_the_studys_files_there_is_no_prior_and_no_relation(fresh, monkeypatch, tmp_path):
+def test_without_the_studys_files_there_is_no_prior(fresh, monkeypatch, tmp_path):
     monkeypatch.setattr(study, "shipped", lambda kind: tmp_path / kind)
     assert not (tmp_path / paths.EVIDENCE).exists()
     assert prior_places("freesolv") == {}
-    assert frozen_relation("regression") is None
 
 
 def test_rows_of_encoders_that_saw_the_labels_do_not_count(fresh):
@@ -134,10 +97,3 @@ def test_rows_of_encoders_that_saw_the_labels_do_not_count(fresh):
     assert ("admet-ai-regression-0", "freesolv") not in pairs
     assert ("admet-ai-regression-0", "photoswitch") in pairs
     assert ("minimol", "freesolv") in pairs
-    table = frozen_table()
-    assert set(table["task"]) == {"regression", "classification"}
-    own = rows[(rows["encoder"] == "minimol") & (rows["dataset"] == "freesolv")]
-    row = table[(table["encoder"] == "minimol") & (table["dataset"] == "freesolv")].iloc[0]
-    assert row["frozen"] == pytest.approx(own["frozen_test"].mean())
-    assert row["finetuned"] == pytest.approx(own["test"].mean())
-    assert not table["encoder"].isin(["ecfp4", "rdkit-descriptors"]).any()

@@ -17,7 +17,7 @@ from molrate.ranking import evidence, expected
 from molrate.ranking.candidates import Candidate, ScoredTarget
 from molrate.ranking.evidence import how_sure
 from molrate.ranking.expected import Expected, expectations_of
-from molrate.ranking.frozen import Relation
+from molrate.ranking.forecasts import Relation
 from molrate.ranking.notes import label_advice, molecule_advice, order_advice, outlier_advice, size_advice
 from molrate.ranking.ranking import Ranking, rank_targets, ranking_frame, with_expectations
 from molrate.ranking.report import View
@@ -30,7 +30,7 @@ N = 240
 
 @pytest.fixture(autouse=True)
 def relation(monkeypatch):
-    monkeypatch.setattr(expected, "frozen_relation", lambda *_: Relation(1.2, 0.2, 4, 13))
+    monkeypatch.setattr(expected, "relation_of", lambda *_: Relation(1.2, 0.2, 4, 13))
 
 
 def features(quality, seed=0, width=2):
@@ -109,7 +109,7 @@ def test_a_baseline_that_is_better_or_as_good_is_said_to_be():
 
 
 def test_a_forest_that_reads_a_baseline_better_is_what_it_is_worth_over():
-    bent = np.c_[np.arctan(signal() @ [1.0, 0.7]) ** 3, np.random.default_rng(7).normal(size=N)]
+    bent = np.c_[np.exp(4 * signal() @ [1.0, 0.7]), np.random.default_rng(7).normal(size=N)]
     curved = Candidate("descriptors", "values", bent, "baseline")
     ranking = ranked([FAIR, GOOD, curved, BITS], scored(values()))
     row = ranking.frame.set_index("encoder").loc["descriptors"]
