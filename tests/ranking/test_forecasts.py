@@ -48,26 +48,36 @@ def test_a_relation_is_the_power_that_made_the_losses(fresh, monkeypatch, tmp_pa
     table = table_of(1.3, metric=metric)
     ship(monkeypatch, tmp_path, pd.concat([table, table[:1].assign(kind="control", finetuned=0.01)]))
     task, other = ("regression", "classification")[:: 1 if metric == "rmse" else -1]
-    relation = relation_of("tangent", task)
-    assert (relation.power, relation.scatter) == pytest.approx((1.3, 0.0), abs=1e-6)
+    relation = relation_of("loo", task)
+    power = 1.3 / 0.8
+    assert (relation.power, relation.scatter) == pytest.approx((power, 0.0), abs=1e-6)
     assert (relation.datasets, relation.encoders) == (4, 6)
-    assert relation.loss(0.5) == pytest.approx(0.5**1.3)
+    assert relation.loss(0.5) == pytest.approx(0.5**power)
     assert relation.loss(1.0) == 1.0
-    assert relation_of("loo", task).power == pytest.approx(1.3 / 0.8)
-    assert relation_of("tangent", task, "d0").datasets == 3
-    assert relation_of("tangent", other) is None
+    assert relation_of("loo", task, "d0").datasets == 3
+    assert relation_of("loo", other) is None
+
+
+def test_linearised_fine_tuning_is_taken_as_it_is(fresh, monkeypatch, tmp_path):
+    table = table_of(1.3)
+    ship(monkeypatch, tmp_path, table)
+    relation = relation_of("tangent", "regression")
+    assert relation.power == 1.0
+    squares = np.log(table["finetuned"] / table["tangent"]) ** 2
+    assert relation.scatter == pytest.approx(np.sqrt(squares.groupby(table["dataset"]).mean().mean()))
     errors = forecast_errors(forecast_table())
-    assert errors["forecast"].to_numpy() == pytest.approx(errors["finetuned"].to_numpy())
-    assert forecasts_off() == {metric: pytest.approx(0.0, abs=1e-6)}
+    assert errors["forecast"].to_numpy() == pytest.approx(table["tangent"].to_numpy())
+    off = (table["tangent"] / table["finetuned"] - 1).groupby(table["dataset"]).mean().mean()
+    assert forecasts_off() == {"rmse": pytest.approx(off)}
 
 
 def test_what_is_expected_is_left_as_it_is_where_no_power_comes_nearer(fresh, monkeypatch, tmp_path):
     # Two datasets that say the opposite: what one says is worse than nothing on the other.
-    table = pd.concat([table_of(1.3, ["d0"]), table_of(0.8, ["d1"])])
+    table = pd.concat([table_of(1.1, ["d0"]), table_of(0.6, ["d1"])])
     ship(monkeypatch, tmp_path, table)
-    relation = relation_of("tangent", "regression")
+    relation = relation_of("loo", "regression")
     assert relation.power == 1.0
-    logarithms = np.log(table["finetuned"] / table["tangent"])
+    logarithms = np.log(table["finetuned"] / table["loo"])
     squares = (logarithms**2).groupby(table["dataset"]).mean()
     assert relation.scatter == pytest.approx(np.sqrt(squares.mean()))
 
@@ -81,15 +91,16 @@ def test_one_dataset_tells_how_far_off_but_no_power(fresh, monkeypatch, tmp_path
 
 
 def test_a_forecast_is_never_worse_than_frozen(fresh, monkeypatch, tmp_path):
-    ship(monkeypatch, tmp_path, table_of(0.5))
+    table = table_of(1.0)
+    ship(monkeypatch, tmp_path, table.assign(tangent=1.1 * table["loo"]))
     errors = forecast_errors(forecast_table())
     assert (errors["forecast"] <= errors["loo"] + 1e-12).all()
 
 
 def test_a_power_is_found_in_noise(fresh, monkeypatch, tmp_path):
     ship(monkeypatch, tmp_path, table_of(1.3, scatter=0.1))
-    relation = relation_of("tangent", "regression")
-    assert relation.power == pytest.approx(1.3, abs=0.1)
+    relation = relation_of("loo", "regression")
+    assert relation.power == pytest.approx(1.3 / 0.8, abs=0.1)
     assert relation.scatter == pytest.approx(0.1, rel=0.4)
 
 
@@ -110,7 +121,7 @@ def test_the_shipped_table_is_of_clean_pairs_and_says_something(fresh):
     assert not table.duplicated(["dataset", "encoder"]).any()
     numbers = relation_of("tangent", "regression", "freesolv")
     assert numbers.datasets == 5
-    assert 1 < numbers.power < 2
+    assert numbers.power == 1.0
     assert 0 < numbers.scatter < relation_of("loo", "regression", "freesolv").scatter
     assert 0 < forecasts_off()["rmse"] < 0.3
     assert 0 < forecasts_off()["auroc"] < 0.1
