@@ -17,17 +17,17 @@ from default_rule import CANDIDATES, CHOOSING, CONFIRMING, near_the_smallest_reg
 from layers import DEEPER
 from layers import choices as layer_choices
 
-from molrate.benchmarking.agreement import RANDOM, loss, regret, weighted
+from molrate.benchmarking.agreement import RANDOM, kendall, loss, regret, weighted
 from molrate.benchmarking.cells import FINETUNING
 from molrate.benchmarking.comparison import evaluate, lead_over_one_finetuning
 from molrate.benchmarking.curves import agreement_curves
-from molrate.benchmarking.expectations import expectation_table
 from molrate.benchmarking.read import COMBINED, STATIC_LIST, read_results
 from molrate.benchmarking.subsets import leave_out, subset_table
 from molrate.benchmarking.summary import markdown_table
 from molrate.benchmarking.truth import attainable_tau, one_finetuning, standard_errors_behind
 from molrate.measures.base import DEFAULT_MEASURE
 from molrate.paths import EVIDENCE, shipped
+from molrate.ranking.forecasts import forecast_errors, forecast_table, forecasts_off
 
 TEMPLATE = Path(__file__).parent / "evidence_page.md"
 PAGE = Path(__file__).parents[1] / "docs" / "evidence.md"
@@ -143,18 +143,15 @@ def choices(outcomes):
     return markdown_table(columns, rows)
 
 
-def expected(outcomes):
+def expected():
     """Format how far forecasts were off."""
-    rows = [
-        [
-            TITLES[row["dataset"]],
-            share(row["frozen off"]),
-            f"{row['frozen tau']:.2f}",
-            share(row["finetuned off"]),
-            f"{row['finetuned tau']:.2f}",
-        ]
-        for row in expectation_table(outcomes).to_dict("records")
-    ]
+    rows = []
+    for dataset, own in forecast_errors(forecast_table()).groupby("dataset"):
+        off = (own["loo"] / own["frozen"] - 1).abs().mean()
+        taus = kendall(own["loo"], own["frozen"]), kendall(own["forecast"], own["finetuned"])
+        rows.append(
+            [TITLES[dataset], share(off), f"{taus[0]:.2f}", share(own["off"].mean()), f"{taus[1]:.2f}"]
+        )
     return markdown_table(["dataset", "frozen off by", "tau", "fine-tuned off by", "tau"], rows)
 
 
@@ -270,7 +267,7 @@ def figures() -> Mapping[str, object]:
     overall = means(evaluation)
     without = leave_out(outcomes, DEFAULT_MEASURE, "families").set_index("left out")["weighted tau"]
     once = [one_finetuning(outcome) for outcome in outcomes]
-    off = expectation_table(outcomes).groupby("metric")["finetuned off"].mean()
+    off = forecasts_off()
     ordered = [by_name[name] for name in TITLES]
     return {
         **group_means,
@@ -279,7 +276,7 @@ def figures() -> Mapping[str, object]:
         "predictors": predictors(overall, group_means["choice"], group_means["confirmation"]),
         "by_dataset": by_dataset(evaluation),
         "choices": choices(ordered),
-        "expected": expected(ordered),
+        "expected": expected(),
         "subsets": subsets(outcomes),
         **rule(groups["choice"]),
         **curves(outcomes),
