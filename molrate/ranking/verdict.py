@@ -569,8 +569,8 @@ class _Chooser:
         shown = self._shown_by_measure()
         if shown is not None:
             return (
-                f"not by a linear model, though {self.measure} finds a relation of the labels to {shown}. A "
-                "forest may use it: molrate select tries one."
+                f"not by the models tried, though {self.measure} finds a relation of the labels to {shown}. "
+                "molrate select tries others."
             )
         what, more = ("structure", "more molecules") if self.trainable else ("the features", "more")
         return (
