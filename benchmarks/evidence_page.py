@@ -14,10 +14,11 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 from default_rule import CANDIDATES, CHOOSING, CONFIRMING, near_the_smallest_regret, table_of
+from forecasts import accuracy
 from layers import DEEPER
 from layers import choices as layer_choices
 
-from molrate.benchmarking.agreement import RANDOM, kendall, loss, regret, weighted
+from molrate.benchmarking.agreement import RANDOM, loss, regret, weighted
 from molrate.benchmarking.cells import FINETUNING
 from molrate.benchmarking.comparison import evaluate, lead_over_one_finetuning
 from molrate.benchmarking.curves import agreement_curves
@@ -27,7 +28,7 @@ from molrate.benchmarking.summary import markdown_table
 from molrate.benchmarking.truth import attainable_tau, one_finetuning, standard_errors_behind
 from molrate.measures.base import DEFAULT_MEASURE
 from molrate.paths import EVIDENCE, shipped
-from molrate.ranking.forecasts import forecast_errors, forecast_table, forecasts_off
+from molrate.ranking.forecasts import forecasts_off
 
 TEMPLATE = Path(__file__).parent / "evidence_page.md"
 PAGE = Path(__file__).parents[1] / "docs" / "evidence.md"
@@ -145,13 +146,16 @@ def choices(outcomes):
 
 def expected():
     """Format how far forecasts were off."""
-    rows = []
-    for dataset, own in forecast_errors(forecast_table()).groupby("dataset"):
-        off = (own["loo"] / own["frozen"] - 1).abs().mean()
-        taus = kendall(own["loo"], own["frozen"]), kendall(own["forecast"], own["finetuned"])
-        rows.append(
-            [TITLES[dataset], share(off), f"{taus[0]:.2f}", share(own["off"].mean()), f"{taus[1]:.2f}"]
-        )
+    rows = [
+        [
+            TITLES[row["dataset"]],
+            share(row["frozen off"]),
+            f"{row['frozen tau']:.2f}",
+            share(row["finetuned off"]),
+            f"{row['finetuned tau']:.2f}",
+        ]
+        for row in accuracy().to_dict("records")
+    ]
     return markdown_table(["dataset", "frozen off by", "tau", "fine-tuned off by", "tau"], rows)
 
 

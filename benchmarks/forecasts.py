@@ -4,7 +4,7 @@
 
 A row for each dataset and encoder whose loss both measures expect, without encoders that have seen the labels
 or may have: means over the seeds that rows and scores have in common. Printed is how far forecasts are off,
-each dataset by what the others say, and Kendall's tau with what came.
+and Kendall's tau with what came.
 """
 
 import sys
@@ -14,12 +14,11 @@ import pandas as pd
 
 from molrate.benchmarking.agreement import kendall
 from molrate.ranking.contamination import are_suspect
-from molrate.ranking.forecasts import forecast_errors, forecast_table
+from molrate.ranking.expected import CHANCE
+from molrate.ranking.forecasts import forecast_errors, forecast_table, forecasts_off
 
 MEASURES = ("loo", "tangent")
 KEY = ["dataset", "seed", "encoder"]
-GUESS = 0.5
-"""Area of a guess."""
 
 
 def make_table(rows: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
@@ -27,7 +26,7 @@ def make_table(rows: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     rows = rows[(rows["status"] == "ok") & (rows["split"] == "random") & ~rows["frozen"].astype(bool)]
     rows = rows[~are_suspect(rows["encoder"], rows["dataset"])]
     table = rows[[*KEY, "kind", "metric"]].assign(
-        guess=rows["deviation"].where(rows["metric"] == "rmse", GUESS),
+        guess=rows["deviation"].where(rows["metric"] == "rmse", CHANCE),
         frozen=rows["frozen_test"],
         finetuned=rows["test"],
     )
@@ -41,20 +40,25 @@ def make_table(rows: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     return means.join(table.groupby(keys)["seed"].nunique().rename("seeds")).reset_index()
 
 
+def accuracy() -> pd.DataFrame:
+    """How far the shipped table's expectations were off, and Kendall's tau with what came, by dataset."""
+    rows = []
+    for dataset, own in forecast_errors(forecast_table()).groupby("dataset"):
+        frozen_off = (own["loo"] / own["frozen"] - 1).abs().mean()
+        frozen_tau = kendall(own["loo"], own["frozen"])
+        tau = kendall(own["forecast"], own["finetuned"])
+        rows.append((dataset, frozen_off, frozen_tau, own["off"].mean(), tau))
+    return pd.DataFrame(
+        rows, columns=["dataset", "frozen off", "frozen tau", "finetuned off", "finetuned tau"]
+    )
+
+
 def main(rows: Path, scores: Path, output: Path) -> None:
     """Write the table, and print what it says."""
     read = [pd.read_csv(path) for path in sorted(scores.glob("*-random-*.csv"))]
     make_table(pd.read_csv(rows), pd.concat(read)).to_csv(output, index=False, float_format="%.6g")
-    forecast_table.cache_clear()
-    errors = forecast_errors(forecast_table())
-    for name, own in errors.groupby("dataset"):
-        frozen = (own["loo"] / own["frozen"] - 1).abs().mean()
-        taus = kendall(own["loo"], own["frozen"]), kendall(own["forecast"], own["finetuned"])
-        print(
-            f"{name}: {len(own)} encoders; frozen off by {frozen:.1%}, tau {taus[0]:.2f}; fine-tuned off by "
-            f"{own['off'].mean():.1%}, tau {taus[1]:.2f}"
-        )
-    print(errors.groupby(["metric", "dataset"])["off"].mean().groupby("metric").mean())
+    print(accuracy().round(3).to_string(index=False))
+    print(forecasts_off())
 
 
 if __name__ == "__main__":

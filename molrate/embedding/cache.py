@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import re
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,8 @@ from molrate.data.molecules import STANDARDISATION, Molecules
 from molrate.embedding.result import Embedding
 from molrate.encoders.base import Encoder
 from molrate.encoders.batch import POOLING
-from molrate.files.kept import DamagedError, read_kept, write_kept
+from molrate.files.kept import Content, DamagedError, find_kept, write_kept
 from molrate.paths import cache_folder
-
-logger = logging.getLogger(__name__)
 
 _FORMAT = 2
 SKETCH = "gradients/1"
@@ -91,22 +89,19 @@ def _numerics(device: str) -> str:
 
 def read_layer(path: Path, layer: str, embedding: Embedding, n_molecules: int) -> bool:
     """Fill `embedding` from the cache; False where the file is absent, damaged or altered."""
-    if not path.is_file():
+    found = find_kept(path, partial(_parse, n_molecules=n_molecules))
+    if found is None:
         return False
-    try:
-        vectors, errors, remarks = _read(path, n_molecules)
-    except DamagedError as damage:
-        logger.warning("%s is damaged (%s); computing it again", path, damage)
-        return False
+    vectors, errors, remarks = found
     embedding.layers[layer] = vectors
     embedding.errors.update(errors)
     embedding.add_remarks(remarks)
     return True
 
 
-def _read(path: Path, n_molecules: int) -> tuple[npt.NDArray[np.float32], dict[int, str], list[str]]:
+def _parse(content: Content, n_molecules: int) -> tuple[npt.NDArray[np.float32], dict[int, str], list[str]]:
     """A layer, its errors and remarks, of as many molecules."""
-    arrays, texts = read_kept(path)
+    arrays, texts = content
     try:
         vectors, errors = arrays["embedding"], texts["errors"]
     except KeyError as error:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 logger = logging.getLogger(__name__)
 
+Content = tuple[dict[str, npt.NDArray[Any]], dict[str, str]]
+"""Arrays and texts, by name."""
+_Parsed = TypeVar("_Parsed")
 _DIGEST = "sha256"
 
 
@@ -22,7 +25,25 @@ class DamagedError(Exception):
     """Why a file of the cache is not what was written."""
 
 
-def read_kept(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+def find_kept(path: Path, parse: Callable[[Content], _Parsed]) -> _Parsed | None:
+    """What `parse` makes of a kept file; None where it is absent, or damaged, which is said.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    parse : callable
+        Of arrays and texts; it may raise :class:`DamagedError`.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return parse(read_kept(path))
+    except DamagedError as damage:
+        logger.warning("%s is damaged (%s); computing it again", path, damage)
+        return None
+
+
+def read_kept(path: Path) -> Content:
     """Arrays and texts that :func:`write_kept` wrote.
 
     Raises

@@ -50,7 +50,13 @@ def both_sides(scores: Matrix) -> Matrix:
 
 def mean_of_others(labels: Matrix, groups: Codes) -> Matrix:
     """Mean of the labels of all rows that are not of the row's group, shape (n, m)."""
-    sums = np.zeros((int(groups.max()) + 1, labels.shape[1]))
-    np.add.at(sums, groups, labels)
+    sums = sums_of_groups(labels, groups)
     left = len(labels) - np.bincount(groups)[groups]
     return (labels.sum(axis=0) - sums[groups]) / left[:, None]
+
+
+def sums_of_groups(labels: Matrix, groups: Codes) -> Matrix:
+    """Sum of the labels of each group, shape (G, m)."""
+    sums = np.zeros((int(groups.max()) + 1, labels.shape[1]))
+    np.add.at(sums, groups, labels)
+    return sums

@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from molrate.data.targets import MAIN_METRIC
-from molrate.paths import EVIDENCE, shipped
 from molrate.ranking.candidates import AUTO
 from molrate.ranking.forecasts import forecasts_off
+from molrate.ranking.study import read_evidence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,10 +48,7 @@ def agreement_table() -> pd.DataFrame | None:
     pandas.DataFrame or None
         None where the study's files are not here.
     """
-    import pandas as pd
-
-    path = shipped(EVIDENCE) / "table.csv"
-    return pd.read_csv(path) if path.is_file() else None
+    return read_evidence("table.csv")
 
 
 def _percent(share: float) -> str:

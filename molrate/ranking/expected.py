@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from molrate.data.targets import MAIN_METRIC
 from molrate.errors import InputError
+from molrate.files.kept import Content
 from molrate.measures.leave_one_out import MOST_ROWS, LeaveOneOut
 from molrate.measures.residuals import Residuals, residuals_of
 from molrate.measures.sample import Sample
@@ -25,7 +26,7 @@ from molrate.measures.tangent import Tangent, label_columns
 from molrate.ranking.candidates import AllGradients, Candidate, ScoredTarget, full_sample
 from molrate.ranking.forecasts import Relation, relation_of
 from molrate.ranking.forest import FOREST, forest_residuals
-from molrate.ranking.memory import Content, Memory
+from molrate.ranking.memory import Memory
 from molrate.ranking.outliers import Outliers, find_outliers
 from molrate.statistics.intervals import LEVEL, student_quantile
 from molrate.statistics.moments import Matrix

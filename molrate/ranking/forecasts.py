@@ -11,8 +11,8 @@ import numpy as np
 from molrate.data.targets import MAIN_METRIC
 from molrate.measures.leave_one_out import LeaveOneOut
 from molrate.measures.tangent import Tangent
-from molrate.paths import EVIDENCE, shipped
 from molrate.ranking.prior import relatives
+from molrate.ranking.study import read_evidence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,13 +57,8 @@ def forecast_table() -> pd.DataFrame | None:
     pandas.DataFrame or None
         Columns as in ``evidence/README.md``; None where the study's files are not here.
     """
-    import pandas as pd
-
-    path = shipped(EVIDENCE) / "forecasts.csv"
-    if not path.is_file():
-        return None
-    table = pd.read_csv(path, dtype={"dataset": str, "encoder": str})
-    return table[table["kind"] == "pretrained"]
+    table = read_evidence("forecasts.csv")
+    return None if table is None else table[table["kind"] == "pretrained"]
 
 
 @cache
@@ -109,10 +104,7 @@ def relation_of(measure: str, task: str, dataset: str = "") -> Relation | None:
 
 @cache
 def forecasts_off() -> dict[str, float]:
-    """How far forecasts of fine-tuning were off, as a share of what came, by metric; means over datasets.
-
-    Those of a dataset are by the relation that the others say.
-    """
+    """How far forecasts of fine-tuning were off, as a share of what came, by metric; means over datasets."""
     table = forecast_table()
     if table is None:
         return {}
@@ -121,7 +113,7 @@ def forecasts_off() -> dict[str, float]:
 
 
 def forecast_errors(table: pd.DataFrame) -> pd.DataFrame:
-    """Forecasts of fine-tuned errors or areas by what the other datasets say, beside those that came.
+    """Forecasts of fine-tuned errors or areas by ``tangent``, no worse than frozen, beside those that came.
 
     Parameters
     ----------
@@ -133,19 +125,9 @@ def forecast_errors(table: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         The table with ``forecast``, and ``off``, its difference from ``finetuned`` as a share of that.
     """
-    tasks = {metric: task for task, metric in MAIN_METRIC.items()}
-    forecasts = []
-    for row in table.to_dict("records"):
-        relation = relation_of(Tangent.name, tasks[row["metric"]], row["dataset"])
-        guess, frozen, expected = (_loss(row[name], row["metric"]) for name in ("guess", "loo", "tangent"))
-        loss = expected if relation is None else relation.loss(min(expected / guess, 1.0)) * guess
-        loss = min(loss, frozen)
-        forecasts.append(loss if row["metric"] == "rmse" else 1 - loss)
-    return table.assign(forecast=forecasts, off=np.abs(np.array(forecasts) / table["finetuned"] - 1))
-
-
-def _loss(value: float, metric: str) -> float:
-    return value if metric == "rmse" else 1 - value
+    expected = table[[LeaveOneOut.name, Tangent.name]]
+    forecast = expected.min(axis=1).where(table["metric"] == "rmse", expected.max(axis=1))
+    return table.assign(forecast=forecast, off=(forecast / table["finetuned"] - 1).abs())
 
 
 def _logarithms(rows: pd.DataFrame, measure: str) -> pd.DataFrame:

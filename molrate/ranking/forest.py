@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from molrate.measures.leave_one_out import MOST_ROWS
-from molrate.measures.residuals import Residuals, residuals_of
+from molrate.measures.residuals import Residuals, residuals_of, sums_of_groups
 from molrate.measures.sample import Sample
 from molrate.measures.tangent import label_columns
 
@@ -43,8 +43,6 @@ def forest_residuals(sample: Sample) -> Residuals:
     # About the middle and in units of the largest, as splits are chosen by sums of squares.
     middle = labels.mean(axis=0)
     largest = np.abs(labels - middle).max(axis=0)
-    sums = np.zeros((len(counts), labels.shape[1]))
-    np.add.at(sums, groups, (labels - middle) / largest)
     numbers = resampling.task == "regression"
     forest = RandomForestRegressor(
         _N_TREES,
@@ -52,7 +50,7 @@ def forest_residuals(sample: Sample) -> Residuals:
         oob_score=True,
         random_state=0,
     )
-    means = sums / counts[:, None]
+    means = sums_of_groups((labels - middle) / largest, groups) / counts[:, None]
     forest.fit(judged.features[first], means if means.shape[1] > 1 else means[:, 0], counts)
     predictions = forest.oob_prediction_.reshape(means.shape)[groups] * largest + middle
     codes = None if numbers else resampling.codes

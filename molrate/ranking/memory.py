@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from molrate.files.kept import DamagedError, read_kept, write_kept
+from molrate.files.kept import Content, find_kept, write_kept
 from molrate.measures.base import Measure
 from molrate.measures.sample import Sample
 from molrate.paths import cache_folder
-
-logger = logging.getLogger(__name__)
 
 SCORES = "scores"
 """Folder of the cache."""
@@ -35,9 +32,6 @@ _ARRAYS = (
     "reference_attributions",
     "gradients",
 )
-
-Content = tuple[dict[str, npt.NDArray[Any]], dict[str, str]]
-"""Arrays and texts, by name."""
 
 
 class Memory:
@@ -65,16 +59,18 @@ class Memory:
         tuple of dict
             Arrays and texts.
         """
+        path = self.path(name, sample, settings)
+        kept = find_kept(path, lambda content: content)
+        if kept is not None:
+            return kept
+        computed = compute()
+        write_kept(path, *computed)
+        return computed
+
+    def path(self, name: str, sample: Sample, settings: Any) -> Path:
+        """File of an outcome; arguments as of :meth:`recall`."""
         key = f"{_digest_of(sample)} {json.dumps(settings, sort_keys=True)} {_code_digest()}"
-        path = cache_folder(SCORES) / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
-        if path.is_file():
-            try:
-                return read_kept(path)
-            except DamagedError as damage:
-                logger.warning("%s is damaged (%s); computing it again", path, damage)
-        arrays, texts = compute()
-        write_kept(path, arrays, texts)
-        return arrays, texts
+        return cache_folder(SCORES) / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
 
 
 def settings_of(measures: Sequence[Measure]) -> list[list[Any]] | None:
@@ -86,11 +82,10 @@ def settings_of(measures: Sequence[Measure]) -> list[list[Any]] | None:
     """
     if not all(type(measure).__module__.startswith(f"{_CODE[0]}.") for measure in measures):
         return None
-    return [[type(measure).__qualname__, _plain(vars(measure))] for measure in measures]
-
-
-def _plain(attributes: Mapping[str, Any]) -> dict[str, str]:
-    return {name: repr(value) for name, value in attributes.items()}
+    return [
+        [type(measure).__qualname__, {name: repr(value) for name, value in vars(measure).items()}]
+        for measure in measures
+    ]
 
 
 def _digest_of(sample: Sample) -> str:

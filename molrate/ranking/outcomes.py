@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from molrate.errors import InputError
+from molrate.files.kept import Content, find_kept, write_kept
 from molrate.measures.base import (
     Measure,
     NotApplicableError,
@@ -17,7 +18,7 @@ from molrate.measures.base import (
     tabulate_together,
 )
 from molrate.measures.sample import Sample
-from molrate.ranking.memory import Content, Memory, settings_of
+from molrate.ranking.memory import Memory, settings_of
 from molrate.statistics.intervals import Spread, Table
 from molrate.statistics.resampling import FEW_MOLECULES, Resampling, default_bins
 
@@ -61,23 +62,15 @@ def judge_sample(
     settings = None if memory is None else settings_of(measures)
     if memory is None or settings is None:
         return _computed(sample, measures)
-    failed: list[list[Outcome | InputError]] = []
-
-    def compute() -> Content:
-        outcomes = _computed(sample, measures)
-        if any(isinstance(outcome, InputError) for outcome in outcomes):
-            failed.append(outcomes)
-            raise _NothingToKeepError
-        return _written([outcome for outcome in outcomes if isinstance(outcome, Outcome)])
-
-    try:
-        return list(_read(memory.recall("measures", sample, settings, compute)))
-    except _NothingToKeepError:
-        return failed[0]
-
-
-class _NothingToKeepError(Exception):
-    """A measure has no outcome."""
+    path = memory.path("measures", sample, settings)
+    kept = find_kept(path, _read)
+    if kept is not None:
+        return list(kept)
+    outcomes = _computed(sample, measures)
+    whole = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
+    if len(whole) == len(measures):
+        write_kept(path, *_written(whole))
+    return outcomes
 
 
 def _written(outcomes: Sequence[Outcome]) -> Content:

@@ -470,9 +470,12 @@ def transrates_beside(
     name = TransRate.name
     own = [row for row in rows if row["measure"] == name]
     if not own:
-        dimension = common_dimension
         own, _ = rank_targets(
-            candidates, scored_targets, [TransRate()], common_dimension=dimension, memory=memory
+            candidates,
+            scored_targets,
+            [TransRate()],
+            common_dimension=common_dimension,
+            memory=memory,
         )
     return {(row["target"], row["encoder"], row["layer"]): row["excess"] for row in own if "excess" in row}
 

@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def read_evidence(file: str) -> pd.DataFrame | None:
+    """A table of the study that ships with molrate; None where its files are not here."""
+    import pandas as pd
+
+    path = shipped(EVIDENCE) / file
+    return pd.read_csv(path, dtype={"dataset": str, "encoder": str}) if path.is_file() else None
+
+
 @cache
 def study_rows() -> pd.DataFrame | None:
     """Fine-tunings on random splits, but for those of encoders that may have seen the labels.
@@ -20,13 +28,10 @@ def study_rows() -> pd.DataFrame | None:
     pandas.DataFrame or None
         Columns as in ``evidence/README.md``; None where the study's files are not here.
     """
-    import pandas as pd
-
     from molrate.ranking.contamination import are_suspect
 
-    path = shipped(EVIDENCE) / "finetuning.csv"
-    if not path.is_file():
+    rows = read_evidence("finetuning.csv")
+    if rows is None:
         return None
-    rows = pd.read_csv(path, dtype={"dataset": str, "encoder": str})
     rows = rows[(rows["status"] == "ok") & (rows["split"] == "random")]
     return rows[~are_suspect(rows["encoder"], rows["dataset"])]

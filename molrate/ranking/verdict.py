@@ -55,10 +55,10 @@ class Comparison:
     baseline : str
     value : float
         What the baseline is expected to reach.
-    model : str
-        What reads it, ``loo`` (a linear model) or ``forest``; empty of a guess.
     gain, low, high : float
         How much better the encoder is, with a 95 % interval.
+    model : str
+        What reads the baseline, ``loo`` (a linear model) or ``forest``; empty of a guess.
     outcome : {"better", "no clear difference", "worse"}
         What the interval decides.
     """

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from molrate.ranking import forecasts
+from molrate.ranking import study
 from molrate.ranking.contamination import are_suspect
 from molrate.ranking.forecasts import forecast_errors, forecast_table, forecasts_off, relation_of
 
@@ -40,7 +40,7 @@ def table_of(power, names=("d0", "d1", "d2", "d3"), metric="rmse", scatter=0.0):
 def ship(monkeypatch, tmp_path, table):
     (tmp_path / "evidence").mkdir()
     table.to_csv(tmp_path / "evidence" / "forecasts.csv", index=False)
-    monkeypatch.setattr(forecasts, "shipped", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(study, "shipped", lambda kind: tmp_path / kind)
 
 
 @pytest.mark.parametrize("metric", ["rmse", "auroc"])
@@ -110,7 +110,7 @@ def test_datasets_that_share_molecules_do_not_tell_of_each_other(fresh, monkeypa
 
 
 def test_without_the_studys_files_there_is_no_relation(fresh, monkeypatch, tmp_path):
-    monkeypatch.setattr(forecasts, "shipped", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(study, "shipped", lambda kind: tmp_path / kind)
     assert relation_of("tangent", "regression") is None
     assert forecasts_off() == {}
 
