@@ -255,10 +255,10 @@ def _against(ranking: Ranking, best: pd.Series, baseline: pd.Series) -> str:
         if best["dimension"] != baseline["dimension"]
         else "the best baseline of its dimension"
     )
-    between = ""
-    if verdict != _EQUAL and best["tier"] == baseline["tier"]:
-        between = ", of one tier only as those between them are not separable"
-    return f"{verdict} {which}, {_named(baseline)}: difference {gap:.3g} [{low:.3g}, {high:.3g}]{between}"
+    # Tiers tell of their first rows, and these two need not be among them.
+    tiers = "one tier" if best["tier"] == baseline["tier"] else "different tiers"
+    although = f", although of {tiers}" if (verdict == _EQUAL) == (tiers != "one tier") else ""
+    return f"{verdict} {which}, {_named(baseline)}: difference {gap:.3g} [{low:.3g}, {high:.3g}]{although}"
 
 
 def _verdict(ranking: Ranking, best: pd.Series, baseline: pd.Series) -> tuple[str, float, float, float]:

@@ -230,7 +230,7 @@ class Ranking:
         -------
         difference, low, high : float
         separable : bool
-            Whether the corrected interval leaves out 0. Candidates of different tiers always are.
+            Whether the corrected interval leaves out 0, as for the first of a tier and all of those below.
         """
         keys, p_values = self._p_values[target, measure]
         p_value = p_values[keys.index((target, measure, *one)), keys.index((target, measure, *other))]

@@ -38,8 +38,8 @@ _INDENT = 12
 _READING = (
     "Ranked by {form}. value: the measure; null: its mean under permuted labels, what the features score "
     "by their dimension d alone; excess: their difference, higher is better, and the reach of its 95 % "
-    "interval. Candidates of different tiers are separable from each other, by differences on the same "
-    "molecules at 95 % for all pairs together; those of one tier, or those between them, are not."
+    "interval. The first row of a tier is separable from every row of the tiers below, by differences on the "
+    "same molecules at 95 % for all pairs together, and not from the last row of its own."
 )
 _FORMS = {
     "excess": "excess",
@@ -300,14 +300,13 @@ def _transrate_cell(row: pd.Series) -> str:
 
 
 def _tier_cell(row: pd.Series) -> str | Text:
-    """Tier as a letter; = where the row is not told from the first."""
+    """Tier as a letter."""
     if _missing(row["tier"]):
         return "-"
     tier = int(row["tier"])
     letter = chr(ord("A") + tier - 1) if tier <= 26 else str(tier)
-    close = tier == 1 and row["gap_to_best_low"] <= 0 and row["rank"] > 1
     style = _TIER_STYLES[tier - 1] if tier <= len(_TIER_STYLES) else "dim"
-    return Text(f"{letter} =" if close else letter, style=style)
+    return Text(letter, style=style)
 
 
 def _bar(value: str, share: float) -> Text:
@@ -499,7 +498,7 @@ def _legend(ranking: RankingTables) -> str:
     else:
         parts.append(f"{printed_name(ranking.measure)} orders the rows, by its {ranking.form}")
     if (frame["tier"] == 1).sum() > 1:
-        parts.append("tiers are made by it, not by forecasts; =: tied with the first row by it")
+        parts.append("by it, not by forecasts, the first row of a tier is told from all tiers below")
     metrics = [str(name).upper() for name in frame["metric"].dropna().unique()]
     if metrics:
         by_forest = (frame["frozen_from"] == FOREST).any()

@@ -404,10 +404,10 @@ def pairwise_p_values(replicates: Sequence[Replicates]) -> npt.NDArray[np.float6
 def tiers(values: npt.ArrayLike, p_values: npt.NDArray[np.float64], level: float = LEVEL) -> list[int]:
     """Tiers of candidates, 1 the best; monotone in their order.
 
-    Going down the order, a new tier begins where every candidate so far is separable from every one to
-    come. Two candidates of different tiers are therefore always separable; of one tier, they need not be.
-    As the p-values hold for all pairs together, the chance of any tier that parts two equal candidates is
-    at most 1 - level.
+    Going down the order, a new tier begins where the first of the tier is separable from every one to come.
+    The first of a tier is therefore separable from all of the tiers below; the last of its tier is not from
+    it. Of equal candidates none is in a tier below another that is its first, with a chance of `level` for
+    all pairs together, as the p-values hold for them.
 
     Parameters
     ----------
@@ -424,9 +424,9 @@ def tiers(values: npt.ArrayLike, p_values: npt.NDArray[np.float64], level: float
     order = np.argsort(-np.asarray(values, dtype=np.float64), kind="stable")
     separable = p_values[np.ix_(order, order)] <= 1 - level
     places = [0] * len(order)
-    tier = 1
+    tier, first = 1, 0
     for place, candidate in enumerate(order):
-        if place and separable[:place, place:].all():
-            tier += 1
+        if place > first and separable[first, place:].all():
+            tier, first = tier + 1, place
         places[int(candidate)] = tier
     return places

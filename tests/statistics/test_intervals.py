@@ -233,13 +233,19 @@ def test_tiers_rise_with_the_order_and_part_only_what_is_separable(count, seed):
     order = np.argsort(-values, kind="stable")
     assert (np.diff(places[order]) >= 0).all()
     assert places[order[0]] == 1
-    for i in range(count):
-        for j in range(count):
-            if places[i] != places[j]:
-                assert p_values[i, j] <= 0.05
-    for cut in range(1, count):
-        parted = (p_values[np.ix_(order[:cut], order[cut:])] <= 0.05).all()
-        assert parted == (places[order[cut - 1]] != places[order[cut]])
+    for tier in range(1, places.max() + 1):
+        first, *others = order[places[order] == tier]
+        below = order[places[order] > tier]
+        assert (p_values[first, below] <= 0.05).all()
+        assert not others or p_values[first, others[-1]] > 0.05
+
+
+def test_a_row_that_is_told_from_none_keeps_those_above_it_in_its_tier_and_steps_part_them():
+    told = np.array([[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 1], [0, 0, 1, 1]])
+    p_values = np.where(told == 1, 0.4, 0.001)
+    assert tiers([4.0, 3.0, 2.0, 1.0], p_values) == [1, 1, 2, 2]
+    p_values[:, 3] = p_values[3, :] = 0.4
+    assert tiers([4.0, 3.0, 2.0, 1.0], p_values) == [1, 1, 1, 1]
 
 
 def test_equal_candidates_are_told_apart_no_oftener_than_stated():
