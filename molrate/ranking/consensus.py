@@ -37,7 +37,8 @@ def consensus_table(frame: pd.DataFrame, replicates: Mapping[Key, Replicates]) -
         Columns rank, tier, encoder, kind, layer, mean_rank, low, high, borda (share of the others it beats,
         over all votes) and votes. The molecules are resampled for ``low`` and ``high``, a 95 % interval of
         the mean rank, and for ``tier``: the first of a tier stays before all of those below in the resampled
-        mean ranks, at 95 % for all pairs together. ``attrs["agreement"]`` is the mean Kendall's tau between votes.
+        mean ranks, at 95 % for all pairs together. ``attrs["agreement"]`` is the mean Kendall's tau between
+        votes.
     """
     import pandas as pd
 

@@ -256,9 +256,11 @@ def _against(ranking: Ranking, best: pd.Series, baseline: pd.Series) -> str:
         else "the best baseline of its dimension"
     )
     # Tiers tell of their first rows, and these two need not be among them.
-    tiers = "one tier" if best["tier"] == baseline["tier"] else "different tiers"
-    although = f", although of {tiers}" if (verdict == _EQUAL) == (tiers != "one tier") else ""
-    return f"{verdict} {which}, {_named(baseline)}: difference {gap:.3g} [{low:.3g}, {high:.3g}]{although}"
+    same_tier = best["tier"] == baseline["tier"]
+    although = ", although of one tier" if same_tier else ", although of different tiers"
+    as_tiers_say = same_tier == (verdict == _EQUAL)
+    shown = f"{verdict} {which}, {_named(baseline)}: difference {gap:.3g} [{low:.3g}, {high:.3g}]"
+    return shown if as_tiers_say else shown + although
 
 
 def _verdict(ranking: Ranking, best: pd.Series, baseline: pd.Series) -> tuple[str, float, float, float]:

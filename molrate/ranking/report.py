@@ -498,7 +498,9 @@ def _legend(ranking: RankingTables) -> str:
     else:
         parts.append(f"{printed_name(ranking.measure)} orders the rows, by its {ranking.form}")
     if (frame["tier"] == 1).sum() > 1:
-        parts.append("tiers are by it, not by forecasts: A may be as good as the first row, the others are not")
+        parts.append(
+            "tiers are by it, not by forecasts: A may be as good as the first row, the others are not"
+        )
     metrics = [str(name).upper() for name in frame["metric"].dropna().unique()]
     if metrics:
         by_forest = (frame["frozen_from"] == FOREST).any()

@@ -234,7 +234,8 @@ def _order_chart(ranking: Ranking, place: int, rows: pd.DataFrame, title: str) -
         description += f" First is {first['encoder']} with {first['excess']:.3g}."
     caption = (
         f"{title} less what chance gives, with 95 % intervals, behind the letter of the tier: more is "
-        "better. The first of a tier is clearly better by it than the tiers below, not by what is expected of them."
+        "better. The first of a tier is clearly better by it than all below its tier, which says nothing of "
+        "what is expected of them."
     )
     numbers = Table(
         f"{title} of the candidates drawn",

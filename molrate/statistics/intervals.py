@@ -405,9 +405,9 @@ def tiers(values: npt.ArrayLike, p_values: npt.NDArray[np.float64], level: float
     """Tiers of candidates, 1 the best; monotone in their order.
 
     Going down the order, a new tier begins where the first of the tier is separable from every one to come.
-    The first of a tier is therefore separable from all of the tiers below; the last of its tier is not from
-    it. Of equal candidates none is in a tier below another that is its first, with a chance of `level` for
-    all pairs together, as the p-values hold for them.
+    The first of a tier is therefore separable from all of the tiers below, and not from the last of its own.
+    As the p-values hold for all pairs together, the chance that one is put below its equal that is the first
+    of a tier is at most 1 - level.
 
     Parameters
     ----------
