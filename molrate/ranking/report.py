@@ -497,7 +497,7 @@ def _legend(ranking: RankingTables) -> str:
         parts.append(f"{name} (higher is better) orders the rows, +- half of its 95 % interval")
     else:
         parts.append(f"{printed_name(ranking.measure)} orders the rows, by its {ranking.form}")
-    if (frame["tier"] == 1).sum() > 1:
+    if frame["tier"].notna().sum() > 1:
         parts.append(
             "tiers are by it, not by forecasts: A may be as good as the first row, the others are not"
         )

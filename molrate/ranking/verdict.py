@@ -140,6 +140,11 @@ class Choice:
         """Molecules, and rows where these are more."""
         return f"{self.molecules} molecules" + (f" in {self.rows} rows" if self.rows > self.molecules else "")
 
+    @property
+    def short(self) -> str:
+        """Of what too few were measured; empty where there are enough."""
+        return _short(self.task, self.molecules, self.smallest_class)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -253,7 +258,7 @@ def make_verdict(
 
 def _with_size(choices: Sequence[Choice], how_sure: str) -> str:
     """How sure it is, once it is said of which targets too few molecules were measured."""
-    few = [(choice, short) for choice in choices if choice.encoder and (short := _short(choice))]
+    few = [(choice, short) for choice in choices if choice.encoder and (short := choice.short)]
     if not few:
         return how_sure
     counts = " and ".join(
@@ -267,12 +272,12 @@ def _with_size(choices: Sequence[Choice], how_sure: str) -> str:
     return too_few if len(few) == len(choices) else f"{too_few} For the rest: {how_sure}"
 
 
-def _short(choice: Choice) -> str:
+def _short(task: str, molecules: int, smallest_class: int) -> str:
     """Of what too few were measured; empty where there are enough."""
-    if choice.molecules < FEW:
-        return f"{choice.molecules} molecules"
-    if choice.task == "classification" and choice.smallest_class < FEW_MOLECULES:
-        return f"{choice.smallest_class} molecules of the rarest class"
+    if molecules < FEW:
+        return f"{molecules} molecules"
+    if task == "classification" and smallest_class < FEW_MOLECULES:
+        return f"{smallest_class} molecules of the rarest class"
     return ""
 
 
@@ -392,22 +397,25 @@ class _Chooser:
         best = None if first is None else self._taken(first)
         comparisons = self._comparisons(best)
         molecules, rows = self.counts
-        smallest = self.rows["smallest_class"].dropna()
+        sizes = self.rows["smallest_class"].dropna()
+        task, smallest = str(self.rows["task"].iloc[0]), int(sizes.iloc[0]) if len(sizes) else 0
         low, high = (float("nan"),) * 2 if best is None else best.best.interval()
-        metric = MAIN_METRIC[str(self.rows["task"].iloc[0])]
+        metric = MAIN_METRIC[task]
         tied = [] if first is None else self._tied(first, best, proposable)
         promising, where, promised = self._promising(best, proposable)
         if first is None:
             fine_tune = self._nothing(useless, ranked)
         else:
             fine_tune = self._least(promising, where, promised) + self._proposal(first, best, tied)
+            if short := _short(task, molecules, smallest):
+                fine_tune = f"undecided: {short} are too few to choose by. First is {fine_tune}"
         return Choice(
             target=self.target,
-            task=str(self.rows["task"].iloc[0]),
+            task=task,
             molecules=molecules,
             rows=rows,
             candidates=len(self.rows),
-            smallest_class=int(smallest.iloc[0]) if len(smallest) else 0,
+            smallest_class=smallest,
             encoder="" if first is None else str(first["encoder"]),
             layer="" if first is None else str(first["layer"]),
             metric=metric,

@@ -385,8 +385,12 @@ def few_rows(candidate, n=30):
 
 def test_of_few_molecules_nobody_is_sure():
     few = scored(values()[:30])
-    sentence = ranked([few_rows(GOOD), few_rows(BITS)], few).verdict.how_sure
-    assert sentence == (
+    verdict = ranked([few_rows(GOOD), few_rows(BITS)], few).verdict
+    name = verdict.encoder
+    assert verdict.choices[0].fine_tune.startswith(
+        f"undecided: 30 molecules are too few to choose by. First is {name}: expected RMSE"
+    )
+    assert verdict.how_sure == (
         "not sure: 30 molecules are too few to rank by. Go by the prior and the baselines, and rank again "
         "with 50 or more."
     )
