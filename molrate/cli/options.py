@@ -332,6 +332,24 @@ def jobs_option(default: int | None = None) -> Decorator:
     )
 
 
+def leaving_out_options() -> Decorator:
+    """Which encoders are not to be ranked."""
+    return several(
+        click.option(
+            "--exclude-contaminated",
+            is_flag=True,
+            help="Leave out encoders that were trained on labels of DATASET, or on any measurements where "
+            "DATASET is not public.",
+        ),
+        click.option(
+            "--licence",
+            metavar="NAME",
+            help="Leave out encoders whose weights have another licence, or one that does not allow every "
+            "use (permissive).",
+        ),
+    )
+
+
 def engine_options() -> Decorator:
     """Local processes, or a cluster."""
     return several(

@@ -21,6 +21,7 @@ from molrate.cli.options import (
     input_format_option,
     is_quiet,
     layer_option,
+    leaving_out_options,
     logging_options,
     max_atoms_option,
     on_invalid_option,
@@ -150,18 +151,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @precision_option()
 @seed_option()
 @device_option()
-@click.option(
-    "--exclude-contaminated",
-    is_flag=True,
-    help="Leave out encoders that were trained on labels of DATASET, or on any measurements where DATASET "
-    "is not public.",
-)
-@click.option(
-    "--licence",
-    metavar="NAME",
-    help="Leave out encoders whose weights have another licence, or one that does not allow every use "
-    "(permissive).",
-)
+@leaving_out_options()
 @click.option(
     "--scale-by-dimension",
     is_flag=True,

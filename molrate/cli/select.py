@@ -20,6 +20,7 @@ from molrate.cli.options import (
     epochs_option,
     examples,
     is_quiet,
+    leaving_out_options,
     logging_options,
     max_atoms_option,
     on_invalid_option,
@@ -66,6 +67,7 @@ _EXAMPLES = examples(
     "Choose the test part at random, a fifth, or by scaffolds, which are kept whole, so that it may be "
     "smaller or larger. The folds of the race are at random."
 )
+@leaving_out_options()
 @epochs_option()
 @click.option(
     "--no-structures",
@@ -163,7 +165,8 @@ def describe(found: Selection) -> str:
             _as_text(found.leaderboard),
             "",
             found.answer,
-            f"{describe_comparison(record['comparison'])}",
+            describe_comparison(record["comparison"]),
+            *(f"note: {note}" for note in record["notes"]),
             f"{ENDINGS[record['ended']]}; the model is the mean of {n_folds(len(record['folds']))}",
             f"model: {found.folder}",
         ]

@@ -29,6 +29,7 @@ from molrate.models.calibration import COVERAGE, coverage_notes
 from molrate.models.estimators import EstimatorHead
 from molrate.models.metrics import describe_metrics
 from molrate.models.model import RECORD, TunedModel, check_model, common_record, save_model
+from molrate.ranking.contamination import contamination_notes, seen_shares
 
 logger = logging.getLogger(__name__)
 
@@ -367,10 +368,13 @@ def write_model(
     members = [
         (shared if member.network is None else member.network, member.head) for member in tuned.members
     ]
+    shares = seen_shares([encoder], data.molecules)
     record = _record(data, encoder, tuned, settings) | {
         "notes": [
             *data.notes_on_rows(quoted=structures),
             *coverage_notes(tuned.calibration, COVERAGE),
+            # The test part is no proof of an encoder that was trained on its labels.
+            *contamination_notes([encoder.card], data.dataset.name, shares, remedy=""),
         ],
         "comparison": _finite(comparison),
     }

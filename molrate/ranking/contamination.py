@@ -162,9 +162,20 @@ def seen_encoders(
 
 
 def contamination_notes(
-    cards: Sequence[EncoderCard], dataset: str, shares: Mapping[str, float] | None = None
+    cards: Sequence[EncoderCard],
+    dataset: str,
+    shares: Mapping[str, float] | None = None,
+    remedy: str = "; --exclude-contaminated leaves them out",
 ) -> list[str]:
-    """Say which of the ranked encoders were trained on labels they are ranked by; see :func:`is_suspect`."""
+    """Say which encoders were trained on labels that they are judged by.
+
+    Parameters
+    ----------
+    cards, dataset, shares
+        As of :func:`is_suspect`.
+    remedy : str
+        What can be done, as the end of each sentence; empty of a model that is there already.
+    """
     shares = shares or {}
     known = {card.name: seen_labels(card, dataset) for card in cards}
     notes = []
@@ -172,22 +183,22 @@ def contamination_notes(
     if told:
         sets = ", ".join(sorted({label for name in told for label in known[name] or []}))
         notes.append(
-            f"Trained on labels of {dataset} ({sets}): {', '.join(told)}. What is shown of them is too good; "
-            "--exclude-contaminated leaves them out."
+            f"Trained on labels of {dataset} ({sets}): {', '.join(told)}. What is shown of {_them(told)} is "
+            f"too good{remedy}."
         )
     among = [card for card in cards if card.name in shares and card.name not in told]
     if among:
         shown = ", ".join(f"{card.name} of {shares[card.name]:.0%}{_named(card)}" for card in among)
         notes.append(
-            f"Trained on measurements of these molecules: {shown}. What is shown of them may be too good; "
-            "--exclude-contaminated leaves them out."
+            f"Trained on measurements of these molecules: {shown}. What is shown of {_them(among)} may be "
+            f"too good{remedy}."
         )
     undecided = [card for card in cards if known[card.name] is None and card not in among]
     untold = [card.name for card in undecided if card.labels_seen is None]
     if untold:
         notes.append(
             f"Nobody has told what labels were seen in training by {', '.join(untold)}. If those of "
-            f"{dataset} are among them, what is shown is too good; --exclude-contaminated leaves them out."
+            f"{dataset} are among them, what is shown is too good{remedy}."
         )
     unknown = [card for card in undecided if card.labels_seen is not None]
     if unknown:
@@ -195,9 +206,13 @@ def contamination_notes(
         sets = ", ".join(sorted({name for card in unknown for name in card.labels_seen or ()}))
         notes.append(
             f"Trained on measurements ({sets}): {names}. If those of {dataset} are among them, what is shown "
-            "of these is too good; --exclude-contaminated leaves them out."
+            f"of {_them(unknown)} is too good{remedy}."
         )
     return notes
+
+
+def _them(several: Sequence[object]) -> str:
+    return "it" if len(several) == 1 else "them"
 
 
 def _named(card: EncoderCard) -> str:

@@ -12,7 +12,6 @@ from molrate.finetuning.comparison import describe_few, describe_size, unit_of
 from molrate.finetuning.data import TrainingData
 from molrate.models.applicability import Domain
 from molrate.models.calibration import conformal_quantile
-from molrate.ranking.contamination import contamination_notes
 
 CARD = "README.md"
 _COVERAGE = 0.9
@@ -46,7 +45,7 @@ def make_card(
         "Error": _error(record),
         "Calibration": _calibration(record),
         "Where it can be asked": _applicability(record, data),
-        "How it was made": _making(record, encoder, data),
+        "How it was made": _making(record, encoder),
         "Licence": _licence(encoder),
         "Intended use": _use(record),
         "Training structures": _structures(structures),
@@ -140,7 +139,7 @@ def _applicability(record: dict[str, Any], data: TrainingData) -> str:
     return text
 
 
-def _making(record: dict[str, Any], encoder: EncoderCard, data: TrainingData) -> str:
+def _making(record: dict[str, Any], encoder: EncoderCard) -> str:
     settings = record["settings"]
     how = "nothing of it was trained" if record["best"] is None else _training(record)
     beside = " RDKit's descriptors stand beside its embedding." if settings["descriptors"] else ""
@@ -150,7 +149,6 @@ def _making(record: dict[str, Any], encoder: EncoderCard, data: TrainingData) ->
         f"- {settings['ensemble']} model(s), whose mean predicts",
         f"- rows: standardisation {settings['standardisation']}, duplicates {settings['duplicates']}",
         f"- seed {settings['seed']}; versions: {versions}",
-        *(f"- {note}" for note in contamination_notes([encoder], data.dataset.name)),
     ]
     return "\n".join(lines)
 

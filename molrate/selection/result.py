@@ -54,8 +54,8 @@ class Selection:
         See :func:`molrate.selection.leaderboard.make_leaderboard`.
     record : dict
         ``answer`` (a sentence), ``model``, ``folds`` (those of the ensemble), ``ended`` (``decided``,
-        ``time``, ``jobs`` or ``interrupted``), ``comparison`` (errors on the test part, with intervals), and
-        the digests of all ``jobs``.
+        ``time``, ``jobs`` or ``interrupted``), ``notes`` (sentences on the data and the encoder),
+        ``comparison`` (errors on the test part, with intervals), and the digests of all ``jobs``.
     """
 
     folder: Path
@@ -189,7 +189,8 @@ def write_selection(
         write_atomically(folder / LEADERBOARD, outcome.board.to_csv(index=False).encode())
         card = make_card(record, data_digest(data), answer, encoder.card, data, structures)
         write_atomically(folder / CARD, card.encode())
-        kept = {"answer": answer, **found, "comparison": record["comparison"], "jobs": done}
+        told = {"notes": record["notes"], "comparison": record["comparison"]}
+        kept = {"answer": answer, **found, **told, "jobs": done}
         write_atomically(folder / SELECTION, (json.dumps(kept, indent=2) + "\n").encode())
     if outcome.ended == DECIDED:
         jobs.forget_models()

@@ -6,9 +6,10 @@ import json
 import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from molrate.data.quotes import quoting, secrets_of
 from molrate.data.targets import MIN_LABELLED, check_target
 from molrate.embedding.embed import choose_device
 from molrate.embedding.settings import EmbeddingSettings
-from molrate.encoders.base import load_encoder
+from molrate.encoders.base import check_licence, load_encoder
 from molrate.errors import InputError, UsageError
 from molrate.files.locks import waiting
 from molrate.files.output import make_folder, write_atomically
@@ -29,6 +30,7 @@ from molrate.finetuning.data import TrainingData
 from molrate.finetuning.finetune import data_digest, split_digest
 from molrate.models.model import RECORD, check_model
 from molrate.quiet_lightning import require_lightning
+from molrate.ranking.contamination import contamination_notes, seen_shares
 from molrate.ranking.ranking import Ranking
 from molrate.ranking.score import expect_of_dataset, rank_dataset
 from molrate.ranking.settings import MeasureSettings
@@ -61,7 +63,7 @@ logger = logging.getLogger(__name__)
 
 FOLDS = 5
 JOBS, RANKING, SHORTLIST = "jobs", "ranking.csv", "shortlist.json"
-_FORMAT = 2
+_FORMAT = 3
 _SCORED = 1000
 """Molecules that encoders are ranked on, drawn where there are more."""
 _RANKING_SHARE, _LAYERS_SHARE = 1 / 3, 1 / 10
@@ -97,6 +99,26 @@ class Update:
 Watcher = Callable[[Update], None]
 
 
+@dataclass(frozen=True)
+class Entrants:
+    """Encoders that are ranked for the race; see :func:`molrate.score`.
+
+    Attributes
+    ----------
+    encoders : sequence of str, optional
+    exclude_contaminated : bool
+    licence : str, optional
+    """
+
+    encoders: Sequence[str] | None = None
+    exclude_contaminated: bool = False
+    licence: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """As plain values, whatever the order of the names."""
+        return asdict(self) | {"encoders": None if self.encoders is None else sorted(set(self.encoders))}
+
+
 def run_selection(
     data: TrainingData,
     output: str | Path,
@@ -106,6 +128,8 @@ def run_selection(
     max_jobs: int | None = None,
     improve: bool = True,
     encoders: Sequence[str] | None = None,
+    exclude_contaminated: bool = False,
+    licence: str | None = None,
     structures: bool = True,
     device: str = "auto",
     engine: str = "local",
@@ -120,6 +144,9 @@ def run_selection(
     if isinstance(encoders, str):
         raise UsageError("encoders take a sequence of names; put the one name into a list")
     _check_known(data)
+    if licence is not None:
+        check_licence(licence)
+    entrants = Entrants(encoders, exclude_contaminated, licence)
     folds = data.folds(FOLDS, config.seed)
     for note in [*data.notes, *_size_notes(data)]:
         logger.warning("%s: %s", data.dataset.name, note)
@@ -129,7 +156,7 @@ def run_selection(
         dataset=f"sha256:{data_digest(data)}",
         targets=data.task.record(),
         split={"method": data.method, "rows": f"sha256:{split_digest(data)}"},
-        encoders=None if encoders is None else sorted(set(encoders)),
+        **entrants.record(),
         settings={**data.policy.record(), **config.record(), "folds": FOLDS},
         structures=structures,
         device=device,
@@ -149,7 +176,7 @@ def run_selection(
     if earlier is not None and not improve and earlier.record["ended"] != INTERRUPTED:
         check_model(folder)
         return earlier
-    shortlist = run.shortlist(encoders)
+    shortlist = run.shortlist(entrants)
     with _workers(run.jobs, engine, address) as workers:
         return run.select(shortlist, workers)
 
@@ -225,7 +252,7 @@ class _Run:
         self.clock, self.max_jobs, self.progress = clock, max_jobs, progress
         self.aside: set[Candidate] = set()
 
-    def shortlist(self, encoders: Sequence[str] | None) -> list[Entry]:
+    def shortlist(self, entrants: Entrants) -> list[Entry]:
         """Encoders to race: those that another process or an earlier run chose, or chosen now.
 
         Ranking that takes more than a third of the time is given up: the baselines alone are raced then.
@@ -237,19 +264,21 @@ class _Run:
                 return [Entry(**entry) for entry in kept["encoders"]]
             try:
                 with self.clock.stopping(self.clock.left * _RANKING_SHARE):
-                    ranking = self._rank(encoders)
+                    ranking = self._rank(entrants)
                     self._without_quotes(ranking).save(self.folder / RANKING)
             except TimeUpError:
                 # Where baselines alone are named, nothing is missing.
-                if encoders is None or not set(encoders) <= set(BASELINES):
+                if entrants.encoders is None or not set(entrants.encoders) <= set(BASELINES):
                     logger.warning(
                         "ranking took more than a third of the time and was given up: only %s are tried; "
                         "give more time (--budget)%s",
                         " and ".join(BASELINES),
-                        " or name encoders (--encoder)" if encoders is None else "",
+                        " or name encoders (--encoder)" if entrants.encoders is None else "",
                     )
                 return make_shortlist(pd.DataFrame(), self.config.seed)
-            chosen = self._with_layers(make_shortlist(ranking.frame, self.config.seed))
+            chosen = make_shortlist(ranking.frame, self.config.seed)
+            self._warn_of_seen(chosen)
+            chosen = self._with_layers(chosen)
             record = {"encoders": [entry.record() for entry in chosen]}
             write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
             return chosen
@@ -270,10 +299,24 @@ class _Run:
         layers = better_layers(expectations, last)
         return [replace(entry, layer=layers.get(entry.encoder, LAST)) for entry in shortlist]
 
-    def _rank(self, encoders: Sequence[str] | None) -> Ranking:
+    def _warn_of_seen(self, shortlist: Sequence[Entry]) -> None:
+        """Say which encoders may have seen the labels, so that folds and test part prove little of them."""
+        encoders = [load_encoder(entry.encoder, seed=self.config.seed) for entry in shortlist]
+        shares = seen_shares(encoders, self.data.molecules)
+        for note in contamination_notes([one.card for one in encoders], self.data.dataset.name, shares):
+            logger.warning("%s: %s", self.data.dataset.name, note)
+
+    def _rank(self, entrants: Entrants) -> Ranking:
         """Score encoders by their last layers."""
-        settings = EmbeddingSettings(seed=self.config.seed, device=self.device)
-        return rank_dataset(self._known, encoders, self.data.policy, settings, MeasureSettings())
+        return rank_dataset(
+            self._known,
+            entrants.encoders,
+            self.data.policy,
+            EmbeddingSettings(seed=self.config.seed, device=self.device),
+            MeasureSettings(),
+            exclude_contaminated=entrants.exclude_contaminated,
+            licence=entrants.licence,
+        )
 
     def _without_quotes(self, ranking: Ranking) -> Ranking:
         """The ranking, without reasons of failed encoders that quote molecules which are not to be kept."""

@@ -26,6 +26,8 @@ def select(
     max_jobs: int | None = None,
     improve: bool = True,
     encoders: Sequence[str] | None = None,
+    exclude_contaminated: bool = False,
+    licence: str | None = None,
     smiles: str | None = None,
     task: str | None = None,
     split: str = "random",
@@ -61,6 +63,10 @@ def select(
         Whether a run that ended with its time goes on; else its model is returned.
     encoders : sequence of str, optional
         Rank these; by default all that need no download.
+    exclude_contaminated : bool
+    licence : str, optional
+        Leave out encoders that may have seen the labels, or whose weights have another licence; as of
+        :func:`molrate.score`.
     smiles, task, positive, censored : str, optional
     standardisation, duplicates, on_invalid : str
     max_atoms : int
@@ -112,6 +118,8 @@ def select(
         max_jobs=max_jobs,
         improve=improve,
         encoders=encoders,
+        exclude_contaminated=exclude_contaminated,
+        licence=licence,
         structures=structures,
         device=device,
         engine=engine,

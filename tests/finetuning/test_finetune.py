@@ -51,6 +51,18 @@ def table(tmp_path_factory):
     return path
 
 
+def test_a_model_of_an_encoder_that_has_seen_the_labels_says_so(table, tmp_path, monkeypatch):
+    monkeypatch.setattr("molrate.encoders.base._REGISTERED", {})
+    known = pd.read_csv(table)["smiles"][:60]
+    molrate.register_encoder("knowing", lambda smiles: [[float(len(s))] for s in smiles], trained_on=known)
+    record = finetune(table, "knowing", tmp_path / "m", QUICK, target="y")
+    (told,) = [note for note in record["notes"] if "Trained on" in note]
+    assert told.startswith("Trained on measurements of these molecules: knowing of 50%. What is shown of it")
+    assert f"note: {told}" in describe(record, tmp_path / "m")
+    record = finetune(table, "ecfp4", tmp_path / "other", QUICK, target="y")
+    assert not any("Trained on" in note for note in record["notes"])
+
+
 @pytest.mark.parametrize(("encoder", "frozen"), [("gcn-untrained", False), ("grover-small-chembl", True)])
 def test_a_model_read_again_predicts_what_was_measured(table, tmp_path, encoder, frozen):
     record = finetune(table, encoder, tmp_path / "m", QUICK, target=["y", "z"], frozen=frozen)

@@ -15,6 +15,7 @@ import torch
 from click.testing import CliRunner
 
 import molrate
+import molrate.cli.select
 from molrate.cli.main import cli
 from molrate.data.molecules import standardise
 from molrate.encoders import base
@@ -90,6 +91,44 @@ def test_the_model_is_an_ensemble_that_predicts_what_was_measured(table, uninter
     # Bounds are of molecules that chose nothing.
     errors = np.sort(np.abs(target.values - predicted.to_numpy()))
     np.testing.assert_allclose(record["calibration"]["y"], errors, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def knowing(table, monkeypatch):
+    """Name of an encoder that was trained on the values of the table, and gives them back."""
+    monkeypatch.setattr(base, "_REGISTERED", {})
+    values = pd.read_csv(table).drop_duplicates("smiles").set_index("smiles")["y"]
+    known = {standardise([text]).canonical[0]: value for text, value in values.items()}
+    molrate.register_encoder(
+        "knowing", lambda smiles: [[known[text]] for text in smiles], trained_on=values.index
+    )
+    return "knowing"
+
+
+def test_of_an_encoder_that_has_seen_the_labels_the_test_part_is_said_to_prove_little(
+    table, tmp_path, knowing, caplog
+):
+    found = select_quickly(table, tmp_path / "m", max_jobs=3, encoders=[knowing])
+    assert found.record["model"] == knowing
+    told = "Trained on measurements of these molecules: knowing of 100%. What is shown of it may be too good"
+    assert f"{told}; --exclude-contaminated leaves them out." in caplog.text
+    assert f"{told}." in found.record["notes"]
+    assert f"note: {told}." in molrate.cli.select.describe(found).splitlines()
+    assert f"- {told}." in (tmp_path / "m" / "README.md").read_text()
+
+
+def test_encoders_that_have_seen_the_labels_or_of_another_licence_are_left_out_when_asked(
+    table, tmp_path, knowing
+):
+    options = {"max_jobs": 3, "encoders": [knowing, *ENCODERS]}
+    found = select_quickly(table, tmp_path / "m", exclude_contaminated=True, **options)
+    assert knowing not in found.leaderboard["model"].tolist()
+    assert ENCODERS[0] in found.leaderboard["model"].tolist()
+    with pytest.raises(UsageError, match=r"exclude_contaminated \(true before, false now\)"):
+        select_quickly(table, tmp_path / "m", **options)
+    with pytest.raises(UsageError, match="unknown licence"):
+        select_quickly(table, tmp_path / "other", licence="free", **options)
+    assert not (tmp_path / "other").exists()
 
 
 def test_jobs_are_as_many_as_asked_for_and_test_molecules_are_in_none(uninterrupted):
