@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -323,5 +324,5 @@ def _select(
         device=embedding.device,
     )
     if not is_quiet():
-        click.echo(describe(found), err=True)
+        click.echo(describe(found, sys.stderr), err=True)
     return folder

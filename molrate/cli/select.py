@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -35,7 +36,6 @@ from molrate.cli.report import check_report, repeated, report_option, write_page
 from molrate.cli.signals import resumable
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.table import Table
 
     from molrate.data.datasets import Dataset
@@ -104,7 +104,7 @@ def command(
     """
     begun = time.monotonic()
     from molrate.data.datasets import load_dataset
-    from molrate.files.output import choose_destination
+    from molrate.files.output import choose_destination, print_result
     from molrate.files.sources import refuse_input
     from molrate.selection.budget import parse_budget
     from molrate.selection.result import INTERRUPTED, LEADERBOARD, read_selection
@@ -134,9 +134,9 @@ def command(
     except KeyboardInterrupt:
         kept = read_selection(output)
         if kept is not None and kept.record["ended"] == INTERRUPTED:
-            click.echo(describe(kept))
+            print_result(describe(kept, sys.stdout))
         raise
-    click.echo(describe(found))
+    print_result(describe(found, sys.stdout))
     if page is not None:
         write_page(_page(found, dataset, structures=not no_structures, options=options), page)
 
@@ -153,55 +153,13 @@ def _page(found: Selection, dataset: Dataset, *, structures: bool, options: dict
     return model_page(found.model, data, selection=found, **shown)
 
 
-def describe(found: Selection) -> str:
-    """The leaderboard, the answer and the error on the test part, as text."""
-    from molrate.finetuning.comparison import describe_comparison
-    from molrate.selection.leaderboard import n_folds
-    from molrate.selection.result import ENDINGS
+def describe(found: Selection, stream: TextIO) -> str:
+    """The answer, the race and the test part, as text for a stream."""
+    from molrate.selection.report import WIDTH
 
-    record = found.record
-    return "\n".join(
-        [
-            _as_text(found.leaderboard),
-            "",
-            found.answer,
-            describe_comparison(record["comparison"]),
-            *(f"note: {note}" for note in record["notes"]),
-            f"{ENDINGS[record['ended']]}; the model is the mean of {n_folds(len(record['folds']))}",
-            f"model: {found.folder}",
-        ]
-    )
-
-
-_SHOWN = ("rank", "tier", "model", "fitted", "folds", "mean", "sd", "difference", "seconds", "state")
-
-
-def _cells(board: pd.DataFrame) -> list[list[str]]:
-    """The leaderboard's cells as text, its header first."""
-    header = ["rank", "tier", "model", "fitted", "folds", "", "sd", "worse by", "seconds", "state"]
-    header[5] = str(board["metric"].iloc[0])
-    rows = [[_cell(name, value) for name, value in row.items()] for _, row in board[list(_SHOWN)].iterrows()]
-    for cells, (_, row) in zip(rows, board.iterrows(), strict=True):
-        if cells[7] and row["state"] != "best":
-            cells[7] += f" [{row['low']:.3g}, {row['high']:.3g}]"
-    return [header, *rows]
-
-
-def _cell(name: Any, value: Any) -> str:
-    import pandas as pd
-
-    if pd.isna(value):
-        return ""
-    if isinstance(value, float):
-        return f"{value:.0f}" if name == "seconds" else f"{value:.3g}"
-    return str(value)
-
-
-def _as_text(board: pd.DataFrame) -> str:
-    rows = _cells(board)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+    terminal = stream.isatty()
+    width = shutil.get_terminal_size().columns if terminal else WIDTH
+    return found.to_text(width, colour=terminal)
 
 
 @contextmanager
@@ -221,13 +179,11 @@ def _watched(quiet: bool) -> Iterator[Watcher | None]:
 
 
 def _live_table(update: Update) -> Table:
-    from rich.table import Table
+    from molrate.selection.report import race_table
 
-    header, *rows = _cells(update.board)
+    table = race_table(update.board)
     doing = update.job.candidate.name if update.result is None else "next"
-    table = Table(*header, title=f"{doing}, fold {update.job.fold + 1}{_left(update)}")
-    for row in rows:
-        table.add_row(*row)
+    table.title = f"{doing}, fold {update.job.fold + 1}{_left(update)}"
     return table
 
 

@@ -30,6 +30,7 @@ from molrate.selection.card import CARD, make_card
 from molrate.selection.jobs import Floats, Job, JobFolder
 from molrate.selection.leaderboard import describe_doubt, describe_winner, n_folds
 from molrate.selection.race import Race
+from molrate.selection.report import WIDTH, to_text
 
 LEADERBOARD, SELECTION = "leaderboard.csv", "selection.json"
 DECIDED, TIME_UP, COUNTED, INTERRUPTED = "decided", "time", "jobs", "interrupted"
@@ -71,6 +72,22 @@ class Selection:
     def answer(self) -> str:
         """What to use, in a sentence or two."""
         return str(self.record["answer"])
+
+    def to_text(self, width: int = WIDTH, *, colour: bool = False) -> str:
+        """The answer, a row for each model, errors on the test part and notes, as the command prints them.
+
+        Parameters
+        ----------
+        width : int
+            Columns of the terminal.
+        colour : bool
+            Escape sequences of a terminal.
+        """
+        ending = ENDINGS[self.record["ended"]]
+        return to_text(self.leaderboard, self.record, ending, self.folder, width, colour=colour)
+
+    def __str__(self) -> str:
+        return self.to_text()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ import torch
 from click.testing import CliRunner
 
 import molrate
-import molrate.cli.select
 from molrate.cli.main import cli
 from molrate.data.molecules import standardise
 from molrate.encoders import base
@@ -29,7 +28,7 @@ from molrate.selection.candidates import Candidate
 from molrate.selection.jobs import Job, JobFolder
 from molrate.selection.memory import watched
 from molrate.selection.race import Race
-from molrate.selection.result import Outcome, write_selection
+from molrate.selection.result import Outcome, read_selection, write_selection
 from molrate.selection.run import run_selection
 
 QUICK = FinetuningConfig(n_epochs=1, n_hidden=8, estimators=("linear",))
@@ -113,7 +112,7 @@ def test_of_an_encoder_that_has_seen_the_labels_the_test_part_is_said_to_prove_l
     told = "Trained on measurements of these molecules: knowing of 100%. What is shown of it may be too good"
     assert f"{told}; --exclude-contaminated leaves them out." in caplog.text
     assert f"{told}." in found.record["notes"]
-    assert f"note: {told}." in molrate.cli.select.describe(found).splitlines()
+    assert f"note: {told}." in " ".join(str(found).split())
     assert f"- {told}." in (tmp_path / "m" / "README.md").read_text()
 
 
@@ -454,7 +453,7 @@ def test_a_test_part_of_scaffolds_that_is_no_fifth_is_told(tmp_path, caplog):
 
 @pytest.mark.parametrize("named", [None, ["ecfp4"], ["ecfp4", "gcn-untrained"]])
 def test_a_ranking_given_up_advises_what_was_not_done(table, tmp_path, monkeypatch, caplog, named):
-    def endless(*_):
+    def endless(*_, **__):
         raise TimeUpError
 
     monkeypatch.setattr("molrate.selection.run.rank_dataset", endless)
@@ -490,17 +489,19 @@ def test_bad_options_are_refused(table, tmp_path, options, message):
     assert not (tmp_path / "m" / "model.json").exists()
 
 
-def test_the_command_prints_the_leaderboard_and_the_answer(table, tmp_path):
+def test_the_command_prints_the_answer_and_the_leaderboard(table, tmp_path):
     folder = tmp_path / "m"
     arguments = ["select", str(table), "-t", "y", "-o", str(folder), "-e", "ecfp4", "--max-jobs", "1"]
     result = CliRunner().invoke(cli, [*arguments, "--epochs", "1"], catch_exceptions=False)
     assert result.exit_code == 0
     assert "fold 1, rdkit-descriptors: rmse" in result.stderr
     lines = result.stdout.splitlines()
-    assert lines[0].split()[:3] == ["rank", "tier", "model"]
-    assert lines[1].split()[2] == json.loads((folder / "selection.json").read_text())["model"]
-    assert any(line.startswith("Use ") for line in lines)
-    assert f"model: {folder}" in lines
+    assert lines[0].startswith("Use descriptors: rdkit-descriptors with")
+    board = lines[lines.index("") + 1 :]
+    assert board[0].split() == ["model", "folds", "rmse", "worse", "by", "s"]
+    assert board[1].split()[:3] == [json.loads((folder / "selection.json").read_text())["model"], "best", "1"]
+    assert lines[-1] == f"model: {folder}"
+    assert result.stdout.rstrip("\n") == str(read_selection(folder))
     written = tmp_path / "p.csv"
     asked = ["predict", str(table), "-m", str(folder), "-o", str(written)]
     assert CliRunner().invoke(cli, asked, catch_exceptions=False).exit_code == 0
