@@ -1,16 +1,17 @@
 """What `molrate select` loses at what cost, beside other ways to spend fine-tunings, from the study's rows.
 
     python benchmarks/select_regret.py                        # a table, and evidence/select.png
-    python benchmarks/select_regret.py --results FOLDER
+    python benchmarks/select_regret.py --results FOLDER --folds 4
 
-A seed of the study, which draws its split, stands for a fold of the race. One seed is left out, two others
-are the folds that a user runs, in every order; a way to choose sees the errors of the folds it runs, and its
+A seed of the study, which draws its split, stands for a fold of the race. One seed is left out, others are
+the folds that a user runs, in every order; a way to choose sees the errors of the folds it runs, and its
 choice is judged on the seed left out, against the candidate of the best mean over all seeds. Loss is a
 share of that candidate's metric there. Cost is counted in fine-tunings, as `--max-jobs` counts them.
 
 `select` runs its shortlist of seven on the first fold: both baselines, the first three by score, those of the
 least expected error and of the best place in the study's other datasets, and more by score. In place of its
-test of paired differences over molecules, which the rows do not have, the best three run the second fold.
+test of paired differences over molecules, which the rows do not have, the best three run the second fold and
+the best two any further ones.
 
 Halving trains every network for an eighth of its epochs, keeps the half whose validation is best so far,
 and goes on to a quarter, a half and all epochs; then folds choose among the two or three left and the
@@ -35,8 +36,10 @@ from molrate.models.metrics import HIGHER_IS_BETTER
 from molrate.paths import EVIDENCE, shipped
 from molrate.plotting import mark, new_figure, style, write_figure
 
-SHORTLIST, SURVIVORS, BY_SCORE = 7, 3, 3
-RANDOM_ORDERS, FOLDS, ALL = 50, 2, 20
+SHORTLIST, BY_SCORE = 7, 3
+SURVIVORS = (7, 3, 2, 2, 2)
+"""How many candidates run each fold."""
+RANDOM_ORDERS = 50
 DESCRIPTORS = "rdkit-descriptors"
 SHARES_OF_EPOCHS = (1 / 8, 1 / 4, 1 / 2, 1)
 PEER = "chemprop"
@@ -95,8 +98,23 @@ def cost_of_halving(n):
     return cost
 
 
-def ways(outcome, names, folds, generator):
-    """Yield each way to choose with its cost and choice; `folds` are the metrics of the folds in order."""
+def race(listed, folds):
+    """Yield the cost and the choice after each fold of a race, whose better half goes on to the next."""
+    cost, left = 0, listed
+    for n_folds in range(1, 1 + folds.shape[1]):
+        means = folds[:, :n_folds].mean(axis=1)
+        left = left[np.argsort(-folds[left, : max(1, n_folds - 1)].mean(axis=1), kind="stable")]
+        left = left[: SURVIVORS[n_folds - 1]]
+        cost += len(left)
+        yield cost, left[means[left].argmax()]
+
+
+def ways(outcome, names, folds, n_all, generator):
+    """Yield each way to choose with its cost and choice.
+
+    `folds` are the metrics of the folds in order. Datasets differ in how many candidates they have; all of
+    them are counted as `n_all`, so that they are one point.
+    """
     n, first = len(outcome.encoders), folds[:, 0]
     orders = {
         "score": np.argsort(-outcome.predictors[DEFAULT_MEASURE], kind="stable"),
@@ -110,22 +128,19 @@ def ways(outcome, names, folds, generator):
             yield "random order", length, order[first[order].argmax()]
     yield "descriptors alone", 1, names.index(DESCRIPTORS)
     listed = np.array(shortlist(outcome, len(names) - n))
-    yield "select", len(listed), listed[first[listed].argmax()]
-    survivors = listed[np.argsort(-first[listed], kind="stable")[:SURVIVORS]]
-    both = folds.mean(axis=1)
-    yield "select", len(listed) + len(survivors), survivors[both[survivors].argmax()]
-    # Datasets have 18 to 22 candidates; all of them are counted as one number, so that they are one point.
-    yield "fine-tune all", ALL, int(first.argmax())
-    yield "fine-tune all", 2 * ALL, int(both.argmax())
+    for cost, choice in race(listed, folds):
+        yield "select", cost, choice
+    for n_folds in range(1, 1 + folds.shape[1]):
+        yield "fine-tune all", n_folds * n_all, int(folds[:, :n_folds].mean(axis=1).argmax())
 
 
-def halvings(outcome, names, curves, seeds, folds):
-    """Yield the same for halving by epochs, on the first fold and on both."""
+def halvings(outcome, names, curves, seeds, folds, n_all):
+    """Yield the same for halving by epochs, on the first fold and on more."""
     n = len(outcome.encoders)
-    for n_folds in range(1, 1 + FOLDS):
+    for n_folds in range(1, 1 + folds.shape[1]):
         judged = np.array([*halve(outcome, curves, seeds[:n_folds]), *range(n, len(names))])
         means = folds[:, :n_folds].mean(axis=1)
-        cost = n_folds * (cost_of_halving(ALL - len(names) + n) + len(names) - n)
+        cost = n_folds * (cost_of_halving(n_all - len(names) + n) + len(names) - n)
         yield "halving by epochs", cost, judged[means[judged].argmax()]
 
 
@@ -136,19 +151,20 @@ def of_peer(outcome, peers):
     return sign * own.drop_duplicates("seed").set_index("seed")["test"].reindex(outcome.seeds).to_numpy()
 
 
-def simulate(outcomes, rows, peers=None, seed=0):
-    """A row for each dataset of three seeds, left-out seed, order of two folds and way."""
+def simulate(outcomes, rows, n_folds, peers=None, seed=0):
+    """A row for each dataset, left-out seed, order of the folds and way."""
     generator = np.random.default_rng(seed)
+    candidates = [with_baselines(outcome, rows) for outcome in outcomes]
+    n_all = max(len(names) for names, _ in candidates)
     found = []
-    for outcome in outcomes:
-        names, metrics = with_baselines(outcome, rows)
+    for outcome, (names, metrics) in zip(outcomes, candidates, strict=True):
         best, curves = metrics.mean(axis=1).argmax(), curves_of(outcome, rows)
         chemprop = None if peers is None else of_peer(outcome, peers)
-        for left, *folds in permutations(range(metrics.shape[1]), 1 + FOLDS):
-            chosen = list(ways(outcome, names, metrics[:, folds], generator))
+        for left, *folds in permutations(range(metrics.shape[1]), 1 + n_folds):
+            chosen = list(ways(outcome, names, metrics[:, folds], n_all, generator))
             if curves is not None:
                 seeds = [outcome.seeds[fold] for fold in folds]
-                chosen += halvings(outcome, names, curves, seeds, metrics[:, folds])
+                chosen += halvings(outcome, names, curves, seeds, metrics[:, folds], n_all)
             tested = [(way, cost, metrics[choice, left]) for way, cost, choice in chosen]
             if chemprop is not None:
                 tested.append((PEER, 1, chemprop[left]))
@@ -166,7 +182,8 @@ def draw(mean, path):
         for place, (way, own) in enumerate(mean.groupby("way", sort=False)):
             axes.plot(own["cost"], 100 * own["loss"], label=way, **mark(place))
         axes.set(xscale="log", xlabel="fine-tunings", ylabel="loss to the best candidate, %", ylim=(0, None))
-        axes.set_xticks([1, 2, 3, 5, 7, 10, ALL, 2 * ALL], [1, 2, 3, 5, 7, 10, ALL, 2 * ALL])
+        ticks = [1, 2, 3, 5, 7, 10, *mean.loc[mean["way"] == "fine-tune all", "cost"]]
+        axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
         axes.minorticks_off()
         axes.legend()
         write_figure(figure, path)
@@ -178,20 +195,25 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--results")
+    parser.add_argument("--folds", type=int, default=2, choices=range(1, 1 + len(SURVIVORS)))
+    parser.add_argument("--figure", type=Path, help="of loss against cost; by default evidence/select.png")
     parser.add_argument("--peers", type=Path, help="rows of benchmarks/finetuning.py with chemprop's")
     options = parser.parse_args()
     folder = options.results or shipped(EVIDENCE)
     rows = pd.read_csv(f"{folder}/{FINETUNING}")
-    outcomes = [one for one in read_results(folder, exclude_contaminated=True) if len(one.seeds) > FOLDS]
+    outcomes = [
+        one for one in read_results(folder, exclude_contaminated=True) if len(one.seeds) > options.folds
+    ]
     peers = pd.read_csv(options.peers) if options.peers else None
-    simulated = simulate(outcomes, rows, peers)
-    by_dataset = simulated.groupby(["way", "cost", "dataset"], sort=False)["loss"].mean().unstack("dataset")
+    simulated = simulate(outcomes, rows, options.folds, peers)
+    by_dataset = simulated.groupby(["way", "cost", "dataset"])["loss"].mean().unstack("dataset").sort_index()
     lines = [
         [way, f"{cost:.0f}", f"{100 * own.mean():.1f} %", *(f"{100 * lost:.1f}" for lost in own)]
         for (way, cost), own in by_dataset.iterrows()
     ]
     print(markdown_table(["way", "fine-tunings", "mean loss", *by_dataset.columns], lines))
-    draw(by_dataset.mean(axis=1).rename("loss").reset_index(), Path(shipped(EVIDENCE)) / "select.png")
+    figure = options.figure or Path(shipped(EVIDENCE)) / "select.png"
+    draw(by_dataset.mean(axis=1).rename("loss").reset_index(), figure)
 
 
 if __name__ == "__main__":
