@@ -103,6 +103,29 @@ class Clock:
             signal.signal(signal.SIGALRM, handler)
 
 
+def reserved(needed: Sequence[float], left: float, share: float) -> float:
+    """Seconds to keep for jobs that are done one after the other.
+
+    Parameters
+    ----------
+    needed : sequence of float
+        What each will take. The first is kept for in any case, the others as far as all are within `share`.
+    left : float
+        What there is. Nothing is kept for a job that would not end in it.
+    share : float
+
+    Examples
+    --------
+    >>> reserved([100, 100, 100], left=400, share=250)
+    200.0
+    >>> reserved([100, 100, 100], left=150, share=50), reserved([100], left=90, share=250)
+    (100.0, 0.0)
+    """
+    totals = np.cumsum(needed, dtype=float)
+    ends = totals[totals <= min(left, max(share, *totals[:1]))] if len(totals) else totals
+    return float(ends[-1]) if len(ends) else 0.0
+
+
 class Costs:
     """What jobs will take, from what others took.
 

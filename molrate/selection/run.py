@@ -34,7 +34,7 @@ from molrate.ranking.contamination import contamination_notes, seen_shares
 from molrate.ranking.ranking import Ranking
 from molrate.ranking.score import expect_of_dataset, rank_dataset
 from molrate.ranking.settings import MeasureSettings
-from molrate.selection.budget import Clock, Costs, TimeUpError
+from molrate.selection.budget import Clock, Costs, TimeUpError, reserved
 from molrate.selection.candidates import (
     LAST,
     Candidate,
@@ -71,7 +71,7 @@ _RANKING_SHARE, _LAYERS_SHARE = 1 / 3, 1 / 10
 _TEST_SHARE, _FAR = 1 / 5, 1 / 20
 """Of the molecules, that the test part is meant to have, and how far off it is said to be far."""
 _LEADERS_SHARE = 1 / 4
-"""Of the time, that is kept for the folds that the leader lacks."""
+"""Of the time, that is kept for the folds that the leader lacks, beyond the first."""
 
 
 @dataclass(frozen=True)
@@ -381,8 +381,7 @@ class _Run:
     ) -> dict[Job, float]:
         """Jobs that should end in time, the next first, with the seconds each may take.
 
-        Time for the folds that the leader lacks is kept from others, a quarter of all at most: they are the
-        members of the ensemble.
+        Time for the folds that the leader lacks is kept from others: they are the members of the ensemble.
         """
         left = self.clock.left - costs.ending(standing, self.clock)
         leader = standing.ranked[0] if standing.ranked else None
@@ -390,8 +389,8 @@ class _Run:
         known = [*race.candidates, *standing.alive]
         kept = 0.0
         if self.clock.seconds is not None:
-            needed = sum(costs.predicted(job, known) for job in own)
-            kept = min(needed, _LEADERS_SHARE * self.clock.seconds)
+            needed = [costs.predicted(job, known) for job in own]
+            kept = reserved(needed, left, _LEADERS_SHARE * self.clock.seconds)
 
         def affordable(jobs: Sequence[Job]) -> dict[Job, float]:
             limits = {job: left if job.candidate == leader else left - kept for job in jobs}

@@ -2,10 +2,12 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from molrate.errors import UsageError
 from molrate.finetuning.config import FinetuningConfig
-from molrate.selection.budget import Clock, Costs, TimeUpError, parse_budget
+from molrate.selection.budget import Clock, Costs, TimeUpError, parse_budget, reserved
 from molrate.selection.candidates import Candidate, Entry
 from molrate.selection.jobs import Job, Result
 
@@ -70,3 +72,15 @@ def test_without_a_time_nothing_is_stopped():
     assert clock.left == np.inf
     with clock.stopping(clock.left):
         time.sleep(0.01)
+
+
+@given(st.lists(st.floats(0.1, 1000), max_size=5), st.floats(0, 2000), st.floats(0, 1000))
+def test_time_is_kept_for_whole_jobs_that_end(needed, left, share):
+    kept = reserved(needed, left, share)
+    totals = [0.0, *np.cumsum(needed)]
+    assert any(kept == pytest.approx(total) for total in totals)
+    assert kept <= left
+    if needed and needed[0] <= left:
+        assert kept >= needed[0]
+    if kept > max(needed[:1], default=0.0):
+        assert kept <= share
