@@ -46,9 +46,16 @@ PEER = "chemprop"
 
 
 def with_baselines(outcome, rows):
-    """Names of candidates, encoders first, and their test metrics (candidates, seeds), higher is better."""
+    """Names of candidates, encoders first, and their test metrics (candidates, seeds), higher is better.
+
+    A baseline that lacks a seed is none of them, as an encoder is not.
+    """
     own = rows[(rows["dataset"] == outcome.name) & rows["frozen"] & rows["seed"].isin(outcome.seeds)]
-    wide = own.pivot_table(index="encoder", columns="seed", values="test")[outcome.seeds]
+    wide = (
+        own.pivot_table(index="encoder", columns="seed", values="test")
+        .reindex(columns=outcome.seeds)
+        .dropna()
+    )
     sign = 1 if HIGHER_IS_BETTER[outcome.metric] else -1
     return [*outcome.encoders, *wide.index], np.vstack([outcome.truth, sign * wide.to_numpy()])
 
@@ -99,7 +106,7 @@ def cost_of_halving(n):
 
 
 def race(listed, folds):
-    """Yield the cost and the choice after each fold of a race, whose better half goes on to the next."""
+    """Yield the cost and the choice after each fold of a race, of which the best go on to the next."""
     cost, left = 0, listed
     for n_folds in range(1, 1 + folds.shape[1]):
         means = folds[:, :n_folds].mean(axis=1)
@@ -126,7 +133,8 @@ def ways(outcome, names, folds, n_all, generator):
         for _ in range(RANDOM_ORDERS):
             order = generator.permutation(n)[:length]
             yield "random order", length, order[first[order].argmax()]
-    yield "descriptors alone", 1, names.index(DESCRIPTORS)
+    if DESCRIPTORS in names:
+        yield "descriptors alone", 1, names.index(DESCRIPTORS)
     listed = np.array(shortlist(outcome, len(names) - n))
     for cost, choice in race(listed, folds):
         yield "select", cost, choice

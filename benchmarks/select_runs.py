@@ -6,9 +6,9 @@
 
 A run of a random split with seed s has the test molecules of the study's seed s, so that its model and the
 rows of the study were measured on the same ones. Loss is that of the run's model against the candidate of the
-best mean over the study's seeds, fine-tuned once on that split: a share of its metric, negative where the run
-is better. The cost is that of the run's jobs, as a share of what all candidates would have cost on all five
-folds by the seconds of their rows.
+best mean over the study's seeds, a network fine-tuned once on that split or a baseline: a share of its
+metric, negative where the run, an ensemble of folds, is better. The cost is the seconds of the run's jobs, as
+a share of those that all candidates would have taken on all five folds by their rows, of one core both.
 """
 
 import argparse
@@ -48,6 +48,8 @@ def row_of(folder):
     record = json.loads((folder / "selection.json").read_text())
     model = json.loads((folder / "model.json").read_text())
     board = pd.read_csv(folder / "leaderboard.csv")
+    if model["split"]["method"] != "random":
+        raise SystemExit(f"{folder}: a {model['split']['method']} split, which the study's rows are not of")
     first = record["comparison"]["rows"][0]
     tied = board[(board["tier"] == 1) & (board["state"] != "best")]["model"]
     return dict(
@@ -68,10 +70,12 @@ def beside(run, rows, peers):
     own = rows[(rows["dataset"] == run["dataset"]) & ~are_suspect(rows["encoder"], rows["dataset"])]
     sign = 1 if HIGHER_IS_BETTER[run["metric"]] else -1
     here = own[own["seed"] == run["seed"]].set_index("encoder")
-    # Candidates of all seeds alone, so that a lucky split makes none the best.
-    n_seeds = own.groupby("encoder")["seed"].transform("nunique")
-    means = (sign * own[n_seeds == n_seeds.max()].groupby("encoder")["test"].mean()).sort_values()
-    best = means.index[-1]
+    if here.empty:
+        raise SystemExit(f"{run['dataset']}: no rows of seed {run['seed']}")
+    # Of the seeds that most candidates have, so that a lucky split makes none the best.
+    per_seed = own.groupby("seed")["encoder"].transform("nunique")
+    by_seed = own[per_seed == per_seed.max()].pivot_table(index="encoder", columns="seed", values="test")
+    best = (sign * by_seed.dropna().mean(axis=1)).idxmax()
     loss = sign * (here.at[best, "test"] - run["test"]) / here.at[best, "test"]
     of_peers = peers[(peers["dataset"] == run["dataset"]) & (peers["seed"] == run["seed"])].set_index(
         "recipe"
@@ -91,7 +95,7 @@ def beside(run, rows, peers):
 def table(options):
     """Print a row for each run."""
     rows = pd.read_csv(Path(options.results) / FINETUNING)
-    rows = rows[(rows["status"] == "ok") & (rows["split"] == "random") & ~rows["frozen"]]
+    rows = rows[(rows["status"] == "ok") & (rows["split"] == "random")]
     peers = pd.read_csv(options.peers)
     runs = pd.read_csv(options.rows)
     found = pd.DataFrame([{**run, **beside(run, rows, peers)} for run in runs.to_dict("records")])

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
+
+
+def columns_of(stream: TextIO) -> int:
+    """How wide text for a stream may be: as the terminal, or as is usual where nothing says."""
+    from molrate.ranking.report import PIPED_WIDTH
+
+    return shutil.get_terminal_size().columns if stream.isatty() else PIPED_WIDTH
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -36,6 +35,7 @@ from molrate.cli.options import (
     target_options,
     weights_option,
 )
+from molrate.cli.progress import columns_of, molecule_progress
 from molrate.cli.report import check_plot, check_report, plot_option, repeated, report_options, write_page
 from molrate.errors import PARTIAL_EXIT_CODE
 
@@ -266,13 +266,11 @@ def _report(ranking: Ranking, molecules: RankedMolecules | None, path: Path, *, 
 def _print(ranking: Ranking, output_format: str, every: bool, columns: tuple[str, ...]) -> None:
     """Write the ranking to standard output."""
     from molrate.files.output import print_result
-    from molrate.ranking.report import PIPED_WIDTH, View
+    from molrate.ranking.report import View
 
     if output_format == "table":
-        terminal = sys.stdout.isatty()
-        width = shutil.get_terminal_size().columns if terminal else PIPED_WIDTH
-        verbose = click.get_current_context().params["verbose"]
-        print_result(ranking.to_text(View(width, every, columns, verbose, terminal)))
+        width, verbose = columns_of(sys.stdout), click.get_current_context().params["verbose"]
+        print_result(ranking.to_text(View(width, every, columns, verbose, sys.stdout.isatty())))
     else:
         print_result((ranking.to_csv() if output_format == "csv" else ranking.to_json()).rstrip("\n"))
 
@@ -291,7 +289,6 @@ def _encoders(
 
 
 def _score_molecules(dataset: Dataset, encoders: list[str | Encoder], options: dict[str, Any]) -> Ranking:
-    from molrate.cli.progress import molecule_progress
     from molrate.ranking.score import score
 
     with molecule_progress(is_quiet()) as progress:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from molrate.cli.options import (
     standardisation_option,
     target_options,
 )
+from molrate.cli.progress import columns_of
 from molrate.cli.report import check_report, repeated, report_option, write_page
 from molrate.cli.signals import resumable
 
@@ -155,11 +155,7 @@ def _page(found: Selection, dataset: Dataset, *, structures: bool, options: dict
 
 def describe(found: Selection, stream: TextIO) -> str:
     """The answer, the race and the test part, as text for a stream."""
-    from molrate.selection.report import WIDTH
-
-    terminal = stream.isatty()
-    width = shutil.get_terminal_size().columns if terminal else WIDTH
-    return found.to_text(width, colour=terminal)
+    return found.to_text(columns_of(stream), colour=stream.isatty())
 
 
 @contextmanager
@@ -179,11 +175,14 @@ def _watched(quiet: bool) -> Iterator[Watcher | None]:
 
 
 def _live_table(update: Update) -> Table:
+    from rich.text import Text
+
     from molrate.selection.report import race_table
 
     table = race_table(update.board)
     doing = update.job.candidate.name if update.result is None else "next"
-    table.title = f"{doing}, fold {update.job.fold + 1}{_left(update)}"
+    # Not as markup, in which brackets of a name would be lost.
+    table.title = Text(f"{doing}, fold {update.job.fold + 1}{_left(update)}")
     return table
 
 

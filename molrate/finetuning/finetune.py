@@ -369,13 +369,15 @@ def write_model(
         (shared if member.network is None else member.network, member.head) for member in tuned.members
     ]
     shares = seen_shares([encoder], data.molecules)
+    seen = contamination_notes([encoder.card], data.dataset.name, shares, remedy="")
     record = _record(data, encoder, tuned, settings) | {
         "notes": [
             *data.notes_on_rows(quoted=structures),
             *coverage_notes(tuned.calibration, COVERAGE),
-            # The test part is no proof of an encoder that was trained on its labels.
-            *contamination_notes([encoder.card], data.dataset.name, shares, remedy=""),
+            *seen,
         ],
+        # Told again where errors stand: the test part proves little of an encoder trained on its labels.
+        "seen": seen,
         "comparison": _finite(comparison),
     }
     # An estimator learns from the validation part too; of a network that part chooses the epoch.

@@ -165,7 +165,7 @@ def contamination_notes(
     cards: Sequence[EncoderCard],
     dataset: str,
     shares: Mapping[str, float] | None = None,
-    remedy: str = "; --exclude-contaminated leaves them out",
+    remedy: str = "; --exclude-contaminated leaves such encoders out",
 ) -> list[str]:
     """Say which encoders were trained on labels that they are judged by.
 

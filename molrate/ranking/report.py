@@ -137,6 +137,7 @@ def to_text(ranking: RankingTables, view: View | None = None) -> str:
         width=view.width,
         highlight=False,
         markup=False,
+        emoji=False,
         color_system="standard" if view.colour else None,
         force_terminal=view.colour,
         force_jupyter=False,

@@ -300,12 +300,14 @@ def rank_dataset(
     seen = seen_encoders([encoder.card for encoder in ran], dataset.name, shares)
     rows = with_expectations(with_transrate(rows, transrates), expectations, units, dataset.name, seen)
     frame = ranking_frame(dataset.name, rows)
-    run = _run_record(arguments, pool) | {"seconds": round(time.perf_counter() - started, 2)}
+    reasons = {f"their licence is not {licence}": unlicensed, "they may have seen the labels": excluded}
+    left_out = {reason: names for reason, names in reasons.items() if names}
+    run = _run_record(arguments, pool) | {
+        "left_out": left_out,
+        "seconds": round(time.perf_counter() - started, 2),
+    }
     ranking = Ranking(frame, run=run, replicates=replicates, expectations=expectations)
-    if unlicensed:
-        ranking.advice.append(f"Left out, as their licence is not {licence}: {', '.join(unlicensed)}.")
-    if excluded:
-        ranking.advice.append(f"Left out, as they may have seen the labels: {', '.join(excluded)}.")
+    ranking.advice.extend(f"Left out, as {reason}: {', '.join(names)}." for reason, names in left_out.items())
     ranking.notes.extend(_notes(ranking, pool, scored_targets, policy, notes))
     ranking.advice.extend(_advice(ranking, pool, scored_targets, policy, shares, default=encoders is None))
     votes = frame.dropna(subset="rank").groupby(["target", "measure"]).ngroups

@@ -109,6 +109,7 @@ def _result(record: Mapping[str, Any], selection: Selection | None) -> list[tupl
             "of the test part, of which nothing was learned or chosen",
         )
     )
+    pairs += [("But", note) for note in record.get("seen", [])]
     pairs.append(("Others", "; ".join(f"{row['what']} {_bounded(row)}" for row in others)))
     if selection is None and (better := describe_best(comparison)):
         pairs.insert(0, ("Use it?", better))

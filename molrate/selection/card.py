@@ -96,6 +96,7 @@ def _error(record: dict[str, Any]) -> str:
         *(f"| {row['what']} | {_number(row['value'])} | {_interval(row)} |" for row in comparison["rows"]),
         "",
         f"The molecules are {few}." if few else "Intervals are of a bootstrap over these molecules.",
+        *record["seen"],
     ]
     return "\n".join(lines)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from molrate.finetuning.comparison import BASELINES, LEAST_MOLECULES
+from molrate.finetuning.comparison import BASELINES, LEAST_MOLECULES, unit_of
 from molrate.models.head import Task
 from molrate.selection.candidates import FINE_TUNED, Candidate, Entry
 from molrate.selection.jobs import Job, Result
@@ -199,6 +199,34 @@ def describe_doubt(comparison: Mapping[str, Any], task: Task) -> str:
         return ""
     measured = " against ".join(f"{value:.3g}" for value in values)
     return f"{claim}: test {comparison['metric']} {measured}, on {comparison['n']} molecules"
+
+
+def describe_ahead(comparison: Mapping[str, Any]) -> str:
+    """What is clearly better than the model on the test part, as a sentence; empty where nothing is.
+
+    The model stays the best by the folds: chosen by the test part it would have no error left to quote. What
+    is no better than the mean is told by :func:`describe_doubt`.
+
+    Parameters
+    ----------
+    comparison : mapping
+        Of :func:`molrate.finetuning.comparison.comparison_table`.
+
+    Examples
+    --------
+    >>> forest = {"what": "rdkit-descriptors", "ahead": 0.42, "ahead_low": 0.02, "ahead_high": 0.79}
+    >>> describe_ahead({"rows": [{"what": "minimol"}, forest]})
+    'On the test part, which chose nothing, rdkit-descriptors is clearly better: by 0.42 [0.02, 0.79].'
+    >>> describe_ahead({"rows": [{"what": "minimol"}, {**forest, "ahead_low": -0.1}]})
+    ''
+    """
+    others = [row for row in comparison["rows"][1:] if row["what"] != "the mean"]
+    better = [row for row in others if row.get("ahead_low") is not None and row["ahead_low"] > 0]
+    if not better:
+        return ""
+    best = max(better, key=lambda row: float(row["ahead"]))
+    by = f"{best['ahead']:.2g} [{best['ahead_low']:.2g}, {best['ahead_high']:.2g}]{unit_of(comparison)}"
+    return f"On the test part, which chose nothing, {best['what']} is clearly better: by {by}."
 
 
 def describe_winner(board: pd.DataFrame, kinds: str = "", doubt: str = "") -> str:

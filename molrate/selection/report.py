@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,18 @@ from rich.console import Console
 from rich.table import Table
 
 from molrate.finetuning.comparison import describe_few, describe_size, unit_of
+from molrate.ranking.verdict import written
 from molrate.selection.candidates import ESTIMATED
 from molrate.selection.leaderboard import BEST, FAILED, NOT_RUN, n_folds
 
-WIDTH = 80
-"""Columns where no terminal says how many it has."""
-
-_TIED = "tied"
+_TIED, _BEHIND, _DROPPED = "tied", "behind", "dropped"
 _STYLES = {BEST: "bold green", _TIED: ""}
 _READING = (
     "worse by: difference to the best on the folds that both ran, with a 95 % interval for all models "
-    "together; tied: the interval holds zero; s: seconds of its jobs."
+    "together; tied: it holds zero; dropped: behind the best of an earlier fold; s: seconds of its jobs."
 )
+_LEAST_NAME = 12
+"""Columns that names have in any case."""
 
 
 def to_text(
@@ -32,7 +33,7 @@ def to_text(
     record: Mapping[str, Any],
     ending: str,
     folder: Path,
-    width: int = WIDTH,
+    width: int,
     *,
     colour: bool = False,
 ) -> str:
@@ -59,17 +60,20 @@ def to_text(
         width=width,
         highlight=False,
         markup=False,
+        emoji=False,
         color_system="standard" if colour else None,
         force_terminal=colour,
         force_jupyter=False,
     )
     comparison = record["comparison"]
+    decimals = _decimals(board)
     console.print(record["answer"], style="bold")
     console.print()
-    console.print(race_table(board, unit_of(comparison)))
-    console.print(_READING)
+    console.print(race_table(board))
+    unit = f" in{unit_of(comparison)}" if unit_of(comparison) else ""
+    console.print(f"{comparison['metric']}{unit}: mean of the folds that it ran; {_READING}")
     console.print()
-    console.print(_test_table(comparison))
+    console.print(_test_table(comparison, decimals))
     for line in _below(board, record, ending):
         console.print(textwrap.fill(line, width, subsequent_indent="  ", break_on_hyphens=False))
     # A path is kept whole, to be copied.
@@ -77,63 +81,68 @@ def to_text(
     return "\n".join(line.rstrip() for line in stream.getvalue().rstrip().split("\n"))
 
 
-def race_table(board: pd.DataFrame, unit: str = "") -> Table:
+def race_table(board: pd.DataFrame) -> Table:
     """A row for each model that competes.
 
     Parameters
     ----------
     board : pandas.DataFrame
         Of :func:`molrate.selection.leaderboard.make_leaderboard`.
-    unit : str
-        Behind the metric, if it has one.
     """
-    metric = f"{board['metric'].iloc[0]}{unit}"
-    table = _table("model", "", "folds", metric, "worse by", "s")
+    decimals = _decimals(board)
+    table = _table("model", "", "folds", str(board["metric"].iloc[0]), "worse by", "s")
     for _, row in board.iterrows():
-        table.add_row(*_cells(row), style=_STYLES.get(_place(row), "dim"))
+        table.add_row(*_cells(row, decimals), style=_STYLES.get(_place(row), "dim"))
     return table
 
 
-def _cells(row: pd.Series) -> list[str]:
+def _decimals(board: pd.DataFrame) -> int:
+    """Enough for three figures of the best one's error; -1 where many zeros stand before them."""
+    best = board["mean"].iloc[0]
+    if not best > 0:
+        return 2
+    decimals = 2 - math.floor(math.log10(best))
+    return max(0, decimals) if decimals <= 5 else -1
+
+
+def _cells(row: pd.Series, decimals: int) -> list[str]:
     name = row["model"] if row["fitted"] == ESTIMATED else f"{row['model']}, {row['fitted']}"
+    is_compared = row["state"] != BEST and not pd.isna(row["low"])
+    gap = [written(row[key], decimals) for key in ("difference", "low", "high")] if is_compared else []
     return [
         name,
         _place(row),
         str(row["folds"]) if row["folds"] else "",
-        _number(row["mean"]),
-        "" if row["state"] == BEST or pd.isna(row["low"]) else _with_interval(row),
+        "" if pd.isna(row["mean"]) else written(row["mean"], decimals),
+        f"{gap[0]} [{gap[1]}, {gap[2]}]" if gap else "",
         f"{row['seconds']:.0f}" if row["seconds"] else "",
     ]
 
 
 def _place(row: pd.Series) -> str:
     """Where a model stands, in a word."""
-    if row["state"] in (BEST, FAILED, NOT_RUN):
-        return str(row["state"])
-    return _TIED if row["tier"] == 1 else "behind"
+    state = str(row["state"])
+    if state in (BEST, FAILED, NOT_RUN):
+        return state
+    if state.startswith(_DROPPED):
+        return _DROPPED
+    return _TIED if row["tier"] == 1 else _BEHIND
 
 
-def _with_interval(row: pd.Series) -> str:
-    return f"{row['difference']:.2g} [{row['low']:.2g}, {row['high']:.2g}]"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or pd.isna(value) else f"{value:.3g}"
-
-
-def _test_table(comparison: Mapping[str, Any]) -> Table:
+def _test_table(comparison: Mapping[str, Any], decimals: int) -> Table:
     """Errors on the test part."""
-    size, few = describe_size(comparison), describe_few(comparison)
-    table = _table(f"test: {size}", f"{comparison['metric']}{unit_of(comparison)}", "" if few else "95 %")
+    few = describe_few(comparison)
+    table = _table(f"test: {describe_size(comparison)}", comparison["metric"], "" if few else "95 %")
     for row in comparison["rows"]:
-        interval = "" if row["low"] is None else f"[{row['low']:.3g}, {row['high']:.3g}]"
-        table.add_row(row["what"], _number(row["value"]) or "undefined", interval)
+        value = "undefined" if row["value"] is None else written(row["value"], decimals)
+        bounds = [] if row["low"] is None else [written(row[key], decimals) for key in ("low", "high")]
+        table.add_row(row["what"], value, f"[{', '.join(bounds)}]" if bounds else "")
     return table
 
 
 def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column(first, overflow="fold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column(first, overflow="fold", min_width=_LEAST_NAME)
     for heading in others:
         table.add_column(heading, no_wrap=True, justify="left" if heading in ("", "95 %") else "right")
     return table
@@ -141,37 +150,9 @@ def _table(first: str, *others: str) -> Table:
 
 def _below(board: pd.DataFrame, record: Mapping[str, Any], ending: str) -> Iterator[str]:
     """What is said after the tables."""
-    comparison = record["comparison"]
-    yield from filter(None, [describe_few(comparison), describe_ahead(comparison["rows"])])
-    yield from (f"{row['model']} failed: {row['note']}" for _, row in board.iterrows() if row["note"])
-    yield from (f"note: {note}" for note in record["notes"])
+    if few := describe_few(record["comparison"]):
+        yield f"The test molecules are {few}."
+    yield from (f"failed: {row['model']}, {row['note']}" for _, row in board.iterrows() if row["note"])
+    # A run of an earlier version has none.
+    yield from (f"note: {note}" for note in record.get("notes", []))
     yield f"{ending}; the model is the mean of {n_folds(len(record['folds']))}"
-
-
-def describe_ahead(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What is clearly better than the model on the test part, as a sentence; empty where nothing is.
-
-    The model is the best by the folds all the same: to choose by the test part would leave nothing to measure
-    its error on.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Of a comparison, the model first.
-
-    Examples
-    --------
-    >>> forest = {"what": "rdkit-descriptors", "ahead": 0.42, "ahead_low": 0.02, "ahead_high": 0.79}
-    >>> describe_ahead([{"what": "minimol"}, forest])
-    'The test part says otherwise than the folds: rdkit-descriptors is better on it, by 0.42 [0.02, 0.79].'
-    >>> describe_ahead([{"what": "minimol"}, {**forest, "ahead_low": -0.1}])
-    ''
-    """
-    better = [row for row in rows[1:] if row.get("ahead_low") is not None and row["ahead_low"] > 0]
-    if not better:
-        return ""
-    best = max(better, key=lambda row: float(row["ahead"]))
-    return (
-        f"The test part says otherwise than the folds: {best['what']} is better on it, by "
-        f"{best['ahead']:.2g} [{best['ahead_low']:.2g}, {best['ahead_high']:.2g}]."
-    )

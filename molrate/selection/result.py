@@ -25,12 +25,13 @@ from molrate.finetuning.tuning import FinetuneResult, Member, metrics_of
 from molrate.models.calibration import calibrate
 from molrate.models.estimators import EstimatorHead
 from molrate.models.model import RECORD, TunedModel, check_model
+from molrate.ranking.report import PIPED_WIDTH
 from molrate.selection.candidates import ESTIMATED, FINE_TUNED, FROZEN, Candidate
 from molrate.selection.card import CARD, make_card
 from molrate.selection.jobs import Floats, Job, JobFolder
-from molrate.selection.leaderboard import describe_doubt, describe_winner, n_folds
+from molrate.selection.leaderboard import describe_ahead, describe_doubt, describe_winner, n_folds
 from molrate.selection.race import Race
-from molrate.selection.report import WIDTH, to_text
+from molrate.selection.report import to_text
 
 LEADERBOARD, SELECTION = "leaderboard.csv", "selection.json"
 DECIDED, TIME_UP, COUNTED, INTERRUPTED = "decided", "time", "jobs", "interrupted"
@@ -73,7 +74,7 @@ class Selection:
         """What to use, in a sentence or two."""
         return str(self.record["answer"])
 
-    def to_text(self, width: int = WIDTH, *, colour: bool = False) -> str:
+    def to_text(self, width: int = PIPED_WIDTH, *, colour: bool = False) -> str:
         """The answer, a row for each model, errors on the test part and notes, as the command prints them.
 
         Parameters
@@ -190,6 +191,7 @@ def write_selection(
         contenders, kinds = _contenders(data, jobs, race, leader, members)
         comparison = comparison_table(data, contenders)
         answer = describe_winner(outcome.board, kinds, describe_doubt(comparison, data.task))
+        answer = " ".join(filter(None, [answer, describe_ahead(comparison)]))
         tuned = _tuned(data, jobs, members, contenders[leader.name])
         settings = {
             **data.policy.record(),

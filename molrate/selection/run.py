@@ -71,7 +71,7 @@ _RANKING_SHARE, _LAYERS_SHARE = 1 / 3, 1 / 10
 _TEST_SHARE, _FAR = 1 / 5, 1 / 20
 """Of the molecules, that the test part is meant to have, and how far off it is said to be far."""
 _LEADERS_SHARE = 1 / 4
-"""Of the time, that is kept for the folds that the leader lacks, beyond the first."""
+"""Of the time, that is kept for the folds that the leader lacks; for the next of them in any case."""
 
 
 @dataclass(frozen=True)
@@ -265,6 +265,7 @@ class _Run:
             try:
                 with self.clock.stopping(self.clock.left * _RANKING_SHARE):
                     ranking = self._rank(entrants)
+                    self._tell_left_out(ranking)
                     self._without_quotes(ranking).save(self.folder / RANKING)
             except TimeUpError:
                 # Where baselines alone are named, nothing is missing.
@@ -277,7 +278,8 @@ class _Run:
                     )
                 return make_shortlist(pd.DataFrame(), self.config.seed)
             chosen = make_shortlist(ranking.frame, self.config.seed)
-            self._warn_of_seen(chosen)
+            if not entrants.exclude_contaminated:
+                self._warn_of_seen(chosen)
             chosen = self._with_layers(chosen)
             record = {"encoders": [entry.record() for entry in chosen]}
             write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
@@ -303,8 +305,16 @@ class _Run:
         """Say which encoders may have seen the labels, so that folds and test part prove little of them."""
         encoders = [load_encoder(entry.encoder, seed=self.config.seed) for entry in shortlist]
         shares = seen_shares(encoders, self.data.molecules)
-        for note in contamination_notes([one.card for one in encoders], self.data.dataset.name, shares):
-            logger.warning("%s: %s", self.data.dataset.name, note)
+        cards, name = [one.card for one in encoders], self.data.dataset.name
+        # Said of select, since screen does so too and has no such option.
+        remedy = "; molrate select --exclude-contaminated leaves such encoders out"
+        for note in contamination_notes(cards, name, shares, remedy):
+            logger.warning("%s: %s", name, note)
+
+    def _tell_left_out(self, ranking: Ranking) -> None:
+        """Say which encoders were not ranked as asked for, and why."""
+        for reason, names in ranking.run["left_out"].items():
+            logger.warning("%s: left out, as %s: %s", self.data.dataset.name, reason, ", ".join(names))
 
     def _rank(self, entrants: Entrants) -> Ranking:
         """Score encoders by their last layers."""

@@ -44,49 +44,76 @@ def record(*rows, n=128, notes=()):
     return {"answer": "Best is minimol.", "comparison": comparison, "notes": list(notes), "folds": [0, 1]}
 
 
+def text_of(board, record, ending="", folder="out", width=80, **options):
+    return to_text(board, record, ending, Path(folder), width, **options)
+
+
+def starting(name, lines):
+    return next(line for line in lines if line.startswith(name)).split()
+
+
 def test_the_answer_comes_first_and_every_model_has_its_place(board):
-    text = to_text(board, record(MODEL, FOREST), "the race is decided", Path("out"))
-    lines = text.split("\n")
+    lines = text_of(board, record(MODEL, FOREST), "the race is decided").split("\n")
     assert lines[0] == "Best is minimol."
-    assert next(line for line in lines if line.startswith("minimol")).split() == [
-        *("minimol,", "fine-tuned", "best", "2", "0.85", "60")
-    ]
+    assert starting("minimol", lines) == ["minimol,", "fine-tuned", "best", "2", "0.850", "60"]
     tied = next(line for line in lines if " tied " in line)
-    assert tied.split()[-6:] == ["2", "0.9", "0.051", "[-0.041,", "0.14]", "60"]
-    behind = next(line for line in lines if line.startswith("ecfp4"))
-    assert behind.split()[:4] == ["ecfp4", "behind", "1", "2.4"]
-    assert next(line for line in lines if line.startswith("gat-untrained")).split()[-2:] == ["not", "run"]
-    assert "broken failed: frozen: a reason" in lines
-    forest = next(line for line in lines if line.startswith("rdkit-descriptors"))
-    assert forest.split() == ["rdkit-descriptors", "1.13", "[0.81,", "1.4]"]
+    assert tied.split()[-6:] == ["2", "0.900", "0.051", "[-0.041,", "0.144]", "60"]
+    assert starting("ecfp4", lines)[:6] == ["ecfp4", "dropped", "1", "2.400", "1.500", "[0.400,"]
+    assert starting("gat-untrained", lines)[-2:] == ["not", "run"]
+    assert starting("rdkit-descriptors", lines) == ["rdkit-descriptors", "1.130", "[0.810,", "1.400]"]
+    assert any(line.startswith("rmse in kcal/mol: mean of the folds that it ran; worse by") for line in lines)
     assert lines[-2:] == ["the race is decided; the model is the mean of 2 folds", "model: out"]
 
 
-def test_no_line_is_wider_than_the_terminal(board):
+def test_a_model_that_failed_in_one_way_has_not_failed(board):
+    board.loc[0, "note"] = "frozen: singular"
+    lines = text_of(board, record(MODEL)).split("\n")
+    assert "best" in starting("minimol", lines)
+    assert "failed: minimol, frozen: singular" in lines
+    assert "failed: broken, frozen: a reason" in lines
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_no_line_is_wider_than_the_terminal_and_every_number_is_whole(board, width):
     told = record(MODEL, FOREST, notes=["a sentence of many words " * 10])
-    for width in (80, 100):
-        lines = to_text(board, told, "the time is up", Path("out"), width).split("\n")
-        assert max(map(len, lines)) <= width
-    folder = Path("a" * 100)
-    assert to_text(board, told, "the time is up", folder).endswith(f"model: {folder}")
+    told["comparison"]["unit"] = "spreads in training"
+    lines = text_of(board, told, "the time is up", width=width).split("\n")
+    assert max(map(len, lines)) <= width
+    tied = next(line for line in lines if " tied " in line)
+    assert tied.split()[-6:] == ["2", "0.900", "0.051", "[-0.041,", "0.144]", "60"]
+    together = "".join("".join(line[:20].split()) for line in lines)
+    assert "descriptors" in together
 
 
-def test_what_is_clearly_better_on_the_test_part_is_said(board):
-    ahead = {**FOREST, "value": 0.5, "ahead": 0.4, "ahead_low": 0.1, "ahead_high": 0.7}
-    text = " ".join(to_text(board, record(MODEL, ahead), "", Path("out")).split())
-    assert "says otherwise than the folds: rdkit-descriptors is better on it, by 0.4 [0.1, 0.7]." in text
-    unclear = {**ahead, "ahead_low": -0.1}
-    assert "otherwise" not in to_text(board, record(MODEL, unclear), "", Path("out"))
+def test_a_path_and_a_name_are_kept_as_they_are(board):
+    folder = "/data/a:b:c/:o:/[m]/" + "a" * 100
+    board.loc[0, "model"] = "hf:owner/name[x]:b:"
+    text = text_of(board, record(MODEL), folder=folder)
+    assert text.endswith(f"model: {folder}")
+    assert "hf:owner/name[x]:b:" in text
+
+
+@pytest.mark.parametrize(
+    ("scale", "shown"),
+    [(1, ["0.900", "0.051", "[-0.041,", "0.144]"]), (1000, ["900", "51", "[-41,", "144]"])],
+)
+def test_numbers_have_the_figures_of_the_best(board, scale, shown):
+    numbers = ["mean", "difference", "low", "high"]
+    board[numbers] = board[numbers].astype(float) * scale
+    lines = text_of(board, record(MODEL)).split("\n")
+    assert next(line for line in lines if " tied " in line).split()[-5:-1] == shown
+    board[numbers] *= 1e-12
+    assert "e-" in text_of(board, record(MODEL))
 
 
 def test_of_few_test_molecules_there_are_no_intervals(board):
     bare = {"what": "minimol", "value": 0.9, "low": None, "high": None}
-    text = to_text(board, record(bare, n=4), "", Path("out"))
-    assert "too few for intervals" in text
+    text = text_of(board, record(bare, n=4))
+    assert "The test molecules are too few for intervals" in text
     assert "95 %\n" not in text.split("test:")[1]
-    assert "undefined" in to_text(board, record({**bare, "value": None}, n=4), "", Path("out"))
+    assert "undefined" in text_of(board, record({**bare, "value": None}, n=4))
 
 
 def test_a_terminal_is_coloured_and_a_pipe_is_not(board):
-    assert "\x1b[" in to_text(board, record(MODEL), "", Path("out"), colour=True)
-    assert "\x1b[" not in to_text(board, record(MODEL), "", Path("out"))
+    assert "\x1b[" in text_of(board, record(MODEL), colour=True)
+    assert "\x1b[" not in text_of(board, record(MODEL))

@@ -23,6 +23,7 @@ from molrate.finetuning.config import FinetuningConfig
 from molrate.finetuning.data import TrainingData
 from molrate.models.metrics import target_metrics
 from molrate.models.model import TunedModel
+from molrate.report.model import model_page
 from molrate.selection.budget import Clock, Costs, TimeUpError
 from molrate.selection.candidates import Candidate
 from molrate.selection.jobs import Job, JobFolder
@@ -110,19 +111,23 @@ def test_of_an_encoder_that_has_seen_the_labels_the_test_part_is_said_to_prove_l
     found = select_quickly(table, tmp_path / "m", max_jobs=3, encoders=[knowing])
     assert found.record["model"] == knowing
     told = "Trained on measurements of these molecules: knowing of 100%. What is shown of it may be too good"
-    assert f"{told}; --exclude-contaminated leaves them out." in caplog.text
+    assert f"{told}; molrate select --exclude-contaminated leaves such encoders out." in caplog.text
     assert f"{told}." in found.record["notes"]
     assert f"note: {told}." in " ".join(str(found).split())
-    assert f"- {told}." in (tmp_path / "m" / "README.md").read_text()
+    card = (tmp_path / "m" / "README.md").read_text()
+    assert f"\n{told}." in card.split("## Error")[1].split("## ")[0]
+    data = TrainingData.of(molrate.load_dataset(table, "y"))
+    assert model_page(found.model, data, selection=found).to_html().count(told) == 2
 
 
 def test_encoders_that_have_seen_the_labels_or_of_another_licence_are_left_out_when_asked(
-    table, tmp_path, knowing
+    table, tmp_path, knowing, caplog
 ):
     options = {"max_jobs": 3, "encoders": [knowing, *ENCODERS]}
     found = select_quickly(table, tmp_path / "m", exclude_contaminated=True, **options)
     assert knowing not in found.leaderboard["model"].tolist()
     assert ENCODERS[0] in found.leaderboard["model"].tolist()
+    assert "left out, as they may have seen the labels: knowing" in caplog.text
     with pytest.raises(UsageError, match=r"exclude_contaminated \(true before, false now\)"):
         select_quickly(table, tmp_path / "m", **options)
     with pytest.raises(UsageError, match="unknown licence"):
