@@ -11,7 +11,7 @@ share of that candidate's metric there. Cost is counted in fine-tunings, as `--m
 `select` runs its shortlist of seven on the first fold: both baselines, the first three by score, those of the
 least expected error and of the best place in the study's other datasets, and more by score. In place of its
 test of paired differences over molecules, which the rows do not have, the best three run the second fold and
-the best two any further ones.
+the best two any further ones. What the score expects of a network counts as one more fold, as in the race.
 
 Halving trains every network for an eighth of its epochs, keeps the half whose validation is best so far,
 and goes on to a quarter, a half and all epochs; then folds choose among the two or three left and the
@@ -60,13 +60,16 @@ def with_baselines(outcome, rows):
     return [*outcome.encoders, *wide.index], np.vstack([outcome.truth, sign * wide.to_numpy()])
 
 
+def expected_of(outcome):
+    """What the score expects of each encoder fine-tuned, higher is better."""
+    expected = outcome.expected["finetuned expected"].reindex(outcome.encoders).to_numpy()
+    return expected if HIGHER_IS_BETTER[outcome.metric] else -expected
+
+
 def shortlist(outcome, n_baselines):
     """Candidates of `molrate select`, by number."""
-    n = len(outcome.encoders)
+    n, expected = len(outcome.encoders), expected_of(outcome)
     by_score = list(np.argsort(-outcome.predictors[DEFAULT_MEASURE], kind="stable"))
-    expected = outcome.expected["finetuned expected"].reindex(outcome.encoders).to_numpy()
-    if not HIGHER_IS_BETTER[outcome.metric]:
-        expected = -expected
     least = int(np.nanargmax(expected))
     standing = int(outcome.predictors[STATIC_LIST].argmax())
     chosen = list(dict.fromkeys([*by_score[:BY_SCORE], least, standing, *by_score]))
@@ -105,15 +108,17 @@ def cost_of_halving(n):
     return cost
 
 
-def race(listed, folds):
+def race(listed, folds, expected):
     """Yield the cost and the choice after each fold of a race, of which the best go on to the next."""
     cost, left = 0, listed
     for n_folds in range(1, 1 + folds.shape[1]):
-        means = folds[:, :n_folds].mean(axis=1)
-        left = left[np.argsort(-folds[left, : max(1, n_folds - 1)].mean(axis=1), kind="stable")]
         left = left[: SURVIVORS[n_folds - 1]]
         cost += len(left)
-        yield cost, left[means[left].argmax()]
+        means, beside = folds[left, :n_folds].mean(axis=1), expected[left]
+        level = np.median((means - beside)[~np.isnan(beside)]) if not np.isnan(beside).all() else 0.0
+        beside = np.where(np.isnan(beside), means, beside + level)
+        left = left[np.argsort(-(n_folds * means + beside), kind="stable")]
+        yield cost, left[0]
 
 
 def ways(outcome, names, folds, n_all, generator):
@@ -136,7 +141,8 @@ def ways(outcome, names, folds, n_all, generator):
     if DESCRIPTORS in names:
         yield "descriptors alone", 1, names.index(DESCRIPTORS)
     listed = np.array(shortlist(outcome, len(names) - n))
-    for cost, choice in race(listed, folds):
+    expected = np.append(expected_of(outcome), np.full(len(names) - n, np.nan))
+    for cost, choice in race(listed, folds, expected):
         yield "select", cost, choice
     for n_folds in range(1, 1 + folds.shape[1]):
         yield "fine-tune all", n_folds * n_all, int(folds[:, :n_folds].mean(axis=1).argmax())

@@ -90,6 +90,10 @@ class Entry:
         Of the weights; empty where there are none.
     layer : str
         One that the score expects a clearly better frozen model of than of the last; the last if of none.
+    metric : str
+        Of what is expected; empty where nothing is, as of several targets at once.
+    frozen, fine_tuned : float, optional
+        The error or area that the score expects, of the last layer.
     """
 
     encoder: str
@@ -98,10 +102,28 @@ class Entry:
     trainable: bool
     licence: str = ""
     layer: str = LAST
+    metric: str = ""
+    frozen: float | None = None
+    fine_tuned: float | None = None
 
     def record(self) -> dict[str, Any]:
         """As plain values."""
         return asdict(self)
+
+    def expected(self, candidate: Candidate, metric: str) -> float:
+        """What the score expects of a candidate of this encoder; NaN of what it says nothing of.
+
+        Examples
+        --------
+        >>> entry = Entry("minimol", 1, 0.01, True, metric="rmse", frozen=1.1, fine_tuned=0.9)
+        >>> entry.expected(Candidate("minimol", FINE_TUNED), "rmse")
+        0.9
+        >>> entry.expected(Candidate("minimol", FROZEN, descriptors=True), "rmse")
+        nan
+        """
+        value = self.fine_tuned if candidate.mode == FINE_TUNED else self.frozen
+        is_told = self.metric == metric and candidate.layer == LAST and not candidate.descriptors
+        return value if is_told and value is not None else float("nan")
 
 
 def make_shortlist(frame: pd.DataFrame, seed: int = 0) -> list[Entry]:
@@ -161,7 +183,16 @@ def _entry(name: str, ranked: pd.DataFrame, seed: int) -> Entry:
         tier = int(np.round(rows["tier"].astype(float).mean()))
         seconds = float((rows["seconds"] / rows["n"]).max())
     encoder = load_encoder(name, seed=seed)
-    return Entry(name, tier, seconds, encoder.n_transferable > 0, encoder.card.licence)
+    entry = Entry(name, tier, seconds, encoder.n_transferable > 0, encoder.card.licence)
+    return replace(entry, **_expected(rows)) if len(rows) == 1 and "frozen" in rows else entry
+
+
+def _expected(rows: pd.DataFrame) -> dict[str, Any]:
+    """What the score expects of an encoder, of whose one target the row is."""
+    row = rows.iloc[0]
+    values = {"frozen": row["frozen"], "fine_tuned": row["finetuned"]}
+    told = {name: float(value) for name, value in values.items() if not pd.isna(value)}
+    return {"metric": str(row["metric"]), **told} if told else {}
 
 
 def better_layers(expectations: Expectations, last: Mapping[str, str]) -> dict[str, str]:

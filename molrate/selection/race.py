@@ -6,6 +6,7 @@ on it, and a run that was stopped goes on as if it had not been.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -26,6 +27,13 @@ _SIMPLEST_FIRST = (ESTIMATED, FROZEN, FINE_TUNED)
 
 Lookup = Callable[[Job], Result | None]
 """The result of a job, or None if it was not done."""
+
+Expected = Callable[[Candidate], float]
+"""What the score expects of a candidate, in the metric's unit; NaN where it says nothing."""
+
+
+def _nothing(_: Candidate) -> float:
+    return math.nan
 
 
 @dataclass(frozen=True)
@@ -160,6 +168,9 @@ class Race:
         In the order in which they begin.
     lookup : callable
         Gives results of jobs.
+    expected : callable, optional
+        Gives what the score expects of candidates. It counts as one more fold where those of the same folds
+        are ordered, and in no interval.
 
     Raises
     ------
@@ -174,9 +185,10 @@ class Race:
         metric: str,
         candidates: Sequence[Candidate],
         lookup: Lookup,
+        expected: Expected = _nothing,
     ) -> None:
         self.data, self.folds, self.metric = data, folds, metric
-        self.candidates, self.lookup = candidates, lookup
+        self.candidates, self.lookup, self.expected = candidates, lookup, expected
         self.sign = -1 if HIGHER_IS_BETTER[metric] else 1
         self._resampled: dict[Job, Floats] = {}
         for fold in folds:
@@ -275,9 +287,10 @@ class Race:
     def _ranked(self, candidates: Sequence[Candidate], n_others: int) -> list[Candidate]:
         """Those that have a result, best first: a function of the results, whatever was planned or dropped.
 
-        Those with the same folds are ordered by their means. Beginning with those of the most folds, each is
-        placed behind all that are there, and passes one after the other from the last on: those with as many
-        folds where it is better on the ones they share, those with more where it is also told apart.
+        Those with the same folds are ordered by their means and what is expected of them. Beginning with the
+        most folds, each is placed behind all that are there, and passes one after the other from the last on:
+        those with as many folds where it is better on the ones they share, those with more where it is also
+        told apart.
         """
         by_folds: dict[tuple[int, ...], list[Candidate]] = {}
         for one in candidates:
@@ -293,18 +306,32 @@ class Race:
         return ranked
 
     def _passes(self, one: Candidate, other: Candidate, n_others: int) -> bool:
-        """Whether a candidate is placed before one that has as many folds or more."""
+        """Whether a candidate is placed before one that has as many folds or more.
+
+        Those of the same folds come in their order.
+        """
+        own, others = self.folds_of(one), self.folds_of(other)
+        if own == others:
+            return False
         found = self.difference(one, other, n_others)
-        as_many = len(self.folds_of(one)) == len(self.folds_of(other))
-        return (found.mean if as_many else found.high) < 0
+        return (found.mean if len(own) == len(others) else found.high) < 0
 
     def _by_mean(self, candidates: Sequence[Candidate], folds: Sequence[int]) -> list[Candidate]:
-        """Candidates by their means over folds that all have, best first; of equal ones the simplest."""
+        """Candidates by their means over folds that all have, best first; of equal ones the simplest.
+
+        What the score expects counts as one more fold. Its level is that of the folds: it is of other
+        molecules, and tells how candidates differ.
+        """
+        n = len(folds)
+        means = {one: self.sign * float(self.values(one, folds).mean()) for one in candidates}
+        expected = {one: self.sign * self.expected(one) for one in candidates}
+        told = [one for one in candidates if np.isfinite(expected[one])]
+        level = float(np.median([means[one] - expected[one] for one in told])) if told else 0.0
+        judged = means | {one: (n * means[one] + expected[one] + level) / (n + 1) for one in told}
 
         def order(one: Candidate) -> tuple[float, int, bool, bool, str, str]:
-            mean = self.sign * float(self.values(one, folds).mean())
             mode = _SIMPLEST_FIRST.index(one.mode)
-            return mean, mode, one.descriptors, one.layer != LAST, one.encoder, one.layer
+            return judged[one], mode, one.descriptors, one.layer != LAST, one.encoder, one.layer
 
         return sorted(candidates, key=order)
 

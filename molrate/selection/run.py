@@ -348,9 +348,13 @@ class _Run:
 
     def select(self, shortlist: Sequence[Entry], workers: Workers) -> Selection:
         """Run the race, and write the best model; after an interrupt too, which then goes on."""
+        entries, metric = {entry.encoder: entry for entry in shortlist}, self.jobs.metric
+
+        def expected(candidate: Candidate) -> float:
+            return entries[candidate.encoder].expected(candidate, metric)
+
         candidates = make_candidates(shortlist)
-        race = Race(self.data, self.jobs.folds, self.jobs.metric, candidates, self.jobs.result)
-        entries = {entry.encoder: entry for entry in shortlist}
+        race = Race(self.data, self.jobs.folds, metric, candidates, self.jobs.result, expected)
         try:
             ended = self._race(race, entries, workers)
         except KeyboardInterrupt:

@@ -1,9 +1,10 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from molrate.finetuning.config import Transfer
 from molrate.ranking.expected import Expectations, Expected, Performance
-from molrate.selection.candidates import Candidate, Entry, better_layers, make_candidates
+from molrate.selection.candidates import Candidate, Entry, better_layers, make_candidates, make_shortlist
 
 N = 100
 
@@ -24,6 +25,28 @@ def expectations(**layers):
             for target, each in of_targets.items()
         }
     )
+
+
+def test_what_the_score_expects_goes_into_the_race_of_one_target_alone():
+    names = ["rdkit-descriptors", "ecfp4", "gcn-untrained"]
+    frame = pd.DataFrame(
+        {"encoder": names, "rank": [2, 3, 1], "tier": 1, "seconds": 1.0, "n": 10, "metric": "rmse"}
+    )
+    frame = frame.assign(target="y", frozen=[1.0, 2.0, 0.9], finetuned=[np.nan, np.nan, 0.7])
+    entries = {entry.encoder: entry for entry in make_shortlist(frame)}
+    network = Candidate("gcn-untrained", "fine-tuned")
+    assert entries["gcn-untrained"].expected(network, "rmse") == 0.7
+    assert entries["gcn-untrained"].expected(Candidate("gcn-untrained", "frozen"), "rmse") == 0.9
+    assert entries["ecfp4"].expected(Candidate("ecfp4", "estimated"), "rmse") == 2.0
+    nothing = [
+        entries["gcn-untrained"].expected(network, "auroc"),
+        entries["gcn-untrained"].expected(Candidate("gcn-untrained", "frozen", layer="layer-1"), "rmse"),
+        entries["gcn-untrained"].expected(network.with_descriptors, "rmse"),
+        Entry("gcn-untrained", 1, 0.1, True).expected(network, "rmse"),
+    ]
+    both = make_shortlist(pd.concat([frame, frame.assign(target="z")]))
+    nothing += [entry.expected(Candidate(entry.encoder, "frozen"), "rmse") for entry in both]
+    assert np.isnan(nothing).all()
 
 
 def test_a_layer_that_is_clearly_better_than_the_last_is_taken_and_the_best_of_them():

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import molrate
@@ -53,8 +53,9 @@ class Results:
         predicted = self.data.values[rows] + noise
         self.done[job] = Result(None, value, predicted, {}, [], None, 1.0)
 
-    def race(self, candidates):
-        return Race(self.data, self.folds, "rmse", candidates, self.done.get)
+    def race(self, candidates, expected=None):
+        told = {} if expected is None else {"expected": lambda one: expected.get(one, np.nan)}
+        return Race(self.data, self.folds, "rmse", candidates, self.done.get, **told)
 
 
 def run(results, race, max_jobs=None, aside=()):
@@ -77,6 +78,50 @@ def test_what_is_clearly_worse_is_dropped_after_one_fold_and_equals_run_all(data
     assert standing.ranked[2] == BAD
     assert [job.fold for job in order if job.candidate == BAD] == [0]
     assert [job.fold for job in order if job.candidate == GOOD] == [0, 1, 2, 3, 4]
+
+
+def test_what_is_expected_counts_as_one_more_fold(data, folds):
+    results = Results(data, folds, {GOOD: 0.5, ALIKE: 0.5})
+    plain = results.race([GOOD, ALIKE])
+    for n in range(1, 6):
+        for candidate in (GOOD, ALIKE):
+            results.do(Job(candidate, n - 1))
+        worse, better = sorted((GOOD, ALIKE), key=lambda one: -plain.values(one, range(n)).mean())
+        lead = float((plain.values(worse, range(n)) - plain.values(better, range(n))).sum())
+        for share in (0.9, 1.1):
+            told = results.race([GOOD, ALIKE], {better: 9.0, worse: 9.0 - share * lead})
+            assert told.standing().ranked[0] == (worse if share > 1 else better)
+            # Nothing is told apart by it.
+            assert told.difference(GOOD, ALIKE) == plain.difference(GOOD, ALIKE)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.floats(0.1, 5), min_size=3, max_size=3), st.floats(-3, 3), st.permutations([GOOD, ALIKE, BAD])
+)
+def test_of_what_is_expected_the_level_and_the_order_do_not_matter(data, folds, values, shift, order):
+    results = Results(data, folds, {GOOD: 0.5, ALIKE: 0.55, BAD: 0.6, NETWORK: 0.52})
+    for candidate in (GOOD, ALIKE, BAD, NETWORK):
+        results.do(Job(candidate, 0))
+    expected = dict(zip((GOOD, ALIKE, BAD), values, strict=True))
+    moved = {one: value + shift for one, value in expected.items()}
+    first = results.race([GOOD, ALIKE, BAD, NETWORK], expected).standing().ranked
+    again = results.race([NETWORK, *order], moved).standing().ranked
+    race = results.race([])
+    sums = sorted(race.values(one, [0])[0] + value for one, value in expected.items())
+    # Those as good as equal are ordered by rounding.
+    gaps = np.diff(sums)
+    assume(min(gaps) > 1e-9)
+    assert first == again
+
+
+def test_without_expectations_the_mean_of_the_folds_orders(data, folds):
+    results = Results(data, folds, {GOOD: 0.5, ALIKE: 0.55})
+    results.do(Job(GOOD, 0))
+    results.do(Job(ALIKE, 0))
+    plain = results.race([GOOD, ALIKE]).standing().ranked
+    # Of one alone it tells no difference.
+    assert results.race([GOOD, ALIKE], {ALIKE: 0.001}).standing().ranked == plain
 
 
 def test_a_decision_stands_whatever_later_folds_say(data, folds):
