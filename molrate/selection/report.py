@@ -22,8 +22,8 @@ _TIED, _BEHIND, _DROPPED = "tied", "behind", "dropped"
 _STYLES = {BEST: "bold green", _TIED: ""}
 _READING = (
     "worse by: difference to the best on the folds that both ran, with a 95 % interval for all models "
-    "together; tied: it holds zero (their order is by the folds and by what the score expects, which counts as "
-    "one more); dropped: behind the best of an earlier fold; s: seconds of its jobs."
+    "together; tied: it holds zero (they are in order of their folds and of what the score expects, which "
+    "counts as one more); dropped: behind the best of an earlier fold; s: seconds of its jobs."
 )
 _LEAST_NAME = 12
 """Columns that names have in any case."""
