@@ -80,7 +80,7 @@ def beside(run, rows, peers):
     of_peers = peers[(peers["dataset"] == run["dataset"]) & (peers["seed"] == run["seed"])].set_index(
         "recipe"
     )
-    cost = run["seconds"] / (FOLDS * own.groupby("encoder")["seconds"].mean().sum())
+    cost = run["seconds"] / (FOLDS * own.groupby("encoder")["seconds"].median().sum())
     return {
         "candidates": len(here),
         "best": best,
