@@ -290,7 +290,7 @@ class Race:
         Those with the same folds are ordered by their means and what is expected of them. Beginning with the
         most folds, each is placed behind all that are there, and passes one after the other from the last on:
         those with as many folds where it is better on the ones they share, those with more where it is also
-        told apart.
+        told apart or expected to be better.
         """
         by_folds: dict[tuple[int, ...], list[Candidate]] = {}
         for one in candidates:
@@ -308,13 +308,15 @@ class Race:
     def _passes(self, one: Candidate, other: Candidate, n_others: int) -> bool:
         """Whether a candidate is placed before one that has as many folds or more.
 
-        Those of the same folds come in their order.
+        Those of the same folds come in their order. One of fewer folds has been lucky, perhaps, unless it is
+        told apart, or the score expects the same.
         """
         own, others = self.folds_of(one), self.folds_of(other)
         if own == others:
             return False
         found = self.difference(one, other, n_others)
-        return (found.mean if len(own) == len(others) else found.high) < 0
+        is_expected = self.sign * (self.expected(one) - self.expected(other)) < 0
+        return (found.mean if len(own) == len(others) or is_expected else found.high) < 0
 
     def _by_mean(self, candidates: Sequence[Candidate], folds: Sequence[int]) -> list[Candidate]:
         """Candidates by their means over folds that all have, best first; of equal ones the simplest.

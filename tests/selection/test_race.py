@@ -95,6 +95,31 @@ def test_what_is_expected_counts_as_one_more_fold(data, folds):
             assert told.difference(GOOD, ALIKE) == plain.difference(GOOD, ALIKE)
 
 
+def test_of_fewer_folds_one_is_the_best_if_the_score_expects_it_too(data, folds):
+    results, pair = Results(data, folds, {GOOD: 0.5, ALIKE: 0.5}), [GOOD, ALIKE]
+    for one in pair:
+        results.do(Job(one, 0))
+    race = results.race(pair)
+    better, worse = sorted(pair, key=lambda one: race.values(one, [0])[0])
+    for fold in (1, 2):
+        results.do(Job(worse, fold))
+    found = race.difference(better, worse)
+    assert found.mean < 0 < found.high
+
+    def first(expected):
+        return results.race(pair, expected).standing().ranked[0]
+
+    assert first({}) == worse
+    assert first({better: 0.4, worse: 0.5}) == better
+    assert first({better: 0.5, worse: 0.4}) == worse
+    assert first({better: 0.4}) == worse
+    # What is worse on the folds is not the best for being expected to be.
+    for fold in (1, 2):
+        results.do(Job(better, fold))
+        del results.done[Job(worse, fold)]
+    assert first({better: 0.5, worse: 0.4}) == better
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.floats(0.1, 5), min_size=3, max_size=3), st.floats(-3, 3), st.permutations([GOOD, ALIKE, BAD])
