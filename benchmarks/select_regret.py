@@ -209,15 +209,15 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--results")
+    parser.add_argument("--scores", help="folder that scores are read from, if not that of the results")
     parser.add_argument("--folds", type=int, default=2, choices=range(1, 1 + len(SURVIVORS)))
     parser.add_argument("--figure", type=Path, help="of loss against cost; by default evidence/select.png")
     parser.add_argument("--peers", type=Path, help="rows of benchmarks/finetuning.py with chemprop's")
     options = parser.parse_args()
     folder = options.results or shipped(EVIDENCE)
     rows = pd.read_csv(f"{folder}/{FINETUNING}")
-    outcomes = [
-        one for one in read_results(folder, exclude_contaminated=True) if len(one.seeds) > options.folds
-    ]
+    read = read_results(folder, exclude_contaminated=True, scored=options.scores)
+    outcomes = [one for one in read if len(one.seeds) > options.folds]
     peers = pd.read_csv(options.peers) if options.peers else None
     simulated = simulate(outcomes, rows, options.folds, peers)
     by_dataset = simulated.groupby(["way", "cost", "dataset"])["loss"].mean().unstack("dataset").sort_index()

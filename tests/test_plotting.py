@@ -59,3 +59,8 @@ def test_a_parity_plot_shows_where_the_values_are():
     low, high = panel.get_xlim()
     assert 250 < low < 276
     assert 303 < high < 330
+
+
+def test_more_series_than_colours_differ_all_the_same():
+    drawn = [tuple(mark(number).values()) for number in range(len(COLOURS) * len(MARKS))]
+    assert len(set(drawn)) == len(drawn)
