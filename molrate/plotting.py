@@ -18,7 +18,7 @@ DRAWABLE = (".png", ".svg", ".pdf")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito, Color universal design, 2008; the yellow, hardly seen on white, is left out."""
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "<")
-"""Of series, so that they differ without colour too. One more than colours, so that no two are alike early."""
+"""Of series, so that they differ without colour too; one more than colours, so that all pairs differ."""
 KINDS = {"pretrained": 0, "baseline": 1, "control": 2, "features": 3}
 """Place among colours and marks of each kind of candidate."""
 
