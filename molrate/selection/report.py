@@ -20,11 +20,13 @@ from molrate.selection.leaderboard import BEST, FAILED, NOT_RUN, n_folds
 
 _TIED, _BEHIND, _DROPPED = "tied", "behind", "dropped"
 _STYLES = {BEST: "bold green", _TIED: ""}
-_READING = (
-    "worse by: difference to the best on the folds that both ran, with a 95 % interval for all models "
-    "together; tied: it holds zero (they are in order of their folds and of what the score expects, which "
-    "counts as one more); dropped: behind the best of an earlier fold; s: seconds of its jobs."
-)
+_READING = {
+    _TIED: "tied: it holds zero, and they are in order of their folds and of what the score expects, which "
+    "counts as one more",
+    _BEHIND: "behind: it leaves out zero",
+    _DROPPED: "dropped: behind the best of an earlier fold",
+}
+"""How to read places, of those that are there."""
 _LEAST_NAME = 12
 """Columns that names have in any case."""
 
@@ -71,8 +73,7 @@ def to_text(
     console.print(record["answer"], style="bold")
     console.print()
     console.print(race_table(board))
-    unit = f" in{unit_of(comparison)}" if unit_of(comparison) else ""
-    console.print(f"{comparison['metric']}{unit}: mean of the folds that it ran; {_READING}")
+    console.print(_reading(board, unit_of(comparison)))
     console.print()
     console.print(_test_table(comparison, decimals))
     for line in _below(board, record, ending):
@@ -95,6 +96,19 @@ def race_table(board: pd.DataFrame) -> Table:
     for _, row in board.iterrows():
         table.add_row(*_cells(row, decimals), style=_STYLES.get(_place(row), "dim"))
     return table
+
+
+def _reading(board: pd.DataFrame, unit: str) -> str:
+    """How to read the table of a race."""
+    parts = [f"{board['metric'].iloc[0]}{' in' if unit else ''}{unit}: mean of the folds that it ran"]
+    places = {_place(row) for _, row in board.iterrows()}
+    if told := [text for place, text in _READING.items() if place in places]:
+        parts.append(
+            "worse by: difference to the best on the folds that both ran, with a 95 % interval for all "
+            "models together"
+        )
+        parts += told
+    return "; ".join([*parts, "s: seconds of its jobs"]) + "."
 
 
 def _decimals(board: pd.DataFrame) -> int:

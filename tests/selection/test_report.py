@@ -65,6 +65,15 @@ def test_the_answer_comes_first_and_every_model_has_its_place(board):
     assert lines[-2:] == ["the race is decided; the model is the mean of 2 folds", "model: out"]
 
 
+def test_what_is_not_there_is_not_explained(board):
+    together = " ".join(text_of(board, record(MODEL)).split())
+    assert "tied: it holds zero" in together
+    assert "dropped: behind the best of an earlier fold" in together
+    assert "behind: it leaves out" not in together
+    alone = " ".join(text_of(board[:1], record(MODEL)).split())
+    assert "rmse in kcal/mol: mean of the folds that it ran; s: seconds of its jobs." in alone
+
+
 def test_a_model_that_failed_in_one_way_has_not_failed(board):
     board.loc[0, "note"] = "frozen: singular"
     lines = text_of(board, record(MODEL)).split("\n")
