@@ -237,7 +237,7 @@ def describe_winner(board: pd.DataFrame, kinds: str = "", doubt: str = "") -> st
     board : pandas.DataFrame
         Of :func:`make_leaderboard`.
     kinds : str
-        Estimators of a baseline that won, such as ``forest``.
+        Estimators of a baseline that won, of the folds one each, such as ``boosting or a forest``.
     doubt : str
         Of :func:`describe_doubt`: it is said first, and nothing is advised.
 

@@ -260,7 +260,8 @@ def _contenders(
 
 
 def _kinds(heads: Sequence[EstimatorHead]) -> str:
-    return ", ".join(sorted({kind for head in heads for kind in head.kinds}))
+    kinds = sorted({kind for head in heads for kind in head.kinds})
+    return " or ".join({"linear": "a linear model", "forest": "a forest"}.get(kind, kind) for kind in kinds)
 
 
 def _predict_test(data: TrainingData, model: TunedModel, candidate: Candidate, device: str) -> _Predicted:

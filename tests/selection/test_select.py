@@ -230,7 +230,7 @@ def test_a_layer_that_the_score_speaks_for_is_raced_and_can_be_the_model(table, 
 def test_when_descriptors_win_one_sentence_says_so(table, tmp_path):
     found = select_quickly(table, tmp_path / "m", max_jobs=4)
     assert found.leaderboard["model"].iloc[0] == "rdkit-descriptors"
-    assert found.answer.startswith("Use descriptors: rdkit-descriptors with linear predicts")
+    assert found.answer.startswith("Use descriptors: rdkit-descriptors with a linear model predicts")
     assert "no encoder that was tried is better" in found.answer
     card = (tmp_path / "m" / "README.md").read_text()
     assert found.answer in card
