@@ -61,7 +61,12 @@ _EXAMPLES = examples(
     metavar="N",
     help="Run so many jobs, in place of a time. A job is one model on one fold.",
 )
-@encoder_option("encoders", "Try this encoder beside the baselines; by default those ranked first", many=True)
+@encoder_option(
+    "encoders",
+    "Try this encoder beside the baselines; of more than five, and by default of all at hand, the five that "
+    "the ranking speaks for",
+    many=True,
+)
 @smiles_column_option()
 @split_option(
     "Choose the test part at random, a fifth, or by scaffolds, which are kept whole, so that it may be "
