@@ -216,10 +216,15 @@ def describe_best(comparison: Mapping[str, Any]) -> str:
     best = max(others, key=lambda row: row["ahead"], default=None)
     if best is None or not best["ahead"] > 0:
         return ""
-    by = f"by {best['ahead']:.2g} [{best['ahead_low']:.2g}, {best['ahead_high']:.2g}]{unit_of(comparison)}"
+    by = f"by {describe_lead(best, comparison)}"
     if best["ahead_low"] > 0:
         return f"Take {best['what']} instead: it is better on the same molecules, {by}."
     return f"Not clearly better than {best['what']}, which is ahead on the same molecules {by}."
+
+
+def describe_lead(row: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
+    """By how much a row is ahead of the model: ``0.04 [0.01, 0.07] kcal/mol``."""
+    return f"{row['ahead']:.2g} [{row['ahead_low']:.2g}, {row['ahead_high']:.2g}]{unit_of(comparison)}"
 
 
 def describe_comparison(comparison: Mapping[str, Any]) -> str:

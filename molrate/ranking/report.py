@@ -121,6 +121,21 @@ class RankingTables:
         return str(self.run.get("arguments", {}).get("rank_by", "excess"))
 
 
+def text_console(stream: io.StringIO, width: int, *, colour: bool) -> Console:
+    """A console that writes text into a stream as it is given: no markup, no emoji, nothing highlighted."""
+    # In a notebook rich would display what it prints here instead of writing it.
+    return Console(
+        file=stream,
+        width=width,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        color_system="standard" if colour else None,
+        force_terminal=colour,
+        force_jupyter=False,
+    )
+
+
 def to_text(ranking: RankingTables, view: View | None = None) -> str:
     """The verdict, a table for each target, and what asks to be done.
 
@@ -131,17 +146,7 @@ def to_text(ranking: RankingTables, view: View | None = None) -> str:
     """
     view = view or View()
     stream = io.StringIO()
-    # In a notebook rich would display what it prints here instead of writing it.
-    console = Console(
-        file=stream,
-        width=view.width,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        color_system="standard" if view.colour else None,
-        force_terminal=view.colour,
-        force_jupyter=False,
-    )
+    console = text_console(stream, view.width, colour=view.colour)
     for line in _verdict_lines(ranking.verdict, view.width):
         console.print(line, soft_wrap=True)
     for table in _tables(ranking, view):

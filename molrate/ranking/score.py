@@ -304,6 +304,7 @@ def rank_dataset(
     left_out = {reason: names for reason, names in reasons.items() if names}
     run = _run_record(arguments, pool) | {
         "left_out": left_out,
+        "seen_shares": shares,
         "seconds": round(time.perf_counter() - started, 2),
     }
     ranking = Ranking(frame, run=run, replicates=replicates, expectations=expectations)

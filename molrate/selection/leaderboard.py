@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from molrate.finetuning.comparison import BASELINES, LEAST_MOLECULES, unit_of
+from molrate.finetuning.comparison import BASELINES, LEAST_MOLECULES, describe_lead
 from molrate.models.head import Task
 from molrate.selection.candidates import FINE_TUNED, Candidate, Entry
 from molrate.selection.jobs import Job, Result
@@ -225,7 +225,7 @@ def describe_ahead(comparison: Mapping[str, Any]) -> str:
     if not better:
         return ""
     best = max(better, key=lambda row: float(row["ahead"]))
-    by = f"{best['ahead']:.2g} [{best['ahead_low']:.2g}, {best['ahead_high']:.2g}]{unit_of(comparison)}"
+    by = describe_lead(best, comparison)
     return f"On the test part, which chose nothing, {best['what']} is clearly better: by {by}."
 
 

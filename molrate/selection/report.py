@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
 from molrate.finetuning.comparison import describe_few, describe_size, unit_of
+from molrate.ranking.report import text_console
 from molrate.ranking.verdict import written
 from molrate.selection.candidates import ESTIMATED
 from molrate.selection.leaderboard import BEST, FAILED, NOT_RUN, n_folds
@@ -58,16 +58,7 @@ def to_text(
         Escape sequences of a terminal.
     """
     stream = io.StringIO()
-    console = Console(
-        file=stream,
-        width=width,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        color_system="standard" if colour else None,
-        force_terminal=colour,
-        force_jupyter=False,
-    )
+    console = text_console(stream, width, colour=colour)
     comparison = record["comparison"]
     decimals = _decimals(board)
     console.print(record["answer"], style="bold")

@@ -30,7 +30,7 @@ from molrate.finetuning.data import TrainingData
 from molrate.finetuning.finetune import data_digest, split_digest
 from molrate.models.model import RECORD, check_model
 from molrate.quiet_lightning import require_lightning
-from molrate.ranking.contamination import contamination_notes, seen_shares
+from molrate.ranking.contamination import contamination_notes
 from molrate.ranking.ranking import Ranking
 from molrate.ranking.score import expect_of_dataset, rank_dataset
 from molrate.ranking.settings import MeasureSettings
@@ -279,7 +279,7 @@ class _Run:
                 return make_shortlist(pd.DataFrame(), self.config.seed)
             chosen = make_shortlist(ranking.frame, self.config.seed)
             if not entrants.exclude_contaminated:
-                self._warn_of_seen(chosen)
+                self._warn_of_seen(chosen, ranking)
             chosen = self._with_layers(chosen)
             record = {"encoders": [entry.record() for entry in chosen]}
             write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
@@ -301,11 +301,10 @@ class _Run:
         layers = better_layers(expectations, last)
         return [replace(entry, layer=layers.get(entry.encoder, LAST)) for entry in shortlist]
 
-    def _warn_of_seen(self, shortlist: Sequence[Entry]) -> None:
+    def _warn_of_seen(self, shortlist: Sequence[Entry], ranking: Ranking) -> None:
         """Say which encoders may have seen the labels, so that folds and test part prove little of them."""
-        encoders = [load_encoder(entry.encoder, seed=self.config.seed) for entry in shortlist]
-        shares = seen_shares(encoders, self.data.molecules)
-        cards, name = [one.card for one in encoders], self.data.dataset.name
+        cards = [load_encoder(entry.encoder, seed=self.config.seed).card for entry in shortlist]
+        shares, name = ranking.run["seen_shares"], self.data.dataset.name
         # Said of select, since screen does so too and has no such option.
         remedy = "; molrate select --exclude-contaminated leaves such encoders out"
         for note in contamination_notes(cards, name, shares, remedy):
