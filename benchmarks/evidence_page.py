@@ -1,12 +1,14 @@
-"""Write docs/evidence.md: benchmarks/evidence_page.md with its figures filled in from the study's rows.
+"""Fill figures of the study into what says them: docs/evidence.md, and a section of the README.
 
     python benchmarks/evidence_page.py
 
-Read the text of the template again whenever figures change: it says what the figures mean.
+The templates are evidence_page.md and evidence_readme.md. Read their text again whenever figures change: it
+says what the figures mean.
 """
 
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +20,7 @@ from forecasts import accuracy
 from layers import DEEPER
 from layers import choices as layer_choices
 
-from molrate.benchmarking.agreement import RANDOM, loss, regret, weighted
+from molrate.benchmarking.agreement import RANDOM, loss, regret
 from molrate.benchmarking.cells import FINETUNING
 from molrate.benchmarking.comparison import evaluate, lead_over_one_finetuning
 from molrate.benchmarking.curves import agreement_curves
@@ -28,10 +30,14 @@ from molrate.benchmarking.summary import markdown_table
 from molrate.benchmarking.truth import attainable_tau, one_finetuning, standard_errors_behind
 from molrate.measures.base import DEFAULT_MEASURE
 from molrate.paths import EVIDENCE, shipped
+from molrate.ranking.evidence import evidence_notes
 from molrate.ranking.forecasts import forecasts_off
 
 TEMPLATE = Path(__file__).parent / "evidence_page.md"
 PAGE = Path(__file__).parents[1] / "docs" / "evidence.md"
+README_TEMPLATE = Path(__file__).parent / "evidence_readme.md"
+README = Path(__file__).parents[1] / "README.md"
+SECTION = "## How far to trust it\n\n"
 WIDTH = 120
 
 TITLES = {
@@ -45,16 +51,18 @@ TITLES = {
     "adme_solubility": "ADME solubility",
 }
 PAPER = ("freesolv", "esol", "bbbp", "bace")
+AREAS = ("bbbp", "bace")
+LEVEL = 0.01
 TRANSRATE, VALUE = "transrate", "transrate (value)"
 PAPER_MEASURES = (TRANSRATE, VALUE, "logme", "h-score")
 CORRELATIONS = ("pearson", "tau", "weighted tau")
-GROVERS = tuple(f"grover-{size}-{corpus}" for size in ("small", "base") for corpus in ("chembl", "zinc"))
 SHOWN = (*COMBINED, STATIC_LIST, *CANDIDATES[len(COMBINED) :], VALUE, "size", "dimension", "depth", RANDOM)
 
 
 def share(value):
-    """Format a share as a percentage."""
-    return f"{value:.1%}".replace("%", " %")
+    """Format a share as a percentage, with another decimal where it would be rounded to nothing."""
+    is_little = 0 < abs(value) < 0.0005
+    return (f"{value:.2%}" if is_little else f"{value:.1%}").replace("%", " %")
 
 
 def interval(middle, low, high):
@@ -214,20 +222,44 @@ def best_of_the_paper(evaluation, metric):
     return ", ".join(f"{TITLES[name]} {wide[name].idxmax()} {wide[name].max():.2f}" for name in PAPER)
 
 
-def four_grovers(outcomes):
-    """List how far scores order the four GROVER networks as fine-tuning does."""
-    parts = []
-    for outcome in outcomes:
-        rows = [outcome.encoders.index(name) for name in GROVERS]
-        truth = outcome.mean_truth[rows]
-        tau = weighted(outcome.predictors[TRANSRATE][rows], truth)
-        parts.append(f"{TITLES[outcome.name]} {tau:z.2f}")
-    return ", ".join(parts)
-
-
 def n_best_first(outcomes, name):
     """Number of datasets on which the encoder with the highest score is the best."""
     return sum(int(one.predictors[name].argmax() == one.mean_truth.argmax()) for one in outcomes)
+
+
+def told(evaluation):
+    """Predictors that the default's lead tells from it."""
+    table = evaluation.means().set_index("predictor").loc[[name for name in SHOWN if name != RANDOM]]
+    return table.index[table["lead_low"] > 0]
+
+
+def how_far_to_trust():
+    """What a ranking's note says of the default: its weighted tau, and what the first of its order lost."""
+    (note,) = evidence_notes([DEFAULT_MEASURE], "excess")
+    return {
+        "how_far": re.search(r"with a weighted tau of [^)]*\)", note).group(),
+        "first_lost": re.search(r"The first of its order lost .* that validated best [^%]*%", note).group(),
+    }
+
+
+def descriptors(outcomes):
+    """On which datasets descriptors are as good as the best network or better; how far behind elsewhere."""
+    losses = {one.name: loss(one.references["rdkit-descriptors"], one.mean_truth) for one in outcomes}
+    level = [TITLES[name] for name, lost in losses.items() if abs(lost) <= LEVEL]
+    better = [TITLES[name] for name, lost in losses.items() if lost < -LEVEL]
+    behind = [lost for lost in losses.values() if lost > LEVEL]
+    return {
+        "level": " and ".join(level) or "none",
+        "better": " and ".join(better) or "none",
+        "behind": f"{min(behind):.0%} to {max(behind):.0%}".replace("%", " %"),
+    }
+
+
+def frozen_off():
+    """How far forecasts of frozen errors and areas were off, means over datasets."""
+    by_dataset = accuracy().assign(metric=lambda table: table["dataset"].isin(AREAS))
+    off = by_dataset.groupby("metric")["frozen off"].mean()
+    return {"rmse": share(off[False]), "auroc": share(off[True])}
 
 
 def within_noise(outcomes):
@@ -243,6 +275,7 @@ def counts(outcomes):
         "n_rows": len(rows),
         "hours": f"{rows['seconds'].sum() / 3600:.1f}",
         "n_encoders": len({name for outcome in outcomes for name in outcome.encoders}),
+        "n_families": len({name for outcome in outcomes for name in outcome.families}),
     }
 
 
@@ -277,6 +310,11 @@ def figures() -> Mapping[str, object]:
         **group_means,
         **counts(outcomes),
         "all": overall,
+        **how_far_to_trust(),
+        **descriptors(ordered),
+        "frozen_off": frozen_off(),
+        "attainable": f"{np.mean([attainable_tau(outcome) for outcome in outcomes]):.2f}",
+        "n_best": Counter(one.encoders[one.mean_truth.argmax()] for one in outcomes),
         "predictors": predictors(overall, group_means["choice"], group_means["confirmation"]),
         "by_dataset": by_dataset(evaluation),
         "choices": choices(ordered),
@@ -295,6 +333,7 @@ def figures() -> Mapping[str, object]:
         "without": {family: f"{tau:z.2f}" for family, tau in without.items()},
         "off": {metric: share(value) for metric, value in off.items()},
         "best": {metric: best_of_the_paper(evaluation, metric) for metric in CORRELATIONS},
+        "told": ", ".join(told(evaluation)) or "none",
         "n_found": {
             "paper": n_best_first([by_name[name] for name in PAPER], TRANSRATE),
             "all": n_best_first(outcomes, TRANSRATE),
@@ -302,7 +341,6 @@ def figures() -> Mapping[str, object]:
         },
         "within_noise": {group: within_noise(chosen) for group, chosen in groups.items()},
         "layers": by_layer(),
-        "four_grovers": four_grovers([by_name[name] for name in PAPER]),
     }
 
 
@@ -316,11 +354,21 @@ def wrapped(line):
     )
 
 
-def page() -> str:
-    """Text of the page."""
-    filled = TEMPLATE.read_text(encoding="utf-8").format_map(figures())
-    return "\n".join(map(wrapped, filled.splitlines())) + "\n"
+def filled(template: Path, named: Mapping[str, object]) -> str:
+    """A template with its figures, wrapped."""
+    text = template.read_text(encoding="utf-8").format_map(named)
+    return "\n".join(map(wrapped, text.splitlines())) + "\n"
+
+
+def texts() -> Mapping[Path, str]:
+    """The page, and the README with its section."""
+    named = figures()
+    before, section, after = README.read_text(encoding="utf-8").partition(SECTION)
+    _, heading, rest = after.partition("\n## ")
+    readme = before + section + filled(README_TEMPLATE, named) + heading + rest
+    return {PAGE: filled(TEMPLATE, named), README: readme}
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    for path, text in texts().items():
+        path.write_text(text, encoding="utf-8")

@@ -1,6 +1,6 @@
 """What fine-tuning gains over the encoder as it was, and how the encoder chosen stands beside other tools.
 
-    python benchmarks/finetuning_gains.py evidence/again/finetuning.csv \
+    python benchmarks/finetuning_gains.py evidence/finetuning.csv \
         --peers benchmarks/rows/finetuning-peers.csv --descriptors benchmarks/rows/finetuning-descriptors.csv
 
 The files are rows of `molrate benchmark`, of which the first of each fine-tuning counts; --peers are rows of

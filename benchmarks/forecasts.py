@@ -1,6 +1,6 @@
 """What measures expected of encoders beside what fine-tuning gave: the table that forecasts are made by.
 
-    python benchmarks/forecasts.py evidence/again/finetuning.csv evidence/scores evidence/forecasts.csv
+    python benchmarks/forecasts.py evidence/finetuning.csv evidence/scores evidence/forecasts.csv
 
 A row for each dataset and encoder whose loss both measures expect, without encoders that have seen the labels
 or may have: means over the seeds that rows and scores have in common. Printed is how far forecasts are off,

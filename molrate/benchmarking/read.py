@@ -22,6 +22,7 @@ from molrate.ranking.contamination import are_suspect
 from molrate.ranking.evidence import predictor_name
 from molrate.ranking.prior import mean_standing, relatives
 from molrate.ranking.ranking import FORMS
+from molrate.ranking.study import largest_table
 
 logger = logging.getLogger(__name__)
 
@@ -240,7 +241,11 @@ def _sign(rows: pd.DataFrame) -> float:
 def _truth(rows: pd.DataFrame) -> pd.DataFrame:
     """Test metric, higher is better, by encoder and seed, of the largest table without a gap."""
     tested = _by_seed(rows, "test") * _sign(rows)
-    return tested[_finished_seeds(tested)].dropna()
+    table = largest_table(tested)
+    left_out = [*tested.index.difference(table.index), *tested.columns.difference(table.columns)]
+    if left_out:
+        logger.info("not finished and left out: %s", ", ".join(map(str, left_out)))
+    return table
 
 
 def _outcome(
@@ -302,19 +307,6 @@ def _skill(rows: pd.DataFrame, encoders: list[str]) -> Floats:
     regression = rows["deviation"].notna()
     skill = (1 - (rows["test"] / rows["deviation"]) ** 2).where(regression, 2 * rows["test"] - 1)
     return skill.groupby(rows["encoder"]).mean().loc[encoders].to_numpy(dtype=float)
-
-
-def _finished_seeds(tested: pd.DataFrame) -> list[int]:
-    """Columns for which the number of rows without a gap times the root of the columns is largest."""
-    fullest = tested.notna().sum().sort_values(ascending=False, kind="stable").index.tolist()
-    counts = np.arange(1, len(fullest) + 1)
-    sizes = [len(tested[fullest[:n]].dropna()) * np.sqrt(n) for n in counts]
-    seeds = sorted(fullest[: int(np.argmax(sizes)) + 1])
-    gaps = tested.index[tested[seeds].isna().any(axis=1)].tolist()
-    waiting = [seed for seed in fullest if seed not in seeds]
-    if gaps or waiting:
-        logger.info("not finished and left out: %s", ", ".join(map(str, [*gaps, *waiting])))
-    return seeds
 
 
 def _lower_is_better(measure: str, scores: pd.DataFrame) -> bool:

@@ -52,7 +52,9 @@ def agreement_table() -> pd.DataFrame | None:
 
 
 def _percent(share: float) -> str:
-    """With a decimal where it is needed not to round to nothing."""
+    """So that what is little is not rounded to nothing."""
+    if 0 < share < 0.001:
+        return "less than 0.1%"
     return f"{share:.1%}" if 0 < share < 0.01 else f"{share:.0%}"
 
 

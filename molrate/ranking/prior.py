@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from molrate.data.datasets import public_name
-from molrate.ranking.study import study_rows
+from molrate.ranking.study import largest_table, study_rows
 
 _RELATED = ({"b3db", "b3db_2000", "bbbp", "logbb"},)
 """Datasets that share molecules and what was measured, so that one tells of the other."""
@@ -58,7 +58,7 @@ def mean_standing(
 def study_performance() -> dict[str, dict[str, float]]:
     """Mean test performance of the study's encoders by dataset, higher is better; empty without its files.
 
-    Seeds draw splits, of which some are easier. An encoder that lacks some is compared on those that it has.
+    Of each dataset the encoders and seeds of :func:`~molrate.ranking.study.largest_table`.
     """
     rows = study_rows()
     if rows is None:
@@ -67,9 +67,7 @@ def study_performance() -> dict[str, dict[str, float]]:
     performance = {}
     for dataset, own in signed.groupby("dataset"):
         by_seed = own.pivot_table(index="encoder", columns="seed", values="test")
-        whole = by_seed.dropna()
-        of_seed = (by_seed if whole.empty else whole).mean()
-        means = (by_seed - of_seed).mean(axis=1) + of_seed.mean()
+        means = largest_table(by_seed).mean(axis=1)
         performance[str(dataset)] = {str(encoder): float(mean) for encoder, mean in means.items()}
     return performance
 

@@ -515,7 +515,8 @@ def _legend(ranking: RankingTables) -> str:
     if (frame["finetuned_from"] == "study").any():
         parts.append("~: what fine-tuning gave such encoders in our study")
     if frame["prior"].notna().any():
-        parts.append("prior: place in our study of other datasets (blank: not in it)")
+        place = "place among networks and baselines of our study, by its other datasets"
+        parts.append(f"prior: {place} (blank: not in it)")
     return "; ".join(parts) + "." if parts else ""
 
 

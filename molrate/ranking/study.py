@@ -19,6 +19,31 @@ def read_evidence(file: str) -> pd.DataFrame | None:
     return pd.read_csv(path, dtype={"dataset": str, "encoder": str}) if path.is_file() else None
 
 
+def largest_table(tested: pd.DataFrame) -> pd.DataFrame:
+    """The part of a table of encoders by seeds that has no gap and is largest.
+
+    Encoders are compared on the same splits, of which some are easier than others. The size of a table is the
+    number of encoders times the root of the number of seeds: a seed that has few encoders so far does not
+    push out the other encoders, nor an encoder that has few seeds the other seeds.
+
+    Parameters
+    ----------
+    tested : pandas.DataFrame
+        Encoders as rows and seeds as columns; NaN where an encoder was not trained.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> tested = pd.DataFrame({0: [1.0, 2.0, 3.0], 1: [1.5, 2.5, None]}, index=["x", "y", "z"])
+    >>> largest_table(tested).shape, largest_table(tested.iloc[:2]).shape
+    ((3, 1), (2, 2))
+    """
+    fullest = tested.notna().sum().sort_values(ascending=False, kind="stable").index.tolist()
+    counts = range(1, len(fullest) + 1)
+    size = {n: len(tested[fullest[:n]].dropna()) * n**0.5 for n in counts}
+    return tested[sorted(fullest[: max(counts, key=lambda n: size[n])])].dropna()
+
+
 @cache
 def study_rows() -> pd.DataFrame | None:
     """Fine-tunings on random splits, but for those of encoders that may have seen the labels.

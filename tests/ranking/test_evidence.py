@@ -25,13 +25,14 @@ def test_the_shipped_tables_are_those_of_the_shipped_rows():
     assert_same(to_markdown(evaluation) + "\n", summary.read_text(encoding="utf-8"))
 
 
-def test_the_page_of_the_study_is_made_from_the_shipped_rows(monkeypatch):
+def test_pages_say_the_figures_of_the_shipped_rows(monkeypatch):
     path = Path(__file__).parents[2] / "benchmarks" / "evidence_page.py"
     monkeypatch.syspath_prepend(path.parent)
     spec = importlib.util.spec_from_file_location("evidence_page", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert_same(module.page(), module.PAGE.read_text(encoding="utf-8"))
+    for page, text in module.texts().items():
+        assert_same(text, page.read_text(encoding="utf-8"))
 
 
 def assert_same(made, there):
@@ -46,14 +47,10 @@ def assert_same(made, there):
         assert float(one) == pytest.approx(float(other), abs=1.1 * 10.0 ** -len(other.partition(".")[2]))
 
 
-def test_the_readme_says_how_far_the_default_went():
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (note,) = evidence_notes([DEFAULT_MEASURE], "excess")
-    shown = " ".join(readme.split())
-    how_far = re.search(r"with a weighted tau of [^)]*\)", note).group()
-    lost = re.search(r"The first of its order lost .* that validated best [\d.]+%", note).group()
-    assert how_far in shown
-    assert lost in shown
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/tutorial.md"])
+def test_verdicts_that_pages_show_say_how_sure_as_rankings_do(page):
+    shown = " ".join((Path(__file__).parents[2] / page).read_text(encoding="utf-8").split())
+    assert evidence.how_sure(DEFAULT_MEASURE, "excess", metrics=["rmse"]) in shown
 
 
 @pytest.fixture
@@ -131,6 +128,7 @@ def test_how_sure_says_how_far_forecasts_were_off(monkeypatch):
 
 
 def test_what_is_little_is_not_rounded_to_nothing(table, monkeypatch):
-    frame = evidence.agreement_table().assign(regret=0.0016)
-    monkeypatch.setattr(evidence, "agreement_table", lambda: frame)
-    assert "was 0.2% worse than the best" in evidence.how_sure("transrate", "excess")
+    for regret, said in ((0.0016, "0.2%"), (0.0003, "less than 0.1%"), (0.0, "0%")):
+        frame = evidence.agreement_table().assign(regret=regret)
+        monkeypatch.setattr(evidence, "agreement_table", lambda frame=frame: frame)
+        assert f"was {said} worse than the best" in evidence.how_sure("transrate", "excess")
