@@ -211,11 +211,6 @@ def curves(outcomes):
     }
 
 
-def seeds(outcomes):
-    """List the number of seeds of each dataset."""
-    return ", ".join(f"{TITLES[outcome.name]} {len(outcome.seeds)}" for outcome in outcomes)
-
-
 def best_of_the_paper(evaluation, metric):
     """List the best of the paper's measures on each of its datasets."""
     wide = evaluation.by_dataset(metric).loc[list(PAPER_MEASURES)]
@@ -231,6 +226,16 @@ def told(evaluation):
     """Predictors that the default's lead tells from it."""
     table = evaluation.means().set_index("predictor").loc[[name for name in SHOWN if name != RANDOM]]
     return table.index[table["lead_low"] > 0]
+
+
+def lost_without(encoder, outcomes):
+    """What the first of an order loses among the other encoders, means over datasets."""
+    lost = {name: [] for name in (DEFAULT_MEASURE, STATIC_LIST, TRANSRATE, "size")}
+    for outcome in outcomes:
+        others = [row for row, name in enumerate(outcome.encoders) if name != encoder]
+        for name, losses in lost.items():
+            losses.append(regret(outcome.predictors[name][others], outcome.mean_truth[others]))
+    return {name: share(np.mean(losses)) for name, losses in lost.items()}
 
 
 def how_far_to_trust():
@@ -323,7 +328,6 @@ def figures() -> Mapping[str, object]:
         **rule(groups["choice"]),
         **curves(outcomes),
         "default": DEFAULT_MEASURE,
-        "seeds": seeds(ordered),
         "lead_once": interval(*lead_over_one_finetuning(outcomes, DEFAULT_MEASURE)),
         "lead_once_transrate": interval(*lead_over_one_finetuning(outcomes, TRANSRATE)),
         "once": {
@@ -333,7 +337,8 @@ def figures() -> Mapping[str, object]:
         "without": {family: f"{tau:z.2f}" for family, tau in without.items()},
         "off": {metric: share(value) for metric, value in off.items()},
         "best": {metric: best_of_the_paper(evaluation, metric) for metric in CORRELATIONS},
-        "told": ", ".join(told(evaluation)) or "none",
+        "told": " or ".join(told(evaluation)) or "none",
+        "no_minimol": lost_without("minimol", outcomes),
         "n_found": {
             "paper": n_best_first([by_name[name] for name in PAPER], TRANSRATE),
             "all": n_best_first(outcomes, TRANSRATE),
@@ -363,7 +368,10 @@ def filled(template: Path, named: Mapping[str, object]) -> str:
 def texts() -> Mapping[Path, str]:
     """The page, and the README with its section."""
     named = figures()
-    before, section, after = README.read_text(encoding="utf-8").partition(SECTION)
+    readme = README.read_text(encoding="utf-8")
+    if SECTION not in readme:
+        raise SystemExit(f"{README}: no heading {SECTION.strip()!r}")
+    before, section, after = readme.partition(SECTION)
     _, heading, rest = after.partition("\n## ")
     readme = before + section + filled(README_TEMPLATE, named) + heading + rest
     return {PAGE: filled(TEMPLATE, named), README: readme}

@@ -242,9 +242,10 @@ def _truth(rows: pd.DataFrame) -> pd.DataFrame:
     """Test metric, higher is better, by encoder and seed, of the largest table without a gap."""
     tested = _by_seed(rows, "test") * _sign(rows)
     table = largest_table(tested)
-    left_out = [*tested.index.difference(table.index), *tested.columns.difference(table.columns)]
-    if left_out:
-        logger.info("not finished and left out: %s", ", ".join(map(str, left_out)))
+    seeds = [f"seed {seed}" for seed in tested.columns.difference(table.columns)]
+    if left_out := [*tested.index.difference(table.index), *seeds]:
+        name = rows["dataset"].iloc[0]
+        logger.info("%s: not finished and left out: %s", name, ", ".join(map(str, left_out)))
     return table
 
 

@@ -48,6 +48,7 @@ _FORMS = {
     "value": "value, which compares equal dimensions only",
 }
 TRANSRATE = "transrate"
+PRIOR = "prior: place among networks and baselines of our study, by its other datasets"
 """Column of TransRate's excess, whatever orders."""
 _TIER_STYLES = ("bold green", "cyan", "yellow")
 
@@ -515,8 +516,7 @@ def _legend(ranking: RankingTables) -> str:
     if (frame["finetuned_from"] == "study").any():
         parts.append("~: what fine-tuning gave such encoders in our study")
     if frame["prior"].notna().any():
-        place = "place among networks and baselines of our study, by its other datasets"
-        parts.append(f"prior: {place} (blank: not in it)")
+        parts.append(f"{PRIOR} (blank: not in it)")
     return "; ".join(parts) + "." if parts else ""
 
 

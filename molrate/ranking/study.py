@@ -20,11 +20,11 @@ def read_evidence(file: str) -> pd.DataFrame | None:
 
 
 def largest_table(tested: pd.DataFrame) -> pd.DataFrame:
-    """The part of a table of encoders by seeds that has no gap and is largest.
+    """The largest part of a table of encoders by seeds that has no gap, among the fullest seeds.
 
     Encoders are compared on the same splits, of which some are easier than others. The size of a table is the
-    number of encoders times the root of the number of seeds: a seed that has few encoders so far does not
-    push out the other encoders, nor an encoder that has few seeds the other seeds.
+    number of encoders times the root of the number of seeds, so that a seed that has few encoders so far does
+    not push out the other encoders.
 
     Parameters
     ----------
@@ -39,9 +39,8 @@ def largest_table(tested: pd.DataFrame) -> pd.DataFrame:
     ((3, 1), (2, 2))
     """
     fullest = tested.notna().sum().sort_values(ascending=False, kind="stable").index.tolist()
-    counts = range(1, len(fullest) + 1)
-    size = {n: len(tested[fullest[:n]].dropna()) * n**0.5 for n in counts}
-    return tested[sorted(fullest[: max(counts, key=lambda n: size[n])])].dropna()
+    tables = [tested[sorted(fullest[:n])].dropna() for n in range(1, len(fullest) + 1)]
+    return max(tables, key=lambda table: len(table) * table.shape[1] ** 0.5, default=tested)
 
 
 @cache

@@ -24,7 +24,7 @@ from molrate.measures.base import printed_name
 from molrate.measures.tangent import Tangent
 from molrate.ranking.molecules import labelled_rows, standardise_dataset
 from molrate.ranking.ranking import Ranking
-from molrate.ranking.report import TRANSRATE
+from molrate.ranking.report import PRIOR, TRANSRATE
 from molrate.ranking.verdict import SEEN
 from molrate.report.agreement import agreement_section
 from molrate.report.charts import Chart, intervals
@@ -281,8 +281,7 @@ def _order_table(ranking: Ranking, name: str, rows: pd.DataFrame, title: str, no
     marks = [kind if kind in BASELINES else "" for kind in rows["kind"]]
     about = (
         f"{name}: candidates by {title}, best first{_BESIDE if beside else ''}; frozen and fine-tuned: "
-        f"{metric} to expect for new molecules (~ by other datasets of the study); prior: place in the "
-        "study of other datasets"
+        f"{metric} to expect for new molecules (~ by other datasets of the study); {PRIOR}"
     )
     left = frozenset(["tier", "encoder", "kind", "layer", "note"])
     return _without_empty(Table(about, header, body, left, marks))
