@@ -71,7 +71,7 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str
 
 
 def _number(value: float, decimals: int = 2) -> str:
-    return "" if not np.isfinite(value) else f"{value:.{decimals}f}"
+    return "" if not np.isfinite(value) else f"{value:z.{decimals}f}"
 
 
 def main_forms(table: pd.DataFrame) -> pd.DataFrame:

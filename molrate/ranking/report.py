@@ -285,9 +285,9 @@ def _main_cells(
     if row["status"] == "failed":
         return ["", name, str(row["layer"]), "failed", *([""] if beside else []), "", "", ""]
     style = "dim" if row["kind"] in BASELINES else ""
-    value = f"{row[form]:.{decimals}f}"
+    value = f"{row[form]:z.{decimals}f}"
     if form == "excess" and not beside:
-        value += f" +- {(row['high'] - row['low']) / 2:.{decimals}f}"
+        value += f" +- {(row['high'] - row['low']) / 2:z.{decimals}f}"
     if star and row["status"] == "unreliable":
         value += "*"
     return [
@@ -379,10 +379,10 @@ def _cells(row: pd.Series, decimals: int) -> list[str]:
         name,
         str(row["layer"]),
         str(row["dimension"]),
-        f"{row['value']:.{decimals}f}" + ("*" if row["status"] == "unreliable" else " "),
-        f"{row['null_mean']:.{decimals}f}",
-        f"{row['excess']:.{decimals}f}",
-        f"{reach:.{decimals}f}",
+        f"{row['value']:z.{decimals}f}" + ("*" if row["status"] == "unreliable" else " "),
+        f"{row['null_mean']:z.{decimals}f}",
+        f"{row['excess']:z.{decimals}f}",
+        f"{reach:z.{decimals}f}",
     ]
 
 

@@ -319,7 +319,7 @@ def _for_all(rows: pd.DataFrame, choices: Sequence[Choice]) -> tuple[str, str]:
 
 def written(value: float, decimals: int) -> str:
     """A figure with so many decimals; three figures and an exponent where `decimals` is negative."""
-    return f"{value:.2e}" if decimals < 0 else f"{value:.{decimals}f}"
+    return f"{value:.2e}" if decimals < 0 else f"{value:z.{decimals}f}"
 
 
 def eligible(rows: pd.DataFrame) -> pd.DataFrame:

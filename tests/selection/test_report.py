@@ -65,6 +65,12 @@ def test_the_answer_comes_first_and_every_model_has_its_place(board):
     assert lines[-2:] == ["the race is decided; the model is the mean of 2 folds", "model: out"]
 
 
+def test_nothing_has_no_sign(board):
+    board.loc[1, ["difference", "low", "high"]] = (-0.0002, -0.0413, 0.1437)
+    lines = text_of(board, record(MODEL)).split("\n")
+    assert next(line for line in lines if " tied " in line).split()[-4:-1] == ["0.000", "[-0.041,", "0.144]"]
+
+
 def test_what_is_not_there_is_not_explained(board):
     together = " ".join(text_of(board, record(MODEL)).split())
     assert "tied: it holds zero" in together
