@@ -47,6 +47,16 @@ def assert_same(made, there):
         assert float(one) == pytest.approx(float(other), abs=1.1 * 10.0 ** -len(other.partition(".")[2]))
 
 
+def test_the_readme_says_how_far_the_default_went():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (note,) = evidence_notes([DEFAULT_MEASURE], "excess")
+    shown = " ".join(readme.split())
+    how_far = re.search(r"with a weighted tau of [^)]*\)", note).group()
+    lost = re.search(r"The first of its order lost .* that validated best [\d.]+%", note).group()
+    assert how_far in shown
+    assert lost in shown
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/tutorial.md"])
 def test_verdicts_that_pages_show_say_how_sure_as_rankings_do(page):
     shown = " ".join((Path(__file__).parents[2] / page).read_text(encoding="utf-8").split())
